@@ -1,0 +1,142 @@
+"""What a capture returns: the gates of each layer, as plain frozen data.
+
+This module knows neither hooks nor pictures. Everything downstream (statistics, rendering, charts,
+figures, stores) reads these classes and nothing else of the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+Composition = Literal["channel then spatial", "spatial then channel", "parallel", "channel", "spatial"]
+"""How a layer's gates act on its features; the last two have one gate only."""
+
+FoundBy = Literal["hook", "watch"]
+"""`hook`: a forward hook on a module that is known to be what multiplies. `watch`: the product itself
+was seen while the layer ran."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Where the cells of a map lie on the network's input.
+
+    Coordinates are continuous: input pixel `k` covers `[k, k + 1)`. The receptive field of cell
+    `(i, j)` is centred on `(offset_y + i * stride_y, offset_x + j * stride_x)`. For a ResNet's last
+    stage that is `(0.5 + 32 i, 0.5 + 32 j)`: stretching a 7 x 7 map over 224 pixels would put every
+    cell 15.5 pixels too far to the lower right.
+    """
+
+    stride_y: float
+    stride_x: float
+    offset_y: float
+    offset_x: float
+    exact: bool = True
+    """False where an operation on the way moves positions in a way that is not known; the cells
+    are then spread evenly over the input."""
+
+
+@dataclass(frozen=True)
+class ChannelBranches:
+    """The two summands of the channel logits (CBAM, section 3.1, eq. 2)."""
+
+    average: Tensor
+    """MLP(AvgPool(x)), (B, C) float32."""
+    maximum: Tensor
+    """MLP(MaxPool(x)), (B, C) float32."""
+
+
+@dataclass(frozen=True)
+class SpatialDescriptors:
+    """The two maps that the spatial convolution sees (CBAM, section 3.2, eq. 3)."""
+
+    mean: Tensor
+    """Mean over channels of the channel-refined features, (B, h, w) float32."""
+    maximum: Tensor
+    """Maximum over channels of the channel-refined features, (B, h, w) float32."""
+
+
+@dataclass(frozen=True)
+class LayerFeatures:
+    """A layer's feature maps before and after each gate, (B, C, h, w) float32 each."""
+
+    before: Tensor
+    """What the layer received."""
+    between: Tensor | None
+    """After the first gate; None for a layer of one gate or of parallel gates."""
+    after: Tensor
+    """After all gates, before anything (a residual, say) is added."""
+
+
+@dataclass(frozen=True)
+class LayerAttention:
+    """The gates of one call of one layer: float32, on the CPU, detached, nobody else's memory."""
+
+    name: str
+    """Key in `Attention`: the module's dotted name, with `#2`, `#3` ... for further calls."""
+    module: str
+    """The module's dotted name."""
+    call: int
+    """1 for the module's first call in the forward."""
+    stage: str
+    """The part of the network it belongs to, such as `layer3` or `blocks.2`."""
+    channel: Tensor | None
+    """Channel weights M_c, (B, C); None for a spatial-only gate."""
+    spatial: Tensor | None
+    """Spatial map M_s, (B, h, w); None for a channel-only gate."""
+    cells: Cells | None
+    """Where the map's cells lie on the input; None for a channel-only gate."""
+    composition: Composition
+    found_by: FoundBy
+    verified: bool
+    """True if the gates, multiplied as `composition` says, give what the layer computed,
+    within rounding of the dtype it ran in."""
+    dtype: torch.dtype
+    """What the gates were computed in."""
+    branches: ChannelBranches | None = None
+    descriptors: SpatialDescriptors | None = None
+    features: LayerFeatures | None = None
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """Attention that was seen and cannot be given as one M_c and one M_s."""
+
+    module: str
+    reason: str
+    """In words, such as `one joint gate of shape (B, C, h, w), as in BAM`."""
+
+
+@dataclass(frozen=True)
+class Attention(Mapping[str, LayerAttention]):
+    """All gates of one forward, by layer name, in order of execution.
+
+    `output` is what the model returned, as it returned it. `attention["layer1.0.se"].channel` is
+    (B, C) and `.spatial` (B, h, w).
+    """
+
+    layers: Mapping[str, LayerAttention]
+    output: Any
+    input_size: tuple[int, int]
+    """Height and width of the network's input in pixels."""
+    unsupported: tuple[Unsupported, ...] = ()
+    not_called: tuple[str, ...] = field(default=())
+    """Attention modules that exist in the network and did not run in this forward."""
+
+    def __getitem__(self, name: str) -> LayerAttention:
+        return self.layers[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def calls(self, module: str) -> tuple[LayerAttention, ...]:
+        """All calls of one module, in order; empty if it was not captured."""
+        return tuple(layer for layer in self.layers.values() if layer.module == module)

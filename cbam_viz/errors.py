@@ -1,0 +1,43 @@
+"""The one family of exceptions that a user of cbam-viz can meet.
+
+Every text says what happened and what to change. The app and the command line show the text alone;
+nothing a user does may surface as another exception.
+"""
+
+from __future__ import annotations
+
+
+class CbamVizError(Exception):
+    """Base of all errors that a user can cause and mend."""
+
+
+class ImageError(CbamVizError):
+    """A file is no image that can be read, or is too large to be read safely."""
+
+
+class ModelError(CbamVizError):
+    """An architecture cannot be built, or cannot take CBAM as asked."""
+
+
+class NoAttentionError(ModelError):
+    """A model holds no attention that could be shown."""
+
+
+class CheckpointError(CbamVizError):
+    """A checkpoint cannot be read safely, or does not fit the network."""
+
+
+class CaptureError(CbamVizError):
+    """A layer's gates could not be captured, or not exactly; the text names the layer."""
+
+
+class FigureError(CbamVizError):
+    """A figure cannot be made as asked."""
+
+
+class StoreError(CbamVizError):
+    """Results cannot be written or read back."""
+
+
+class TrainingError(CbamVizError):
+    """Training cannot start or go on: the data or the recipe must change."""
