@@ -1,0 +1,171 @@
+"""See what a CBAM network attends to: exact channel weights and spatial maps of every layer.
+
+    import cbam_viz
+
+    model = cbam_viz.create_model("resnet18", checkpoint="my_network.safetensors")
+    attention = cbam_viz.capture(model, images)          # images: (B, 3, H, W)
+    attention["layer1.0.se"].channel                     # M_c, (B, C)
+    attention["layer1.0.se"].spatial                     # M_s, (B, h, w)
+
+Every name below is imported on first use (PEP 562), so `import cbam_viz` loads neither torch nor
+matplotlib nor Streamlit.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from cbam_viz.errors import (
+    CaptureError,
+    CbamVizError,
+    CheckpointError,
+    FigureError,
+    ImageError,
+    ModelError,
+    NoAttentionError,
+    StoreError,
+    TrainingError,
+)
+
+if TYPE_CHECKING:
+    from cbam_viz.analysis import Analysis, analyse
+    from cbam_viz.attention import (
+        Attention,
+        Cells,
+        ChannelBranches,
+        LayerAttention,
+        LayerFeatures,
+        SpatialDescriptors,
+        Unsupported,
+    )
+    from cbam_viz.capture import Capture as capturing  # noqa: N813
+    from cbam_viz.capture import capture, find_cbam_layers
+    from cbam_viz.images import Photo, prepare, read_photo, samples
+    from cbam_viz.models import (
+        LoadedModel,
+        LoadReport,
+        ModelCost,
+        convert_checkpoint,
+        cost,
+        create_model,
+        default_checkpoint,
+        input_spec,
+        insert_cbam,
+        list_checkpoints,
+        load_model,
+    )
+    from cbam_viz.statistics import LayerStatistics, layer_statistics
+    from cbam_viz.store import load_npz, save_npz
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Analysis",
+    "Attention",
+    "CaptureError",
+    "CbamVizError",
+    "Cells",
+    "ChannelBranches",
+    "CheckpointError",
+    "FigureError",
+    "ImageError",
+    "LayerAttention",
+    "LayerFeatures",
+    "LayerStatistics",
+    "LoadReport",
+    "LoadedModel",
+    "ModelCost",
+    "ModelError",
+    "NoAttentionError",
+    "Photo",
+    "SpatialDescriptors",
+    "StoreError",
+    "TrainingError",
+    "Unsupported",
+    "analyse",
+    "capture",
+    "capturing",
+    "convert_checkpoint",
+    "cost",
+    "create_model",
+    "default_checkpoint",
+    "find_cbam_layers",
+    "input_spec",
+    "insert_cbam",
+    "layer_statistics",
+    "list_checkpoints",
+    "load_model",
+    "load_npz",
+    "prepare",
+    "read_photo",
+    "samples",
+    "save_npz",
+]
+
+_HOMES = {
+    "cbam_viz.analysis": ("Analysis", "analyse"),
+    "cbam_viz.attention": (
+        "Attention",
+        "Cells",
+        "ChannelBranches",
+        "LayerAttention",
+        "LayerFeatures",
+        "SpatialDescriptors",
+        "Unsupported",
+    ),
+    "cbam_viz.capture": ("capture", "find_cbam_layers"),
+    "cbam_viz.images": ("Photo", "prepare", "read_photo", "samples"),
+    "cbam_viz.models": (
+        "LoadReport",
+        "LoadedModel",
+        "ModelCost",
+        "convert_checkpoint",
+        "cost",
+        "create_model",
+        "default_checkpoint",
+        "input_spec",
+        "insert_cbam",
+        "list_checkpoints",
+        "load_model",
+    ),
+    "cbam_viz.statistics": ("LayerStatistics", "layer_statistics"),
+    "cbam_viz.store": ("load_npz", "save_npz"),
+}
+_LAZY = {name: (home, name) for home, names in _HOMES.items() for name in names}
+_LAZY["capturing"] = ("cbam_viz.capture", "Capture")
+_SUBMODULES = ("charts", "figures", "render", "store")
+"""Reachable as `cbam_viz.figures` and so on without an import statement of their own."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home, original = _LAZY[name]
+    value = getattr(importlib.import_module(home), original)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_SUBMODULES})
+
+
+class _Package(ModuleType):
+    """Keeps `cbam_viz.capture` the function that it is in the documentation.
+
+    Python sets a package's attribute to the submodule whenever a submodule is imported, and
+    `cbam_viz/capture/` is one. The folder stays importable (`from cbam_viz.capture import ...`).
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _LAZY and isinstance(value, ModuleType):
+            return
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,0 +1,138 @@
+"""Set up and start cbam-viz: the only commands that a fresh checkout needs.
+
+    python3 run.py app      make .venv, install what the app needs, start the app
+    python3 run.py tests    the same with the test tools, then run the whole test suite
+    python3 run.py check    lint, formatting, types and the import contract
+
+Further arguments go on to Streamlit or pytest: `python3 run.py tests tests/cli -x`. Packages are
+installed again only when a requirements file has changed. Standard library only: this file runs
+before anything is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+OLDEST_PYTHON = (3, 11)
+"""The pinned Streamlit and NumPy need it; the package itself runs on 3.10."""
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+APP_REQUIREMENTS = ("requirements.txt",)
+TEST_REQUIREMENTS = ("requirements.txt", "requirements-test.txt")
+THIRD_PARTY = "requirements-third-party.txt"
+
+
+def main() -> int:
+    """Run the command that was asked for; return its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="run.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("command", choices=["app", "tests", "check", "install"])
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="go on to Streamlit or pytest")
+    options = parser.parse_args()
+    if sys.version_info < OLDEST_PYTHON:
+        wanted = ".".join(map(str, OLDEST_PYTHON))
+        found = ".".join(map(str, sys.version_info[:3]))
+        return complain(f"cbam-viz needs Python {wanted} or newer, and this is {found}.")
+    with_tests = options.command != "app"
+    try:
+        install(with_tests)
+    except subprocess.CalledProcessError as error:
+        return complain(f"Installing failed (exit status {error.returncode}); the reason is above.")
+    commands = {"app": run_app, "tests": run_tests, "check": run_checks, "install": lambda _: 0}
+    try:
+        return commands[options.command](options.arguments)
+    except KeyboardInterrupt:
+        return 130
+
+
+def complain(sentence: str) -> int:
+    """Print what went wrong; return a failing exit status."""
+    print(sentence, file=sys.stderr)
+    return 1
+
+
+def install(with_tests: bool) -> None:
+    """Make the virtual environment and bring it to the pinned versions, if it is not there yet."""
+    if not PYTHON.exists():
+        print(f"Making a virtual environment in {VENV} ...", flush=True)
+        make_environment()
+    files = TEST_REQUIREMENTS if with_tests else APP_REQUIREMENTS
+    stamp = VENV / f".installed-{'tests' if with_tests else 'app'}"
+    wanted = fingerprint([*files, *([THIRD_PARTY] if with_tests else []), "pyproject.toml"])
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    print("Installing packages (the first time takes some minutes) ...", flush=True)
+    pip_install(*(argument for name in files for argument in ("-r", str(ROOT / name))))
+    if with_tests:
+        # Without their dependencies: some of them ask for another torch or a second OpenCV.
+        pip_install("--no-deps", "-r", str(ROOT / THIRD_PARTY))
+    pip_install("--no-deps", "--editable", str(ROOT))
+    stamp.write_text(wanted)
+
+
+def make_environment() -> None:
+    """Make .venv with pip in it."""
+    try:
+        venv.create(VENV, with_pip=True)
+    except subprocess.CalledProcessError:
+        raise SystemExit(
+            "Python could not make a virtual environment. On Debian and Ubuntu the package "
+            "python3-venv is missing: install it, delete the folder .venv and try again."
+        ) from None
+
+
+def fingerprint(names: list[str]) -> str:
+    """Hash of the interpreter's version and the files' bytes."""
+    digest = hashlib.sha256(sys.version.encode())
+    for name in names:
+        digest.update((ROOT / name).read_bytes())
+    return digest.hexdigest()
+
+
+def pip_install(*arguments: str) -> None:
+    """Install into .venv; raise CalledProcessError if pip fails."""
+    quiet = ["--quiet", "--disable-pip-version-check"]
+    subprocess.run([str(PYTHON), "-m", "pip", "install", *quiet, *arguments], check=True)
+
+
+def run_app(arguments: list[str]) -> int:
+    """Start the Streamlit app and keep it until Ctrl-C."""
+    return call("-m", "cbam_viz", "app", *arguments)
+
+
+def run_tests(arguments: list[str]) -> int:
+    """Run pytest on as many processes as there are cores, one thread each."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    workers = ["-n", str(os.cpu_count() or 1), "--dist", "loadfile"]
+    return call("-m", "pytest", *workers, *arguments, environment=environment)
+
+
+def run_checks(arguments: list[str]) -> int:
+    """Run all four checks, even when one fails; return the first failure."""
+    checks = [
+        ("-m", "ruff", "check", "."),
+        ("-m", "ruff", "format", "--check", "."),
+        ("-m", "mypy", "cbam_viz"),
+        ("-c", "from importlinter.cli import lint_imports_command as lint; lint()"),
+    ]
+    statuses = [call(*check, *arguments) for check in checks]
+    return next((status for status in statuses if status), 0)
+
+
+def call(*arguments: str, environment: dict[str, str] | None = None) -> int:
+    """Run .venv's Python in the checkout; return its exit status."""
+    return subprocess.run(
+        [str(PYTHON), *arguments], cwd=ROOT, env=environment, check=False
+    ).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""What holds for every test: one torch thread, and in CI no test that quietly does not run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+
+import pytest
+import torch
+
+NOT_ON_CI = ("CUDA", "GPU", "Windows", "macOS")
+"""Reasons to skip that a CI machine may have; every other tool is installed there."""
+
+torch.set_num_threads(1)  # two threads a process are slower than one where tests run in parallel
+
+
+def _must_run(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turn a skip into a failure where the environment promises that everything is installed."""
+    if not (report.skipped and os.environ.get("CBAM_VIZ_ALL_TESTS")) or hasattr(report, "wasxfail"):
+        return
+    reason = str(report.longrepr)
+    if not any(word in reason for word in NOT_ON_CI):
+        report.outcome = "failed"
+        report.longrepr = f"skipped where CBAM_VIZ_ALL_TESTS is set: {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """See `_must_run`."""
+    report = yield
+    _must_run(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """See `_must_run`: `importorskip` at the top of a file skips all of it."""
+    report = yield
+    _must_run(report)
+    return report

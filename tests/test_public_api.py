@@ -1,0 +1,82 @@
+"""The public names: all there, each documented, and none of them costs an import before its use."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from types import FunctionType, ModuleType
+
+import pytest
+
+import cbam_viz
+
+HEAVY = ("torch", "torchvision", "timm", "streamlit", "matplotlib", "cv2", "numpy", "PIL")
+
+
+def modules_after(statement: str) -> set[str]:
+    """Names of the modules that a fresh interpreter holds after `statement`."""
+    code = f"import sys, json; {statement}; print(json.dumps(sorted(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(json.loads(run.stdout))
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert not modules_after("import cbam_viz").intersection(HEAVY)
+
+
+def test_the_core_loads_neither_streamlit_nor_matplotlib() -> None:
+    loaded = modules_after(
+        "from cbam_viz import create_model, capture, analyse, read_photo, save_npz"
+    )
+    assert "torch" in loaded
+    assert not loaded.intersection({"streamlit", "matplotlib"})
+
+
+@pytest.mark.parametrize("name", cbam_viz.__all__)
+def test_every_public_name_resolves_and_is_documented(name: str) -> None:
+    value = getattr(cbam_viz, name)
+    assert value.__doc__
+    assert value.__module__.startswith("cbam_viz")
+
+
+def test_all_lists_exactly_the_lazy_names_and_the_errors() -> None:
+    eager = {name for name, value in vars(cbam_viz.errors).items() if isinstance(value, type)}
+    assert set(cbam_viz.__all__) == eager | set(cbam_viz._LAZY)
+    assert set(cbam_viz.__all__) <= set(dir(cbam_viz))
+
+
+def test_capture_stays_a_function_after_its_folder_was_imported() -> None:
+    import cbam_viz.capture
+    from cbam_viz.capture import capture
+
+    assert isinstance(cbam_viz.capture, FunctionType)
+    assert cbam_viz.capture is capture
+    assert isinstance(sys.modules["cbam_viz.capture"], ModuleType)
+
+
+def test_submodules_come_on_first_use() -> None:
+    statement = "import cbam_viz; cbam_viz.store"
+    assert "cbam_viz.store" in modules_after(statement)
+
+
+def test_unknown_names_are_attribute_errors() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'grad_cam'"):
+        cbam_viz.grad_cam  # noqa: B018
+
+
+def test_type_checkers_see_the_same_names_as_users() -> None:
+    """The `if TYPE_CHECKING` imports and the lazy table are written twice; they must agree."""
+    import ast
+    from pathlib import Path
+
+    tree = ast.parse(Path(cbam_viz.__file__).read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    typed = {
+        (node.module, alias.name, alias.asname or alias.name)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    lazy = {(home, original, name) for name, (home, original) in cbam_viz._LAZY.items()}
+    assert typed == lazy
