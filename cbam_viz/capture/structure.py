@@ -1,0 +1,102 @@
+"""Names and places of modules: no hooks, no forward."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+ROOT_NAME = "model"
+"""Name of a layer that is itself the model."""
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The network inside DataParallel, DistributedDataParallel and torch.compile's wrapper.
+
+    Layers are named after it, so that a wrapped network's layers have the names they always had.
+    """
+    while True:
+        if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            model = model.module
+        elif isinstance(inner := model.__dict__.get("_modules", {}).get("_orig_mod"), nn.Module):
+            model = inner
+        else:
+            return model
+
+
+def clean_name(name: str) -> str:
+    """A dotted name without the parts that torch.compile's wrappers of submodules add."""
+    if "_orig_mod" not in name:
+        return name
+    return ".".join(part for part in name.split(".") if part != "_orig_mod")
+
+
+def fingerprint(model: nn.Module) -> tuple[int, ...]:
+    """Identities of all modules below `model`: changes when one is added, removed or replaced.
+
+    Costs a twentieth of `named_modules`, and runs at every capture.
+    """
+    found: list[int] = []
+    waiting = [model]
+    while waiting:
+        children = waiting.pop()._modules
+        if children:
+            for child in children.values():
+                if child is not None:
+                    found.append(id(child))
+                    if child._modules:
+                        waiting.append(child)
+    return tuple(found)
+
+
+def stage_of(name: str) -> str:
+    """The part of the network that a layer belongs to.
+
+    `layer3.0.se` is in `layer3`, `blocks.2.0.se` in `blocks.2`, `stages.1.blocks.0.attn` in
+    `stages.1`: the first number in a name is a stage if another one counts the blocks inside.
+    """
+    parts = name.split("#")[0].split(".")
+    numbers = [i for i, part in enumerate(parts) if part.isdigit()]
+    if not numbers:
+        return parts[0]
+    end = numbers[0] + (1 if len(numbers) > 1 or numbers[0] == 0 else 0)
+    return ".".join(parts[:end])
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """All tensors in nested tuples, lists and dictionaries, in order."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from tensors_in(item)
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from tensors_in(item)
+
+
+def image_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+    """The network's input: the first (B, C, H, W) tensor among its arguments."""
+    fallback = None
+    for tensor in tensors_in((args, kwargs)):
+        if tensor.ndim == 4:
+            return tensor
+        if fallback is None and tensor.ndim >= 2 and tensor.is_floating_point():
+            fallback = tensor
+    return fallback
+
+
+def input_size_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, int]:
+    """Height and width of the network's input; (0, 0) if it takes no image."""
+    image = image_in(args, kwargs)
+    return (0, 0) if image is None else (int(image.shape[-2]), int(image.shape[-1]))
+
+
+def plain_copy(tensor: Tensor) -> Tensor:
+    """A float32 copy on the CPU that nobody else owns, usable in and out of inference mode."""
+    with torch.inference_mode(False), torch.no_grad():
+        return torch.empty(
+            tensor.shape, dtype=torch.float32, device="cpu", memory_format=torch.contiguous_format
+        ).copy_(tensor.detach())
