@@ -1,0 +1,104 @@
+"""The command group: which commands there are, and how a run ends.
+
+Exit status: 0 all done, 1 some of the images failed (the others are done), 2 the command line is
+wrong, 3 it cannot go on (the sentence on standard error says why), 4 an error in cbam-viz itself,
+130 interrupted with Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from typing import Any, NoReturn
+
+import click
+
+import cbam_viz
+from cbam_viz.errors import CbamVizError
+
+DONE, SOME_FAILED, WRONG_USAGE, CANNOT_GO_ON, OUR_FAULT, INTERRUPTED = 0, 1, 2, 3, 4, 130
+DEBUG = "CBAM_VIZ_DEBUG"
+"""Environment variable: set to 1, errors come with their traceback."""
+
+COMMANDS = {
+    "app": "app:app",
+    "checkpoints": "checkpoints:checkpoints",
+    "completion": "completion:completion",
+    "convert": "convert:convert",
+    "cost": "cost:cost",
+    "export": "export:export",
+    "figure": "figure:figure",
+    "layers": "layers:layers",
+    "show": "show:show",
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when the command is needed, and ends each run in words."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all commands."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command; None if there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        command = getattr(importlib.import_module(f"cbam_viz.cli.{module}"), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Run the command line; standalone, exit with one of the documented statuses."""
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **extra)
+        try:
+            status = super().main(*args, standalone_mode=False, **extra)
+        except click.exceptions.Exit as stop:
+            sys.exit(stop.exit_code)
+        except click.Abort:
+            click.echo("Interrupted.", err=True)
+            sys.exit(INTERRUPTED)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(error.exit_code)
+        except CbamVizError as error:
+            _end(f"Error: {error}", CANNOT_GO_ON)
+        except Exception as error:
+            kind = type(error).__name__
+            hint = f"Set {DEBUG}=1 to see where, and please report it."
+            _end(f"Internal error in cbam-viz: {kind}: {error}. {hint}", OUR_FAULT)
+        sys.exit(status if isinstance(status, int) else DONE)
+
+
+def _end(sentence: str, status: int) -> NoReturn:
+    """Say why and exit, from within an except clause."""
+    if os.environ.get(DEBUG, "") not in ("", "0"):
+        traceback.print_exc()
+    click.echo(sentence, err=True)
+    sys.exit(status)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=(
+        "Exit status: 0 done, 1 some images failed, 2 wrong usage, 3 cannot go on, "
+        "4 an error in cbam-viz itself, 130 interrupted."
+    ),
+)
+@click.version_option(cbam_viz.__version__, prog_name="cbam-viz")
+def cli() -> None:
+    """See what a CBAM network attends to: exact channel weights and spatial maps of every layer.
+
+    Without model options the demo network in checkpoints/ is used. Images are files, folders or
+    quoted patterns such as 'photos/*.jpg'.
+    """
+
+
+def main() -> None:
+    """Entry point of the console script and of `python -m cbam_viz`."""
+    cli(prog_name="cbam-viz")

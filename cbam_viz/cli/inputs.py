@@ -1,0 +1,62 @@
+"""Which image files a command line means: files, folders, patterns."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .webp .bmp .tif .tiff .gif .avif .heic .heif".split()
+)
+"""What counts as an image inside a folder. A file named on its own is read whatever its name."""
+
+SAMPLE = "sample:"
+"""`sample:cat` is one of the photos that come with the project."""
+
+
+def find_images(sources: Iterable[str]) -> list[Path]:
+    """Expand files, folders (recursively, in name order) and patterns; each file once.
+
+    Raises
+    ------
+    click.UsageError
+        A source that names nothing, or no image in any of them.
+    """
+    found: dict[Path, Path] = {}
+    for source in sources:
+        for path in _expand(source):
+            found.setdefault(path.resolve(), path)
+    if not found:
+        raise click.UsageError("No images to read: the folders hold none.")
+    return list(found.values())
+
+
+def _expand(source: str) -> list[Path]:
+    if source.startswith(SAMPLE):
+        return [_sample(source.removeprefix(SAMPLE))]
+    path = Path(source)
+    if path.is_dir():
+        inside = (file for file in path.rglob("*") if not _hidden(file.relative_to(path)))
+        return sorted(file for file in inside if file.suffix.lower() in SUFFIXES and file.is_file())
+    if path.exists():
+        return [path]
+    matches = sorted(Path(match) for match in glob.glob(source, recursive=True))  # noqa: PTH207
+    if not matches:
+        raise click.UsageError(f"There is no file, folder or match of pattern {source!r}.")
+    return [file for file in matches if file.is_file()]
+
+
+def _sample(name: str) -> Path:
+    from cbam_viz.images.library import samples
+
+    known = {sample.name: sample.path for sample in samples()}
+    if name not in known:
+        raise click.UsageError(f"There is no sample {name!r}; there are {', '.join(known)}.")
+    return known[name]
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
