@@ -41,3 +41,7 @@ class StoreError(CbamVizError):
 
 class TrainingError(CbamVizError):
     """Training cannot start or go on: the data or the recipe must change."""
+
+
+class RenderError(CbamVizError):
+    """A map, a colour scale or a chart cannot be drawn as asked."""

@@ -1,0 +1,36 @@
+"""The sample photos that come with the project."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent / "samples"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A photo that anyone may use for anything; `samples/SOURCES.md` has the details."""
+
+    name: str
+    """Short key, used in addresses and on the command line."""
+    title: str
+    path: Path
+    credit: str
+    licence: str
+
+
+_SAMPLES = (
+    ("cat", "Cat", "cat.jpg", "Stéfan van der Walt", "CC0"),
+    ("astronaut", "Astronaut", "astronaut.jpg", "NASA", "public domain"),
+    ("coffee", "Cup of coffee", "coffee.jpg", "Rachel Michetti", "CC0"),
+    ("rocket", "Rocket launch", "rocket.jpg", "SpaceX", "public domain"),
+)
+
+
+def samples() -> tuple[Sample, ...]:
+    """Sample photos, the best first picture first."""
+    return tuple(
+        Sample(name, title, _FOLDER / file, credit, licence)
+        for name, title, file, credit, licence in _SAMPLES
+    )

@@ -1,0 +1,39 @@
+"""The photo as everything downstream sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A decoded picture: upright, opaque, 8 bits a channel.
+
+    Two photos with the same `sha256` came from the same bytes, so that is what caches key on.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    """(H, W, 3) RGB, contiguous, read-only."""
+    name: str
+    """File name without folders; `photo` where none is known."""
+    sha256: str
+    """Of the file's bytes; of shape, type and values where the source was an array."""
+    format: str
+    """What the content is, such as `JPEG`; `array` where the source was an array."""
+    notes: tuple[str, ...] = ()
+    """What was done to show it, in sentences: turned as EXIF says, put on white, and so on."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        height, width = self.pixels.shape[:2]
+        return height, width
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Photo) and (self.sha256, self.name) == (other.sha256, other.name)
+
+    def __hash__(self) -> int:
+        return hash((self.sha256, self.name))

@@ -1,0 +1,244 @@
+"""Uploads, files and arrays as photos; whatever is wrong with them becomes one ImageError.
+
+Files come from strangers: only the formats listed here are ever tried, size limits are checked on
+the header before anything is decoded, and no global setting of Pillow is touched, as other threads
+of the same process read pictures too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from cbam_viz.errors import ImageError
+from cbam_viz.images.photo import Photo
+from cbam_viz.images.recognise import content_differs, describe_content
+from cbam_viz.images.rgb import array_to_rgb, image_to_rgb
+
+Source = bytes | bytearray | memoryview | str | Path | Image.Image | npt.NDArray[np.generic]
+
+MAX_MEGAPIXELS = 64.0
+"""Millions of pixels; decoding that many takes about 0.7 GB for a moment. The photos of most
+phones and cameras have 12 to 50."""
+
+MAX_BYTES = 100 * 1024 * 1024
+"""Size of a file in bytes; JPEGs of 64 megapixels stay well below."""
+
+MAX_SCANS = 100
+"""Scans of a progressive JPEG. Encoders write about ten; a thousand empty ones would keep a small
+file decoding for minutes."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "MPO", "AVIF", "HEIF")
+"""What Pillow may try, in its names; those that an installation lacks are left out. Formats that
+start other programs (EPS) or that nobody uploads stay closed."""
+
+READABLE = "JPEG, PNG, WebP, BMP, TIFF, GIF or AVIF"
+
+_TURNED = {
+    2: "mirrored",
+    3: "turned by 180 degrees",
+    4: "flipped upside down",
+    5: "turned and mirrored",
+    6: "turned by 90 degrees",
+    7: "turned and mirrored",
+    8: "turned by 90 degrees",
+}
+
+
+def read_photo(
+    source: Source,
+    *,
+    name: str | None = None,
+    max_megapixels: float = MAX_MEGAPIXELS,
+    max_bytes: int = MAX_BYTES,
+) -> Photo:
+    """Read a picture from bytes, a path, a Pillow image or an array of RGB values.
+
+    The EXIF orientation is obeyed, transparency is put on white, and of several frames the first is
+    taken. Limits hold before decoding. Raises ImageError, and nothing else, with a sentence that
+    can be shown as it stands.
+    """
+    try:
+        return _read(source, name, max_megapixels, max_bytes)
+    except MemoryError as error:
+        raise ImageError(
+            f"{_label(name, source)} needs more memory than there is. Make the picture smaller."
+        ) from error
+
+
+def _read(source: Source, name: str | None, max_megapixels: float, max_bytes: int) -> Photo:
+    if isinstance(source, np.ndarray):
+        return _from_array(source, name, max_megapixels)
+    if isinstance(source, Image.Image):
+        return _from_image(source, name, max_megapixels)
+    label = _label(name, source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        data = bytes(source)
+    elif isinstance(source, str | Path):
+        data = _file_bytes(source, label, max_bytes)
+    else:
+        raise ImageError(
+            f"A {type(source).__name__} is no picture. Give a path, the bytes of a file, a Pillow "
+            "image or an array."
+        )
+    return _from_bytes(data, label, max_megapixels, max_bytes)
+
+
+def _label(name: str | None, source: object) -> str:
+    """File name without folders and control characters, short enough for a sentence."""
+    if name is None:
+        name = str(source) if isinstance(source, str | Path) else getattr(source, "filename", "")
+    last = str(name).replace("\\", "/").rstrip("/").rpartition("/")[2]
+    printable = "".join(character for character in last if character.isprintable()).strip()
+    return printable if len(printable) <= 100 else f"{printable[:60]}…{printable[-30:]}"
+
+
+def _file_bytes(source: str | Path, label: str, max_bytes: int) -> bytes:
+    """Content of a regular file; devices and pipes, which may never end, are refused."""
+    if str(source).startswith(("http://", "https://")):
+        raise ImageError("Web addresses are not fetched. Save the picture and give the file.")
+    try:
+        path = Path(source)
+        if path.is_dir():
+            raise ImageError(f"{label} is a folder. Choose a picture in it.")
+        if path.exists() and not path.is_file():
+            raise ImageError(f"{label} is not a regular file. Give the file of a picture.")
+        if path.stat().st_size > max_bytes:
+            raise _too_many_bytes(label, path.stat().st_size, max_bytes)
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise ImageError(f"There is no file {label}. Check the path.") from error
+    except (OSError, ValueError) as error:
+        raise ImageError(
+            f"{label} cannot be opened: {error}. Check path and permissions."
+        ) from error
+
+
+def _from_bytes(data: bytes, label: str, max_megapixels: float, max_bytes: int) -> Photo:
+    title = label or "The file"
+    if not data:
+        raise ImageError(f"{title} is empty (0 bytes). Save or upload it again.")
+    if len(data) > max_bytes:
+        raise _too_many_bytes(title, len(data), max_bytes)
+    try:
+        # `formats` must name registered ones only; Image.init() fills the register.
+        Image.init()
+        formats = [name for name in FORMATS if name in Image.OPEN]
+        with Image.open(io.BytesIO(data), formats=formats) as image:
+            _check_pixels(image.size, title, max_megapixels)
+            _check_scans(data, image.format, title)
+            content = image.format or "unknown"
+            pixels, notes = _decode(image)
+    except (ImageError, MemoryError):
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_many_pixels(title, None, max_megapixels) from error
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            f"{title} is not a picture that can be read{describe_content(data)}. Use {READABLE}."
+        ) from error
+    except Exception as error:
+        # Damaged files make Pillow's plugins raise almost anything: OSError, SyntaxError,
+        # struct.error, zlib.error, EOFError, KeyError, OverflowError and more.
+        raise ImageError(
+            f"{title} is damaged or incomplete: its {describe_content(data, bare=True)}content "
+            "cannot be decoded to the end. Save or download it again."
+        ) from error
+    if differs := content_differs(label, content):
+        notes = (*notes, differs)
+    return _photo(pixels, label, hashlib.sha256(data).hexdigest(), content, notes)
+
+
+def _from_image(image: Image.Image, name: str | None, max_megapixels: float) -> Photo:
+    label = _label(name, image)
+    title = label or "The picture"
+    if 0 in image.size:
+        raise ImageError(f"{title} has no pixels.")
+    _check_pixels(image.size, title, max_megapixels)
+    content = image.format or "array"
+    try:
+        # A copy, as decoding and turning change an image in place, and it is the caller's.
+        pixels, notes = _decode(image.copy())
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ImageError(f"{title} cannot be decoded: {error}. Save it again.") from error
+    return _photo(pixels, label, _array_sha256(pixels), content, notes)
+
+
+def _from_array(array: npt.NDArray[np.generic], name: str | None, max_megapixels: float) -> Photo:
+    label = _label(name, array)
+    if array.ndim >= 2:
+        _check_pixels(array.shape[:2], label or "The array", max_megapixels)
+    # A copy, as the caller may go on writing into the array.
+    pixels, notes = array_to_rgb(array.copy())
+    return _photo(pixels, label, _array_sha256(array), "array", notes)
+
+
+def _decode(image: Image.Image) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
+    """Upright RGB pixels, and notes; raises whatever Pillow raises."""
+    orientation, notes = _orientation(image)
+    frames = image.format != "MPO" and bool(getattr(image, "is_animated", False))
+    image.load()
+    if orientation != 1:
+        # TIFF images turn themselves in load() and forget their orientation; for them this is
+        # a plain copy.
+        image = ImageOps.exif_transpose(image)
+        notes += (f"It was {_TURNED[orientation]}, as its EXIF orientation {orientation} says.",)
+    pixels, more = image_to_rgb(image)
+    if frames:
+        more += ("Of several frames the first is shown.",)
+    return pixels, notes + more
+
+
+def _orientation(image: Image.Image) -> tuple[int, tuple[str, ...]]:
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:
+        # Broken EXIF data is no reason to refuse a photo that can be decoded.
+        return 1, ("Its EXIF data is damaged and was ignored.",)
+    return (orientation, ()) if orientation in _TURNED else (1, ())
+
+
+def _check_pixels(size: tuple[int, ...], title: str, max_megapixels: float) -> None:
+    if size[0] * size[1] > max_megapixels * 1e6:
+        raise _too_many_pixels(title, size, max_megapixels)
+
+
+def _check_scans(data: bytes, content: str | None, title: str) -> None:
+    # A start-of-scan marker cannot occur inside compressed data, only in an embedded thumbnail.
+    if content in ("JPEG", "MPO") and data.count(b"\xff\xda") > MAX_SCANS:
+        raise ImageError(
+            f"{title} is a JPEG of more than {MAX_SCANS} scans, which would take too long to "
+            "decode. Save it again with another program."
+        )
+
+
+def _too_many_pixels(title: str, size: tuple[int, ...] | None, limit: float) -> ImageError:
+    amount = f"{size[0] * size[1] / 1e6:.1f} megapixels" if size else "far too many pixels"
+    return ImageError(f"{title} has {amount}; the limit is {limit:g}. Make the picture smaller.")
+
+
+def _too_many_bytes(title: str, size: int, limit: int) -> ImageError:
+    return ImageError(
+        f"{title} has {size / 2**20:.1f} MB; the limit is {limit / 2**20:g}. Make the file "
+        "smaller, by saving it as a JPEG for instance."
+    )
+
+
+def _array_sha256(array: npt.NDArray[np.generic]) -> str:
+    header = f"{array.dtype.str}{array.shape}".encode()
+    return hashlib.sha256(header + np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def _photo(
+    pixels: npt.NDArray[np.uint8], label: str, sha256: str, content: str, notes: tuple[str, ...]
+) -> Photo:
+    own = np.ascontiguousarray(pixels)
+    own.flags.writeable = False
+    return Photo(own, label or "photo", sha256, content, notes)

@@ -1,0 +1,110 @@
+"""What a file is that is no readable picture, judged by its first bytes, in words for a user."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+_BEGINNINGS: tuple[tuple[bytes, str], ...] = (
+    (b"\xff\xd8\xff", "a JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "a PNG"),
+    (b"GIF8", "a GIF"),
+    (b"BM", "a BMP"),
+    (b"II*\x00", "a TIFF"),
+    (b"MM\x00*", "a TIFF"),
+    (b"%PDF", "a PDF"),
+    (b"%!PS", "PostScript"),
+    (b"\xc5\xd0\xd3\xc6", "PostScript"),
+    (b"PK\x03\x04", "a ZIP archive or office document"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"8BPS", "a Photoshop document"),
+    (b"\x93NUMPY", "a NumPy array"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"\x1aE\xdf\xa3", "a video"),
+    (b"\xff\x0a", "a JPEG XL"),
+    (b"\x00\x00\x00\x0cJXL ", "a JPEG XL"),
+    (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000"),
+    (b"\x7fELF", "a program"),
+    (b"MZ", "a program"),
+)
+
+_BRANDS: tuple[tuple[tuple[bytes, ...], str], ...] = (
+    ((b"avif", b"avis"), "an AVIF"),
+    ((b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"), "a HEIC"),
+    ((b"crx ",), "a raw camera file"),
+)
+
+_SUFFIXES = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
+    ".png": "PNG",
+    ".apng": "PNG",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+    ".dib": "BMP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".gif": "GIF",
+    ".avif": "AVIF",
+    ".heic": "HEIF",
+    ".heif": "HEIF",
+}
+
+_SAME = {"MPO": "JPEG", "DIB": "BMP"}
+_SHOWN = {"WEBP": "WebP", "HEIF": "HEIC", "MPO": "JPEG", "DIB": "BMP"}
+
+
+def describe_content(data: bytes, *, bare: bool = False) -> str:
+    """What the content looks like: `: it begins like a PDF`, or `JPEG ` if `bare`; else empty."""
+    kind = _kind(data)
+    if bare:
+        return f"{kind.split(maxsplit=1)[-1]} " if kind in _PICTURES else ""
+    if kind == "a HEIC":
+        return (
+            ": it is a HEIC photo, which this installation cannot decode; with the package "
+            "pillow-heif it could"
+        )
+    return f": it begins like {kind}" if kind else ""
+
+
+def content_differs(name: str, content: str) -> str:
+    """A note if a file's extension promises another format than its content has; else empty."""
+    suffix = PurePath(name).suffix.lower()
+    promised = _SUFFIXES.get(suffix)
+    if promised is None or promised == _SAME.get(content, content):
+        return ""
+    return (
+        f"It is named {suffix} but its content is {_SHOWN.get(content, content)}, and was read so."
+    )
+
+
+_PICTURES = frozenset(
+    {"a JPEG", "a PNG", "a GIF", "a BMP", "a TIFF", "a WebP", "an AVIF", "a HEIC"}
+)
+
+
+def _kind(data: bytes) -> str:
+    if data[:4] == b"RIFF":
+        return "a WebP" if data[8:12] == b"WEBP" else "sound or video"
+    if data[4:8] == b"ftyp":
+        return next((kind for brands, kind in _BRANDS if data[8:12] in brands), "a video")
+    for beginning, kind in _BEGINNINGS:
+        if data.startswith(beginning):
+            return kind
+    return _text_kind(data[:1024])
+
+
+def _text_kind(head: bytes) -> str:
+    try:
+        text = head.decode("utf-8-sig").lstrip().lower()
+    except UnicodeDecodeError as error:
+        # A cut in the middle of a character, at the very end, still is text.
+        if error.start < len(head) - 4:
+            return ""
+        text = head[: error.start].decode("utf-8", "ignore").lstrip().lower()
+    if "<svg" in text:
+        return "an SVG drawing, which is made of shapes and not of pixels"
+    if text.startswith(("<!doctype html", "<html")):
+        return "a web page"
+    return "text" if text.isprintable() or "\n" in text else ""

@@ -1,0 +1,184 @@
+"""Photos as network inputs: timm's own crop, or the whole picture.
+
+`crop` follows `timm.data.create_transform(..., is_training=False)` operation by operation on the
+same Pillow calls, so that the tensors, and with them the logits, are equal bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from cbam_viz.errors import ImageError
+from cbam_viz.images.geometry import VIEWS, Geometry, View
+from cbam_viz.images.photo import Photo
+from cbam_viz.images.spec import InputSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MAX_RESIZED_PIXELS = 16_000_000
+"""Beyond this the crop is cut while resizing. Pillow's filters then differ from timm's in the last
+bit of a pixel, but a panorama of 2 x 60,000 pixels does not become one of 256 x 7,680,000."""
+
+WHOLE_BUDGET = 8.0
+"""The view `whole` has at most this many times the pixels of the square that the view `crop` is cut
+from; aspect ratios up to 8 : 1 keep the scale of `crop`, longer ones are made smaller."""
+
+MAX_STRETCH = 0.125
+"""Rounding a side to a multiple may change it by this share; beyond that a border is added."""
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """One photo, ready for the network."""
+
+    tensor: Tensor
+    """(1, 3, H, W) float32, normalised."""
+    geometry: Geometry
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Resize to `resized`, then cut `size` from (`top`, `left`); a negative corner is a border."""
+
+    resized: tuple[int, int]
+    top: int
+    left: int
+    size: tuple[int, int]
+
+
+def prepare(photo: Photo, spec: InputSpec, view: View = "crop") -> ModelInput:
+    """Make the network's input of a photo, and keep where each of its pixels came from.
+
+    In `crop` the logits equal those on timm's evaluation transform. In `whole` the aspect is kept,
+    sides are multiples of `spec.multiple` and nothing is cut off; the scale is that of `crop` as
+    long as the aspect ratio is below 8 : 1. Raises ImageError for an unknown view.
+    """
+    if view not in VIEWS:
+        raise ImageError(f"There is no view {view!r}. Choose one of {', '.join(VIEWS)}.")
+    plan = _plan_crop(photo.size, spec) if view == "crop" else _plan_whole(photo.size, spec)
+    border = _mean_colour(spec) if view == "whole" or spec.crop_mode == "border" else (0, 0, 0)
+    pixels = _apply(photo.pixels, plan, spec, border)
+    scale_y = photo.size[0] / plan.resized[0]
+    scale_x = photo.size[1] / plan.resized[1]
+    geometry = Geometry(
+        photo_size=photo.size,
+        input_size=plan.size,
+        scale_y=scale_y,
+        scale_x=scale_x,
+        offset_y=plan.top * scale_y,
+        offset_x=plan.left * scale_x,
+        view=view,
+    )
+    return ModelInput(_normalise(pixels, spec), geometry)
+
+
+def _plan_crop(photo: tuple[int, int], spec: InputSpec) -> _Plan:
+    target = (math.floor(spec.size[0] / spec.crop_pct), math.floor(spec.size[1] / spec.crop_pct))
+    if spec.crop_mode == "squash":
+        resized = target
+    elif spec.crop_mode == "border":
+        ratio = max(photo[0] / target[0], photo[1] / target[1])
+        resized = (round(photo[0] / ratio), round(photo[1] / ratio))
+    elif target[0] == target[1]:
+        resized = _shorter_side_to(photo, target[0])
+    else:
+        ratio = min(photo[0] / target[0], photo[1] / target[1])
+        resized = (round(photo[0] / ratio), round(photo[1] / ratio))
+    # timm would fail on a side that rounds to nothing.
+    resized = (max(1, resized[0]), max(1, resized[1]))
+    return _around(resized, spec.size)
+
+
+def _around(resized: tuple[int, int], size: tuple[int, int]) -> _Plan:
+    """Cut from, or pad, all sides alike."""
+    return _Plan(resized, _centred(resized[0], size[0]), _centred(resized[1], size[1]), size)
+
+
+def _shorter_side_to(photo: tuple[int, int], length: int) -> tuple[int, int]:
+    """As torchvision's Resize with one number: the longer side is cut, not rounded."""
+    height, width = photo
+    if width <= height:
+        return int(length * height / width), length
+    return length, int(length * width / height)
+
+
+def _centred(length: int, window: int) -> int:
+    """Where torchvision's CenterCrop begins; negative for the border it adds when too small."""
+    if window > length:
+        return -((window - length) // 2)
+    return round((length - window) / 2.0)
+
+
+def _plan_whole(photo: tuple[int, int], spec: InputSpec) -> _Plan:
+    if spec.fixed_size:
+        ratio = max(photo[0] / spec.size[0], photo[1] / spec.size[1])
+        sides = (max(1, round(photo[0] / ratio)), max(1, round(photo[1] / ratio)))
+        return _around(sides, spec.size)
+    target = (spec.size[0] / spec.crop_pct, spec.size[1] / spec.crop_pct)
+    ratio = min(photo[0] / target[0], photo[1] / target[1])
+    pixels = photo[0] * photo[1] / ratio**2
+    ratio *= math.sqrt(max(1.0, pixels / (WHOLE_BUDGET * target[0] * target[1])))
+    height, padded_height = _to_multiple(photo[0] / ratio, spec.multiple)
+    width, padded_width = _to_multiple(photo[1] / ratio, spec.multiple)
+    return _around((height, width), (padded_height, padded_width))
+
+
+def _to_multiple(length: float, multiple: int) -> tuple[int, int]:
+    """Length to resize to, and length of the input: equal unless that would stretch too much."""
+    nearest = max(1, round(length / multiple)) * multiple
+    if abs(nearest - length) <= MAX_STRETCH * length:
+        return nearest, nearest
+    resized = max(1, round(length))
+    return resized, math.ceil(resized / multiple) * multiple
+
+
+def _mean_colour(spec: InputSpec) -> tuple[int, int, int]:
+    red, green, blue = (round(255 * value) for value in spec.mean)
+    return red, green, blue
+
+
+def _apply(
+    pixels: npt.NDArray[np.uint8], plan: _Plan, spec: InputSpec, border: tuple[int, int, int]
+) -> npt.NDArray[np.uint8]:
+    """Resize, crop and pad; (H, W, 3) uint8 of the plan's size."""
+    image: Image.Image = Image.fromarray(pixels)
+    resample = Image.Resampling[spec.interpolation.upper()]
+    top, left = max(0, plan.top), max(0, plan.left)
+    bottom = min(plan.resized[0], plan.top + plan.size[0])
+    right = min(plan.resized[1], plan.left + plan.size[1])
+    if plan.resized[0] * plan.resized[1] > MAX_RESIZED_PIXELS:
+        scale_y = image.height / plan.resized[0]
+        scale_x = image.width / plan.resized[1]
+        box = (left * scale_x, top * scale_y, right * scale_x, bottom * scale_y)
+        image = image.resize((right - left, bottom - top), resample, box)
+    else:
+        if image.size != plan.resized[::-1]:
+            image = image.resize(plan.resized[::-1], resample)
+        image = image.crop((left, top, right, bottom))
+    if image.size != plan.size[::-1]:
+        canvas = Image.new("RGB", plan.size[::-1], border)
+        canvas.paste(image, (max(0, -plan.left), max(0, -plan.top)))
+        image = canvas
+    return np.asarray(image)
+
+
+def _normalise(pixels: npt.NDArray[np.uint8], spec: InputSpec) -> Tensor:
+    """As torchvision's ToTensor and Normalize, in their order of operations."""
+    import torch
+
+    tensor = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float().div_(255)
+    mean, std = (_column(values) for values in (spec.mean, spec.std))
+    return tensor.sub_(mean).div_(std).unsqueeze_(0)
+
+
+def _column(values: tuple[float, float, float]) -> Any:
+    import torch
+
+    return torch.tensor(values).view(-1, 1, 1)
