@@ -1,0 +1,295 @@
+"""The same structures in networks that are wrapped, scripted, shared, checkpointed, half."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from cbam_viz.capture import capture
+
+from . import composition, sequential
+from .test_exact import assert_exact, same
+from .truth import CHANNELS, Attentive, Gates, Host, host, photo, ready, truths
+
+
+class Eightfold(nn.Module):
+    """One CBAM for all levels, with features of three sizes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, CHANNELS, 3, padding=1)
+        self.shared = sequential.GatesReturned(CHANNELS)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        levels = [nn.functional.avg_pool2d(self.stem(x), 2**k) for k in (0, 1, 2)]
+        return [self.shared(level) for level in (*levels, *levels, *levels[:2])]
+
+
+def test_one_module_called_eight_times() -> None:
+    torch.manual_seed(0)
+    model = ready(Eightfold())
+    with torch.no_grad():
+        attention = capture(model, photo())
+    assert_exact(attention, truths(model))
+    assert list(attention) == ["shared", *(f"shared#{call}" for call in range(2, 9))]
+    assert [layer.call for layer in attention.calls("shared")] == list(range(1, 9))
+    maps = [layer.spatial.shape[1:] for layer in attention.values() if layer.spatial is not None]
+    assert maps == [(24, 20), (12, 10), (6, 5)] * 2 + [(24, 20), (12, 10)]
+
+
+class Idle(Host):
+    """Owns a CBAM that its forward never calls."""
+
+    def __init__(self) -> None:
+        super().__init__(sequential.GatesReturned)
+        self.spare_cbam = sequential.GatesReturned(CHANNELS)
+
+
+def test_a_module_never_called_is_named() -> None:
+    torch.manual_seed(0)
+    model = ready(Idle())
+    with torch.no_grad():
+        attention = capture(model, photo())
+    assert list(attention) == ["first", "second"]
+    assert attention.not_called == ("spare_cbam",)
+
+
+class Twice(Attentive):
+    """Two CBAMs written into one forward, a convolution between them."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.one, self.two = Gates(channels), Gates(channels)
+        self.conv = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for gates in (self.one, self.two):
+            x = self.conv(x)
+            ca = gates.channel(x)
+            x = x * ca
+            sa = gates.spatial(x)
+            self.note(ca, sa)
+            x = x * sa
+        return x
+
+
+def test_two_pairs_in_one_forward() -> None:
+    model = host(Twice)
+    with torch.no_grad():
+        attention = capture(model, photo())
+    assert_exact(attention, truths(model))
+    assert list(attention) == ["first", "first#2", "second", "second#2"]
+
+
+def test_the_model_itself_is_the_block() -> None:
+    torch.manual_seed(0)
+    model = ready(sequential.GatesReturned(3))
+    with torch.no_grad():
+        attention = capture(model, photo())
+    (layer,) = attention.values()
+    (truth,) = model.truth
+    assert same(layer.channel, truth.channel)
+    assert same(layer.spatial, truth.spatial)
+
+
+class Checkpointed(Host):
+    """Activation checkpointing around both structures."""
+
+    reentrant = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        x = checkpoint(self.first, x, use_reentrant=self.reentrant)
+        x = checkpoint(self.second, self.middle(x), use_reentrant=self.reentrant)
+        return self.head(x.mean((2, 3)))
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_checkpointed(reentrant: bool) -> None:
+    torch.manual_seed(0)
+    model = ready(Checkpointed(sequential.GatesReturned))
+    model.reentrant = reentrant
+    attention = capture(model, photo().requires_grad_())
+    assert_exact(attention, truths(model))
+    assert not any(g.requires_grad for layer in attention.values() for g in (layer.channel,))
+
+
+def test_gradients_still_flow() -> None:
+    model = host(composition.ResidualBlock)
+    x = photo().requires_grad_()
+    plain = torch.autograd.grad(model(x).sum(), x)[0]
+    assert torch.equal(torch.autograd.grad(capture(model, x).output.sum(), x)[0], plain)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [torch.no_grad, torch.inference_mode, torch.enable_grad],
+    ids=["no_grad", "inference_mode", "grad"],
+)
+def test_autograd_modes(run: Callable[[], torch.no_grad]) -> None:
+    model = host(sequential.ProductsReturned)
+    with run():
+        attention = capture(model, photo())
+    assert_exact(attention, truths(model))
+
+
+def test_channels_last() -> None:
+    model = host(sequential.Repeated).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        attention = capture(model, photo().contiguous(memory_format=torch.channels_last))
+    assert_exact(attention, truths(model))
+
+
+@pytest.mark.parametrize("make", [sequential.GatesReturned, sequential.ProductsReturned])
+def test_autocast(make: type[nn.Module]) -> None:
+    model = host(make)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        attention = capture(model, photo())
+    assert_exact(attention, truths(model))
+    assert {layer.dtype for layer in attention.values()} == {torch.bfloat16}
+    assert all(layer.verified for layer in attention.values())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_whole_network_in_another_dtype(dtype: torch.dtype) -> None:
+    model = host(sequential.GatesReturned).to(dtype)
+    with torch.no_grad():
+        attention = capture(model, photo().to(dtype))
+    assert_exact(attention, truths(model))
+    assert all(layer.verified for layer in attention.values())
+
+
+def test_data_parallel() -> None:
+    """Names are those of the network inside."""
+    model = host(sequential.GatesReturned)
+    with torch.no_grad():
+        attention = capture(nn.DataParallel(model), photo())
+    assert_exact(attention, truths(model))
+
+
+class Outer(nn.Module):
+    """A detector-like model: image and mask in, nested outputs out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.ModuleDict({"body": Host(sequential.GatesReturned)})
+
+    def forward(self, *, images: Tensor, masks: Tensor) -> dict[str, object]:
+        images = images * masks  # the user's mask is no attention of the network's
+        return {"logits": self.backbone["body"](images), "sizes": [(images.shape[2], None)]}
+
+
+def test_keyword_inputs_and_nested_outputs() -> None:
+    torch.manual_seed(0)
+    model = ready(Outer())
+    x = photo()
+    masks = (torch.rand(2, 1, 24, 20) > 0.3).float()
+    with torch.no_grad():
+        attention = capture(model, images=x, masks=masks)
+    assert_exact(attention, truths(model))
+    assert list(attention) == ["backbone.body.first", "backbone.body.second"]
+    assert attention.output["sizes"] == [(24, None)]
+    assert attention.input_size == (24, 20)
+
+
+class Scriptable(nn.Module):
+    """A CBAM that TorchScript can compile."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.fc = nn.Conv2d(channels, channels, 1)
+        self.conv = nn.Conv2d(2, 1, 3, padding=1)
+
+    def channel(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(self.fc(x.mean((2, 3), keepdim=True)))
+
+    def spatial(self, x: Tensor) -> Tensor:
+        maps = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)
+        return torch.sigmoid(self.conv(maps))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x * self.channel(x)
+        return x * self.spatial(x)
+
+
+def scriptable_truth(model: nn.Module, x: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Both layers' gates, by running the parts one after the other."""
+    gates = []
+    x = model.stem(x).relu()
+    for layer, between in ((model.first, model.middle), (model.second, None)):
+        ca = layer.channel(x)
+        x = x * ca
+        sa = layer.spatial(x)
+        gates.append((ca.flatten(1), sa.squeeze(1)))
+        x = x * sa
+        x = x if between is None else between(x).relu()
+    return gates
+
+
+def as_script(model: nn.Module) -> nn.Module:
+    return torch.jit.script(model)
+
+
+def as_trace(model: nn.Module) -> nn.Module:
+    return torch.jit.trace(model, photo(2))
+
+
+def with_scripted_children(model: nn.Module) -> nn.Module:
+    model.first, model.second = torch.jit.script(model.first), torch.jit.script(model.second)
+    return model
+
+
+def compiled(model: nn.Module) -> nn.Module:
+    return torch.compile(model, backend="eager")
+
+
+class ScriptableHost(nn.Module):
+    """`Host` without the parts that TorchScript cannot read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, CHANNELS, 3, stride=2, padding=1)
+        self.first, self.second = Scriptable(CHANNELS), Scriptable(CHANNELS)
+        self.middle = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.middle(self.first(torch.relu(self.stem(x)))))
+        return self.second(x).mean((2, 3))
+
+
+@pytest.mark.parametrize("wrap", [as_script, as_trace, with_scripted_children, compiled])
+def test_scripted_traced_compiled(wrap: Callable[[nn.Module], nn.Module]) -> None:
+    torch.manual_seed(0)
+    model = ScriptableHost().eval()
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = scriptable_truth(model, photo())
+        attention = capture(wrap(model), photo())
+    assert len(attention) == 2
+    for layer, (channel, spatial) in zip(attention.values(), expected, strict=True):
+        assert layer.composition == "channel then spatial"
+        assert layer.channel is not None
+        assert layer.spatial is not None
+        assert torch.allclose(layer.channel, channel, rtol=0, atol=1e-6)
+        assert torch.allclose(layer.spatial, spatial, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["features", "branches", "x"])
+def test_the_models_own_keywords_reach_it(name: str) -> None:
+    """Only `branches`, `descriptors` and `features` are the capture's own."""
+
+    class Keyworded(Host):
+        def forward(self, x: Tensor, scale: float = 1.0) -> Tensor:
+            return super().forward(x * scale)
+
+    torch.manual_seed(0)
+    model = ready(Keyworded(sequential.GatesReturned))
+    with torch.no_grad():
+        arguments = {"x": photo(), "scale": 0.5} if name == "x" else {name: True, "scale": 0.5}
+        attention = capture(model, *(() if name == "x" else (photo(),)), **arguments)
+    assert_exact(attention, truths(model))

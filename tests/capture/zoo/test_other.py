@@ -1,0 +1,50 @@
+"""Attention of other kinds is reported, and products that are no attention are passed over."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from cbam_viz.capture import capture
+
+from . import innocent, unsupported
+from .test_exact import SIZES
+from .truth import host, photo
+
+REASONS = {
+    "JointGate": ("joint",),
+    "JointSum": ("joint",),
+    "DenseGate": ("dense", "every value", "joint"),
+    "Triplet": ("permuted", "axes", "axis"),
+    "TripletView": ("permuted", "axes", "axis"),
+}
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize("name", unsupported.STRUCTURES)
+def test_other_attention_is_reported(name: str, size: tuple[int, int, int]) -> None:
+    model = host(unsupported.STRUCTURES[name])
+    with torch.no_grad():
+        attention = capture(model, photo(*size))
+    assert list(attention) == []
+    assert {entry.module for entry in attention.unsupported} == {"first", "second"}
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_reasons_say_what_it_is(name: str) -> None:
+    model = host(unsupported.STRUCTURES[name])
+    with torch.no_grad():
+        attention = capture(model, photo())
+    assert attention.unsupported
+    for entry in attention.unsupported:
+        assert any(word in entry.reason for word in REASONS[name]), entry.reason
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize("name", innocent.STRUCTURES)
+def test_what_is_no_attention_is_passed_over(name: str, size: tuple[int, int, int]) -> None:
+    model = host(innocent.STRUCTURES[name])
+    with torch.no_grad():
+        attention = capture(model, photo(*size))
+    assert list(attention) == []
+    assert attention.unsupported == ()

@@ -1,0 +1,130 @@
+"""Attention that is no M_c (B, C) and M_s (B, h, w): to be reported, never to be forced."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .truth import Gates
+
+
+class JointGate(Gates):
+    """BAM: 1 + sigmoid of the product of both branches."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        joint = self.channel_logits(x).expand_as(x) * self.spatial_logits(x).expand_as(x)
+        return (1 + torch.sigmoid(joint)) * x
+
+
+class JointSum(Gates):
+    """BAM as in the paper: x + x * sigmoid of the sum of both branches."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + x * torch.sigmoid(self.channel_logits(x) + self.spatial_logits(x))
+
+
+class DenseGate(Gates):
+    """Pixel attention: one weight for each value."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.dense = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(self.dense(x))
+
+
+class PaddedGather(Gates):
+    """Gather-excite with an extent: a coarse gate for each channel, enlarged."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        coarse = F.avg_pool2d(x, 3, stride=2, padding=1)
+        return x * F.interpolate(coarse, size=x.shape[2:]).sigmoid()
+
+
+class FourMaps(Gates):
+    """One spatial map for each of four groups of channels, on a 5-D view."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.maps = nn.Conv2d(channels, 4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        maps = torch.sigmoid(self.maps(x)).unsqueeze(2)
+        return (x.view(batch, 4, channels // 4, height, width) * maps).view_as(x)
+
+
+class FourMapsRepeated(FourMaps):
+    """The same four maps repeated to one for each channel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = torch.sigmoid(self.maps(x))
+        return x * maps.repeat_interleave(x.shape[1] // 4, dim=1)
+
+
+class GroupsInBatch(Gates):
+    """SGE: groups of channels folded into the batch, one map each."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        groups = x.reshape(batch * 2, channels // 2, height, width)
+        score = (groups * groups.mean((2, 3), keepdim=True)).sum(1, keepdim=True)
+        return (groups * torch.sigmoid(score)).view_as(x)
+
+
+class CoordinateAttention(Gates):
+    """A gate along the height and one along the width."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.rows, self.columns = nn.Conv2d(channels, channels, 1), nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = torch.sigmoid(self.rows(x.mean(3, keepdim=True)))
+        columns = torch.sigmoid(self.columns(x.mean(2, keepdim=True)))
+        return x * rows * columns
+
+
+class Triplet(Gates):
+    """Triplet attention: a spatial gate on each of three rotations of the features."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rotated = x.permute(0, 2, 1, 3).contiguous()
+        first = (rotated * self.spatial(rotated)).permute(0, 2, 1, 3).contiguous()
+        rotated = x.permute(0, 3, 2, 1).contiguous()
+        second = (rotated * self.spatial(rotated)).permute(0, 3, 2, 1).contiguous()
+        return (first + second) / 2
+
+
+class TripletView(Gates):
+    """The same on views, without a copy."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rotated = x.transpose(1, 2)
+        first = (rotated * self.spatial(rotated)).transpose(1, 2)
+        rotated = x.permute(0, 3, 2, 1)
+        return first + (rotated * self.spatial(rotated)).permute(0, 3, 2, 1)
+
+
+class SplitAttention(Gates):
+    """Selective kernels: two branches weighted against each other for each channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.weights = nn.Linear(channels, 2 * channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        branches = torch.stack([F.relu(x), F.avg_pool2d(x, 3, 1, 1)], 1)
+        logits = self.weights(branches.sum(1).mean((2, 3))).view(x.shape[0], 2, x.shape[1], 1, 1)
+        return (branches * torch.softmax(logits, 1)).sum(1)
+
+
+STRUCTURES = {
+    cls.__name__: cls
+    for cls in (
+        JointGate, JointSum, DenseGate, PaddedGather, FourMaps, FourMapsRepeated, GroupsInBatch,
+        CoordinateAttention, Triplet, TripletView, SplitAttention,
+    )
+}  # fmt: skip
