@@ -1,0 +1,67 @@
+"""Maps onto photos: placement, honest scales, colours, overlays, level lines, encoding.
+
+Takes NumPy arrays; knows neither networks nor hooks.
+"""
+
+from cbam_viz.render.colormaps import (
+    COLORMAPS,
+    DEFAULT_COLORMAP,
+    Colormap,
+    color_of,
+    colorize,
+    lookup_table,
+)
+from cbam_viz.render.contours import contour_levels, contours
+from cbam_viz.render.encode import MIME_TYPES, ImageFormat, encode
+from cbam_viz.render.legend import colorbar, strip
+from cbam_viz.render.overlay import (
+    DEFAULT_OPACITY,
+    color_layer,
+    fit_size,
+    hatch_unseen,
+    overlay,
+    resize_photo,
+)
+from cbam_viz.render.placement import METHODS, Method, Placed, place
+from cbam_viz.render.scale import (
+    SCALE_KINDS,
+    Scale,
+    ScaleKind,
+    absolute_scale,
+    make_scale,
+    map_scale,
+    shared_scale,
+)
+
+__all__ = [
+    "COLORMAPS",
+    "DEFAULT_COLORMAP",
+    "DEFAULT_OPACITY",
+    "METHODS",
+    "MIME_TYPES",
+    "SCALE_KINDS",
+    "Colormap",
+    "ImageFormat",
+    "Method",
+    "Placed",
+    "Scale",
+    "ScaleKind",
+    "absolute_scale",
+    "color_layer",
+    "color_of",
+    "colorbar",
+    "colorize",
+    "contour_levels",
+    "contours",
+    "encode",
+    "fit_size",
+    "hatch_unseen",
+    "lookup_table",
+    "make_scale",
+    "map_scale",
+    "overlay",
+    "place",
+    "resize_photo",
+    "shared_scale",
+    "strip",
+]
