@@ -142,56 +142,52 @@ def _statistics_of(gate: Tensor | None, index: int) -> GateStatistics | None:
 def _flags(channel: GateStatistics | None, spatial: GateStatistics | None) -> tuple[str, ...]:
     gates = [gate for gate in (channel, spatial) if gate is not None]
     if gates and all(_is_untrained(gate) for gate in gates):
-        return ("every gate is exactly 0.5: this layer is untrained",)
+        return ("untrained: every gate is exactly 0.5",)
     flags: list[str] = []
     if channel is not None:
         flags += _gate_flags(channel, "channel weights", "the channel weights differ by")
     if spatial is not None:
-        flags += _gate_flags(spatial, "map", "over the photo the map varies by")
+        flags += _gate_flags(spatial, "cells of the map", "over the photo the map varies by")
     return tuple(flags)
 
 
-def _gate_flags(gate: GateStatistics, what: str, varies: str) -> Iterable[str]:
+def _gate_flags(gate: GateStatistics, values: str, varies: str) -> Iterable[str]:
     """Sentences without full stop on one gate, the gravest first."""
     if gate.not_finite:
-        yield f"{gate.not_finite} of {gate.count} values of the {what} are not finite numbers"
+        yield f"{gate.not_finite} of {gate.count} {values} are not finite numbers"
     if gate.not_finite == gate.count:
         return
     if _is_untrained(gate):
-        yield f"the {what} {_are(what)} exactly 0.5 everywhere: untrained"
+        yield f"untrained: all {values} are exactly 0.5"
         return
     if gate.count == 1:
-        yield f"the {what} {_are(what)} a single value: there is nothing to choose between"
+        yield f"only one of the {values} exists: there is nothing to choose between"
     elif gate.extent < FLAT_RANGE:
         yield f"flat: {varies} less than {FLAT_RANGE:g}"
     if gate.minimum < 0 or gate.maximum > 1:
         yield (
-            f"the {what} {'go' if what.endswith('s') else 'goes'} from {gate.minimum:.3g} to "
-            f"{gate.maximum:.3g}, beyond [0, 1]: this gate ends in no sigmoid"
+            f"beyond [0, 1]: the {values} go from {gate.minimum:.3g} to {gate.maximum:.3g}, so "
+            "this gate does not end in a sigmoid"
         )
     elif gate.saturated > MOSTLY:
-        yield f"saturated: {_saturation(gate, what)}"
+        yield f"saturated: {_saturation(gate, values)}"
 
 
-def _saturation(gate: GateStatistics, what: str) -> str:
+def _saturation(gate: GateStatistics, values: str) -> str:
     """How much of a gate is closed, open, or both."""
     closed, opened = f"below {SATURATED_LOW:g}", f"above {SATURATED_HIGH:g}"
     if not gate.opened:
-        return f"{_percent(gate.closed)} of the {what} {_are(what)} nearly closed ({closed})"
+        return f"{_percent(gate.closed)} of the {values} are nearly closed ({closed})"
     if not gate.closed:
-        return f"{_percent(gate.opened)} of the {what} {_are(what)} fully open ({opened})"
+        return f"{_percent(gate.opened)} of the {values} are fully open ({opened})"
     return (
-        f"{_percent(gate.saturated)} of the {what} {_are(what)} {closed} "
-        f"({_percent(gate.closed)}) or {opened} ({_percent(gate.opened)})"
+        f"{_percent(gate.saturated)} of the {values} are {closed} ({_percent(gate.closed)}) or "
+        f"{opened} ({_percent(gate.opened)})"
     )
 
 
 def _is_untrained(gate: GateStatistics) -> bool:
     return not gate.not_finite and gate.minimum == gate.maximum == UNTRAINED
-
-
-def _are(what: str) -> str:
-    return "are" if what.endswith("s") else "is"
 
 
 def _percent(share: float) -> str:

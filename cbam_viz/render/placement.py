@@ -108,7 +108,9 @@ def _bilinear(
     finite = np.isfinite(values)
     known = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     tall = np.matmul(_weights(rows, values.shape[0]), known, dtype=np.float32)
-    placed = np.matmul(tall, _weights(columns, values.shape[1]).T, dtype=np.float32)
+    placed: npt.NDArray[np.float32] = np.matmul(
+        tall, _weights(columns, values.shape[1]).T, dtype=np.float32
+    )
     if not finite.all():
         np.copyto(placed, nearest, where=~np.isfinite(nearest))
     return placed
