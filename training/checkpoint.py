@@ -1,0 +1,119 @@
+"""Run states for resuming, and the safetensors files that the app opens."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from cbam_viz.errors import TrainingError
+
+from .recipe import Recipe
+
+METADATA_KEY = "cbam_viz"
+SCHEMA = 1
+CODE_VERSION = "0.1.0"
+
+
+@dataclass
+class RunState:
+    """Everything a run needs to go on as if it had not stopped."""
+
+    step: int
+    recipe: str
+    model: dict[str, Tensor]
+    average: dict[str, Tensor]
+    optimizers: list[dict[str, Any]]
+    best: float
+
+
+def save_state(state: RunState, path: Path) -> None:
+    """Write a state; a run that is killed while writing keeps its previous one."""
+    part = path.with_suffix(".part")
+    torch.save(vars(state), part)
+    os.replace(part, path)  # noqa: PTH105 - Path.replace is the same call
+
+
+def load_state(path: Path) -> RunState:
+    """Read a state.
+
+    Raises:
+        TrainingError: the file is none.
+    """
+    try:
+        return RunState(**torch.load(path, map_location="cpu", weights_only=True))
+    except (RuntimeError, OSError, TypeError, EOFError, KeyError) as error:
+        raise TrainingError(f"{path} cannot be resumed from: {error}") from error
+
+
+def check_resumable(stored: str, recipe: Recipe, step: int) -> None:
+    """Refuse to resume with another recipe; only phases that are still to come may differ.
+
+    Raises:
+        TrainingError: the recipe was changed.
+    """
+    old, new = json.loads(stored), json.loads(recipe.to_json())
+    changed = sorted(key for key in new if old.get(key) != new[key])
+    if set(changed) - {"phases", "cooldown"}:
+        raise TrainingError(
+            f"This run was started with another recipe ({', '.join(changed)} differ). Give the "
+            "same options to resume it, or another --out to start afresh."
+        )
+    if changed and step > 0:
+        old_phases = [(phase["side"], phase["images"]) for phase in old["phases"]]
+        old_total = sum(images for _, images in old_phases)
+        if step * recipe.batch > min(old_total - old["cooldown"], recipe.images - recipe.cooldown):
+            raise TrainingError("The cooldown has begun; its phases can no longer be changed.")
+
+
+def describe(
+    recipe: Recipe, classes: list[str], accuracy: dict[str, Any], **texts: Any
+) -> dict[str, Any]:
+    """The metadata by which `cbam_viz.create_model` rebuilds the network; `texts` adds to it."""
+    return {
+        "schema": SCHEMA,
+        "architecture": recipe.architecture,
+        "attention": recipe.attention,
+        "arguments": recipe.arguments,
+        "inserted_cbam": None,
+        "num_classes": len(classes),
+        "classes": classes,
+        "accuracy": accuracy,
+        "code_version": CODE_VERSION,
+        **texts,
+    }
+
+
+def export(network: nn.Module, metadata: dict[str, Any], path: Path) -> None:
+    """Write the network's tensors as float32 under timm's names, with the metadata."""
+    tensors = {
+        key: value.detach().cpu().contiguous().float() if value.is_floating_point()
+        else value.detach().cpu().contiguous()
+        for key, value in network.state_dict().items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, str(path), {METADATA_KEY: json.dumps(metadata, ensure_ascii=False)})
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The metadata object of a checkpoint.
+
+    Raises:
+        TrainingError: the file has none.
+    """
+    try:
+        with safe_open(str(path), "pt") as opened:
+            text = (opened.metadata() or {}).get(METADATA_KEY)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise TrainingError(f"{path} is no safetensors file: {error}") from error
+    if text is None:
+        raise TrainingError(f"{path} carries no cbam_viz metadata.")
+    metadata: dict[str, Any] = json.loads(text)
+    return metadata

@@ -1,0 +1,282 @@
+"""Train a network on a folder of class directories: `python -m training.train DATA --out RUN`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import copy
+import json
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from cbam_viz.errors import CbamVizError, TrainingError
+
+from .batches import Batches
+from .cache import ImageCache, open_data
+from .checkpoint import RunState, check_resumable, describe, export, load_state, save_state
+from .losses import student_loss
+from .model import Student, create_network, prepare_images, soften_gates
+from .optimizer import make_optimizers, set_rate, update_average
+from .recipe import Phase, Recipe, parse_phases
+from .teacher import TeacherTargets, central_square, open_targets
+
+SHOWN_AT = 224
+"""Pixels at which the app shows a network by default."""
+
+
+def evaluation_side(side: int) -> int:
+    """Pixels at which a network that is being trained at `side` is tested.
+
+    Random crops enlarge what they show, so a network does best somewhat above its training
+    resolution (Touvron et al., "Fixing the train-test resolution discrepancy", NeurIPS 2019).
+    """
+    return SHOWN_AT if side >= 144 else round(side * 1.25 / 32) * 32
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` is a CUDA GPU where there is one, else the CPU."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+@torch.inference_mode()
+def top1(
+    network: nn.Module, cache: ImageCache, side: int, device: torch.device, batch: int = 88
+) -> float:
+    """Share of images, in 0..1, that the network gets right from their central square."""
+    was_training = network.training
+    network.eval()
+    right = 0
+    for start in range(0, len(cache), batch):
+        index = range(start, min(start + batch, len(cache)))
+        images = np.stack([central_square(cache.image(i), side) for i in index])
+        with torch.autocast(device.type, torch.bfloat16):
+            logits = network(prepare_images(torch.from_numpy(images), device))
+        labels = torch.from_numpy(cache.labels[index.start : index.stop])
+        right += int((logits.argmax(1).cpu() == labels).sum())
+    network.train(was_training)
+    return right / len(cache)
+
+
+class Run:
+    """One training run: its networks, optimizers and files in the folder `out`."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        train: ImageCache,
+        val: ImageCache,
+        targets: TeacherTargets | None,
+        out: Path,
+        device: torch.device,
+    ) -> None:
+        self.recipe, self.val, self.out, self.device = recipe, val, out, device
+        self.classes = list(train.classes)
+        torch.manual_seed(recipe.seed)
+        network = create_network(
+            recipe.architecture, recipe.attention, len(self.classes), recipe.arguments
+        )
+        soften_gates(network)
+        student = Student(network, targets.own.shape[2] if targets else None)
+        self.model = student.to(device, memory_format=torch.channels_last).train()
+        self.average = copy.deepcopy(self.model).eval()
+        self.optimizers = make_optimizers(self.model, recipe)
+        self.batches = Batches(train, recipe, targets)
+        self.step, self.best = 0, 0.0
+        out.mkdir(parents=True, exist_ok=True)
+        if (out / "state.pt").exists():
+            self._resume()
+
+    def _resume(self) -> None:
+        state = load_state(self.out / "state.pt")
+        check_resumable(state.recipe, self.recipe, state.step)
+        self.model.load_state_dict(state.model)
+        self.average.load_state_dict(state.average)
+        for optimizer, stored in zip(self.optimizers, state.optimizers, strict=True):
+            optimizer.load_state_dict(stored)
+        self.step, self.best = state.step, state.best
+        print(f"resumed at {self.step * self.recipe.batch} images", flush=True)
+
+    def save(self) -> None:
+        """Write the state from which the run can go on."""
+        state = RunState(
+            self.step,
+            self.recipe.to_json(),
+            self.model.state_dict(),
+            self.average.state_dict(),
+            [optimizer.state_dict() for optimizer in self.optimizers],
+            self.best,
+        )
+        save_state(state, self.out / "state.pt")
+
+    def evaluate(self, loss: float) -> float:
+        """Log the averaged network's accuracy, and keep the network if it is the best so far."""
+        side = self.recipe.side_at(self.step)
+        tested_at = evaluation_side(side)
+        accuracy = top1(self.average.network, self.val, tested_at, self.device)
+        record = {
+            "images": self.step * self.recipe.batch,
+            "side": side,
+            "tested_at": tested_at,
+            "loss": round(loss, 4),
+            "top1": round(accuracy, 4),
+            "time": time.strftime("%H:%M:%S"),
+        }
+        with (self.out / "log.jsonl").open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(record) + "\n")
+        print(json.dumps(record), flush=True)
+        if accuracy >= self.best and tested_at == SHOWN_AT:
+            self.best = accuracy
+            self.export("best", accuracy)
+        return accuracy
+
+    def export(self, name: str, accuracy: float) -> None:
+        """Write the averaged network as `NAME.safetensors`, ready for the app."""
+        measured = {"top1": accuracy, "split": "val", "images": len(self.val)}
+        texts: dict[str, Any] = {
+            "title": f"{self.recipe.architecture} trained on {len(self.classes)} classes",
+            "description": "Trained with python -m training.train.",
+            "pretrained_cfg": {
+                "input_size": [3, SHOWN_AT, SHOWN_AT],
+                "mean": [0.5, 0.5, 0.5],
+                "std": [0.5, 0.5, 0.5],
+                "crop_pct": 1.0,
+                "interpolation": "bicubic",
+            },
+            "training_data": "a folder of class directories",
+            "license": "unknown",
+            "default": False,
+            "compare_with": None,
+        }
+        metadata = describe(self.recipe, self.classes, measured, **texts)
+        export(self.average.network, metadata, self.out / f"{name}.safetensors")
+
+    def train_step(self, step: int, batch: Any) -> torch.Tensor:
+        """One update of the weights; returns the loss, a scalar."""
+        set_rate(self.optimizers, self.recipe.rate_at(step))
+        images = prepare_images(batch.images, self.device)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            logits, imitation = self.model(images)
+        moved = replace(batch, **{
+            name: value.to(self.device) for name in ("labels", "own", "probe")
+            if (value := getattr(batch, name)) is not None
+        })
+        loss = student_loss(logits, imitation, moved, self.recipe)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        update_average(self.average, self.model, self.recipe.ema, step)
+        return loss.detach()
+
+    def train(self, save_every: float, evaluate_every: int, threads: int, stop: int) -> None:
+        """Train to step `stop`, saving every `save_every` seconds.
+
+        Raises:
+            TrainingError: the loss is no longer a number.
+        """
+        saved, losses = time.monotonic(), []
+        bar = tqdm(total=stop, initial=self.step, desc="train", unit="step", disable=None)
+        for batch in self.batches.iterate(self.step, stop, threads):
+            losses.append(float(self.train_step(self.step, batch)))
+            if not np.isfinite(losses[-1]):
+                raise TrainingError(
+                    f"The loss became {losses[-1]} at step {self.step}. Lower --lr and --muon-lr."
+                )
+            self.step += 1
+            bar.update()
+            bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}", best=f"{self.best:.1%}")
+            if self.step % max(1, evaluate_every // self.recipe.batch) == 0 or self.step == stop:
+                self.evaluate(float(np.mean(losses)))
+                losses.clear()
+            if time.monotonic() - saved > save_every:
+                self.save()
+                saved = time.monotonic()
+        bar.close()
+        self.save()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    defaults = Recipe()
+    parser.add_argument("data", type=Path, help="folder with train/CLASS/* and val/CLASS/*")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run; resumes there")
+    parser.add_argument("--cache", type=Path, help="decoded images (default: OUT/cache)")
+    parser.add_argument("--short-side", type=int, default=160, help="reduce larger images to this")
+    parser.add_argument("--targets", type=Path, help="what training.teacher wrote (optional)")
+    parser.add_argument("--architecture", default=defaults.architecture, help="a ResNet of timm")
+    parser.add_argument("--arguments", default="{}", help="JSON: more timm.create_model arguments")
+    parser.add_argument("--attention", choices=["cbam", "none"], default="cbam")
+    parser.add_argument("--phases", default="128:500000", help="SIDE:IMAGES,...")
+    parser.add_argument("--optimizer", choices=["muon", "adamw"], default=defaults.optimizer)
+    for name in ("cooldown", "warmup", "batch", "views", "seed"):
+        parser.add_argument(f"--{name}", type=int, default=getattr(defaults, name))
+    for name in ("lr", "muon_lr", "weight_decay", "ema", "flip", "degrade", "colour", "smoothing",
+                 "label_weight", "probe_weight", "own_weight", "temperature"):
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, type=float, default=getattr(defaults, name))
+    parser.add_argument("--scale", type=float, nargs=2, default=defaults.scale,
+                        metavar=("MIN", "MAX"))
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=1, help="intra-op threads of torch")
+    parser.add_argument("--loader-threads", type=int, default=0)
+    parser.add_argument("--save-every", type=float, default=180, help="seconds")
+    parser.add_argument("--evaluate-every", type=int, default=30_000, help="images")
+    return parser
+
+
+def recipe_from(options: argparse.Namespace) -> Recipe:
+    """The recipe that the command line asks for.
+
+    Raises:
+        TrainingError: an option cannot be understood.
+    """
+    try:
+        arguments = json.loads(options.arguments)
+    except ValueError as error:
+        raise TrainingError(f"--arguments is no JSON object: {error}") from error
+    phases: tuple[Phase, ...] = parse_phases(options.phases)
+    same = {name: getattr(options, name) for name in (
+        "architecture", "cooldown", "warmup", "batch", "views", "optimizer", "lr", "muon_lr",
+        "weight_decay", "label_weight", "probe_weight", "own_weight", "temperature", "smoothing",
+        "flip", "degrade", "colour", "ema", "seed",
+    )}
+    attention = None if options.attention == "none" else options.attention
+    return Recipe(arguments=arguments, attention=attention, phases=phases,
+                  scale=tuple(options.scale), **same)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    options = _parser().parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    try:
+        recipe = recipe_from(options)
+        train, val = open_data(options.data, options.cache or options.out / "cache",
+                               options.short_side)
+        targets = open_targets(options.targets, len(train)) if options.targets else None
+        run = Run(recipe, train, val, targets, options.out, pick_device(options.device))
+        size = sum(p.numel() for p in run.model.network.parameters())
+        print(f"{size / 1e6:.2f} M parameters, {recipe.steps} steps of {recipe.batch}", flush=True)
+        run.train(options.save_every, options.evaluate_every, options.loader_threads, recipe.steps)
+        run.export("last", run.best)
+    except CbamVizError as error:
+        raise SystemExit(f"error: {error}") from error
+    except KeyboardInterrupt:
+        with contextlib.suppress(NameError):
+            run.save()
+        sys.exit("stopped; the same command resumes")
+
+
+if __name__ == "__main__":
+    main()
