@@ -1,0 +1,201 @@
+"""`create_model`: any timm network with attention in every block that can take it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from cbam_viz.errors import ModelError
+from cbam_viz.models.attention_layer import AttentionLike, LayerFactory, layer_factory
+from cbam_viz.models.families import (
+    Hook,
+    hook_arguments,
+    hook_of,
+    known_architecture,
+    near_cbam_names,
+    squeeze_excite_classes,
+)
+
+
+class _PrunedError(Exception):
+    """timm's file of a pruned network's sizes does not know the new layers."""
+
+
+def create_model(
+    name: str,
+    *,
+    checkpoint: str | Path | None = None,
+    num_classes: int | None = None,
+    attention: AttentionLike | None = "cbam",
+    attention_args: Mapping[str, Any] | None = None,
+    **kwargs: Any,
+) -> nn.Module:
+    """Build a timm network, in eval mode, with CBAM in every block that can take it.
+
+    Parameters
+    ----------
+    name
+        An architecture that timm knows, such as `resnet50`.
+    checkpoint
+        A .safetensors, .pth or .pt file with the weights; see `load_model`, which also says what
+        matched. Class count and CBAM arguments are then taken from the file.
+    num_classes
+        Size of the classifier; timm's default (1000 as a rule) if not given.
+    attention
+        `"cbam"`, `"lcbam"`, a layer class or a partial of one (called with the channel count);
+        None builds the network as timm defines it.
+    attention_args
+        Arguments of each attention layer, such as `{"rd_ratio": 1 / 8, "mlp_bias": True}`.
+    **kwargs
+        Passed to `timm.create_model`. With `pretrained=True` the backbone gets timm's weights and
+        the attention layers start at random.
+
+    Notes
+    -----
+    A fresh ResNet of timm has every gate at exactly 0.5, because timm zeroes the last
+    normalisation of each block (`zero_init_last`), so that its attention sees zeros. That is the
+    right start for training and is kept; pass `zero_init_last=False` for gates that vary without
+    training. The statistics name such gates untrained.
+
+    Raises
+    ------
+    ModelError
+        Unknown name, a family that cannot take the layer (near ones are named), wrong arguments.
+    CheckpointError
+        The file cannot be read safely or does not fit.
+    """
+    if checkpoint is not None:
+        from cbam_viz.models.load import load_model
+
+        return load_model(
+            Path(checkpoint),
+            architecture=name,
+            attention=attention,
+            num_classes=num_classes,
+            attention_args=attention_args,
+            **kwargs,
+        ).model
+    architecture = known_architecture(name)
+    if num_classes is not None:
+        kwargs["num_classes"] = num_classes
+    if attention is None:
+        return _timm_model(name, kwargs).eval()
+    factory = layer_factory(attention, attention_args or {})
+    model = _attentive(name, architecture, factory, kwargs)
+    if model is None or not factory.layers_in(model):
+        raise cannot_take_attention(architecture)
+    return model.eval()
+
+
+def cannot_take_attention(architecture: str) -> ModelError:
+    """Return the error for a network whose blocks have no place for an attention layer."""
+    return ModelError(
+        f"The blocks of {architecture} have no place for an attention layer in timm. Near networks "
+        f"that take CBAM: {', '.join(_verified(near_cbam_names(architecture)))}. To put CBAM "
+        f"after the stages of {architecture} itself, use "
+        f"cbam_viz.insert_cbam(timm.create_model({architecture!r}))."
+    )
+
+
+def _attentive(
+    name: str, architecture: str, factory: LayerFactory, kwargs: Mapping[str, Any]
+) -> nn.Module | None:
+    """Build the network with `factory`'s layers, by its family's hook or by swapping.
+
+    None for a pruned network: timm has no sizes for new layers in it.
+    """
+    hook = hook_of(architecture)
+    own = [key for key in ("se_layer", "attn", "attn_layer") if key in kwargs]
+    if own and hook != "swap":
+        raise ModelError(f"Say attention=... instead of {own[0]}=...; it means the same.")
+    pretrained = bool(kwargs.get("pretrained"))
+    plain = _timm_model(name, kwargs) if pretrained else None
+    if hook != "swap":
+        try:
+            hooked = _by_hook(name, architecture, hook, factory, {**kwargs, "pretrained": False})
+        except _PrunedError:
+            return None
+        if hooked is not None:
+            if plain is not None:
+                hooked.load_state_dict(_fitting(plain, hooked), strict=False)
+            return hooked
+    model = plain if plain is not None else _timm_model(name, kwargs)
+    _swap(model, factory)
+    return model
+
+
+def _by_hook(
+    name: str, architecture: str, hook: Hook, factory: LayerFactory, kwargs: Mapping[str, Any]
+) -> nn.Module | None:
+    """Build through the family's own argument; None where this one network fixes it itself."""
+    arguments = {**kwargs, **hook_arguments(architecture, hook, factory, kwargs)}
+    try:
+        return _timm_model(name, arguments)
+    except ModelError as error:
+        cause = error.__cause__
+        if isinstance(cause, TypeError) and "multiple values" in str(cause):
+            return None
+        if isinstance(cause, TypeError) and hook == "attn_layer":
+            return _timm_model(name, {**arguments, "attn_kwargs": {}})
+        if isinstance(cause, KeyError):
+            raise _PrunedError from cause
+        raise
+
+
+def _timm_model(name: str, kwargs: Mapping[str, Any]) -> nn.Module:
+    try:
+        model: nn.Module = timm.create_model(name, **kwargs)
+    except Exception as error:
+        if kwargs.get("pretrained"):
+            raise ModelError(
+                f"The pretrained weights of {name} could not be downloaded "
+                f"({type(error).__name__}); without a network connection use pretrained=False "
+                "or a checkpoint file."
+            ) from error
+        raise ModelError(f"timm cannot build {name} with these arguments: {error}") from error
+    return model
+
+
+def _fitting(source: nn.Module, target: nn.Module) -> dict[str, torch.Tensor]:
+    wanted = {key: value.shape for key, value in target.state_dict().items()}
+    return {
+        key: value for key, value in source.state_dict().items() if wanted.get(key) == value.shape
+    }
+
+
+def _swap(model: nn.Module, factory: LayerFactory) -> None:
+    """Put attention in the place of each squeeze-and-excitation, with its reduced width."""
+    replaced = squeeze_excite_classes()
+    for path, module in list(model.named_modules()):
+        if not isinstance(module, replaced):
+            continue
+        first = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)
+        if first is None:
+            continue
+        hints: dict[str, Any] = {"device": first.weight.device, "dtype": first.weight.dtype}
+        if 1 < first.out_channels < first.in_channels:
+            hints["rd_channels"] = first.out_channels
+        parent, _, leaf = path.rpartition(".")
+        setattr(model.get_submodule(parent), leaf, factory(first.in_channels, **hints))
+
+
+def _verified(names: list[str], wanted: int = 3) -> list[str]:
+    """Keep the first names whose network does take CBAM, built without memory to find out."""
+    found: list[str] = []
+    for name in names:
+        factory = layer_factory("cbam", {})
+        try:
+            with torch.device("meta"):
+                model = _attentive(name, name, factory, {})
+        except ModelError:
+            continue
+        if model is not None and factory.layers_in(model):
+            found.append(name)
+        if len(found) == wanted:
+            return found
+    return found or ["resnet50"]
