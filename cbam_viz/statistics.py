@@ -161,7 +161,7 @@ def _gate_flags(gate: GateStatistics, values: str, varies: str) -> Iterable[str]
         yield f"untrained: all {values} are exactly 0.5"
         return
     if gate.count == 1:
-        yield f"only one of the {values} exists: there is nothing to choose between"
+        yield f"a single value: {values} must be several to differ"
     elif gate.extent < FLAT_RANGE:
         yield f"flat: {varies} less than {FLAT_RANGE:g}"
     if gate.minimum < 0 or gate.maximum > 1:
