@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from cbam_viz.errors import TrainingError
 
-from .recipe import Recipe
+from .recipe import Phase, Recipe
 
 METADATA_KEY = "cbam_viz"
 SCHEMA = 1
@@ -66,11 +66,16 @@ def check_resumable(stored: str, recipe: Recipe, step: int) -> None:
             f"This run was started with another recipe ({', '.join(changed)} differ). Give the "
             "same options to resume it, or another --out to start afresh."
         )
-    if changed and step > 0:
-        old_phases = [(phase["side"], phase["images"]) for phase in old["phases"]]
-        old_total = sum(images for _, images in old_phases)
-        if step * recipe.batch > min(old_total - old["cooldown"], recipe.images - recipe.cooldown):
-            raise TrainingError("The cooldown has begun; its phases can no longer be changed.")
+    if changed:
+        phases = tuple(Phase(**phase) for phase in old["phases"])
+        before = replace(recipe, phases=phases, cooldown=old["cooldown"])
+        if any(
+            (before.side_at(past), before.rate_at(past)) != (recipe.side_at(past), recipe.rate_at(past))
+            for past in range(step)
+        ):
+            raise TrainingError(
+                "The new phases or cooldown would have changed the part that is done already."
+            )
 
 
 def describe(
