@@ -1,15 +1,14 @@
 """Forward hooks that several captures of one model share, in any number of threads.
 
 A hook is added when the first capture that needs it begins and removed when the last one ends. It
-writes into the sink of the capture that runs in its own context, and does nothing where none does:
-two threads, or two Streamlit sessions, on one model never see each other's gates.
+tells the sink of the capture that runs in its own context, and does nothing where none does: two
+threads, or two Streamlit sessions, on one model never see each other's gates.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -19,13 +18,15 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 Moment = Literal["before", "after", "finally"]
-"""Before a module's forward, after it, or after it even if it raised."""
+"""Before a module's forward, after it, or after it even if it raised an Exception."""
 
 
 class Sink(Protocol):
-    """What a capture gives its hooks to write into."""
+    """What a capture gives its hooks to tell."""
 
-    def see(self, key: Hashable, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    def see(
+        self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
         """Take what passed. Must not raise."""
 
 
@@ -50,62 +51,74 @@ _owners: WeakKeyDictionary[nn.Module, _Owner] = WeakKeyDictionary()
 _sinks: ContextVar[dict[_Owner, Sink]] = ContextVar("cbam_viz_sinks", default={})  # noqa: B039
 
 
-@contextmanager
-def tapping(model: nn.Module, taps: Sequence[Tap], sink: Sink) -> Iterator[None]:
-    """Let `sink` see what passes the taps while the block runs in this context."""
-    owner = _acquire(model, taps)
-    before = _sinks.get()
-    _sinks.set({**before, owner: sink})
-    try:
-        yield
-    finally:
-        _sinks.set(before)
-        _release(owner, taps)
+class Tapping:
+    """The hooks of one capture: `open`, `add` more, `close`."""
 
+    def __init__(self, model: nn.Module, sink: Sink) -> None:
+        with _lock:
+            owner = _owners.get(model)
+            if owner is None:
+                owner = _owners[model] = _Owner()
+        self._owner, self._sink = owner, sink
+        self._taps: list[Hashable] = []
+        self._outer: Sink | None = None
 
-def _acquire(model: nn.Module, taps: Sequence[Tap]) -> _Owner:
-    with _lock:
-        owner = _owners.get(model)
-        if owner is None:
-            owner = _owners[model] = _Owner()
-        done: list[Tap] = []
-        try:
+    def open(self) -> None:
+        """From now on the hooks of this model tell this capture, in this context."""
+        sinks = _sinks.get()
+        self._outer = sinks.get(self._owner)
+        _sinks.set({**sinks, self._owner: self._sink})
+
+    def add(self, taps: Sequence[Tap]) -> None:
+        """Place hooks, or share those that another capture has placed."""
+        handles = self._owner.handles
+        with _lock:
             for tap in taps:
-                count, handle = owner.handles.get(tap.key, (0, None))
+                count, handle = handles.get(tap.key, (0, None))
                 if handle is None:
-                    handle = _register(owner, tap)
-                owner.handles[tap.key] = (count + 1, handle)
-                done.append(tap)
-        except BaseException:
-            _release(owner, done)
-            raise
-        return owner
+                    handle = _register(self._owner, tap)
+                handles[tap.key] = (count + 1, handle)
+                self._taps.append(tap.key)
 
+    def drop(self, keep: int = 0) -> None:
+        """Give back all hooks but the first `keep` ones."""
+        handles = self._owner.handles
+        with _lock:
+            while len(self._taps) > keep:
+                key = self._taps.pop()
+                count, handle = handles[key]
+                if count > 1:
+                    handles[key] = (count - 1, handle)
+                else:
+                    handle.remove()
+                    del handles[key]
 
-def _release(owner: _Owner, taps: Sequence[Tap]) -> None:
-    with _lock:
-        for tap in taps:
-            count, handle = owner.handles[tap.key]
-            if count > 1:
-                owner.handles[tap.key] = (count - 1, handle)
-            else:
-                handle.remove()
-                del owner.handles[tap.key]
+    def close(self) -> None:
+        """Give back all hooks and tell the capture around this one again, if there is one."""
+        sinks = dict(_sinks.get())
+        if sinks.get(self._owner) is self._sink:
+            del sinks[self._owner]
+            if self._outer is not None:
+                sinks[self._owner] = self._outer
+            _sinks.set(sinks)
+        self.drop()
 
 
 def _register(owner: _Owner, tap: Tap) -> RemovableHandle:
     if tap.moment == "before":
-        return tap.module.register_forward_pre_hook(_before(owner, tap.key))
+        return tap.module.register_forward_pre_hook(_before(owner, tap.key), with_kwargs=True)
     return tap.module.register_forward_hook(
         _after(owner, tap.key), always_call=tap.moment == "finally"
     )
 
 
-def _before(owner: _Owner, key: Hashable) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-    def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
+def _before(
+    owner: _Owner, key: Hashable
+) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
+    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         sink = _sinks.get().get(owner)
         if sink is not None:
-            sink.see(key, module, args, None)
+            sink.see(key, args, kwargs, None)
 
     return hook
 
@@ -114,7 +127,7 @@ def _after(owner: _Owner, key: Hashable) -> Callable[[nn.Module, tuple[Any, ...]
     def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         sink = _sinks.get().get(owner)
         if sink is not None:
-            sink.see(key, module, args, output)
+            sink.see(key, args, {}, output)
 
     return hook
 

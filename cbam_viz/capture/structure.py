@@ -33,12 +33,14 @@ def clean_name(name: str) -> str:
     return ".".join(part for part in name.split(".") if part != "_orig_mod")
 
 
-def fingerprint(model: nn.Module) -> tuple[int, ...]:
-    """Identities of all modules below `model`: changes when one is added, removed or replaced.
+def fingerprint(model: nn.Module) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+    """Identities of all modules below `model`, and which are in train mode.
 
-    Costs a twentieth of `named_modules`, and runs at every capture.
+    The identities change when a module is added, removed or replaced. Costs a twentieth of
+    `named_modules`, and runs at every capture.
     """
     found: list[int] = []
+    training = [model.training]
     waiting = [model]
     while waiting:
         children = waiting.pop()._modules
@@ -46,9 +48,10 @@ def fingerprint(model: nn.Module) -> tuple[int, ...]:
             for child in children.values():
                 if child is not None:
                     found.append(id(child))
+                    training.append(child.training)
                     if child._modules:
                         waiting.append(child)
-    return tuple(found)
+    return tuple(found), tuple(training)
 
 
 def stage_of(name: str) -> str:

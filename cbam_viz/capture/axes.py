@@ -1,0 +1,229 @@
+"""What the axes of a tensor mean: batch, channels, and where its rows and columns lie on the input.
+
+A tensor's layout is one tuple of factors per dimension. Views regroup the factors, so that an axis
+keeps its meaning through NHWC, tokens (B, HW, C) and back. Rows and columns carry the placement of
+their receptive fields: centre of the first one, step from one to the next, and reach.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+BATCH, CHANNEL, ROW, COLUMN, OTHER = "batch", "channel", "row", "column", "other"
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One meaning along a dimension. Units of `centre`, `step` and `reach`: input pixels."""
+
+    label: str
+    size: int
+    centre: float = 0.0
+    """Continuous coordinate of the middle of the first receptive field; pixel k is [k, k + 1)."""
+    step: float = 0.0
+    """From one cell to the next; 0 where placement is not known."""
+    reach: float = 0.0
+    """Extent of one receptive field."""
+    exact: bool = True
+    fixed: bool = True
+    """False if the numbers hold for this size of input only."""
+
+
+Axis = tuple[Factor, ...]
+Layout = tuple[Axis, ...]
+"""One axis per dimension; an empty axis has size 1 and no meaning."""
+
+
+def axis_size(axis: Axis) -> int:
+    return math.prod(factor.size for factor in axis)
+
+
+def image_layout(shape: Sequence[int], placed: bool) -> Layout:
+    """(B, C, H, W); `placed` for the network's own input, whose pixels are where they are."""
+    step = 1.0 if placed else 0.0
+    return (
+        (Factor(BATCH, shape[0]),),
+        (Factor(CHANNEL, shape[1]),),
+        (Factor(ROW, shape[2], 0.5, step, step, placed),),
+        (Factor(COLUMN, shape[3], 0.5, step, step, placed),),
+    )
+
+
+def plain_layout(shape: Sequence[int]) -> Layout:
+    """Axes of a tensor of which nothing is known."""
+    return tuple((Factor(OTHER, size),) if size != 1 else () for size in shape)
+
+
+def labels(axis: Axis) -> frozenset[str]:
+    """The meanings along a dimension that has more than one entry."""
+    return frozenset(factor.label for factor in axis if factor.size > 1)
+
+
+def find(layout: Layout, label: str) -> Factor | None:
+    """The one whole factor of this meaning; None if there is none or it is split."""
+    found = [factor for axis in layout for factor in axis if factor.label == label]
+    return found[0] if len(found) == 1 else None
+
+
+def same_place(axis: Axis) -> Axis:
+    """The axis where positions are kept only roughly (shifted or gathered)."""
+    return tuple(
+        replace(factor, exact=False) if factor.label in (ROW, COLUMN) else factor for factor in axis
+    )
+
+
+def window(
+    axis: Axis, size: int, *, kernel: float, stride: float, padding: float, dilation: float = 1
+) -> Axis:
+    """The axis after a sliding window (convolution, pooling): `size` windows."""
+    if len(axis) != 1 or axis[0].label not in (ROW, COLUMN):
+        return resized(axis, size)
+    old, span = axis[0], dilation * (kernel - 1)
+    return (
+        replace(
+            old,
+            size=size,
+            centre=old.centre + old.step * (span / 2 - padding),
+            step=old.step * stride,
+            reach=old.reach + old.step * span,
+        ),
+    )
+
+
+def transposed_window(
+    axis: Axis, size: int, *, kernel: int, stride: int, padding: int, dilation: int
+) -> Axis:
+    """The axis after a transposed convolution: output `o` gets input `(o + p - d j) / s`."""
+    if len(axis) != 1 or axis[0].label not in (ROW, COLUMN):
+        return resized(axis, size)
+    old, span = axis[0], dilation * (kernel - 1)
+    return (
+        replace(
+            old,
+            size=size,
+            centre=old.centre + old.step * (padding - span / 2) / stride,
+            step=old.step / stride,
+            reach=old.reach + old.step * max(0, math.ceil(span / stride) - 1),
+        ),
+    )
+
+
+def scaled(axis: Axis, size: int, scale: float, *, corners: bool = False, fixed: bool) -> Axis:
+    """The axis after interpolation to `size` cells, `scale` input cells per output cell."""
+    if len(axis) != 1 or axis[0].label not in (ROW, COLUMN):
+        return resized(axis, size)
+    old = axis[0]
+    shift = 0.0 if corners else (scale - 1) / 2
+    return (
+        replace(
+            old,
+            size=size,
+            centre=old.centre + old.step * shift,
+            step=old.step * scale,
+            fixed=old.fixed and fixed,
+        ),
+    )
+
+
+def pooled_to(axis: Axis, size: int) -> Axis:
+    """The axis after adaptive pooling to `size` cells."""
+    old_size = axis_size(axis)
+    if size == old_size:
+        return axis
+    if size == 0 or len(axis) != 1 or axis[0].label not in (ROW, COLUMN):
+        return resized(axis, size)
+    ratio = old_size / size
+    even = old_size % size == 0
+    (new,) = window(axis, size, kernel=ratio, stride=ratio, padding=0)
+    return (replace(new, exact=new.exact and even, fixed=False),)
+
+
+def resized(axis: Axis, size: int) -> Axis:
+    """An axis of another length with the same meaning."""
+    if axis_size(axis) == size:
+        return axis
+    if len(axis) == 1 and axis[0].label == CHANNEL:
+        return (Factor(CHANNEL, size),)
+    return (Factor(OTHER, size),) if size != 1 else ()
+
+
+def merged(layouts: Iterable[Layout], shape: Sequence[int]) -> Layout:
+    """The layout of an elementwise result: broadcast axes give way to those that vary."""
+    result: list[Axis] = [()] * len(shape)
+    for layout in layouts:
+        skip = len(shape) - len(layout)
+        for d, axis in enumerate(layout, start=skip):
+            if d >= 0 and axis_size(axis) == shape[d]:
+                result[d] = _united(result[d], axis)
+    return tuple(
+        axis if axis_size(axis) == size else ((Factor(OTHER, size),) if size != 1 else ())
+        for axis, size in zip(result, shape, strict=True)
+    )
+
+
+def _united(one: Axis, two: Axis) -> Axis:
+    if not one or one == two:
+        return two
+    if not two:
+        return one
+    first, second = [f.label for f in one], [f.label for f in two]
+    if first == second and [f.size for f in one] == [f.size for f in two]:
+        return tuple(_union(a, b) for a, b in zip(one, two, strict=True))
+    if len(one) == 1 and one[0].label == OTHER:
+        return two
+    if len(two) == 1 and two[0].label == OTHER:
+        return one
+    return (Factor(OTHER, axis_size(one)),)
+
+
+def _union(one: Factor, two: Factor) -> Factor:
+    """Two receptive fields of one cell: their bounding interval."""
+    if one.label not in (ROW, COLUMN) or one == two:
+        return one
+    if one.step == 0:
+        return replace(two, exact=False)
+    if two.step == 0 or not math.isclose(one.step, two.step, rel_tol=1e-6):
+        return replace(one, exact=False)
+    low = min(one.centre - one.reach / 2, two.centre - two.reach / 2)
+    high = max(one.centre + one.reach / 2, two.centre + two.reach / 2)
+    return replace(
+        one,
+        centre=(low + high) / 2,
+        reach=high - low,
+        exact=one.exact and two.exact,
+        fixed=one.fixed and two.fixed,
+    )
+
+
+def regrouped(layout: Layout, shape: Sequence[int]) -> Layout:
+    """The layout after a view to `shape`: factors are dealt out again, in order."""
+    waiting = [factor for axis in layout for factor in axis if factor.size != 1]
+    result: list[Axis] = []
+    for size in shape:
+        axis: list[Factor] = []
+        room = size
+        while room > 1 and waiting:
+            factor = waiting.pop(0)
+            if room % factor.size == 0:
+                axis.append(factor)
+                room //= factor.size
+            elif factor.size % room == 0:
+                part = CHANNEL if factor.label == CHANNEL else OTHER
+                axis.append(Factor(part, room))
+                waiting.insert(0, Factor(part, factor.size // room))
+                room = 1
+            else:
+                return plain_layout(shape)
+        if room != 1:
+            return plain_layout(shape)
+        result.append(_whole(axis))
+    return tuple(result)
+
+
+def _whole(axis: list[Factor]) -> Axis:
+    """Parts of the channels that lie together again are channels."""
+    if len(axis) > 1 and all(factor.label == CHANNEL for factor in axis):
+        return (Factor(CHANNEL, math.prod(factor.size for factor in axis)),)
+    return tuple(axis)

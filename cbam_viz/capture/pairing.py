@@ -1,0 +1,159 @@
+"""Products by data flow into layers: which channel gate and which spatial gate belong together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..attention import Composition
+from .axes import COLUMN, ROW, labels
+from .products import Gate, Odd, Product
+from .structure import ROOT_NAME
+from .trace import Frame, Node, origin
+
+
+@dataclass(eq=False)
+class Found:
+    """One call of one layer, as the products show it."""
+
+    channel: Gate | None
+    spatial: Gate | None
+    composition: Composition
+    products: list[Product]
+    frame: Frame
+    module: str = ""
+    key: str = ""
+    call: int = 1
+
+
+def paired(products: list[Product]) -> list[Found]:
+    """All layers in order of execution."""
+    partner: dict[Product, Product] = {}
+    taken: set[Product] = set()
+    for k, second in enumerate(products):
+        if len(second.gates) > 1:
+            continue
+        for first in reversed(products[:k]):
+            if first in taken or len(first.gates) > 1 or first.kinds == second.kinds:
+                continue
+            if _follows(second, first) or _beside(second, first):
+                partner[first] = second
+                taken |= {first, second}
+                break
+    result = []
+    for product in products:
+        if product in partner:
+            result.append(_pair(product, partner[product]))
+        elif product not in taken:
+            result.append(_single(product))
+    return result
+
+
+def _follows(second: Product, first: Product) -> bool:
+    """The second gate acts on the first one's result, or on it with the input added."""
+    source = origin(second.feature)
+    if source is origin(first.node):
+        return True
+    if source.base == "add" and len(source.inputs) == 2:
+        ends = {origin(one) for one in source.inputs}
+        return ends == {origin(first.node), origin(first.feature)}
+    return False
+
+
+def _beside(second: Product, first: Product) -> bool:
+    """Both gates act on the same features."""
+    return origin(second.feature) is origin(first.feature) and _meet(first.node, second.node)
+
+
+def _meet(one: Node, two: Node, reach: int = 3) -> bool:
+    """The two results come together again within a few steps."""
+
+    def after(node: Node) -> set[Node]:
+        found, edge = {node}, {node}
+        for _ in range(reach):
+            edge = {user for item in edge for user in item.users} - found
+            found |= edge
+        return found
+
+    return bool(after(one) & after(two))
+
+
+def _pair(first: Product, second: Product) -> Found:
+    gates = {gate.kind: gate for product in (first, second) for gate in product.gates}
+    follows = _follows(second, first)
+    composition: Composition = "parallel"
+    if follows:
+        channel_first = first.gates[0].kind == "channel"
+        composition = "channel then spatial" if channel_first else "spatial then channel"
+    frame = _around(first.frame, second.frame)
+    return Found(gates["channel"], gates["spatial"], composition, [first, second], frame)
+
+
+def _single(product: Product) -> Found:
+    gates = {gate.kind: gate for gate in product.gates}
+    channel, spatial = gates.get("channel"), gates.get("spatial")
+    composition: Composition = "channel then spatial"
+    if spatial is None:
+        composition = "channel"
+    elif channel is None:
+        composition = "spatial"
+    return Found(channel, spatial, composition, [product], product.frame)
+
+
+def _around(one: Frame, two: Frame) -> Frame:
+    frames = set(one.path())
+    return next(frame for frame in two.path() if frame in frames)
+
+
+def name_layers(layers: list[Found], children_of_root: int) -> None:
+    """Give each layer its module's name; gates that share one call take their own modules' names."""
+    together: dict[Frame, int] = {}
+    for layer in layers:
+        together[layer.frame] = together.get(layer.frame, 0) + 1
+    calls: dict[str, dict[int, int]] = {}
+    for layer in layers:
+        frame, serial = layer.frame, layer.frame.serial
+        name = frame.module
+        if together[frame] > 1 or (frame.parent is None and children_of_root > 4):
+            below = _producer(layer, frame)
+            if below is not None:
+                name, serial = below.module, below.serial
+        layer.module = name or ROOT_NAME
+        seen = calls.setdefault(layer.module, {})
+        number = len(seen) + 1
+        seen[id(layer)] = number
+        layer.call = number
+        layer.key = layer.module if number == 1 else f"{layer.module}#{number}"
+        del serial
+
+
+def _producer(layer: Found, frame: Frame) -> Frame | None:
+    """The module call directly inside `frame` that multiplies, or that makes the first gate."""
+    gate = layer.products[0].gates[0]
+    sources = [layer.products[0].frame, gate.node.frame]
+    node, steps = gate.node, 0
+    while node.inputs and steps < 8:
+        node = max(node.inputs, key=lambda one: one.order)
+        sources.append(node.frame)
+        steps += 1
+    for source in sources:
+        path = [one for one in source.path() if frame in set(one.path()) and one is not frame]
+        if path:
+            return path[-1]
+    return None
+
+
+def weighted_sums(products: list[Product]) -> set[Product]:
+    """Products that only serve to be summed over positions: pooling weights, not gates."""
+    found = set()
+    for product in products:
+        users = [user for user in product.node.users if user.name != "detach"]
+        if len(users) == 1 and users[0].base == "sum":
+            gone = {label for axis in users[0].inputs[0].layout for label in labels(axis)} - {
+                label for axis in users[0].layout for label in labels(axis)
+            }
+            if gone & {ROW, COLUMN} and "spatial" in product.kinds:
+                found.add(product)
+    return found
+
+
+__all__ = ["Found", "Odd", "name_layers", "paired", "weighted_sums"]

@@ -1,0 +1,261 @@
+"""One capture at work: hooks tell it what passes, and each forward becomes an `Attention`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import _disable_current_modes
+
+from ..attention import Attention
+from .assemble import attention_of, learned_plan
+from .pairing import Found
+from .hooks import Tap, Tapping, kept
+from .products import Wants, Watch
+from .recipes import Leaf
+from .state import Buffers, _train_lock
+from .structure import image_in, input_size_of
+from .table import Plan, Table, known_taps, signature_of, table_of
+from .trace import Node, parameter_storages
+
+_LARGEST_LEAF = 1 << 18
+
+
+@dataclass
+class Forward:
+    """What one forward showed."""
+
+    input_size: tuple[int, int]
+    signature: Any
+    plan: Plan | None
+    watch: Watch | None
+    events: list[tuple[str, str, Tensor | None]] = field(default_factory=list)
+    """Layers of known classes: (prefix, what, copy), in order."""
+    leaves: dict[Leaf, Tensor] = field(default_factory=dict)
+    calls: dict[str, int] = field(default_factory=dict)
+    outputs: dict[Node, Leaf] = field(default_factory=dict)
+    """While watching: which nodes are outputs of modules."""
+    known_inputs: dict[tuple[str, int], Node] = field(default_factory=dict)
+    first: dict[Leaf, int] = field(default_factory=dict)
+    found: list[Found] | None = None
+
+
+class Recorder:
+    """The sink of one capture's hooks."""
+
+    def __init__(
+        self,
+        root: nn.Module,
+        *,
+        branches: bool,
+        descriptors: bool,
+        features: bool | Sequence[str],
+    ) -> None:
+        self.root = root
+        self.results: list[Attention] = []
+        self.error: BaseException | None = None
+        self._branches, self._descriptors = branches, descriptors
+        self._features = features if isinstance(features, bool) else frozenset(features)
+        self._tapping: Tapping | None = None
+        self._forward: Forward | None = None
+        self._buffers: Buffers | None = None
+        self._done: Forward | None = None
+        self._depth = 0
+        self._table: Table
+        self._training: tuple[bool, ...] = ()
+
+    @property
+    def extras(self) -> bool:
+        """True if more than gates is wanted."""
+        return bool(self._branches or self._descriptors or self._features)
+
+    def start(self) -> None:
+        """Place the hooks that notice a forward's beginning and end."""
+        self._table, self._training = table_of(self.root)
+        self._tapping = Tapping(self.root, self)
+        try:
+            self._tapping.open()
+            self._tapping.add(
+                [
+                    Tap(self.root, "begin", "before"),
+                    Tap(self.root, "done"),
+                    Tap(self.root, "end", "finally"),
+                ]
+            )
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Leave no hook, no mode and no changed buffer, whatever has happened."""
+        try:
+            self._finish()
+        finally:
+            self._depth = 0
+            if self._tapping is not None:
+                self._tapping.close()
+                self._tapping = None
+
+    def table(self) -> Table:
+        """The model's table as it is now."""
+        return table_of(self.root)[0]
+
+    def see(
+        self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
+        """Take what a hook saw."""
+        forward = self._forward
+        if isinstance(key, str):
+            self._root(key, args, kwargs, output)
+        elif forward is None:
+            return
+        elif key[0] == "leaf":
+            self._leaf(forward, key[1], output)
+        elif forward.watch is not None:
+            with _disable_current_modes():
+                self._see(forward, key, args, output)
+        else:
+            self._see(forward, key, args, output)
+
+    def _see(self, forward: Forward, key: Any, args: tuple[Any, ...], output: Any) -> None:
+        if key[0] in ("enter", "leave"):
+            self._walk(forward, key[0], key[1], args, output)
+        else:
+            value = args[0] if key[1] in ("before", "descriptors") and args else output
+            forward.events.append((key[0], key[1], kept(value)))
+
+    def _root(
+        self, what: str, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
+        if what == "begin":
+            self._depth += 1
+            if self._depth == 1:
+                self._begin(args, kwargs)
+        elif what == "done":
+            if self._depth == 1:
+                self._done = self._forward
+                self._output = output
+        else:
+            self._depth -= 1
+            if self._depth == 0:
+                self._finish()
+
+    def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._table, self._training = table_of(self.root)
+        if any(self._training):
+            _train_lock.acquire()
+            self._buffers = Buffers(self.root)
+        signature = signature_of(args, kwargs, self._training)
+        plan = self._table.plan(signature)
+        if plan is not None and not (plan.quick and not (self.extras and plan.layers)):
+            plan = None
+        taps = known_taps(
+            self._table,
+            branches=self._branches,
+            descriptors=self._descriptors,
+            features=self._features,
+        )
+        watch = None
+        if plan is None:
+            wants = Wants(bool(self._features), self._branches or self._descriptors)
+            watch = Watch(parameter_storages(self.root), wants)
+            image = image_in(args, kwargs)
+            if image is not None:
+                watch.place_input(image)
+            taps += self._watch_taps()
+        else:
+            taps += [
+                Tap(self._table.module(name), ("leaf", name))
+                for name in dict.fromkeys(name for p in plan.layers for name in _leaves(p))
+            ]
+        self._forward = Forward(input_size_of(args, kwargs), signature, plan, watch)
+        assert self._tapping is not None
+        self._tapping.add(taps)
+        if watch is not None:
+            watch.__enter__()
+
+    def _watch_taps(self) -> list[Tap]:
+        taps = []
+        for name in self._table.modules:
+            if name:
+                module = self._table.module(name)
+                taps.append(Tap(module, ("enter", name), "before"))
+                taps.append(Tap(module, ("leave", name), "finally"))
+        return taps
+
+    def _leaf(self, forward: Forward, name: str, output: Any) -> None:
+        number = forward.calls[name] = forward.calls.get(name, 0) + 1
+        copy = kept(output)
+        if copy is not None:
+            forward.leaves[name, number] = copy
+            forward.first[name, number] = len(forward.events)
+
+    def _walk(
+        self, forward: Forward, what: str, name: str, args: tuple[Any, ...], output: Any
+    ) -> None:
+        watch = forward.watch
+        if watch is None:
+            return
+        if what == "enter":
+            watch.enter(name)
+            if name in self._table.known and args and isinstance(args[0], Tensor):
+                forward.known_inputs[name, watch.calls[name]] = watch.node(args[0])
+            return
+        if isinstance(output, Tensor):
+            node = watch.node(output)
+            leaf = (name, watch.calls.get(name, 1))
+            if node not in forward.outputs and output.numel() <= _LARGEST_LEAF:
+                forward.outputs[node] = leaf
+                copy = kept(output)
+                assert copy is not None
+                forward.leaves[leaf] = copy
+        watch.leave(name)
+
+    def _finish(self) -> None:
+        """End the forward that runs, if one does."""
+        forward, self._forward = self._forward, None
+        done, self._done = self._done, None
+        try:
+            if forward is not None and forward.watch is not None:
+                forward.watch.__exit__(None, None, None)
+        finally:
+            if self._tapping is not None:
+                self._tapping.drop(keep=3)
+            if self._buffers is not None:
+                buffers, self._buffers = self._buffers, None
+                buffers.restore()
+                _train_lock.release()
+        if done is not None and done is forward:
+            output, self._output = self._output, None
+            self._conclude(done, output)
+
+    def _conclude(self, forward: Forward, output: Any) -> None:
+        try:
+            with torch.no_grad():
+                if forward.watch is not None:
+                    plan = learned_plan(self._table, forward)
+                    self._table.keep(forward.signature, plan)
+                self.results.append(
+                    attention_of(
+                        self._table,
+                        forward,
+                        output,
+                        self._branches,
+                        self._descriptors,
+                        bool(self._features),
+                    )
+                )
+        except Exception as error:  # noqa: BLE001
+            self.error = self.error or error
+
+
+def _leaves(layer: Any) -> list[str]:
+    return [
+        leaf[0]
+        for recipe in (layer.channel, layer.spatial)
+        if recipe is not None
+        for leaf in recipe.leaves
+    ]

@@ -1,0 +1,76 @@
+"""What a forward may change in a model, kept as it was."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_train_lock = threading.RLock()
+_stance_lock = threading.Lock()
+_eager = {"users": 0, "stance": None}
+
+
+class Buffers:
+    """Buffers of a model in train mode (BatchNorm's statistics), restored by `restore`."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._kept: list[tuple[dict[str, Tensor | None], str, Tensor, Tensor]] = []
+        with torch.no_grad():
+            for module in model.modules():
+                for name, buffer in module._buffers.items():
+                    if buffer is not None:
+                        copy = buffer.detach().clone()
+                        self._kept.append((module._buffers, name, buffer, copy))
+
+    def restore(self) -> None:
+        """Put every buffer back; `.data` because a backward may still need the version counter."""
+        for holder, name, buffer, copy in self._kept:
+            with torch.no_grad():
+                buffer.data.copy_(copy)
+            holder[name] = buffer
+
+
+@contextmanager
+def unchanged(model: nn.Module, training: bool) -> Iterator[None]:
+    """One forward in train mode at a time, and its buffers put back; nothing to do in eval mode."""
+    if not training:
+        yield
+        return
+    with _train_lock:
+        buffers = Buffers(model)
+        try:
+            yield
+        finally:
+            buffers.restore()
+
+
+def is_compiled(model: nn.Module) -> bool:
+    """True if torch.compile wraps the model or a module in it."""
+    return any(
+        getattr(module, "_compiled_call_impl", None) is not None or "_orig_mod" in module._modules
+        for module in model.modules()
+    )
+
+
+def force_eager() -> None:
+    """Run compiled modules eagerly, in all threads, until as many calls of `allow_compiled`."""
+    with _stance_lock:
+        if _eager["users"] == 0:
+            stance: Any = torch.compiler.set_stance("force_eager")
+            stance.__enter__()
+            _eager["stance"] = stance
+        _eager["users"] += 1  # type: ignore[operator]
+
+
+def allow_compiled() -> None:
+    """End one `force_eager`."""
+    with _stance_lock:
+        _eager["users"] -= 1  # type: ignore[operator]
+        if _eager["users"] == 0:
+            _eager["stance"].__exit__(None, None, None)  # type: ignore[attr-defined]
+            _eager["stance"] = None
