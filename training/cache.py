@@ -74,8 +74,10 @@ def read_image(path: Path, short_side: int) -> NDArray[np.uint8]:
 
 def _digest(listing: Listing, short_side: int) -> str:
     """A short hash of what the cache must hold, so that changed data makes a new cache."""
-    text = "\n".join(f"{key} {file.stat().st_size}" for key, file in zip(
-        listing.keys(), listing.files, strict=True))
+    text = "\n".join(
+        f"{key} {file.stat().st_size}"
+        for key, file in zip(listing.keys(), listing.files, strict=True)
+    )
     return hashlib.sha256(f"{short_side}\n{text}".encode()).hexdigest()[:16]
 
 

@@ -70,7 +70,8 @@ def check_resumable(stored: str, recipe: Recipe, step: int) -> None:
         phases = tuple(Phase(**phase) for phase in old["phases"])
         before = replace(recipe, phases=phases, cooldown=old["cooldown"])
         if any(
-            (before.side_at(past), before.rate_at(past)) != (recipe.side_at(past), recipe.rate_at(past))
+            (before.side_at(past), before.rate_at(past))
+            != (recipe.side_at(past), recipe.rate_at(past))
             for past in range(step)
         ):
             raise TrainingError(
@@ -99,7 +100,8 @@ def describe(
 def export(network: nn.Module, metadata: dict[str, Any], path: Path) -> None:
     """Write the network's tensors as float32 under timm's names, with the metadata."""
     tensors = {
-        key: value.detach().cpu().contiguous().float() if value.is_floating_point()
+        key: value.detach().cpu().contiguous().float()
+        if value.is_floating_point()
         else value.detach().cpu().contiguous()
         for key, value in network.state_dict().items()
     }

@@ -192,7 +192,7 @@ def measure_gates(loaded: Loaded, listing: Listing, limit: int = 230) -> dict[st
         return {}
     step = max(1, len(listing.files) // limit)
     images = torch.cat([_inputs(loaded, file)[0] for file in listing.files[::step]])
-    parts = [capture(loaded.network, part) for part in images.split(46)]
+    parts = [capture(loaded.network, part) for part in torch.split(images, 46)]
     result: dict[str, Any] = {}
     for name in parts[0]:
         channel = torch.cat([c for part in parts if (c := part[name].channel) is not None])
@@ -201,11 +201,11 @@ def measure_gates(loaded: Loaded, listing: Listing, limit: int = 230) -> dict[st
             "channels": channel.shape[1],
             "cells": list(spatial.shape[1:]),
             "channel_mean": float(channel.mean()),
-            "channel_within": float(channel.std(1).mean()),
-            "channel_across": float(channel.std(0).mean()),
+            "channel_within": float(channel.std(1, correction=0).mean()),
+            "channel_across": float(channel.std(0, correction=0).mean()),
             "channel_saturated": _saturated(channel),
             "spatial_mean": float(spatial.mean()),
-            "spatial_within": float(spatial.flatten(1).std(1).mean()),
+            "spatial_within": float(spatial.flatten(1).std(1, correction=0).mean()),
             "spatial_saturated": _saturated(spatial),
         }
     return result
@@ -256,24 +256,47 @@ def to_markdown(numbers: dict[str, Any]) -> str:
         f"Top-1 {accuracy['top1']:.1%} (mean over classes {accuracy['mean_class']:.1%}) of "
         f"{accuracy['images']} images; {numbers['parameters']:,} parameters, "
         f"{numbers['megabytes']} MB.",
-        table(["class", "top-1"],
-              [[name, f"{share:.1%}"] for name, share in accuracy["per_class"].items()]),
+        table(
+            ["class", "top-1"],
+            [[name, f"{share:.1%}"] for name, share in accuracy["per_class"].items()],
+        ),
     ]
     percent: Callable[[float], str] = "{:.1%}".format
     if numbers["localisation"]:
         rows = []
         for name, m in numbers["localisation"]["maps"].items():
             low, high = m["energy_minus_uniform_95"]
-            rows.append([
-                name, percent(m["energy"]), f"{low * 100:+.1f} to {high * 100:+.1f}",
-                percent(m["energy_above_minimum"]), percent(m["pointing"]),
-            ])
-        parts.append(table(
-            ["map", "energy in box", "minus uniform, points (95 %)",
-             "energy in box, minimum removed", "pointing hits"], rows))
+            rows.append(
+                [
+                    name,
+                    percent(m["energy"]),
+                    f"{low * 100:+.1f} to {high * 100:+.1f}",
+                    percent(m["energy_above_minimum"]),
+                    percent(m["pointing"]),
+                ]
+            )
+        parts.append(
+            table(
+                [
+                    "map",
+                    "energy in box",
+                    "minus uniform, points (95 %)",
+                    "energy in box, minimum removed",
+                    "pointing hits",
+                ],
+                rows,
+            )
+        )
     if numbers["gates"]:
-        keys = ["channel_mean", "channel_within", "channel_across", "channel_saturated",
-                "spatial_mean", "spatial_within", "spatial_saturated"]
+        keys = [
+            "channel_mean",
+            "channel_within",
+            "channel_across",
+            "channel_saturated",
+            "spatial_mean",
+            "spatial_within",
+            "spatial_saturated",
+        ]
         rows = [[name, *(f"{g[key]:.3f}" for key in keys)] for name, g in numbers["gates"].items()]
         parts.append(table(["layer", *(key.replace("_", " ") for key in keys)], rows))
     return "\n\n".join(parts) + "\n"

@@ -1,4 +1,4 @@
-"""Which images a folder of class directories holds, and what is wrong with it if it cannot train."""
+"""Which images a folder of class directories holds, and what keeps it from being trained on."""
 
 from __future__ import annotations
 

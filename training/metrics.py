@@ -44,6 +44,7 @@ def pointing_hit(values: Map, mask: Mask) -> float:
 
 def centre_gaussian(size: tuple[int, int]) -> Map:
     """A Gaussian on the middle of the picture, its standard deviation a quarter of each side."""
+
     def axis(n: int) -> NDArray[np.float64]:
         return np.exp(-0.5 * (((np.arange(n) + 0.5) / n - 0.5) / 0.25) ** 2)
 

@@ -26,7 +26,9 @@ def create_network(
             architecture, num_classes=classes, **extra, **arguments
         )
     except (RuntimeError, TypeError, ValueError, KeyError, AssertionError) as error:
-        raise TrainingError(f"timm cannot build {architecture} with {arguments}: {error}") from error
+        raise TrainingError(
+            f"timm cannot build {architecture} with {arguments}: {error}"
+        ) from error
     return network
 
 
@@ -50,7 +52,7 @@ class Student(nn.Module):
     The second head is dropped when training ends.
     """
 
-    def __init__(self, network: nn.Module, teacher_classes: int | None) -> None:
+    def __init__(self, network: Any, teacher_classes: int | None) -> None:
         super().__init__()
         self.network = network
         features: int = network.num_features
@@ -58,8 +60,9 @@ class Student(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Logits (B, classes), and the imitation (B, teacher classes) if there is a teacher."""
-        pooled = self.network.forward_head(self.network.forward_features(images), pre_logits=True)
-        logits = self.network.get_classifier()(pooled)
+        network: Any = self.network  # timm's methods are not declared by nn.Module
+        pooled = network.forward_head(network.forward_features(images), pre_logits=True)
+        logits = network.get_classifier()(pooled)
         return logits, self.imitation(pooled) if self.imitation is not None else None
 
 

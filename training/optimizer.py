@@ -19,7 +19,7 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix
+    x: Tensor = matrix.T if tall else matrix
     x = x.bfloat16()
     x = x / (x.norm() + 1e-7)
     for _ in range(steps):
@@ -50,7 +50,7 @@ class Muon(Optimizer):
                 velocity.lerp_(param.grad, 1 - group["momentum"])
                 update = param.grad.lerp(velocity, group["momentum"])  # Nesterov
                 flat = orthogonalise(update.reshape(len(update), -1))
-                # Updates of one spectral norm; a taller matrix gets a larger one, as outputs add up.
+                # All updates have one spectral norm, but for tall matrices, whose outputs add up.
                 size = max(1.0, flat.shape[0] / flat.shape[1]) ** 0.5
                 param.mul_(1 - group["lr"] * group["weight_decay"])
                 param.add_(flat.reshape(update.shape).to(param.dtype), alpha=-group["lr"] * size)
@@ -62,7 +62,9 @@ def make_optimizers(model: nn.Module, recipe: Recipe) -> list[Optimizer]:
     Weight decay is for matrices and filters only. Gate convolutions are AdamW's: Muon would turn
     each of their few directions as fast as it turns a wide layer's, and saturate the gates.
     """
-    hidden, decayed, plain = [], [], []
+    hidden: list[Tensor] = []
+    decayed: list[Tensor] = []
+    plain: list[Tensor] = []
     for name, param in model.named_parameters():
         gate = ".channel." in name or ".spatial." in name
         if param.ndim == 4 and len(param) >= 16 and not gate and recipe.optimizer == "muon":

@@ -64,8 +64,10 @@ class Recipe:
         """Resolution in pixels at a step."""
         ends = accumulate(phase.images for phase in self.phases)
         done = step * self.batch
-        return next((p.side for p, end in zip(self.phases, ends, strict=True) if done < end),
-                    self.phases[-1].side)
+        return next(
+            (p.side for p, end in zip(self.phases, ends, strict=True) if done < end),
+            self.phases[-1].side,
+        )
 
     def rate_at(self, step: int) -> float:
         """Learning rate as a share of its peak: a rise, a plateau, and a linear fall.

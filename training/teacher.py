@@ -11,6 +11,7 @@ import argparse
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import timm
@@ -39,14 +40,14 @@ class TeacherSettings:
 
 @dataclass(frozen=True)
 class TeacherTargets:
-    """Targets of all views: logits of the teacher (N, K, its classes) and of the probe (N, K, C)."""
+    """Logits of all views: the teacher's own (N, K, its classes) and the probe's (N, K, C)."""
 
     settings: TeacherSettings
     own: NDArray[np.float16]
     probe: NDArray[np.float16]
 
 
-def load_teacher(name: str, weights: Path) -> nn.Module:
+def load_teacher(name: str, weights: Path) -> Any:
     """A timm network in eval mode with the weights of a state-dict file.
 
     Key names of other ports of the same network may differ, so keys are matched by their order,
@@ -77,11 +78,11 @@ def normalise(images: NDArray[np.uint8], mean: tuple[float, ...], std: tuple[flo
 class PooledFeatures:
     """Pooled features (B, D) of the teacher for images (B, S, S, 3) of RGB bytes."""
 
-    def __init__(self, model: nn.Module, compile_model: bool) -> None:
-        self.config = model.pretrained_cfg
+    def __init__(self, model: Any, compile_model: bool) -> None:
+        self.config: dict[str, Any] = model.pretrained_cfg
         model = model.to(memory_format=torch.channels_last)
         model.reset_classifier(0)
-        self.run = torch.compile(model) if compile_model else model
+        self.run: Any = torch.compile(model) if compile_model else model
 
     @torch.no_grad()
     def __call__(self, images: NDArray[np.uint8]) -> Tensor:
@@ -129,12 +130,12 @@ def fit_probe(
     optimizer = torch.optim.AdamW(probe.parameters(), lr=1e-3, weight_decay=0.1)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
     for _ in range(epochs):
-        for index in torch.randperm(len(labels), generator=generator).split(256):
+        for index in torch.split(torch.randperm(len(labels), generator=generator), 256):
             loss = F.cross_entropy(
                 probe(features[index].float()), labels[index], weight, label_smoothing=0.05
             )
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         schedule.step()
     return probe
@@ -143,6 +144,7 @@ def fit_probe(
 def compute_targets(
     train: ImageCache,
     val: ImageCache,
+    *,
     weights: Path,
     settings: TeacherSettings,
     folder: Path,
@@ -160,11 +162,15 @@ def compute_targets(
     flat = ((flat.float() - mean) / std).half()
     labels = torch.from_numpy(np.repeat(train.labels, views))
     probe = fit_probe(flat, labels, len(train.classes), seed=settings.seed)
-    probe_logits = torch.cat([probe(part.float()).detach() for part in flat.split(4096)])
-    own = torch.cat([
-        F.linear(torch.from_numpy(part).float(), head_state["weight"], head_state["bias"]).half()
-        for part in np.array_split(features.reshape(-1, width), 64)
-    ])
+    probe_logits = torch.cat([probe(part.float()).detach() for part in torch.split(flat, 4096)])
+    own = torch.cat(
+        [
+            F.linear(
+                torch.from_numpy(part).float(), head_state["weight"], head_state["bias"]
+            ).half()
+            for part in np.array_split(features.reshape(-1, width), 64)
+        ]
+    )
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "own.npy", own.numpy().reshape(count, views, -1))
     np.save(folder / "probe.npy", probe_logits.half().numpy().reshape(count, views, -1))
@@ -199,8 +205,11 @@ def open_targets(folder: Path, images: int) -> TeacherTargets:
             "run training.teacher again."
         )
     settings = TeacherSettings(
-        stored["model"], stored["views"], stored["side"],
-        (stored["scale"][0], stored["scale"][1]), stored["seed"],
+        stored["model"],
+        stored["views"],
+        stored["side"],
+        (stored["scale"][0], stored["scale"][1]),
+        stored["seed"],
     )
     return TeacherTargets(settings, own, probe)
 
@@ -228,7 +237,12 @@ def main() -> None:
     try:
         train, val = open_data(options.data, options.cache, options.short_side)
         accuracy = compute_targets(
-            train, val, options.weights, settings, options.out, not options.no_compile
+            train,
+            val,
+            weights=options.weights,
+            settings=settings,
+            folder=options.out,
+            compile_model=not options.no_compile,
         )
     except TrainingError as error:
         raise SystemExit(f"error: {error}") from error

@@ -75,6 +75,7 @@ class Run:
         recipe: Recipe,
         train: ImageCache,
         val: ImageCache,
+        *,
         targets: TeacherTargets | None,
         out: Path,
         device: torch.device,
@@ -87,10 +88,12 @@ class Run:
         )
         soften_gates(network)
         student = Student(network, targets.own.shape[2] if targets else None)
-        self.model = student.to(device, memory_format=torch.channels_last).train()
+        student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = student.to(device).train()
         self.average = copy.deepcopy(self.model).eval()
         self.optimizers = make_optimizers(self.model, recipe)
         self.batches = Batches(train, recipe, targets)
+        self.shown_at = evaluation_side(recipe.phases[-1].side)
         self.step, self.best = 0, 0.0
         out.mkdir(parents=True, exist_ok=True)
         if (out / "state.pt").exists():
@@ -134,7 +137,7 @@ class Run:
         with (self.out / "log.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(record) + "\n")
         print(json.dumps(record), flush=True)
-        if accuracy >= self.best and tested_at == SHOWN_AT:
+        if accuracy >= self.best and tested_at == self.shown_at:
             self.best = accuracy
             self.export("best", accuracy)
         return accuracy
@@ -146,7 +149,7 @@ class Run:
             "title": f"{self.recipe.architecture} trained on {len(self.classes)} classes",
             "description": "Trained with python -m training.train.",
             "pretrained_cfg": {
-                "input_size": [3, SHOWN_AT, SHOWN_AT],
+                "input_size": [3, self.shown_at, self.shown_at],
                 "mean": [0.5, 0.5, 0.5],
                 "std": [0.5, 0.5, 0.5],
                 "crop_pct": 1.0,
@@ -166,26 +169,31 @@ class Run:
         images = prepare_images(batch.images, self.device)
         with torch.autocast(self.device.type, torch.bfloat16):
             logits, imitation = self.model(images)
-        moved = replace(batch, **{
-            name: value.to(self.device) for name in ("labels", "own", "probe")
-            if (value := getattr(batch, name)) is not None
-        })
+        moved = replace(
+            batch,
+            **{
+                name: value.to(self.device)
+                for name in ("labels", "own", "probe")
+                if (value := getattr(batch, name)) is not None
+            },
+        )
         loss = student_loss(logits, imitation, moved, self.recipe)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         for optimizer in self.optimizers:
             optimizer.step()
         update_average(self.average, self.model, self.recipe.ema, step)
         return loss.detach()
 
-    def train(self, save_every: float, evaluate_every: int, threads: int, stop: int) -> None:
-        """Train to step `stop`, saving every `save_every` seconds.
+    def train(self, save_every: float, evaluate_every: int, threads: int, stop: int) -> float:
+        """Train to step `stop`, saving every `save_every` seconds; returns the last accuracy.
 
         Raises:
             TrainingError: the loss is no longer a number.
         """
-        saved, losses = time.monotonic(), []
+        saved, accuracy = time.monotonic(), 0.0
+        losses: list[float] = []
         bar = tqdm(total=stop, initial=self.step, desc="train", unit="step", disable=None)
         for batch in self.batches.iterate(self.step, stop, threads):
             losses.append(float(self.train_step(self.step, batch)))
@@ -197,13 +205,14 @@ class Run:
             bar.update()
             bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}", best=f"{self.best:.1%}")
             if self.step % max(1, evaluate_every // self.recipe.batch) == 0 or self.step == stop:
-                self.evaluate(float(np.mean(losses)))
+                accuracy = self.evaluate(float(np.mean(losses)))
                 losses.clear()
             if time.monotonic() - saved > save_every:
                 self.save()
                 saved = time.monotonic()
         bar.close()
         self.save()
+        return accuracy
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -221,12 +230,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--optimizer", choices=["muon", "adamw"], default=defaults.optimizer)
     for name in ("cooldown", "warmup", "batch", "views", "seed"):
         parser.add_argument(f"--{name}", type=int, default=getattr(defaults, name))
-    for name in ("lr", "muon_lr", "weight_decay", "ema", "flip", "degrade", "colour", "smoothing",
-                 "label_weight", "probe_weight", "own_weight", "temperature"):
+    for name in (
+        "lr",
+        "muon_lr",
+        "weight_decay",
+        "ema",
+        "flip",
+        "degrade",
+        "colour",
+        "smoothing",
+        "label_weight",
+        "probe_weight",
+        "own_weight",
+        "temperature",
+    ):
         option = f"--{name.replace('_', '-')}"
         parser.add_argument(option, type=float, default=getattr(defaults, name))
-    parser.add_argument("--scale", type=float, nargs=2, default=defaults.scale,
-                        metavar=("MIN", "MAX"))
+    parser.add_argument(
+        "--scale", type=float, nargs=2, default=defaults.scale, metavar=("MIN", "MAX")
+    )
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=1, help="intra-op threads of torch")
     parser.add_argument("--loader-threads", type=int, default=0)
@@ -246,14 +268,34 @@ def recipe_from(options: argparse.Namespace) -> Recipe:
     except ValueError as error:
         raise TrainingError(f"--arguments is no JSON object: {error}") from error
     phases: tuple[Phase, ...] = parse_phases(options.phases)
-    same = {name: getattr(options, name) for name in (
-        "architecture", "cooldown", "warmup", "batch", "views", "optimizer", "lr", "muon_lr",
-        "weight_decay", "label_weight", "probe_weight", "own_weight", "temperature", "smoothing",
-        "flip", "degrade", "colour", "ema", "seed",
-    )}
+    same = {
+        name: getattr(options, name)
+        for name in (
+            "architecture",
+            "cooldown",
+            "warmup",
+            "batch",
+            "views",
+            "optimizer",
+            "lr",
+            "muon_lr",
+            "weight_decay",
+            "label_weight",
+            "probe_weight",
+            "own_weight",
+            "temperature",
+            "smoothing",
+            "flip",
+            "degrade",
+            "colour",
+            "ema",
+            "seed",
+        )
+    }
     attention = None if options.attention == "none" else options.attention
-    return Recipe(arguments=arguments, attention=attention, phases=phases,
-                  scale=tuple(options.scale), **same)
+    return Recipe(
+        arguments=arguments, attention=attention, phases=phases, scale=tuple(options.scale), **same
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -262,14 +304,18 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     try:
         recipe = recipe_from(options)
-        train, val = open_data(options.data, options.cache or options.out / "cache",
-                               options.short_side)
+        train, val = open_data(
+            options.data, options.cache or options.out / "cache", options.short_side
+        )
         targets = open_targets(options.targets, len(train)) if options.targets else None
-        run = Run(recipe, train, val, targets, options.out, pick_device(options.device))
+        device = pick_device(options.device)
+        run = Run(recipe, train, val, targets=targets, out=options.out, device=device)
         size = sum(p.numel() for p in run.model.network.parameters())
         print(f"{size / 1e6:.2f} M parameters, {recipe.steps} steps of {recipe.batch}", flush=True)
-        run.train(options.save_every, options.evaluate_every, options.loader_threads, recipe.steps)
-        run.export("last", run.best)
+        last = run.train(
+            options.save_every, options.evaluate_every, options.loader_threads, recipe.steps
+        )
+        run.export("last", last)
     except CbamVizError as error:
         raise SystemExit(f"error: {error}") from error
     except KeyboardInterrupt:
