@@ -17,7 +17,7 @@ class ProductOfGates(Gates):
 
     def forward(self, x: Tensor) -> Tensor:
         ca, sa = self.channel(x), self.spatial(x)
-        self.note(ca, sa, "parallel")
+        self.note(ca, sa)
         return x * (ca * sa)
 
 
@@ -26,7 +26,7 @@ class ExpandedProductOfGates(Gates):
 
     def forward(self, x: Tensor) -> Tensor:
         ca, sa = self.channel(x), self.spatial(x)
-        self.note(ca, sa, "parallel")
+        self.note(ca, sa)
         return (ca.expand_as(x) * sa.expand_as(x)) * x
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
+from torch import Tensor, nn
 
 from cbam_viz.capture import capture
+from cbam_viz.errors import NoAttentionError
 
-from . import innocent, unsupported
-from .test_exact import SIZES
-from .truth import host, photo
+from . import innocent, sequential, unsupported
+from .test_exact import SIZES, assert_exact
+from .truth import Make, host, photo, truths
 
 REASONS = {
     "JointGate": ("joint",),
@@ -44,7 +48,27 @@ def test_reasons_say_what_it_is(name: str) -> None:
 @pytest.mark.parametrize("name", innocent.STRUCTURES)
 def test_what_is_no_attention_is_passed_over(name: str, size: tuple[int, int, int]) -> None:
     model = host(innocent.STRUCTURES[name])
+    with torch.no_grad(), pytest.raises(NoAttentionError):
+        capture(model, photo(*size))
+
+
+class Beside(nn.Module):
+    """Products that are no attention, followed by a CBAM."""
+
+    def __init__(self, make: Make, channels: int) -> None:
+        super().__init__()
+        self.innocent = make(channels)
+        self.cbam = sequential.GatesReturned(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.cbam(self.innocent(x)) + x
+
+
+@pytest.mark.parametrize("name", innocent.STRUCTURES)
+def test_what_is_no_attention_is_not_paired_with_gates(name: str) -> None:
+    model = host(partial(Beside, innocent.STRUCTURES[name]))
     with torch.no_grad():
-        attention = capture(model, photo(*size))
-    assert list(attention) == []
+        attention = capture(model, photo(1))
+    assert_exact(attention, truths(model))
+    assert list(attention) == ["first.cbam", "second.cbam"]
     assert attention.unsupported == ()
