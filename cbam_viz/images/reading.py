@@ -7,8 +7,11 @@ of the same process read pictures too.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib
 import io
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +20,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from cbam_viz.errors import ImageError
 from cbam_viz.images.photo import Photo
-from cbam_viz.images.recognise import content_differs, describe_content
+from cbam_viz.images.recognise import content_differs, say_damaged, say_unidentified
 from cbam_viz.images.rgb import array_to_rgb, image_to_rgb
 
 Source = bytes | bytearray | memoryview | str | Path | Image.Image | npt.NDArray[np.generic]
@@ -36,8 +39,6 @@ file decoding for minutes."""
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "MPO", "AVIF", "HEIF")
 """What Pillow may try, in its names; those that an installation lacks are left out. Formats that
 start other programs (EPS) or that nobody uploads stay closed."""
-
-READABLE = "JPEG, PNG, WebP, BMP, TIFF, GIF or AVIF"
 
 _TURNED = {
     2: "mirrored",
@@ -126,10 +127,7 @@ def _from_bytes(data: bytes, label: str, max_megapixels: float, max_bytes: int) 
     if len(data) > max_bytes:
         raise _too_many_bytes(title, len(data), max_bytes)
     try:
-        # `formats` must name registered ones only; Image.init() fills the register.
-        Image.init()
-        formats = [name for name in FORMATS if name in Image.OPEN]
-        with Image.open(io.BytesIO(data), formats=formats) as image:
+        with Image.open(io.BytesIO(data), formats=_formats()) as image:
             _check_pixels(image.size, title, max_megapixels)
             _check_scans(data, image.format, title)
             content = image.format or "unknown"
@@ -139,19 +137,23 @@ def _from_bytes(data: bytes, label: str, max_megapixels: float, max_bytes: int) 
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_many_pixels(title, None, max_megapixels) from error
     except UnidentifiedImageError as error:
-        raise ImageError(
-            f"{title} is not a picture that can be read{describe_content(data)}. Use {READABLE}."
-        ) from error
+        raise ImageError(say_unidentified(title, data)) from error
     except Exception as error:
         # Damaged files make Pillow's plugins raise almost anything: OSError, SyntaxError,
         # struct.error, zlib.error, EOFError, KeyError, OverflowError and more.
-        raise ImageError(
-            f"{title} is damaged or incomplete: its {describe_content(data, bare=True)}content "
-            "cannot be decoded to the end. Save or download it again."
-        ) from error
+        raise ImageError(say_damaged(title, data)) from error
     if differs := content_differs(label, content):
         notes = (*notes, differs)
     return _photo(pixels, label, hashlib.sha256(data).hexdigest(), content, notes)
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that this installation can decode."""
+    with contextlib.suppress(ImportError):
+        importlib.import_module("pillow_heif").register_heif_opener()
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _from_image(image: Image.Image, name: str | None, max_megapixels: float) -> Photo:

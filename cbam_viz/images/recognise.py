@@ -55,17 +55,31 @@ _SAME = {"MPO": "JPEG", "DIB": "BMP"}
 _SHOWN = {"WEBP": "WebP", "HEIF": "HEIC", "MPO": "JPEG", "DIB": "BMP"}
 
 
-def describe_content(data: bytes, *, bare: bool = False) -> str:
-    """What the content looks like: `: it begins like a PDF`, or `JPEG ` if `bare`; else empty."""
+READABLE = "JPEG, PNG, WebP, BMP, TIFF, GIF or AVIF"
+
+
+def say_unidentified(title: str, data: bytes) -> str:
+    """Why no decoder took the file, and what to do, as one sentence or two."""
     kind = _kind(data)
-    if bare:
-        return f"{kind.split(maxsplit=1)[-1]} " if kind in _PICTURES else ""
     if kind == "a HEIC":
         return (
-            ": it is a HEIC photo, which this installation cannot decode; with the package "
-            "pillow-heif it could"
+            f"{title} is a HEIC photo, which this installation cannot decode. Save it as a JPEG, "
+            "or install the package pillow-heif."
         )
-    return f": it begins like {kind}" if kind else ""
+    if kind in _PICTURES:
+        return say_damaged(title, data)
+    begins = f": it begins like {kind}" if kind else ""
+    return f"{title} is not a picture that can be read{begins}. Use {READABLE}."
+
+
+def say_damaged(title: str, data: bytes) -> str:
+    """That decoding failed, and what to do."""
+    kind = _kind(data)
+    content = f"{kind.split(maxsplit=1)[1]} content" if kind in _PICTURES else "content"
+    return (
+        f"{title} is damaged or incomplete: its {content} cannot be decoded to the end. Save or "
+        "download it again."
+    )
 
 
 def content_differs(name: str, content: str) -> str:
