@@ -1,0 +1,133 @@
+"""Channel weights as a clickable chart, and one channel before and after its gate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import streamlit as st
+
+from cbam_viz.attention import LayerAttention
+from cbam_viz.charts import SELECTION, channel_chart, ranks
+from cbam_viz.render import Scale
+from cbam_viz.ui import pictures, session, words
+from cbam_viz.ui.scene import Scene
+from cbam_viz.ui.state import ORDERS, TOP_KS
+
+CHART = "channel_chart"
+
+
+def draw(scene: Scene, layer: LayerAttention) -> None:
+    """The chart, and below it the channel that was clicked."""
+    st.markdown("##### Channel weights")
+    if layer.channel is None:
+        st.info(f"{layer.name} has {words.composition(layer)}, so it has no channel weights.")
+        return
+    weights = layer.channel[0].numpy()
+    _controls()
+    _chart(weights, _checked_channel(len(weights)))
+    channel = session.settings().channel
+    if channel is None:
+        st.caption("Click a bar to see that channel before and after its gate.")
+    else:
+        _one_channel(scene, layer, channel)
+
+
+def _controls() -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.segmented_control(
+            "Order",
+            list(ORDERS),
+            format_func=ORDERS.__getitem__,
+            required=True,
+            label_visibility="collapsed",
+            **session.control("order"),
+        )
+        st.selectbox(
+            "Mark the highest",
+            TOP_KS,
+            format_func=lambda k: f"mark the {k} highest" if k else "mark none",
+            label_visibility="collapsed",
+            width=190,
+            **session.control("top"),
+        )
+
+
+def _chart(weights: npt.NDArray[np.float32], selected: int | None) -> None:
+    settings = session.settings()
+    spec = channel_chart(
+        weights,
+        order="sorted" if settings.order == "sorted" else "index",
+        top_k=settings.top,
+        selected=selected,
+    )
+    st.vega_lite_chart(
+        spec=spec,
+        width="stretch",
+        key=CHART,
+        on_select=_take_click,
+        selection_mode=SELECTION,
+    )
+
+
+def _take_click() -> None:
+    """A click on a bar chooses its channel; a click beside the bars leaves it."""
+    picked: Any = st.session_state[CHART]["selection"].get(SELECTION)
+    if picked:
+        session.change(channel=int(picked[0][SELECTION]))
+
+
+def _checked_channel(count: int) -> int | None:
+    chosen = session.settings().channel
+    if chosen is not None and chosen >= count:
+        session.note(f"This layer has no channel {chosen}, only 0 to {count - 1}.")
+        session.change(channel=None)
+        return None
+    return chosen
+
+
+def _one_channel(scene: Scene, layer: LayerAttention, channel: int) -> None:
+    """The channel's features before and after its gate, on one scale that is stated."""
+    assert layer.channel is not None
+    weights = layer.channel[0].numpy()
+    with st.spinner("Reading this layer's features …"):
+        features = scene.details(layer.name).features
+    st.markdown(
+        f"**Channel {channel}** · weight {words.number(float(weights[channel]))} · "
+        f"rank {ranks(weights)[channel]} of {len(weights)}"
+    )
+    if features is None:
+        st.caption("This layer's features could not be captured.")
+        return
+    # Only behind a spatial gate does the channel gate act on something else than the input.
+    source = features.before
+    if layer.composition == "spatial then channel" and features.between is not None:
+        source = features.between
+    before = source[0, channel].numpy()
+    after = before * weights[channel]
+    low, high = float(min(before.min(), after.min())), float(max(before.max(), after.max()))
+    scale = Scale("per map", low, high)
+    for column, title, values in zip(
+        st.columns(2, gap="small"),
+        ("Before its gate", "After its gate"),
+        (before, after),
+        strict=True,
+    ):
+        with column:
+            _field(scene, layer, title, values, scale)
+    st.caption(f"Both on one scale, {scale.range_label[0]} to {scale.range_label[1]}.")
+
+
+def _field(
+    scene: Scene, layer: LayerAttention, title: str, values: npt.NDArray[np.float32], scale: Scale
+) -> None:
+    picture = pictures.field_picture(
+        values,
+        layer.cells,
+        scene.analysis.geometry,
+        scale=scale,
+        colormap=session.settings().colormap,
+    )
+    text = f"{title}: {words.number(float(values.min()))} to {words.number(float(values.max()))}"
+    st.image(picture, caption=text, width="stretch", alt=text)

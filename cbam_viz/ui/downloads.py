@@ -1,0 +1,79 @@
+"""What the visitor can take away: the current picture, and the gates as numbers.
+
+Files are made when a button is clicked, not before.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import PurePath
+
+import streamlit as st
+
+from cbam_viz.attention import LayerAttention
+from cbam_viz.store import Provenance, csv_text, npz_bytes, safe_name
+from cbam_viz.ui import pictures, session
+from cbam_viz.ui.scene import Scene
+
+
+def button(scene: Scene, layer: LayerAttention) -> None:
+    """One button that opens the choices."""
+    stem = safe_name(PurePath(scene.photo.name).stem)
+    with st.popover("Download", icon=":material/download:"):
+        if layer.spatial is not None:
+            _picture(scene, layer, stem)
+        st.download_button(
+            "Gates of all layers (NPZ)",
+            partial(gates_npz, scene),
+            file_name=f"{stem}_gates.npz",
+            mime="application/zip",
+            on_click="ignore",
+            key="download_npz",
+            width="stretch",
+        )
+        st.download_button(
+            "Gates of all layers (CSV)",
+            partial(gates_csv, scene),
+            file_name=f"{stem}_gates.csv",
+            mime="text/csv",
+            on_click="ignore",
+            key="download_csv",
+            width="stretch",
+        )
+
+
+def _picture(scene: Scene, layer: LayerAttention, stem: str) -> None:
+    chosen = session.settings()
+    height, width = scene.photo.size
+    make = partial(
+        pictures.full_overlay,
+        scene.photo,
+        scene.analysis.geometry,
+        layer,
+        show=chosen.show,
+        scale=scene.scale(layer),
+        colormap=chosen.colormap,
+        opacity=chosen.opacity,
+    )
+    st.download_button(
+        f"This picture, {width} × {height} (PNG)",
+        make,
+        file_name=f"{stem}_{safe_name(layer.name)}.png",
+        mime="image/png",
+        on_click="ignore",
+        key="download_png",
+        width="stretch",
+    )
+
+
+def gates_npz(scene: Scene) -> bytes:
+    """All gates, with where their cells lie and what they were made from."""
+    origin = Provenance.of(
+        scene.photo, scene.analysis.geometry, scene.loaded.name, scene.loaded.sha256
+    )
+    return npz_bytes(scene.analysis.attention, origin)
+
+
+def gates_csv(scene: Scene) -> bytes:
+    """All gates, a row a value."""
+    return csv_text(scene.analysis.attention).encode()

@@ -1,0 +1,43 @@
+"""The one place where an exception becomes a sentence on the page."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from cbam_viz.errors import CbamVizError
+
+log = logging.getLogger("cbam_viz.app")
+
+UNEXPECTED = (
+    "Something went wrong on our side, and the server's log says what. "
+    "Your session goes on: try again, or choose another image or network."
+)
+
+
+@contextmanager
+def boundary() -> Iterator[None]:
+    """Show what a user can mend in its own words, and anything else in one sentence.
+
+    Streamlit's own StopException and RerunException are BaseExceptions and pass through.
+    """
+    try:
+        yield
+    except CbamVizError as error:
+        st.error(str(error), icon=":material/error:")
+    except Exception:
+        log.exception("unexpected error while a page was drawn")
+        st.error(UNEXPECTED, icon=":material/error:")
+
+
+def show_unexpected(error: Exception) -> bool:
+    """For errors outside any page, in a widget's callback, say. True: nothing more is shown."""
+    if isinstance(error, CbamVizError):
+        st.error(str(error), icon=":material/error:")
+    else:
+        log.error("unexpected error in the app", exc_info=error)
+        st.error(UNEXPECTED, icon=":material/error:")
+    return True

@@ -1,0 +1,108 @@
+"""Page Explore: one layer on the photo, its channel weights, and the prediction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from cbam_viz.attention import LayerAttention
+from cbam_viz.render import fit_size
+from cbam_viz.ui import (
+    channel_panel,
+    components,
+    display_controls,
+    downloads,
+    layer_choice,
+    pictures,
+    session,
+    words,
+)
+from cbam_viz.ui.errors import boundary
+from cbam_viz.ui.layout import COLUMNS
+from cbam_viz.ui.prediction import top_classes
+from cbam_viz.ui.scene import Scene
+from cbam_viz.ui.state import SHOWS
+
+VIEWER = "explore_viewer"
+
+
+@st.fragment
+def page(scene: Scene) -> None:
+    """Everything about one layer. A fragment: display controls rerun this and nothing else."""
+    with boundary():
+        layer = scene.layer()
+        left, right = st.columns(COLUMNS, gap="large")
+        with left:
+            layer_choice.draw(scene, layer)
+            if layer.spatial is None:
+                _photo_alone(scene, layer)
+            else:
+                _photo_with_map(scene, layer)
+        with right:
+            top_classes(scene.analysis)
+            channel_panel.draw(scene, layer)
+        session.write_url()
+
+
+def _photo_with_map(scene: Scene, layer: LayerAttention) -> None:
+    settings = session.settings()
+    geometry = scene.analysis.geometry
+    size = fit_size(scene.photo.size, pictures.PHOTO_SIDE)
+    scale = scene.scale(layer)
+    whole = settings.show != "overlay"
+    components.viewer(
+        {
+            "name": layer.name,
+            "photo": scene.base_photo(),
+            "layer": scene.layer_picture(layer),
+            "show": settings.show,
+            "opacity": settings.opacity,
+            "size": size,
+            "seen": [0, 0, *size] if whole else pictures.seen_box(geometry, size),
+            "alt": words.picture_alt(scene.photo, layer),
+            "bar": pictures.colour_bar(scale, settings.colormap),
+            "cells": pictures.readout(layer, geometry, size),
+        },
+        key=VIEWER,
+        on_opacity_change=_take_opacity,
+    )
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    ):
+        st.segmented_control(
+            "Show",
+            list(SHOWS),
+            format_func=SHOWS.__getitem__,
+            required=True,
+            label_visibility="collapsed",
+            **session.control("show"),
+        )
+        downloads.button(scene, layer)
+    display_controls.draw()
+    _say_what_was_seen(scene)
+
+
+def _photo_alone(scene: Scene, layer: LayerAttention) -> None:
+    st.image(pictures.preview(scene.photo), width="stretch", alt=scene.photo.name)
+    st.info(
+        f"{layer.name} has {words.composition(layer)}, so there is no map to draw on the photo. "
+        "Its weights are beside it.",
+        icon=":material/bar_chart:",
+    )
+
+
+def _say_what_was_seen(scene: Scene) -> None:
+    share = scene.analysis.geometry.seen_share
+    texts = words.missing(scene.analysis.attention)
+    if share < 0.999:
+        texts.append(f"The network saw {words.percent(share)} of the photo; the rest is hatched.")
+    for text in texts:
+        st.caption(text)
+
+
+def _take_opacity() -> None:
+    state: Any = st.session_state[VIEWER]
+    value = state.get("opacity")
+    if isinstance(value, int | float) and 0 <= value <= 1:
+        session.change(opacity=round(float(value), 2))

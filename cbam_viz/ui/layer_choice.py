@@ -1,0 +1,37 @@
+"""Choosing a layer: the list, and a step to either side."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from cbam_viz.attention import LayerAttention
+from cbam_viz.ui import session, words
+from cbam_viz.ui.scene import Scene
+
+
+def draw(scene: Scene, layer: LayerAttention) -> None:
+    """The layer's name to choose from, neighbours, and what kind of layer it is."""
+    names = list(scene.layers)
+    position = names.index(layer.name)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall", wrap=False):
+        st.selectbox(
+            f"Layer {position + 1} of {len(names)}, from the first to the last",
+            names,
+            format_func=lambda name: words.layer_option(scene.layers[name]),
+            **session.control("layer"),
+        )
+        _step("Previous", "chevron_left", names, position - 1)
+        _step("Next", "chevron_right", names, position + 1)
+    st.caption(f"{layer.stage} · {words.composition(layer)} · {words.proof(layer)}")
+
+
+def _step(text: str, icon: str, names: list[str], target: int) -> None:
+    inside = 0 <= target < len(names)
+    st.button(
+        text,
+        icon=f":material/{icon}:",
+        key=f"layer_{text.lower()}",
+        disabled=not inside,
+        on_click=session.change,
+        kwargs={"layer": names[target], "channel": None} if inside else None,
+    )

@@ -1,0 +1,60 @@
+"""The numbers of all layers as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from cbam_viz.statistics import GateStatistics, LayerStatistics
+
+TABLE = "layers_table"
+
+
+def draw(statistics: Sequence[LayerStatistics]) -> None:
+    """One row a layer."""
+    st.markdown("##### Numbers")
+    rows = [_row(one) for one in statistics]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    st.dataframe(
+        columns,
+        key=TABLE,
+        hide_index=True,
+        height="content",
+        column_config=_formats(),
+        alt="Mean, spread, saturation and entropy of the gates of every layer",
+    )
+    st.caption(
+        "Spread is the standard deviation. Saturated is the share of gates below 0.05 or above "
+        "0.95. Entropy is that of the gates taken as a distribution, 1 if all are equal."
+    )
+
+
+def _row(one: LayerStatistics) -> dict[str, Any]:
+    row: dict[str, Any] = {"Layer": one.name}
+    for title, gate in (("map", one.spatial), ("weights", one.channel)):
+        row |= _numbers(title, gate)
+    row["Remarks"] = "; ".join(one.flags)
+    return row
+
+
+def _numbers(title: str, gate: GateStatistics | None) -> dict[str, float | None]:
+    return {
+        f"Mean, {title}": None if gate is None else gate.mean,
+        f"Spread, {title}": None if gate is None else gate.spread,
+        f"Saturated, {title}": None if gate is None else gate.saturated,
+        f"Entropy, {title}": None if gate is None else gate.entropy,
+    }
+
+
+def _formats() -> dict[str, Any]:
+    number = st.column_config.NumberColumn
+    formats: dict[str, Any] = {"Layer": st.column_config.TextColumn(pinned=True)}
+    for title in ("map", "weights"):
+        formats[f"Mean, {title}"] = number(format="%.3f")
+        formats[f"Spread, {title}"] = number(format="%.3f")
+        formats[f"Saturated, {title}"] = number(format="percent")
+        formats[f"Entropy, {title}"] = number(format="%.3f")
+    formats["Remarks"] = st.column_config.TextColumn(width="large")
+    return formats

@@ -1,0 +1,129 @@
+"""The sidebar's controls for the network, and what is known about it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from cbam_viz.ui import networks, session, words
+from cbam_viz.ui.networks import FALLBACK, UNTRAINED, Request
+from cbam_viz.ui.session import Upload
+from cbam_viz.ui.state import UPLOAD
+
+if TYPE_CHECKING:
+    from cbam_viz.models import LoadedModel
+
+TYPES = ("safetensors", "pth", "pt", "bin", "ckpt", "tar")
+UPLOADER = "checkpoint_file"
+INFERRED = "Inferred from the file"
+
+
+def choose() -> Request | None:
+    """Let the visitor pick a network; None while its file is still missing."""
+    entries = {entry.path.name: entry for entry in networks.entries()}
+    titles = {name: entry.title for name, entry in entries.items()}
+    titles |= {UPLOAD: "Upload a checkpoint …", UNTRAINED: "Untrained network …"}
+    _check(titles)
+    st.selectbox(
+        "Network", list(titles), format_func=titles.__getitem__, **session.control("model")
+    )
+    chosen = session.settings().model
+    if chosen == UNTRAINED:
+        return Request(architecture=_architecture(optional=False))
+    if chosen == UPLOAD:
+        return _upload()
+    entry = entries[chosen or ""]
+    if entry.architecture is not None:
+        return networks.request_for(entry.path)
+    return networks.request_for(entry.path, _architecture(optional=True), _insist())
+
+
+def describe(request: Request, loaded: LoadedModel) -> None:
+    """What was loaded, how, and what it costs."""
+    if request.path is None and request.sha256 is None:
+        st.caption("Random weights: what a network attends to before training, which is noise.")
+    report = loaded.report
+    if report is not None and not loaded.metadata:
+        with st.expander("Load report", icon=":material/fact_check:"):
+            for line in words.load_report(report):
+                st.markdown(line)
+    about = st.expander("About this network", icon=":material/info:", on_change="rerun")
+    if about.open:
+        with about:
+            _about(request, loaded)
+
+
+def _about(request: Request, loaded: LoadedModel) -> None:
+    for line in words.about(loaded):
+        st.markdown(line)
+    with st.spinner("Counting parameters and FLOPs …"):
+        cost = networks.cost_of(request)
+    st.table(words.cost_table(cost))
+    st.caption(words.cost_note(cost))
+
+
+def _check(titles: dict[str, str]) -> None:
+    """Fall back to the default network where the setting names none that exists."""
+    chosen = session.settings().model
+    if chosen in titles and not (chosen == UPLOAD and not _uploading()):
+        return
+    if chosen == UPLOAD:
+        session.note("A link does not carry uploaded checkpoints, so this is another network.")
+    elif chosen is not None:
+        session.note("The link names a network that is not here.")
+    session.change(model=networks.default_name() or next(iter(titles)))
+
+
+def _uploading() -> bool:
+    """True if this session, not a link, chose to upload a checkpoint."""
+    return "set_model" in st.session_state
+
+
+def _architecture(*, optional: bool) -> str | None:
+    names = networks.architectures()
+    if session.settings().arch not in (None, *names):
+        session.note("The link names an architecture that timm does not have.")
+        session.change(arch=None)
+    if not optional and session.settings().arch is None:
+        session.change(arch=FALLBACK)
+    options = [None, *names] if optional else list(names)
+    chosen: str | None = st.selectbox(
+        "Architecture",
+        options,
+        format_func=lambda name: INFERRED if name is None else name,
+        **session.control("arch"),
+    )
+    return chosen
+
+
+def _insist() -> bool:
+    return st.checkbox(
+        "Show it even without trained attention",
+        key="insist",
+        help="If the file holds no weights for the attention layers, they stay random and what "
+        "they show is noise.",
+    )
+
+
+def _upload() -> Request | None:
+    st.file_uploader(
+        "Checkpoint file",
+        type=TYPES,
+        key=UPLOADER,
+        on_change=_take_upload,
+        help="safetensors, or PyTorch files that hold plain tensors. Nothing in the file is run.",
+    )
+    architecture, insist = _architecture(optional=True), _insist()
+    return networks.upload_request(architecture, insist)
+
+
+def _take_upload() -> None:
+    file = st.session_state[UPLOADER]
+    if file is None:
+        session.memory().checkpoint = None
+        return
+    content = file.getvalue()
+    digest = hashlib.sha256(content).hexdigest()
+    session.memory().checkpoint = Upload(file.name, digest, content)

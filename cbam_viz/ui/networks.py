@@ -1,0 +1,185 @@
+"""The network of this session: a demo checkpoint, the visitor's own, or one without training.
+
+Networks are shared by all sessions and read-only; they are kept by what they were made from.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import threading
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from cbam_viz.errors import CheckpointError
+from cbam_viz.ui import session
+
+if TYPE_CHECKING:
+    from cbam_viz.models import CheckpointEntry, LoadedModel, ModelCost
+
+UNTRAINED = "untrained"
+FALLBACK = "resnet18"
+"""The architecture of the untrained network, until another is picked."""
+KEPT = 4
+"""Networks that stay in memory; the least recently used one goes first."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to load. Hashable, so that a network is found again."""
+
+    path: Path | None = None
+    """A file of the checkpoints folder, found by listing it; None for an upload or no file."""
+    stamp: int = 0
+    """The file's time of change: a replaced file is another network."""
+    sha256: str | None = None
+    """Of an upload's bytes."""
+    name: str | None = None
+    architecture: str | None = None
+    insist: bool = False
+    """Show the network although the file holds no weights for its attention."""
+
+    @property
+    def key(self) -> Hashable:
+        """What results of this network are kept by."""
+        return self
+
+
+_warm = threading.Event()
+
+
+def ready() -> bool:
+    """True once PyTorch is imported and a network has been loaded."""
+    return _warm.is_set()
+
+
+def import_torch() -> None:
+    """Take the seconds of the first import here, where the page shows that it waits."""
+    importlib.import_module("cbam_viz.analysis")
+
+
+def folder() -> Path:
+    """The only folder of the server whose checkpoints the app offers."""
+    chosen = os.environ.get("CBAM_VIZ_CHECKPOINTS")
+    if chosen:
+        return Path(chosen)
+    beside_package = Path(__file__).parents[2] / "checkpoints"
+    return beside_package if beside_package.is_dir() else Path("checkpoints")
+
+
+def entries() -> tuple[CheckpointEntry, ...]:
+    """The checkpoints on offer; empty where there is no such folder."""
+    from cbam_viz.models import list_checkpoints
+
+    return tuple(list_checkpoints(folder())) if folder().is_dir() else ()
+
+
+def load_default() -> LoadedModel | None:
+    """Load what the first visitor will ask for; None if there is nothing to load."""
+    from cbam_viz.models import default_checkpoint
+
+    entry = default_checkpoint(folder()) if folder().is_dir() else None
+    return None if entry is None else load(request_for(entry.path))
+
+
+def default_name() -> str | None:
+    """File name of the network that a visitor sees first."""
+    from cbam_viz.models import default_checkpoint
+
+    entry = default_checkpoint(folder()) if folder().is_dir() else None
+    return None if entry is None else entry.path.name
+
+
+@st.cache_resource(show_spinner=False)
+def architectures() -> tuple[str, ...]:
+    """All architectures that timm can build."""
+    import timm
+
+    return tuple(timm.list_models())
+
+
+def request_for(path: Path, architecture: str | None = None, insist: bool = False) -> Request:
+    """The request for a file of the checkpoints folder."""
+    return Request(
+        path=path,
+        stamp=path.stat().st_mtime_ns,
+        name=path.name,
+        architecture=architecture,
+        insist=insist,
+    )
+
+
+def load(request: Request) -> LoadedModel:
+    """The network that was asked for, from memory or loaded. Raises CheckpointError, ModelError."""
+    if request.path is not None:
+        loaded = _load_file(request)
+    elif request.sha256 is not None:
+        own = session.memory().checkpoint
+        loaded = _load_bytes(request, None if own is None else own.content)
+    else:
+        loaded = _build(request.architecture or FALLBACK)
+    _warm.set()
+    return loaded
+
+
+@st.cache_resource(max_entries=KEPT, show_spinner=False)
+def _load_file(request: Request) -> LoadedModel:
+    from cbam_viz.models import load_model
+
+    return load_model(
+        request.path,
+        architecture=request.architecture,
+        allow_missing_attention=request.insist,
+        name=request.name,
+    )
+
+
+@st.cache_resource(max_entries=KEPT, show_spinner=False)
+def _load_bytes(request: Request, _content: bytes | None) -> LoadedModel:
+    from cbam_viz.models import load_model
+
+    if _content is None:
+        raise CheckpointError("The uploaded checkpoint is gone. Upload it again.")
+    return load_model(
+        _content,
+        architecture=request.architecture,
+        allow_missing_attention=request.insist,
+        name=request.name,
+    )
+
+
+@st.cache_resource(max_entries=KEPT, show_spinner=False)
+def _build(architecture: str) -> LoadedModel:
+    """A network with random weights, the same ones every time."""
+    import torch
+
+    from cbam_viz.models import load_model
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return load_model(None, architecture=architecture, attention="cbam")
+
+
+@st.cache_resource(max_entries=KEPT, show_spinner=False)
+def cost_of(request: Request) -> ModelCost:
+    """Parameters and FLOPs, counted at the network's own input size."""
+    from cbam_viz.models import cost
+
+    return cost(load(request).model)
+
+
+def upload_request(architecture: str | None, insist: bool) -> Request | None:
+    """The request for this session's uploaded checkpoint; None if there is none."""
+    own = session.memory().checkpoint
+    if own is None:
+        return None
+    return Request(
+        sha256=own.sha256,
+        name=own.name,
+        architecture=architecture,
+        insist=insist,
+    )

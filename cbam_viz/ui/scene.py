@@ -1,0 +1,140 @@
+"""What every page is about: one photo in one network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from cbam_viz.analysis import Analysis, analyse
+from cbam_viz.attention import LayerAttention
+from cbam_viz.images import Photo, View
+from cbam_viz.models import LoadedModel
+from cbam_viz.render import Scale
+from cbam_viz.ui import pictures, session
+from cbam_viz.ui.networks import Request
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A photo, the network that looked at it, and what it attended to."""
+
+    photo: Photo
+    loaded: LoadedModel
+    request: Request
+    view: View
+    analysis: Analysis
+
+    @property
+    def key(self) -> Hashable:
+        """What pictures made of this scene are kept by."""
+        return self.photo.sha256, self.request, self.view
+
+    @property
+    def layers(self) -> dict[str, LayerAttention]:
+        """Captured layers by name, in order of execution."""
+        return dict(self.analysis.attention)
+
+    def layer(self) -> LayerAttention:
+        """The chosen layer, or the default one where a link names a layer that is not there."""
+        wanted = session.settings().layer
+        if wanted in self.layers:
+            return self.layers[wanted]
+        if wanted is not None and wanted == session.memory().link.layer:
+            session.note("This network has no layer of the link's name, so this is another one.")
+        name = default_layer(self.layers)
+        session.change(layer=name)
+        return self.layers[name]
+
+    def scale(self, layer: LayerAttention) -> Scale:
+        """The scale that the visitor chose, for this layer's map."""
+        return pictures.scale_for(session.settings().scale, layer, list(self.layers.values()))
+
+    def base_photo(self) -> str:
+        """The photo under every map, as a data URL."""
+        return self._kept("photo", lambda: pictures.base_photo(self.photo, self.analysis.geometry))
+
+    def layer_picture(self, layer: LayerAttention) -> str:
+        """The map as the visitor wants to see it, as a data URL."""
+        chosen = session.settings()
+        return self._kept(
+            (layer.name, chosen.show, chosen.scale, chosen.colormap),
+            lambda: pictures.layer_picture(
+                self.photo,
+                self.analysis.geometry,
+                layer,
+                show=chosen.show,
+                scale=self.scale(layer),
+                colormap=chosen.colormap,
+            ),
+        )
+
+    def card_picture(self, layer: LayerAttention) -> str:
+        """A layer's overlay for the gallery, as a data URL."""
+        chosen = session.settings()
+        small = self._kept("small", lambda: pictures.small_photo(self.photo))
+        return self._kept(
+            ("card", layer.name, chosen.scale, chosen.colormap),
+            lambda: pictures.card_picture(
+                small,
+                self.analysis.geometry,
+                layer,
+                scale=self.scale(layer),
+                colormap=chosen.colormap,
+            ),
+        )
+
+    def strip_picture(self, layer: LayerAttention) -> str:
+        """A layer's channel weights as a strip, as a data URL."""
+        assert layer.channel is not None
+        weights, colormap = layer.channel[0].numpy(), session.settings().colormap
+        return self._kept(
+            ("strip", layer.name, colormap), lambda: pictures.strip_picture(weights, colormap)
+        )
+
+    def _kept(self, key: Hashable, make: Callable[[], T]) -> T:
+        return session.memory().pictures.get_or_make((self.key, key), make)
+
+    def details(self, name: str) -> LayerAttention:
+        """One layer with its branches, descriptors and features, from memory or one forward."""
+        return session.memory().details.get_or_make(
+            (self.key, name),
+            lambda: analyse(
+                self.loaded,
+                self.photo,
+                self.view,
+                branches=True,
+                descriptors=True,
+                features=(name,),
+            ).attention[name],
+        )
+
+
+def make_scene(photo: Photo, loaded: LoadedModel, request: Request) -> Scene:
+    """Run the network on the photo, unless this session did so a moment ago.
+
+    Raises CbamVizError if the network has no attention or cannot take the photo.
+    """
+    view: View = "crop" if session.settings().view == "crop" else "whole"
+    result = session.memory().analyses.get_or_make(
+        (photo.sha256, request, view), lambda: analyse(loaded, photo, view)
+    )
+    return Scene(photo, loaded, request, view, result)
+
+
+def default_layer(layers: dict[str, LayerAttention]) -> str:
+    """The last layer of the last stage whose map still has some resolution.
+
+    Deep layers answer to objects rather than edges; below 10 cells a side a map says little about
+    where. A network without spatial maps gives its last layer.
+    """
+    mapped = [layer for layer in layers.values() if layer.spatial is not None]
+    fine = [
+        layer
+        for layer in mapped
+        if layer.spatial is not None and min(layer.spatial.shape[1:]) >= 10
+    ]
+    candidates = fine or mapped or list(layers.values())
+    return candidates[-1].name

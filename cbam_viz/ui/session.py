@@ -1,0 +1,153 @@
+"""What one browser session remembers. Nothing here is shared with another session."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from cbam_viz.ui.state import Settings, from_params, to_params
+
+if TYPE_CHECKING:
+    from cbam_viz.ui.scene import Scene
+
+T = TypeVar("T")
+
+MEMORY = "cbam_viz_memory"
+SCENES, DETAILS, PICTURES = 6, 3, 160
+"""How many results a session keeps: forwards, one layer's features (up to 20 MB each), pictures."""
+
+
+class Recent(OrderedDict[Hashable, Any]):
+    """The last few results, by key; the least recently used one goes first."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.limit = limit
+
+    def get_or_make(self, key: Hashable, make: Callable[[], T]) -> T:
+        if key in self:
+            self.move_to_end(key)
+            found: T = self[key]
+            return found
+        made = make()
+        self[key] = made
+        while len(self) > self.limit:
+            self.popitem(last=False)
+        return made
+
+
+@dataclass
+class Upload:
+    """A file that this session brought."""
+
+    name: str
+    sha256: str
+    content: Any
+    """The decoded photo, or a checkpoint's bytes."""
+
+
+@dataclass
+class Memory:
+    """Everything a session knows. Settings are what the URL says; the rest is never in it."""
+
+    settings: Settings = field(default_factory=Settings)
+    link: Settings = field(default_factory=Settings)
+    """What the link that opened the session asked for, until the visitor changes something."""
+    notes: tuple[str, ...] = ()
+    """What of the link could not be used, to be shown once."""
+    linked: bool = False
+    """True once the URL that opened the session has been read."""
+    photo: Upload | None = None
+    photo_error: str = ""
+    """Why the last upload could not be read."""
+    checkpoint: Upload | None = None
+    analyses: Recent = field(default_factory=lambda: Recent(SCENES))
+    details: Recent = field(default_factory=lambda: Recent(DETAILS))
+    pictures: Recent = field(default_factory=lambda: Recent(PICTURES))
+    scene: Scene | None = None
+    pages: dict[str, Any] = field(default_factory=dict)
+    """Streamlit's pages by address, to switch to."""
+
+
+def memory() -> Memory:
+    """Give what this session remembers; made at its first run."""
+    if MEMORY not in st.session_state:
+        st.session_state[MEMORY] = Memory()
+    found: Memory = st.session_state[MEMORY]
+    return found
+
+
+def settings() -> Settings:
+    return memory().settings
+
+
+def change(**values: Any) -> None:
+    """Change settings; the URL follows at the end of the run."""
+    ours = memory()
+    ours.settings = replace(ours.settings, **values)
+
+
+def note(text: str) -> None:
+    """Something of a link that could not be used, for the top of the page."""
+    ours = memory()
+    if text not in ours.notes:
+        ours.notes = (*ours.notes, text)
+
+
+def take_notes() -> tuple[str, ...]:
+    """The notes that have not been shown yet."""
+    ours = memory()
+    taken, ours.notes = ours.notes, ()
+    return taken
+
+
+def read_url(colormaps: tuple[str, ...]) -> None:
+    """Take the settings from the URL when a link was opened or the visitor went back or forward.
+
+    At other runs the URL says nothing new: it is either what this session wrote, or, after two
+    quick clicks, what it wrote before that and the browser has not replaced yet.
+    """
+    ours = memory()
+    if ours.linked and not _went_back_or_forward():
+        return
+    ours.linked = True
+    params = st.query_params.to_dict()
+    ours.settings, ours.notes = from_params(params, colormaps=colormaps)
+    ours.link = ours.settings
+
+
+def _went_back_or_forward() -> bool:
+    context = get_script_run_ctx()
+    return bool(getattr(context, "is_history_navigation", False))
+
+
+def write_url() -> None:
+    """Make the address bar a link to what is shown."""
+    params = to_params(settings())
+    if st.query_params.to_dict() != params:
+        st.query_params.from_dict(params)
+
+
+def control(name: str) -> dict[str, Any]:
+    """Arguments that tie a widget to the setting `name`, in both directions.
+
+    The setting is the truth: the widget is set from it before every run and writes to it when the
+    visitor moves it, so that links, clicks in a picture and the widget can never disagree.
+    """
+    key = f"set_{name}"
+    st.session_state[key] = getattr(settings(), name)
+    return {"key": key, "on_change": _take, "args": (name, key)}
+
+
+RESETS = {"layer": {"channel": None}, "model": {"channel": None, "arch": None}}
+"""Settings that mean nothing any more once another one has changed."""
+
+
+def _take(name: str, key: str) -> None:
+    memory().link = Settings()
+    change(**{name: st.session_state[key]}, **RESETS.get(name, {}))

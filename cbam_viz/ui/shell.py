@@ -1,0 +1,166 @@
+"""The frame around every page: navigation, sidebar, the address bar, and the wait at the start."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from cbam_viz.images import Photo
+from cbam_viz.render import COLORMAPS
+from cbam_viz.ui import networks, photos, pictures, session
+from cbam_viz.ui.errors import boundary
+from cbam_viz.ui.layout import COLUMNS
+from cbam_viz.ui.state import VIEWS
+
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
+    from cbam_viz.ui.scene import Scene
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One page of the navigation: `module` has a function `page(scene)`."""
+
+    module: str
+    address: str
+    title: str
+    icon: str
+    help: str
+
+
+ENTRIES = (
+    Entry(
+        "explore",
+        "explore",
+        "Explore",
+        ":material/image_search:",
+        "One layer on your photo: its spatial map, its channel weights, the prediction.",
+    ),
+    Entry(
+        "gallery",
+        "layers",
+        "All layers",
+        ":material/grid_view:",
+        "Every layer's map and numbers, by stage.",
+    ),
+    Entry(
+        "walkthrough",
+        "how",
+        "How it works",
+        ":material/school:",
+        "CBAM step by step, with the numbers of your photo.",
+    ),
+    Entry(
+        "figure_page",
+        "figure",
+        "Figure",
+        ":material/docs:",
+        "A figure for a paper, at the venue's width.",
+    ),
+)
+
+
+def main() -> None:
+    """Draw the page that was asked for."""
+    st.set_page_config(page_title="cbam-viz", page_icon=pictures.icon(), layout="wide")
+    with boundary():
+        _run()
+
+
+def _run() -> None:
+    session.read_url(COLORMAPS)
+    page = st.navigation(_pages(), position="top")
+    with st.sidebar:
+        st.title("cbam-viz")
+        photos.choose()
+        network_slot = st.container()
+    notes, waiting = st.container(), st.empty()
+    scene = _scene(photos.current(), network_slot, waiting)
+    session.memory().scene = scene
+    if scene is not None:
+        page.run()
+    for text in session.take_notes():
+        notes.info(text, icon=":material/link:")
+    session.write_url()
+
+
+def _pages() -> list[st.Page]:
+    pages = {
+        entry.address: st.Page(
+            partial(_draw, entry.module),
+            title=entry.title,
+            icon=entry.icon,
+            url_path=entry.address,
+            default=entry.address == ENTRIES[0].address,
+            help=entry.help,
+        )
+        for entry in ENTRIES
+        if importlib.util.find_spec(f"cbam_viz.ui.{entry.module}") is not None
+    }
+    session.memory().pages = pages
+    return list(pages.values())
+
+
+def _draw(module: str) -> None:
+    with boundary():
+        importlib.import_module(f"cbam_viz.ui.{module}").page(session.memory().scene)
+
+
+def _scene(photo: Photo, network_slot: DeltaGenerator, waiting: DeltaGenerator) -> Scene | None:
+    """Load the network and run it once; None while the visitor has yet to choose a file."""
+    cold = not networks.ready()
+    if cold:
+        _preview(waiting, photo)
+    networks.import_torch()
+    from cbam_viz.ui import network_panel
+    from cbam_viz.ui.scene import make_scene
+
+    with network_slot:
+        request = network_panel.choose()
+        st.segmented_control(
+            "What the network sees",
+            list(VIEWS),
+            format_func=VIEWS.__getitem__,
+            required=True,
+            help="The whole image, or the centre that the network's own evaluation cuts out.",
+            **session.control("view"),
+        )
+    if request is None:
+        waiting.info("Choose a checkpoint file in the sidebar.", icon=":material/upload_file:")
+        return None
+    try:
+        with _busy(cold, waiting, "Loading the network …"):
+            loaded = networks.load(request)
+        with network_slot:
+            network_panel.describe(request, loaded)
+        with _busy(cold, waiting, "Running the network on the photo …"):
+            return make_scene(photo, loaded, request)
+    finally:
+        waiting.empty()
+
+
+def _preview(waiting: DeltaGenerator, photo: Photo) -> None:
+    """The photo, at once, while PyTorch is still being imported."""
+    with waiting.container():
+        picture, _ = st.columns(COLUMNS, gap="large")
+        with picture:
+            st.caption("Loading PyTorch and the network, once after the server's start …")
+            st.image(pictures.preview(photo), width="stretch", alt=photo.name)
+
+
+@contextmanager
+def _busy(cold: bool, waiting: DeltaGenerator, text: str) -> Iterator[None]:
+    """A spinner, unless the preview already says what is going on."""
+    if cold:
+        yield
+        return
+    with waiting, st.spinner(text):
+        yield

@@ -1,0 +1,129 @@
+"""What a link to the app says: settings, and how they are written into and read from a URL.
+
+Nothing here knows Streamlit. Values from a URL are hostile until proven: each is checked against
+what is allowed, replaced by its default where it is not, and named in a note.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+COLORMAP = "viridis"
+SCALES = {"absolute": "absolute, 0 to 1", "shared": "shared by all layers", "per map": "per map"}
+SHOWS = {"overlay": "Overlay", "map": "Map only", "contours": "Contours"}
+VIEWS = {"whole": "Whole image", "crop": "Model's crop"}
+ORDERS = {"index": "by index", "sorted": "sorted"}
+TOP_KS = (0, 5, 10, 20, 50)
+UPLOAD = "upload"
+"""Stands in a URL for a photo or a checkpoint that no link can carry."""
+MAX_TEXT = 120
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that a link reopens. Names are those of the URL's parameters.
+
+    `image`, `model`, `arch` (architecture) and `layer` are names to be looked up among what exists;
+    None means the default. Whether a name exists is known only once the samples, the checkpoints or
+    the captured layers are at hand, so it is checked there.
+    """
+
+    image: str | None = None
+    model: str | None = None
+    arch: str | None = None
+    view: str = "whole"
+    layer: str | None = None
+    show: str = "overlay"
+    opacity: float = 0.6
+    colormap: str = COLORMAP
+    scale: str = "absolute"
+    order: str = "index"
+    top: int = 10
+    channel: int | None = None
+
+
+def to_params(settings: Settings) -> dict[str, str]:
+    """The parameters of the shortest URL that reopens `settings`: defaults are left out."""
+    default = Settings()
+    params = {}
+    for field in fields(Settings):
+        value = getattr(settings, field.name)
+        if value is not None and value != getattr(default, field.name):
+            params[field.name] = f"{value:g}" if isinstance(value, float) else str(value)
+    return params
+
+
+def from_params(
+    params: Mapping[str, str], *, colormaps: Sequence[str]
+) -> tuple[Settings, tuple[str, ...]]:
+    """Settings from a URL's parameters, and a note for each value that could not be used."""
+    readers = _readers(colormaps)
+    values: dict[str, Any] = {}
+    notes = []
+    for name, text in params.items():
+        if name not in readers:
+            continue
+        try:
+            values[name] = readers[name](text)
+        except ValueError:
+            notes.append(f"The link's {name} “{_shown(text)}” is not one of the choices.")
+    return Settings(**values), tuple(notes)
+
+
+def _readers(colormaps: Sequence[str]) -> dict[str, Callable[[str], Any]]:
+    return {
+        "image": _name,
+        "model": _name,
+        "arch": _name,
+        "view": _one_of(VIEWS),
+        "layer": _name,
+        "show": _one_of(SHOWS),
+        "opacity": _share,
+        "colormap": _one_of(colormaps),
+        "scale": _one_of(SCALES),
+        "order": _one_of(ORDERS),
+        "top": _top,
+        "channel": _index,
+    }
+
+
+def _one_of(choices: Sequence[str] | Mapping[str, str]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in choices:
+            raise ValueError(text)
+        return text
+
+    return read
+
+
+def _name(text: str) -> str:
+    """A name to be compared with existing ones; never used as a path."""
+    if not text or len(text) > MAX_TEXT or not text.isprintable():
+        raise ValueError(text)
+    return text
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ValueError(text)
+    return round(value, 2)
+
+
+def _top(text: str) -> int:
+    if text not in {str(k) for k in TOP_KS}:
+        raise ValueError(text)
+    return int(text)
+
+
+def _index(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 5):
+        raise ValueError(text)
+    return int(text)
+
+
+def _shown(text: str) -> str:
+    clean = "".join(c if c.isalnum() or c in " .,:#-_" else "·" for c in text)
+    return clean if len(clean) <= 40 else f"{clean[:40]}…"

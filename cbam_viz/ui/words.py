@@ -1,0 +1,95 @@
+"""Layers, networks and numbers in words. Nothing here knows Streamlit."""
+
+from __future__ import annotations
+
+from cbam_viz.attention import Attention, LayerAttention
+from cbam_viz.images import Photo
+
+
+def layer_option(layer: LayerAttention) -> str:
+    """A layer in a list to choose from."""
+    return f"{layer.name}  ({size_of(layer)})"
+
+
+def size_of(layer: LayerAttention) -> str:
+    """How large a layer's gates are."""
+    parts = []
+    if layer.spatial is not None:
+        rows, columns = layer.spatial.shape[1:]
+        parts.append(f"{rows} × {columns} cells")
+    if layer.channel is not None:
+        parts.append(f"{layer.channel.shape[1]} channels")
+    return ", ".join(parts)
+
+
+def composition(layer: LayerAttention) -> str:
+    """Which gates a layer has and how they act."""
+    texts = {
+        "channel then spatial": "channel weights, then the spatial map",
+        "spatial then channel": "the spatial map, then channel weights",
+        "parallel": "channel weights and spatial map in parallel",
+        "channel": "channel weights only",
+        "spatial": "a spatial map only",
+    }
+    return texts[layer.composition]
+
+
+def proof(layer: LayerAttention) -> str:
+    """How far the captured gates can be trusted."""
+    if layer.verified:
+        return "verified: input × gates gives what the layer computed"
+    return "not verified: input × gates does not give what the layer computed"
+
+
+def picture_alt(photo: Photo, layer: LayerAttention) -> str:
+    """What a reader who cannot see the picture should know."""
+    assert layer.spatial is not None
+    values = layer.spatial[0]
+    rows, columns = values.shape
+    peak = int(values.argmax())
+    down = _third(peak // columns, rows, "top", "bottom")
+    across = _third(peak % columns, columns, "left", "right")
+    where = f"{down} {across}".replace("centre centre", "centre")
+    return (
+        f"{photo.name} with the spatial map of {layer.name}: values from {values.min():.3f} to "
+        f"{values.max():.3f}, highest at the {where} of what the network saw"
+    )
+
+
+def strip_alt(layer: LayerAttention) -> str:
+    """The channel weights of a layer for a reader who cannot see them."""
+    assert layer.channel is not None
+    weights = layer.channel[0]
+    return (
+        f"{len(weights)} channel weights from {weights.min():.3f} to {weights.max():.3f}, "
+        f"mean {weights.mean():.3f}"
+    )
+
+
+def missing(attention: Attention) -> list[str]:
+    """What of the network's attention could not be shown, a sentence each."""
+    lines = [f"{item.module}: {item.reason}." for item in attention.unsupported]
+    lines += [
+        f"{name} is part of the network but did not run on this photo."
+        for name in attention.not_called
+    ]
+    return lines
+
+
+def number(value: float) -> str:
+    """A gate's value, or any other, with as many digits as one can compare."""
+    if value == 0 or 0.001 <= abs(value) < 1000:
+        return f"{value:.3f}"
+    return f"{value:.2e}"
+
+
+def percent(share: float) -> str:
+    """A probability or share."""
+    if 0 < share < 0.0005:
+        return "< 0.1 %"
+    return f"{100 * share:.1f} %"
+
+
+def _third(index: int, count: int, first: str, last: str) -> str:
+    position = (index + 0.5) / count
+    return first if position < 1 / 3 else last if position > 2 / 3 else "centre"
