@@ -26,6 +26,7 @@ from cbam_viz.errors import (
     ImageError,
     ModelError,
     NoAttentionError,
+    RenderError,
     StoreError,
     TrainingError,
 )
@@ -81,6 +82,7 @@ __all__ = [
     "ModelError",
     "NoAttentionError",
     "Photo",
+    "RenderError",
     "SpatialDescriptors",
     "StoreError",
     "TrainingError",

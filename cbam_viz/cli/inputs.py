@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .bmp .tif .tiff .gif .avif .heic .heif".split()
+    f".{ending}"
+    for ending in "jpg jpeg jpe jfif png webp bmp tif tiff gif avif heic heif".split()  # noqa: SIM905
 )
 """What counts as an image inside a folder. A file named on its own is read whatever its name."""
 
@@ -32,6 +33,14 @@ def find_images(sources: Iterable[str]) -> list[Path]:
     if not found:
         raise click.UsageError("No images to read: the folders hold none.")
     return list(found.values())
+
+
+def find_one_image(source: str) -> Path:
+    """Return the one file that `source` names; raise click.UsageError for several or none."""
+    found = find_images([source])
+    if len(found) > 1:
+        raise click.UsageError(f"{source!r} names {len(found)} images, and this takes one.")
+    return found[0]
 
 
 def _expand(source: str) -> list[Path]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from cbam_viz.cli.drawing import Style
+
 if TYPE_CHECKING:
     from cbam_viz.models import LoadedModel
 
@@ -29,7 +31,7 @@ _MODEL_OPTIONS = (
         "--architecture",
         "-a",
         metavar="NAME",
-        help="Network as timm calls it, such as resnet50. Inferred from the checkpoint if it can be.",
+        help="Network as timm calls it, such as resnet50. [default: inferred from the checkpoint]",
     ),
     click.option(
         "--attention",
@@ -57,13 +59,47 @@ _MODEL_OPTIONS = (
     ),
 )
 
+_PICTURE_OPTIONS = (
+    click.option(
+        "--scale",
+        type=click.Choice(["absolute", "shared", "per-map"]),
+        default="absolute",
+        show_default=True,
+        help="Range of the colours: 0 to 1, one range for all layers of an image, or each map its "
+        "own.",
+    ),
+    click.option(
+        "--colormap",
+        type=click.Choice(["viridis", "cividis", "magma", "inferno", "grey", "diverging"]),
+        default="viridis",
+        show_default=True,
+        help="Colour map.",
+    ),
+    click.option(
+        "--opacity",
+        metavar="SHARE",
+        type=click.FloatRange(0, 1),
+        default=0.55,
+        show_default=True,
+        help="Of the map over the photo: 0 only the photo, 1 only the map.",
+    ),
+    click.option(
+        "--max-side",
+        type=click.IntRange(16),
+        metavar="PIXELS",
+        help="Longer side of an overlay at most. [default: the photo's own]",
+    ),
+)
+
 
 def model_options(command: Command) -> Command:
     """Add the options that choose a network; the command gets `choice: ModelChoice`."""
 
     @functools.wraps(command)
     def collect(**values: Any) -> Any:
-        choice = ModelChoice(**{field.name: values.pop(field.name) for field in fields(ModelChoice)})
+        choice = ModelChoice(
+            **{field.name: values.pop(field.name) for field in fields(ModelChoice)}
+        )
         return command(choice=choice, **values)
 
     for option in reversed(_MODEL_OPTIONS):
@@ -83,31 +119,16 @@ def view_option(command: Command) -> Command:
 
 
 def picture_options(command: Command) -> Command:
-    """Add the options of overlays: --scale, --colormap, --opacity."""
-    for option in reversed(
-        (
-            click.option(
-                "--scale",
-                type=click.Choice(["absolute", "shared", "per-map"]),
-                default="absolute",
-                show_default=True,
-                help="Range of the colours: 0 to 1, one range for all layers of an image, or each "
-                "map its own.",
-            ),
-            click.option(
-                "--colormap", default="viridis", show_default=True, help="Name of the colour map."
-            ),
-            click.option(
-                "--opacity",
-                type=click.FloatRange(0, 1),
-                default=0.6,
-                show_default=True,
-                help="Of the map over the photo: 0 only the photo, 1 only the map.",
-            ),
-        )
-    ):
-        command = option(command)
-    return command
+    """Add the options of overlays; the command gets `style: Style`."""
+
+    @functools.wraps(command)
+    def collect(**values: Any) -> Any:
+        style = Style(**{field.name: values.pop(field.name) for field in fields(Style)})
+        return command(style=style, **values)
+
+    for option in reversed(_PICTURE_OPTIONS):
+        collect = option(collect)
+    return cast(Command, collect)
 
 
 def force_option(command: Command) -> Command:
@@ -150,9 +171,8 @@ class ModelChoice:
 
 
 def checkpoints_folder() -> Path:
-    """Return where checkpoints lie: $CBAM_VIZ_CHECKPOINTS, ./checkpoints, or the checkout's."""
+    """Return where checkpoints lie: $CBAM_VIZ_CHECKPOINTS, the checkout's folder, ./checkpoints."""
     if os.environ.get(FOLDER_VARIABLE):
         return Path(os.environ[FOLDER_VARIABLE])
-    here = Path("checkpoints")
-    checkout = Path(__file__).resolve().parents[2] / "checkpoints"
-    return here if here.is_dir() else checkout
+    beside_package = Path(__file__).resolve().parents[2] / "checkpoints"
+    return beside_package if beside_package.is_dir() else Path("checkpoints")

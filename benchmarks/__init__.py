@@ -1,0 +1,1 @@
+"""Ratios that say what cbam-viz costs; `python -m benchmarks` runs them all."""

@@ -1,0 +1,75 @@
+"""`cbam-viz app`: start the Streamlit app."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from cbam_viz.errors import CbamVizError
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGED = ROOT / "cbam_viz" / "ui" / "packaged" / "app.py"
+"""For installations without a checkout."""
+PACKAGED_SETTINGS = {
+    "server.maxUploadSize": "300",
+    "client.showErrorDetails": "none",
+    "client.toolbarMode": "minimal",
+    "browser.gatherUsageStats": "false",
+}
+"""What a checkout has in .streamlit/config.toml, beside the theme."""
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    epilog="\b\nExamples:\n  cbam-viz app\n  cbam-viz app --port 8600 --no-browser",
+)
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the server. [default: 8501]")
+@click.option("--address", help="Address to listen on. [default: this machine only]")
+@click.option("--no-browser", is_flag=True, help="Do not open a browser window.")
+@click.pass_context
+def app(ctx: click.Context, port: int | None, address: str | None, no_browser: bool) -> int:
+    """Start the app in the browser; Ctrl-C stops it.
+
+    Further options go on to Streamlit, such as --theme.base=dark.
+    """
+    if importlib.util.find_spec("streamlit") is None:
+        raise CbamVizError(
+            "The app needs Streamlit, which is not installed: pip install 'cbam-viz[app]'."
+        )
+    script = app_script()
+    settings = {"server.address": address or "localhost", "server.showEmailPrompt": "false"}
+    if script == PACKAGED:
+        settings |= PACKAGED_SETTINGS
+    if port is not None:
+        settings["server.port"] = str(port)
+    if no_browser:
+        settings["server.headless"] = "true"
+    flags = [f"--{name}={value}" for name, value in settings.items()]
+    command = [sys.executable, "-m", "streamlit", "run", str(script), *flags, *ctx.args]
+    return run_in(script.parent, command)
+
+
+def app_script() -> Path:
+    """Return the checkout's app.py, or the packaged one."""
+    in_checkout = ROOT / "app.py"
+    return in_checkout if in_checkout.is_file() else PACKAGED
+
+
+def run_in(folder: Path, command: list[str]) -> int:
+    """Become `command` where the system can; else run it and return its exit status.
+
+    Streamlit reads its theme from `.streamlit` in the folder that it is started in.
+    """
+    os.chdir(folder)
+    sys.stdout.flush()
+    if os.name == "posix":
+        os.execv(command[0], command)
+    try:
+        return subprocess.run(command, check=False).returncode
+    except KeyboardInterrupt:
+        return 0

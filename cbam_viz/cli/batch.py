@@ -1,0 +1,162 @@
+"""Many images through one network as fast as the machine can: the work of `cbam-viz export`.
+
+Two cores run two processes of one thread faster than one process of two threads, so worker
+processes share the batches out. What is tuned here (threads, the C allocator) belongs to this
+program's own processes; the library never does such things.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cbam_viz.errors import CbamVizError
+
+if TYPE_CHECKING:
+    from cbam_viz.analysis import Analysis
+    from cbam_viz.cli.drawing import Style
+    from cbam_viz.cli.options import ModelChoice
+    from cbam_viz.images import Photo
+    from cbam_viz.models import LoadedModel
+
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
+"""From glibc's malloc.h."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is done with each image; sent to each worker once."""
+
+    choice: ModelChoice
+    view: str
+    layers: tuple[str, ...]
+    formats: tuple[str, ...]
+    style: Style
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Target:
+    """One image and where its results go."""
+
+    source: Path
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one image."""
+
+    source: Path
+    folder: Path
+    error: str | None = None
+    """Why it failed, in a sentence."""
+    files: tuple[Path, ...] = ()
+    sha256: str | None = None
+    predictions: tuple[dict[str, Any], ...] = ()
+
+
+def run(
+    job: Job, batches: Sequence[Sequence[Target]], workers: int, loaded: LoadedModel | None = None
+) -> Iterator[list[Outcome]]:
+    """Yield the outcomes batch by batch, as they are done.
+
+    With one worker everything happens in this process, with `loaded` if it is given.
+    """
+    if workers == 1:
+        state = _State(job, loaded or job.choice.open(quiet=True))
+        for batch in batches:
+            yield state.process(batch)
+        return
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (job,))
+    try:
+        futures = [pool.submit(_process, batch) for batch in batches]
+        for future in as_completed(futures):
+            yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def keep_memory() -> None:
+    """Make glibc keep freed memory, before any network is built; elsewhere do nothing.
+
+    A forward of a large batch frees and asks for the same large blocks again and again; handing
+    them back to the system each time costs up to two fifths of the whole time.
+    """
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 1 << 28)):
+            libc.mallopt(option, value)
+
+
+class _State:
+    """The network of one process."""
+
+    def __init__(self, job: Job, loaded: LoadedModel) -> None:
+        self.job = job
+        self.loaded = loaded
+
+    def process(self, batch: Sequence[Target]) -> list[Outcome]:
+        """Read, run and write one batch; what fails is an outcome too."""
+        from cbam_viz.images import read_photo
+
+        outcomes: list[Outcome] = []
+        photos: list[tuple[Target, Photo]] = []
+        for target in batch:
+            try:
+                photos.append((target, read_photo(target.source)))
+            except CbamVizError as error:
+                outcomes.append(Outcome(target.source, target.folder, str(error)))
+        return outcomes + self._analyse(photos)
+
+    def _analyse(self, photos: list[tuple[Target, Photo]]) -> list[Outcome]:
+        from cbam_viz.analysis import analyse_batch
+
+        if not photos:
+            return []
+        analyses = analyse_batch(self.loaded, [photo for _, photo in photos], self.job.view)
+        return [
+            self._write(target, analysis)
+            for (target, _), analysis in zip(photos, analyses, strict=True)
+        ]
+
+    def _write(self, target: Target, analysis: Analysis) -> Outcome:
+        from cbam_viz.cli.results import write_results
+
+        try:
+            files = write_results(analysis, self.loaded, target.folder, self.job)
+        except CbamVizError as error:
+            return Outcome(target.source, target.folder, str(error))
+        predictions = tuple(asdict(prediction) for prediction in analysis.predictions)
+        sha256 = analysis.photo.sha256
+        return Outcome(target.source, target.folder, None, files, sha256, predictions)
+
+
+_state: _State | None = None
+"""A worker's own, made when the worker starts."""
+
+
+def _start_worker(job: Job) -> None:
+    global _state  # noqa: PLW0603
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    os.environ["OMP_NUM_THREADS"] = "1"
+    keep_memory()
+    import torch
+
+    torch.set_num_threads(1)
+    _state = _State(job, job.choice.open(quiet=True))
+
+
+def _process(batch: Sequence[Target]) -> list[Outcome]:
+    assert _state is not None
+    return _state.process(batch)

@@ -1,0 +1,49 @@
+"""`cbam-viz layers`: which attention layers a network has."""
+
+from __future__ import annotations
+
+import click
+
+from cbam_viz.cli.inputs import find_one_image
+from cbam_viz.cli.options import ModelChoice, json_option, model_options, view_option
+from cbam_viz.cli.report import layer_json, print_limits
+from cbam_viz.cli.text import print_json, print_table
+
+
+@click.command(
+    epilog="\b\nExamples:\n  cbam-viz layers\n  cbam-viz layers --architecture resnet50 --json"
+)
+@model_options
+@click.option(
+    "--image",
+    default="sample:cat",
+    show_default=True,
+    metavar="IMAGE",
+    help="The layers are those that run for this photo, and maps have its size in --view whole.",
+)
+@view_option
+@json_option
+def layers(choice: ModelChoice, image: str, view: str, as_json: bool) -> None:
+    """List the attention layers of a network in order of execution."""
+    path = find_one_image(image)
+    from cbam_viz.analysis import analyse
+    from cbam_viz.images import read_photo
+
+    attention = analyse(choice.open(), read_photo(path), view).attention  # type: ignore[arg-type]
+    print_limits(attention)
+    described = [layer_json(layer) for layer in attention.values()]
+    if as_json:
+        print_json(described)
+        return
+    rows = [
+        (
+            layer["name"],
+            layer["stage"],
+            "–" if layer["channels"] is None else str(layer["channels"]),
+            "–" if layer["map_size"] is None else "{} × {}".format(*layer["map_size"]),
+            layer["composition"],
+            layer["found_by"] if layer["verified"] else f"{layer['found_by']}, not verified",
+        )
+        for layer in described
+    ]
+    print_table(("layer", "stage", "channels", "map", "gates", "found by"), rows, right="channels")

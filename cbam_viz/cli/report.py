@@ -1,0 +1,127 @@
+"""What the commands say of one image: its prediction and its layers, in text and in JSON."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cbam_viz.cli.text import print_table
+
+if TYPE_CHECKING:
+    from cbam_viz.analysis import Analysis
+    from cbam_viz.attention import Attention, LayerAttention
+    from cbam_viz.statistics import GateStatistics, LayerStatistics
+
+FINE = 10
+"""Below this many cells a side a map says little about where."""
+
+
+def choose_layers(attention: Attention, names: Sequence[str]) -> list[LayerAttention]:
+    """Return the layers of these names or places (`0`, `-1`); all of them for `all`.
+
+    Raises
+    ------
+    click.UsageError
+        There is no such layer; the text gives near names.
+    """
+    if "all" in names:
+        return list(attention.values())
+    return [attention[_layer_name(list(attention), name)] for name in names]
+
+
+def default_layer(attention: Attention) -> LayerAttention:
+    """Return the last layer whose map has some resolution; else the last with a map; else the last.
+
+    Deep layers answer to objects rather than to edges, until their maps get too coarse.
+    """
+    layers = list(attention.values())
+    mapped = [layer for layer in layers if layer.spatial is not None]
+    fine = [la for la in mapped if la.spatial is not None and min(la.spatial.shape[1:]) >= FINE]
+    return (fine or mapped or layers)[-1]
+
+
+def _layer_name(names: list[str], wanted: str) -> str:
+    if wanted in names:
+        return wanted
+    if wanted.lstrip("-").isdecimal() and -len(names) <= int(wanted) < len(names):
+        return names[int(wanted)]
+    near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.3) or names[-3:]
+    raise click.UsageError(
+        f"The network has no attention layer {wanted!r}. It has {len(names)}, such as "
+        f"{', '.join(near)}; 0 and -1 mean the first and the last, 'all' means all."
+    )
+
+
+def print_analysis(analysis: Analysis, statistics: Sequence[LayerStatistics]) -> None:
+    """Print the prediction and a table of the layers' numbers."""
+    height, width = analysis.photo.size
+    click.echo(f"{analysis.photo.name}, {width} × {height} pixels, in {analysis.model_name}")
+    for prediction in analysis.predictions:
+        click.echo(f"  {prediction.probability:6.1%}  {prediction.label}")
+    click.echo()
+    head = ("layer", "gate", "mean", "spread", "min", "max", "saturated", "entropy")
+    rows = [
+        row
+        for layer in statistics
+        for row in (_row(layer.name, "M_c", layer.channel), _row("", "M_s", layer.spatial))
+        if row is not None
+    ]
+    print_table(head, rows, right="mean spread min max saturated entropy")
+    flagged = [f"{layer.name}: {flag}" for layer in statistics for flag in layer.flags]
+    if flagged:
+        click.echo("\n" + "\n".join(flagged))
+
+
+def _row(name: str, gate: str, numbers: GateStatistics | None) -> tuple[str, ...] | None:
+    if numbers is None:
+        return None
+    entropy = "–" if numbers.entropy is None else f"{numbers.entropy:.3f}"
+    values = (numbers.mean, numbers.spread, numbers.minimum, numbers.maximum)
+    return (name, gate, *(f"{value:.3f}" for value in values), f"{numbers.saturated:.0%}", entropy)
+
+
+def print_limits(attention: Attention) -> None:
+    """Say on standard error which attention modules could not be shown, and why."""
+    for unsupported in attention.unsupported:
+        click.echo(f"Not shown: {unsupported.module}: {unsupported.reason}.", err=True)
+    for name in attention.not_called:
+        click.echo(f"Not shown: {name} did not run in this forward.", err=True)
+
+
+def analysis_json(analysis: Analysis, statistics: Sequence[LayerStatistics]) -> dict[str, Any]:
+    """Return the same as a dictionary for JSON."""
+    by_name = {layer.name: layer for layer in statistics}
+    return {
+        "image": {
+            "name": analysis.photo.name,
+            "sha256": analysis.photo.sha256,
+            "height": analysis.photo.size[0],
+            "width": analysis.photo.size[1],
+        },
+        "model": analysis.model_name,
+        "view": analysis.geometry.view,
+        "predictions": [asdict(prediction) for prediction in analysis.predictions],
+        "layers": [
+            {**layer_json(layer), "statistics": asdict(by_name[layer.name])}
+            for layer in analysis.attention.values()
+            if layer.name in by_name
+        ],
+    }
+
+
+def layer_json(layer: LayerAttention) -> dict[str, Any]:
+    """Return what a layer is, without its values."""
+    return {
+        "name": layer.name,
+        "stage": layer.stage,
+        "channels": None if layer.channel is None else layer.channel.shape[1],
+        "map_size": None if layer.spatial is None else list(layer.spatial.shape[1:]),
+        "composition": layer.composition,
+        "found_by": layer.found_by,
+        "verified": layer.verified,
+        "cells": None if layer.cells is None else asdict(layer.cells),
+    }
