@@ -1,0 +1,130 @@
+"""What the README says is true: its commands run, its Python runs, its tables are the code's."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+import cbam_viz
+from cbam_viz.cli.group import COMMANDS, cli
+from cbam_viz.images import samples
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """The README's fenced blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+
+
+def console_commands() -> list[str]:
+    """All lines that a reader would type, in order."""
+    lines = "".join(blocks("console")).splitlines()
+    return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+
+
+def section(name: str) -> str:
+    """What stands between the marks <!-- name --> and <!-- /name -->."""
+    found = re.search(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", README, flags=re.DOTALL)
+    assert found, f"README.md has no section {name}"
+    return found.group(1).strip()
+
+
+@pytest.fixture
+def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder as the README's reader has it: some photos of their own."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for sample in samples()[:2]:
+        shutil.copy(sample.path, photos / sample.path.name)
+    shutil.copy(samples()[0].path, tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_readme_shows_every_command_and_the_table_lists_all() -> None:
+    listed = set(re.findall(r"^\| `cbam-viz (\w+)", README, flags=re.MULTILINE))
+    assert listed == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", console_commands())
+def test_commands_run(reader: Path, command: str) -> None:
+    program, *arguments = shlex.split(command)
+    assert program == "cbam-viz"
+    ended = CliRunner().invoke(cli, arguments)
+    assert ended.exit_code == 0, ended.output
+    assert ended.stdout.strip()
+    for option in ("--output", "-o"):
+        if option in arguments:
+            written = reader / arguments[arguments.index(option) + 1]
+            assert written.exists()
+
+
+def test_every_command_that_computes_is_in_a_tested_example() -> None:
+    shown = {shlex.split(command)[1] for command in console_commands()}
+    not_here = {"app", "completion", "convert"}  # tests/cli runs these
+    assert shown | not_here == set(COMMANDS)
+
+
+def test_the_python_runs(reader: Path) -> None:
+    pytest.importorskip("timm")
+    import timm
+
+    images = torch.rand(2, 3, 64, 64)
+    space: dict[str, Any] = {
+        "images": images,
+        "loader": [(images, torch.zeros(2))],
+        "timm": timm,
+    }
+    cbam_viz.load_model  # noqa: B018
+    shutil.copy(demo_checkpoint(), reader / "my_network.safetensors")
+    for block in blocks("python"):
+        # No test needs the network.
+        exec(block.replace("pretrained=True", "pretrained=False"), space)
+    assert space["layer"].channel.shape == (2, 512)
+    assert torch.equal(space["gates"].output, space["logits"])
+    assert space["figure"].axes
+
+
+def demo_checkpoint() -> Path:
+    """The project's default checkpoint."""
+    entry = cbam_viz.default_checkpoint(ROOT / "checkpoints")
+    assert entry is not None
+    return entry.path
+
+
+def test_names_in_the_text_exist() -> None:
+    names = set(re.findall(r"cbam_viz\.(\w+)", README)) - {"models", "figures"}
+    assert names <= set(cbam_viz.__all__), names - set(cbam_viz.__all__)
+
+
+def families_table() -> str:
+    """The table of families as the README should have it."""
+    from cbam_viz.models import cbam_families
+
+    rows = [
+        f"| {family.title} | `{family.example}` | {family.layers} |" for family in cbam_families()
+    ]
+    return "\n".join(
+        ["| networks | for instance | CBAM layers in it |", "| --- | --- | ---: |", *rows]
+    )
+
+
+def test_the_families_are_the_codes() -> None:
+    assert section("families") == families_table(), "replace the README's table by this one"
+
+
+def test_links_lead_somewhere() -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+    targets += re.findall(r'src="([^"]+)"', README)
+    missing = [target for target in targets if not (ROOT / target).exists()]
+    assert targets
+    assert not missing
