@@ -37,11 +37,11 @@ def capture(
     recorder = Capture(model, branches=branches, descriptors=descriptors, features=features)
     try:
         with recorder:
-            _alone(model)(*args, **kwargs)
+            recorder._recorder.run(_alone(model), args, kwargs)
     except Changed:
         table_of(unwrap(model))[0].forget()
         with recorder:
-            _alone(model)(*args, **kwargs)
+            recorder._recorder.run(_alone(model), args, kwargs)
     return recorder.attention()
 
 

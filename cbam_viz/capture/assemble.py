@@ -243,7 +243,7 @@ def _general(table: Table, forward: Forward) -> list[Found]:
             and not any(frame.module in table.known for frame in product.frame.path())
         ]
         forward.found = paired(products)
-        name_layers(forward.found, len(table.children))
+        name_layers(forward.found, len(table.children), table.scripted)
     return forward.found
 
 

@@ -11,7 +11,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-BATCH, CHANNEL, ROW, COLUMN, OTHER = "batch", "channel", "row", "column", "other"
+BATCH, CHANNEL, ROW, COLUMN = "batch", "channel", "row", "column"
+BRANCH, OTHER = "branch", "other"
+"""Tensors stacked side by side; and what is not known."""
 
 
 @dataclass(frozen=True)

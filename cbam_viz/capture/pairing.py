@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ..attention import Composition
-from .axes import COLUMN, ROW, labels
-from .products import Gate, Odd, Product
+from .products import Gate, Odd, Product, anatomy
 from .structure import ROOT_NAME
 from .trace import Frame, Node, origin
 
@@ -104,26 +104,42 @@ def _around(one: Frame, two: Frame) -> Frame:
     return next(frame for frame in two.path() if frame in frames)
 
 
-def name_layers(layers: list[Found], children_of_root: int) -> None:
-    """Give each layer its module's name; gates that share one call take their own modules' names."""
+def name_layers(layers: list[Found], children_of_root: int, scripted: bool) -> None:
+    """Give each layer its module's name; gates that share one call take their own modules' names.
+
+    In TorchScript, whose modules no hook sees, the parameters on the way to the gates say it.
+    """
     together: dict[Frame, int] = {}
     for layer in layers:
         together[layer.frame] = together.get(layer.frame, 0) + 1
-    calls: dict[str, dict[int, int]] = {}
+    calls: dict[str, int] = {}
     for layer in layers:
-        frame, serial = layer.frame, layer.frame.serial
+        frame = layer.frame
         name = frame.module
-        if together[frame] > 1 or (frame.parent is None and children_of_root > 4):
+        owner = _owner(layer) if scripted else ""
+        if owner.startswith(name):
+            name = owner or name
+        elif together[frame] > 1 or (frame.parent is None and children_of_root > 4):
             below = _producer(layer, frame)
-            if below is not None:
-                name, serial = below.module, below.serial
+            name = name if below is None else below.module
         layer.module = name or ROOT_NAME
-        seen = calls.setdefault(layer.module, {})
-        number = len(seen) + 1
-        seen[id(layer)] = number
-        layer.call = number
-        layer.key = layer.module if number == 1 else f"{layer.module}#{number}"
-        del serial
+        layer.call = calls[layer.module] = calls.get(layer.module, 0) + 1
+        layer.key = layer.module if layer.call == 1 else f"{layer.module}#{layer.call}"
+
+
+def _owner(layer: Found) -> str:
+    """The innermost module that owns all parameters between the features and the gates."""
+    owners: set[str] = set()
+    for product in layer.products:
+        for gate in product.gates:
+            owners |= anatomy(gate.node, product.feature).owners
+    names = [owner.split(".")[:-1] for owner in owners]
+    common: list[str] = []
+    for parts in zip(*names, strict=False):
+        if len(set(parts)) > 1:
+            break
+        common.append(parts[0])
+    return ".".join(common)
 
 
 def _producer(layer: Found, frame: Frame) -> Frame | None:
@@ -143,15 +159,12 @@ def _producer(layer: Found, frame: Frame) -> Frame | None:
 
 
 def weighted_sums(products: list[Product]) -> set[Product]:
-    """Products that only serve to be summed over positions: pooling weights, not gates."""
+    """Products that only serve to be summed up: pooling weights, not gates."""
     found = set()
     for product in products:
         users = [user for user in product.node.users if user.name != "detach"]
         if len(users) == 1 and users[0].base == "sum":
-            gone = {label for axis in users[0].inputs[0].layout for label in labels(axis)} - {
-                label for axis in users[0].layout for label in labels(axis)
-            }
-            if gone & {ROW, COLUMN} and "spatial" in product.kinds:
+            if math.prod(users[0].shape) < math.prod(product.node.shape):
                 found.add(product)
     return found
 

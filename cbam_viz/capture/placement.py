@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..attention import Cells
 from .axes import (
+    BRANCH,
     CHANNEL,
     COLUMN,
     OTHER,
@@ -273,7 +274,7 @@ def _stack(
 ) -> Layout:
     d = int(_arg(args, kwargs, 1, "dim", 0)) % out.ndim
     rest = merged(inputs, [int(n) for k, n in enumerate(out.shape) if k != d])
-    return (*rest[:d], (Factor(OTHER, int(out.shape[d])),), *rest[d:])
+    return (*rest[:d], (Factor(BRANCH, int(out.shape[d])),), *rest[d:])
 
 
 def _view(

@@ -24,6 +24,11 @@ _NORMS = frozenset(
     "sqrt rsqrt var var_mean std std_mean norm linalg_vector_norm pow _native_batch_norm_legit "
     "native_layer_norm native_group_norm native_batch_norm square".split()
 )
+_SQUASHING = frozenset({"sigmoid", "hardsigmoid", "tanh", "_softmax"})
+_DENSE = {
+    True: "one joint gate over channels and positions, as in BAM",
+    False: "a dense gate: a weight for every value, neither channel weights nor a map",
+}
 _POINTWISE = frozenset(
     "sigmoid relu hardsigmoid hardswish hardtanh clamp clamp_min clamp_max tanh silu add sub mul "
     "div rsub neg exp reciprocal softplus mish elu gelu leaky_relu threshold log1p log erf "
@@ -162,6 +167,8 @@ class Watch(Trace):
         if _is_no_attention(node, path):
             return
         kind = _kind(dims, layout)
+        if _one_cell(layout) and not _plain_at_one_cell(kind, gate_node, path):
+            return
         if kind is None:
             self.odd.append(Odd(node.frame, _odd_reason(dims, layout), node, feature_node))
             return
@@ -209,9 +216,9 @@ class Watch(Trace):
                 return
         for gate, feature in ((node_b, node_a), (node_a, node_b)):
             path = anatomy(gate, feature)
-            if path.reaches and path.learned and path.narrow and not _is_no_attention(node, path):
-                reason = "one joint gate over channels and positions, as in BAM"
-                self.odd.append(Odd(node.frame, reason, node, feature))
+            squashed = path.learned or path.names & _SQUASHING
+            if path.reaches and squashed and not _is_no_attention(node, path):
+                self.odd.append(Odd(node.frame, _DENSE[path.narrow], node, feature))
                 return
 
     def _keep(self, product: Product, feature: Tensor, result: Tensor, layout: Layout) -> None:
@@ -227,6 +234,8 @@ class Anatomy:
 
     names: set[str] = field(default_factory=set)
     learned: bool = False
+    owners: set[str] = field(default_factory=set)
+    """Names of the parameters on the way."""
     reaches: bool = False
     """The gate was computed from this very feature map."""
     narrow: bool = False
@@ -246,6 +255,7 @@ def anatomy(gate: Node, feature: Node, limit: int = 300) -> Anatomy:
             continue
         if node.parameter is not None:
             found.learned = True
+            found.owners.add(node.parameter)
             continue
         if node.order < start.order and math.prod(node.shape) >= size:
             continue
@@ -259,12 +269,12 @@ def anatomy(gate: Node, feature: Node, limit: int = 300) -> Anatomy:
 
 
 def _is_no_attention(node: Node, path: Anatomy) -> bool:
-    """Normalisation (x / std), activation (x * sigmoid(x)), and division by anything unlearned."""
+    """Normalisation (x / std), activation (x * sigmoid(x)), masks, division by what is unlearned."""
     if node.base == "div" and not (path.learned and {"exp", "sigmoid"} & path.names):
         return True
-    if not path.learned and (path.names & _NORMS):
+    if not path.learned and (not path.reaches or path.names & _NORMS):
         return True
-    return path.reaches and not path.learned and path.names <= _POINTWISE
+    return path.reaches and path.names <= _POINTWISE
 
 
 def _readable(layout: Layout) -> Layout | None:
@@ -332,6 +342,19 @@ def _gate_first(
     return None
 
 
+def _one_cell(layout: Layout) -> bool:
+    """Maps of 1 x 1: features and channel gates have the same shape."""
+    return not any(labels(axis) & {ROW, COLUMN} for axis in layout)
+
+
+def _plain_at_one_cell(kind: Kind | None, gate: Node, path: Anatomy) -> bool:
+    """There, only a gate that cannot be taken for another thing counts as one."""
+    made = origin(gate)
+    both = made.base == "mul" and sum(one.depends for one in made.inputs) > 1
+    widened = kind == "channel" and not any(CHANNEL in labels(axis) for axis in gate.layout)
+    return path.reaches and not both and not widened
+
+
 def _kind(dims: set[int], layout: Layout) -> Kind | None:
     """What a gate that varies along these dimensions is."""
     over = frozenset(label for d in dims for label in labels(layout[d])) - {BATCH}
@@ -353,6 +376,8 @@ def _odd_reason(dims: set[int], layout: Layout) -> str:
     over = [label for d in sorted(dims) for label in labels(layout[d]) if label != BATCH]
     if not over:
         return "a gate of one number for the whole map"
+    if len(layout) == 4 and CHANNEL not in labels(layout[1]) and BATCH in labels(layout[0]) | {BATCH}:
+        return "a gate over permuted axes: no map over rows and columns"
     words = list(dict.fromkeys(_WORDS.get(label, "groups or branches") for label in over))
     return "a gate over " + " and ".join(words) + ": neither one weight a channel nor one map"
 

@@ -64,6 +64,7 @@ class Recorder:
         self._buffers: Buffers | None = None
         self._done: Forward | None = None
         self._depth = 0
+        self._output: Any = None
         self._table: Table
         self._training: tuple[bool, ...] = ()
 
@@ -72,19 +73,35 @@ class Recorder:
         """True if more than gates is wanted."""
         return bool(self._branches or self._descriptors or self._features)
 
+    @property
+    def scripted(self) -> bool:
+        """True if the whole model is TorchScript, which takes no hooks."""
+        return isinstance(self.root, torch.jit.ScriptModule)
+
+    def run(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call the model, whether or not it takes hooks."""
+        if not self.scripted:
+            return model(*args, **kwargs)
+        self._begin(args, kwargs)
+        output = self._output = model(*args, **kwargs)
+        self._done = self._forward
+        self._finish()
+        return output
+
     def start(self) -> None:
         """Place the hooks that notice a forward's beginning and end."""
         self._table, self._training = table_of(self.root)
         self._tapping = Tapping(self.root, self)
         try:
             self._tapping.open()
-            self._tapping.add(
-                [
-                    Tap(self.root, "begin", "before"),
-                    Tap(self.root, "done"),
-                    Tap(self.root, "end", "finally"),
-                ]
-            )
+            if not self.scripted:
+                self._tapping.add(
+                    [
+                        Tap(self.root, "begin", "before"),
+                        Tap(self.root, "done"),
+                        Tap(self.root, "end", "finally"),
+                    ]
+                )
         except BaseException:
             self.stop()
             raise
@@ -223,14 +240,14 @@ class Recorder:
                 forward.watch.__exit__(None, None, None)
         finally:
             if self._tapping is not None:
-                self._tapping.drop(keep=3)
+                self._tapping.drop(keep=0 if self.scripted else 3)
             if self._buffers is not None:
                 buffers, self._buffers = self._buffers, None
                 buffers.restore()
                 _train_lock.release()
         if done is not None and done is forward:
-            output, self._output = self._output, None
-            self._conclude(done, output)
+            self._conclude(done, self._output)
+        self._output = None
 
     def _conclude(self, forward: Forward, output: Any) -> None:
         try:

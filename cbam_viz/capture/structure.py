@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +20,8 @@ def unwrap(model: nn.Module) -> nn.Module:
     while True:
         if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
             model = model.module
-        elif isinstance(inner := model.__dict__.get("_modules", {}).get("_orig_mod"), nn.Module):
-            model = inner
+        elif not isinstance(model, torch.jit.ScriptModule) and "_orig_mod" in model._modules:
+            model = cast(nn.Module, model._modules["_orig_mod"])
         else:
             return model
 
@@ -41,16 +41,15 @@ def fingerprint(model: nn.Module) -> tuple[tuple[int, ...], tuple[bool, ...]]:
     """
     found: list[int] = []
     training = [model.training]
-    waiting = [model]
+    waiting = [] if isinstance(model, torch.jit.ScriptModule) else [model]
     while waiting:
         children = waiting.pop()._modules
-        if children:
-            for child in children.values():
-                if child is not None:
-                    found.append(id(child))
-                    training.append(child.training)
-                    if child._modules:
-                        waiting.append(child)
+        for child in children.values():
+            if child is not None:
+                found.append(id(child))
+                training.append(child.training)
+                if child._modules:
+                    waiting.append(child)
     return tuple(found), tuple(training)
 
 

@@ -62,6 +62,8 @@ class Table:
     """Every module that can be hooked, under its first name; the root is ""."""
     children: tuple[str, ...]
     """The root's own children."""
+    scripted: bool
+    """True if some modules are TorchScript, so that hooks do not see all."""
     compiled: bool
     """True if torch.compile has been applied to the model or a part of it."""
     plans: OrderedDict[Any, Plan] = field(default_factory=OrderedDict)
@@ -120,11 +122,12 @@ def _made(model: nn.Module, marks: tuple[int, ...]) -> Table:
             continue
         if isinstance(module, torch.jit.ScriptModule):
             inside.append(name + "." if name else "")
+            continue
         modules[name] = ref(module)
     known = known_layers(model)
     children = tuple(name for name, _ in model.named_children())
     return Table(
-        marks, known, lookalikes(model, known), modules, children, is_compiled(model)
+        marks, known, lookalikes(model, known), modules, children, bool(inside), is_compiled(model)
     )
 
 

@@ -25,6 +25,13 @@ PASSES = frozenset(
 """Operations whose result holds the same values as their first operand."""
 
 
+_VALUELESS = frozenset(
+    """new_empty new_zeros new_ones new_full empty_like zeros_like ones_like full_like rand_like
+    randn_like new_empty_strided bernoulli""".split()
+)
+"""Operations that take a tensor's shape only: masks of dropout are no function of the input."""
+
+
 @dataclass(eq=False)
 class Frame:
     """One call of one module."""
@@ -176,6 +183,7 @@ class Trace(TorchDispatchMode):
         name, tensors, nodes, extra = noted
         if name in ("set_", "resize_"):
             return
+        base = name.removesuffix("_")
         lookup = {id(tensor): node for tensor, node in zip(tensors, nodes, strict=True)}
         saved = tuple(_saved(value, lookup) for value in args)
         saved_kwargs = {key: _saved(value, lookup) for key, value in kwargs.items()}
@@ -184,7 +192,7 @@ class Trace(TorchDispatchMode):
         for result in _tensors(out if isinstance(out, tuple) else (out,)):
             node = self._new(name, func, saved, saved_kwargs, inputs, result)
             node.layout = layout_after(name, args, kwargs, layouts, result)
-            node.depends = any(one.depends for one in inputs)
+            node.depends = base not in _VALUELESS and any(one.depends for one in inputs)
             for one in inputs:
                 one.users.append(node)
             written = name.endswith("_") and not name.startswith("_")
