@@ -142,14 +142,13 @@ def test_torchvision_squeeze_and_excitation(
         ("ese_vovnet19b_dw", {}, "attn.gate", 4),
         ("efficientnet_b0", {}, "se.gate", 16),
         ("mobilenetv3_small_050", {}, "se.gate", 9),
-        ("gcresnext26ts", {}, None, 8),
     ],
 )
 def test_timm_channel_gates(
     name: str, arguments: dict[str, Any], gate: str | None, count: int, photo: Tensor,
     outputs_of: Any,
 ) -> None:  # fmt: skip
-    """SE, ECA and ESE are channel gates. timm's global context block multiplies as well."""
+    """SE, ECA and ESE are channel gates; swish, layer scale and drop path are not."""
     timm = pytest.importorskip("timm")
     torch.manual_seed(0)
     model = timm.create_model(name, pretrained=False, num_classes=3, **arguments).eval()
