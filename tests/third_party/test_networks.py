@@ -16,7 +16,7 @@ from cbam_viz.capture import capture
 
 
 def pytorchcv(name: str) -> nn.Module:
-    """A network of pytorchcv with random weights; its head wants 224 pixels, so tests cut it off."""
+    """A network of pytorchcv with random weights; its head wants 224 px, so tests cut it off."""
     provider = pytest.importorskip("pytorchcv.model_provider", reason="needs pytorchcv")
     torch.manual_seed(0)
     return provider.get_model(name, pretrained=False).eval()
