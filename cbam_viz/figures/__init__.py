@@ -1,0 +1,37 @@
+"""Figures that go into a paper as they are: exact widths, real text, stated scales.
+
+from cbam_viz import figures
+
+spec = figures.FigureSpec(venue="cvpr", width="column")
+built = figures.build(spec, analyses)      # of cbam_viz.analyse, one for each photo
+built.figure                               # a matplotlib Figure
+built.render("pdf")                        # bytes, the same every time
+"""
+
+from cbam_viz.figures.build import Built, build, figure
+from cbam_viz.figures.content import Study, columns_from_text
+from cbam_viz.figures.output import DEFAULT_DPI, FORMATS, MIME_TYPES, FileFormat, format_of, render
+from cbam_viz.figures.spec import Column, FigureSpec, Row, format_column, parse_column
+from cbam_viz.figures.venues import Venue, venue, venues
+
+__all__ = [
+    "DEFAULT_DPI",
+    "FORMATS",
+    "MIME_TYPES",
+    "Built",
+    "Column",
+    "FigureSpec",
+    "FileFormat",
+    "Row",
+    "Study",
+    "Venue",
+    "build",
+    "columns_from_text",
+    "figure",
+    "format_column",
+    "format_of",
+    "parse_column",
+    "render",
+    "venue",
+    "venues",
+]

@@ -1,0 +1,108 @@
+"""From a specification and analysed photos to a figure, and everything that goes beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cbam_viz.analysis import Analysis
+from cbam_viz.errors import FigureError
+from cbam_viz.figures.channels import (
+    ByClass,
+    LayerWeights,
+    by_class,
+    by_layer,
+    draw_by_class,
+    draw_by_layer,
+)
+from cbam_viz.figures.content import Grid, Study, grid_content, study_of
+from cbam_viz.figures.depth import Strip, depth_content, draw_depth
+from cbam_viz.figures.gated import GatedChannel, gated_content
+from cbam_viz.figures.grid import draw_grid
+from cbam_viz.figures.output import DEFAULT_DPI, FileFormat, render
+from cbam_viz.figures.settings import pinned_settings
+from cbam_viz.figures.sheet import PaperFigure
+from cbam_viz.figures.spec import FigureSpec
+
+Content = Grid | Strip | GatedChannel | tuple[LayerWeights, ...] | ByClass
+
+MAX_PHOTOS = 64
+
+
+@dataclass(frozen=True)
+class Built:
+    """A figure with what it was made from."""
+
+    spec: FigureSpec
+    study: Study
+    content: Content
+    figure: PaperFigure
+
+    def render(self, file_format: FileFormat, *, dpi: float = DEFAULT_DPI) -> bytes:
+        """The bytes of a file; see `cbam_viz.figures.render`."""
+        return render(self.figure, file_format, dpi=dpi)
+
+
+def content_of(spec: FigureSpec, study: Study) -> Content:
+    """The values that the figure will show.
+
+    Raises:
+        FigureError: if the photos or networks do not have what the figure asks for.
+    """
+    if len(study.analyses) > MAX_PHOTOS:
+        raise FigureError(
+            f"A figure of {len(study.analyses)} photos cannot be read; the most is {MAX_PHOTOS}."
+        )
+    if spec.layout == "grid":
+        return grid_content(spec, study)
+    if spec.layout == "depth":
+        return depth_content(spec, study)
+    if spec.layout == "channel":
+        return gated_content(spec, study)
+    return by_layer(spec, study) if spec.by == "layer" else by_class(spec, study)
+
+
+def build(
+    spec: FigureSpec,
+    analyses: Study | Analysis | Sequence[Analysis] | Sequence[Sequence[Analysis]],
+) -> Built:
+    """Draw the figure.
+
+    `analyses` is one analysis, one for each photo, or for each photo one for each network.
+
+    Raises:
+        FigureError: if it cannot be made as asked; the text says what to change.
+    """
+    study = study_of(analyses)
+    content = content_of(spec, study)
+    with pinned_settings():
+        drawn = _draw(spec, study, content)
+    return Built(spec, study, content, drawn)
+
+
+def figure(
+    spec: FigureSpec,
+    analyses: Study | Analysis | Sequence[Analysis] | Sequence[Sequence[Analysis]],
+) -> PaperFigure:
+    """Draw the figure and return matplotlib's Figure alone; see `build`."""
+    return build(spec, analyses).figure
+
+
+def _draw(spec: FigureSpec, study: Study, content: Content) -> PaperFigure:
+    if isinstance(content, Grid):
+        return draw_grid(spec, study, content)
+    if isinstance(content, Strip):
+        return draw_depth(spec, content)
+    if isinstance(content, GatedChannel):
+        colormap = "diverging" if _signed(content) else spec.colormap
+        return draw_grid(
+            spec.with_(style="map", colormap=colormap), study, content.grid, what="Feature value"
+        )
+    if isinstance(content, ByClass):
+        return draw_by_class(spec, content)
+    return draw_by_layer(spec, content)
+
+
+def _signed(content: GatedChannel) -> bool:
+    scale = content.grid.scale
+    return scale is not None and scale.low < 0

@@ -1,0 +1,193 @@
+r"""A figure's caption in words, and the LaTeX that sets both.
+
+The caption says what is shown and how values became colours, so that a reader needs nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+
+from cbam_viz.figures.build import Built
+from cbam_viz.figures.channels import ByClass
+from cbam_viz.figures.content import Grid, Study, find_layer
+from cbam_viz.figures.depth import Strip
+from cbam_viz.figures.gated import GatedChannel
+from cbam_viz.figures.legend import tick_text
+from cbam_viz.figures.spec import Column, FigureSpec
+from cbam_viz.render import Scale
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
+    "×": r"$\times$",
+    "−": r"$-$",
+    "–": "--",
+    "…": r"\ldots{}",
+}
+
+
+def escape(text: str) -> str:
+    """The text as LaTeX sets it letter by letter: `_`, `%` and their kin lose their power."""
+    plain = re.sub(r"[\x00-\x1f\x7f]+", " ", text)
+    return "".join(_SPECIAL.get(letter, letter) for letter in plain)
+
+
+def caption(built: Built) -> str:
+    """What the figure shows and how it is scaled, in plain text."""
+    content, spec, study = built.content, built.spec, built.study
+    network = study.networks[0]
+    if isinstance(content, Grid):
+        return _sentences(
+            _grid_caption(content, study), *_map_sentences(spec, content.scale, _maps(content)),
+            _frame_sentence(spec, study), *_mark_sentences(spec), _bars_sentence(content),
+        )  # fmt: skip
+    if isinstance(content, Strip):
+        return _sentences(
+            f"Spatial attention of all {len(content.maps)} layers of {network} shown, in the order "
+            "in which they run, after the input",
+            *_map_sentences(spec, content.scale, True),
+            _frame_sentence(spec, study), *_mark_sentences(spec),
+        )  # fmt: skip
+    if isinstance(content, GatedChannel):
+        weights = ", ".join(f"{weight:.2f}" for weight in content.weights)
+        return _sentences(
+            f"Channel {content.channel} of layer {content.layer} of {network} before and after its "
+            f"gates (channel weight {weights})",
+            _range_sentence("All feature maps share one scale", content.grid.scale),
+            _frame_sentence(spec, study),
+        )
+    if isinstance(content, ByClass):
+        return _sentences(
+            f"Channel weights of layer {content.layer} of {network}, one line a class, one cell a "
+            "channel; a line is the mean over the photos of its class",
+            _range_sentence(f"Colours ({spec.colormap}) share one scale", content.scale),
+        )
+    photos = len(study.analyses)
+    many = f": mean (line) and lowest to highest value (band) over {photos} photos"
+    order = "by channel index" if spec.order == "index" else "from the highest to the lowest"
+    return _sentences(
+        f"Channel weights of {len(content)} layers of {network}, {order}"
+        + (many if photos > 1 else ""),
+        "The axes run from 0 to 1, the range of the sigmoid",
+    )
+
+
+def latex(built: Built, file: str, *, label: str = "cbam-attention") -> str:
+    """A `figure` environment (`figure*` across two columns) that includes `file`."""
+    wide = built.spec.width == "text" and _two_columns(built.spec)
+    environment = "figure*" if wide else "figure"
+    # The file has the width of the column already; naming the width guards against a changed class.
+    width = {"text": r"\textwidth", "column": r"\columnwidth"}.get(str(built.spec.width))
+    option = f"[width={width}]" if width else ""
+    name = re.sub(r"[^\w.\-+=@,/]", "-", file)
+    return "\n".join(
+        (
+            rf"\begin{{{environment}}}[t]",
+            r"  \centering",
+            rf"  \includegraphics{option}{{{name}}}",
+            rf"  \caption{{{escape(caption(built))}}}",
+            rf"  \label{{fig:{re.sub(r'[^A-Za-z0-9:-]', '-', label)}}}",
+            rf"\end{{{environment}}}",
+            "",
+        )
+    )
+
+
+def _two_columns(spec: FigureSpec) -> bool:
+    from cbam_viz.figures.venues import venue
+
+    place = venue(spec.venue)
+    return place.text_width > 1.5 * place.column_width
+
+
+def _sentences(*parts: str) -> str:
+    return " ".join(f"{part}." for part in parts if part)
+
+
+def _grid_caption(grid: Grid, study: Study) -> str:
+    shown = "; ".join(_column_words(column, study) for column in grid.columns)
+    networks = study.networks
+    of = " and ".join(dict.fromkeys(networks[column.model] for column in grid.columns))
+    return f"Attention of {of}. Columns, from left to right: {shown}"
+
+
+def _column_words(column: Column, study: Study) -> str:
+    analysis = study.network(column.model)
+    of = f" of {analysis.model_name}" if len(study.networks) > 1 else ""
+    if column.kind == "input":
+        return "the input"
+    if column.kind in ("map", "channels"):
+        layer = find_layer(analysis.attention, column.name or "").name
+        what = "spatial map" if column.kind == "map" else "channel weights"
+        return f"{what} of layer {layer}{of}"
+    if column.kind == "stage":
+        return f"mean of the spatial maps of stage {column.name}{of}"
+    words = {"class": "the predicted class", "probability": "its probability"}
+    return words.get(column.kind, "the predicted class with its probability") + of
+
+
+def _maps(grid: Grid) -> bool:
+    return any(column.kind in ("map", "stage") for column in grid.columns)
+
+
+def _bars_sentence(grid: Grid) -> str:
+    if not any(column.kind == "channels" for column in grid.columns):
+        return ""
+    return "Bars are channel weights on an axis from 0 to 1"
+
+
+def _map_sentences(spec: FigureSpec, scale: Scale | None, maps: bool) -> list[str]:
+    if not maps:
+        return []
+    how = (
+        "Maps are shown alone"
+        if spec.style == "map"
+        else f"Maps lie over the photo at {spec.opacity:.0%} opacity"
+    )
+    if scale is None:
+        return [
+            how,
+            f"Each map has its own scale, from its lowest to its highest value ({spec.colormap}), "
+            "printed on it; colours cannot be compared between maps",
+        ]
+    kind = "one absolute scale" if scale.kind == "absolute" else "one scale"
+    return [how, _range_sentence(f"Colours ({spec.colormap}) share {kind}", scale)]
+
+
+def _range_sentence(start: str, scale: Scale | None) -> str:
+    if scale is None:
+        return ""
+    return f"{start} from {tick_text(scale.low)} to {tick_text(scale.high)}"
+
+
+def _frame_sentence(spec: FigureSpec, study: Study) -> str:
+    analysis = study.analyses[0][0]
+    height, width = analysis.geometry.input_size
+    if any(spec.row(index).crop for index in range(len(study.analyses))):
+        return "Photos are cropped"
+    if analysis.geometry.view == "whole":
+        return "The network saw the whole photos"
+    if spec.frame == "seen":
+        return f"Photos are cut to what the network saw ({height} × {width} pixels of input)"
+    return "What the network did not see is faded"
+
+
+def _mark_sentences(spec: FigureSpec) -> list[str]:
+    levels = ", ".join(f"{level:g}" for level in spec.contours)
+    return [
+        f"Contours: {levels}" if spec.contours else "",
+        "The dashed outline is what the network saw" if spec.mark_seen else "",
+        "Insets show the outlined region enlarged" if any(row.zoom for row in spec.rows) else "",
+    ]

@@ -1,0 +1,125 @@
+"""Type: which font stands for a venue's, how wide a text runs, where it breaks.
+
+Fonts are named outright, never through matplotlib's global settings. Times New Roman is used for
+Times, and Arial for Helvetica, where they are installed; otherwise STIX (drawn after Times) and
+DejaVu Sans, which come with matplotlib and so exist everywhere. A manifest names the font that was
+used, and a figure made again from it asks for that one.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache, lru_cache
+
+from matplotlib import font_manager
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
+
+from cbam_viz.errors import FigureError
+from cbam_viz.figures.venues import FontFamily
+
+BUNDLED = {"serif": "STIXGeneral", "sans": "DejaVu Sans"}
+"""What comes with matplotlib."""
+
+_PREFERRED = {"serif": ("Times New Roman",), "sans": ("Arial",)}
+
+_FALLBACK = "DejaVu Sans"
+"""Draws the letters that the font itself lacks."""
+
+ELLIPSIS = "…"
+
+NO_BREAK = "\u00a0"
+"""A space at which no line breaks; set as a plain one."""
+
+LINE_HEIGHT = 1.18
+"""Baseline to baseline, in type sizes."""
+
+
+def resolve_font(font: str, family: FontFamily) -> str:
+    """The font's name for a wish: `"auto"`, or the name of an installed TrueType font.
+
+    Raises:
+        FigureError: if the font is not there or cannot be embedded as text (Type 42).
+    """
+    if font != "auto":
+        if not _usable(font):
+            raise FigureError(
+                f"The font {font!r} is not installed as a TrueType file, which is what can be "
+                f"embedded as text. Install it, or take {BUNDLED['serif']!r} or "
+                f"{BUNDLED['sans']!r}, which come with matplotlib."
+            )
+        return font
+    for name in _PREFERRED[family]:
+        if _usable(name):
+            return name
+    return BUNDLED[family]
+
+
+@lru_cache(maxsize=256)
+def properties(font: str, size: float, bold: bool = False) -> FontProperties:
+    """What matplotlib needs to know to set a text."""
+    names = [font] if font == _FALLBACK else [font, _FALLBACK]
+    return FontProperties(family=names, size=size, weight="bold" if bold else "normal")
+
+
+@lru_cache(maxsize=4096)
+def text_width(text: str, font: str, size: float, bold: bool = False) -> float:
+    """Width in points of one line."""
+    if not text:
+        return 0.0
+    width, _, _ = text_to_path.get_text_width_height_descent(
+        text, properties(font, size, bold), False
+    )
+    return float(width)
+
+
+def line_height(size: float) -> float:
+    """Points from one baseline to the next."""
+    return size * LINE_HEIGHT
+
+
+def elide(text: str, width: float, font: str, size: float) -> str:
+    """The text, shortened in its middle so that it fits: both ends of a layer's name matter."""
+    if text_width(text, font, size) <= width:
+        return text
+    for kept in range(len(text) - 1, 0, -1):
+        head, tail = (kept + 1) // 2, kept // 2
+        short = text[:head].rstrip() + ELLIPSIS + (text[-tail:].lstrip() if tail else "")
+        if text_width(short, font, size) <= width:
+            return short
+    return ELLIPSIS
+
+
+def wrap(text: str, width: float, font: str, size: float, max_lines: int = 2) -> list[str]:
+    """Lines no wider than `width` points, at most `max_lines`; what is left over is elided.
+
+    Breaks after spaces and after the marks inside names such as `layer3.block_2/cbam`.
+    """
+    lines: list[str] = []
+    for paragraph in text.split("\n"):
+        lines += _wrap_paragraph(paragraph, width, font, size)
+    if len(lines) > max_lines:
+        rest = " ".join(line.strip() for line in lines[max_lines - 1 :])
+        lines = [*lines[: max_lines - 1], rest]
+    return [elide(line.strip().replace(NO_BREAK, " "), width, font, size) for line in lines]
+
+
+def _wrap_paragraph(text: str, width: float, font: str, size: float) -> list[str]:
+    pieces = re.findall(r"[^ \t._/\-]*[ \t._/\-]*", text)
+    lines = [""]
+    for piece in pieces:
+        longer = lines[-1] + piece
+        if lines[-1] and text_width(longer.rstrip(), font, size) > width:
+            lines.append(piece)
+        else:
+            lines[-1] = longer
+    return lines
+
+
+@cache
+def _usable(name: str) -> bool:
+    try:
+        path = font_manager.findfont(FontProperties(family=[name]), fallback_to_default=False)
+    except ValueError:
+        return False
+    return str(path).lower().endswith(".ttf")
