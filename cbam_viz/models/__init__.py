@@ -9,9 +9,33 @@ ensure_torchvision()
 
 from cbam_viz.models.create import create_model  # noqa: E402
 from cbam_viz.models.families import CbamFamily, cbam_families  # noqa: E402
+from cbam_viz.models.insert import insert_cbam  # noqa: E402
+from cbam_viz.models.load import load_model  # noqa: E402
+from cbam_viz.models.loaded import (  # noqa: E402
+    LoadedModel,
+    LoadReport,
+    imagenet_classes,
+    input_spec,
+    wrap_model,
+)
+from cbam_viz.models.metadata import (  # noqa: E402
+    CheckpointEntry,
+    default_checkpoint,
+    list_checkpoints,
+)
 
 __all__ = [
     "CbamFamily",
+    "CheckpointEntry",
+    "LoadReport",
+    "LoadedModel",
     "cbam_families",
     "create_model",
+    "default_checkpoint",
+    "imagenet_classes",
+    "input_spec",
+    "insert_cbam",
+    "list_checkpoints",
+    "load_model",
+    "wrap_model",
 ]

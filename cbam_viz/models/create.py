@@ -75,7 +75,7 @@ def create_model(
         return load_model(
             Path(checkpoint),
             architecture=name,
-            attention=attention,
+            attention="none" if attention is None else attention,
             num_classes=num_classes,
             attention_args=attention_args,
             **kwargs,

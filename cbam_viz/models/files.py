@@ -228,14 +228,14 @@ def _torch_load(stream: IO[bytes], source: Path | bytes, *, mapped: bool) -> Any
         text = str(error)
         if "weights_only" in text or "Weights only" in text or "Unsupported" in text:
             raise needs_unpickling(text.strip().splitlines()[-1][:120]) from error
+        cause = text.partition("\n")[0][:120] or type(error).__name__
         raise CheckpointError(
-            f"The PyTorch file is damaged or cut off ({text.splitlines()[0][:120] if text else type(error).__name__}). "
-            "Download or copy it again."
+            f"The PyTorch file is damaged or cut off ({cause}). Download or copy it again."
         ) from error
 
 
 def _check_sizes(content: Any, size: int) -> None:
-    """Refuse tensors that claim more than the file holds (a repeated element, a missing storage)."""
+    """Refuse tensors that claim more than the file holds, such as one element repeated."""
     total = 0
     for tensor in tensors_in(content):
         if tensor.layout is not torch.strided or tensor.is_meta or tensor.is_quantized:

@@ -33,8 +33,11 @@ _HARMLESS = frozenset(
 those can be asked for any amount of memory and no weights need them."""
 
 _DTYPES = frozenset(
-    "float64 float32 float16 bfloat16 int64 int32 int16 int8 uint8 bool complex64".split()
-)
+    {
+        "float64", "float32", "float16", "bfloat16",
+        "int64", "int32", "int16", "int8", "uint8", "bool",
+    }
+)  # fmt: skip
 
 _MEMO = frozenset({"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"})
 _INTEGERS = frozenset({"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"})

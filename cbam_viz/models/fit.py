@@ -1,0 +1,136 @@
+"""Fitting tensors to a network: attention layers of the right size, and what goes where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from timm.layers import EcaModule
+from timm.layers.cbam import CbamModule, LightCbamModule
+from torch import Tensor, nn
+
+from cbam_viz.models.families import squeeze_excite_classes
+from cbam_viz.models.infer import AttentionShape, is_counter
+from cbam_viz.models.state import Weights
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Which tensor of a file goes where in a network. All names are the network's."""
+
+    tensors: Mapping[str, Tensor]
+    """Ready for `load_state_dict`."""
+    matched: tuple[str, ...]
+    reshaped: tuple[str, ...]
+    missing: tuple[str, ...]
+    """Outside attention; the network would compute something else."""
+    missing_attention: tuple[str, ...]
+    wrong: tuple[str, ...]
+    """Of another shape, both shapes in words."""
+    unexpected: tuple[str, ...]
+    foreign: tuple[str, ...]
+    """Unexpected ones in parts that the network has: the file is of another network."""
+    has_attention: bool
+    """Whether the network has any gates: CBAM, or its family's own such as SE."""
+    notes: tuple[str, ...]
+
+
+def fit_attention(model: nn.Module, layers: Mapping[str, AttentionShape]) -> None:
+    """Replace attention layers of `model` whose sizes differ from those of the file."""
+    for name, shape in layers.items():
+        try:
+            present = model.get_submodule(name)
+        except AttributeError:
+            continue
+        if not isinstance(present, (CbamModule, LightCbamModule)) or _has_shape(present, shape):
+            continue
+        cls = CbamModule if shape.kind == "cbam" else LightCbamModule
+        layer = cls(
+            shape.channels,
+            rd_channels=shape.reduced,
+            spatial_kernel_size=shape.kernel,
+            act_layer=type(present.channel.act),
+            mlp_bias=shape.mlp_bias,
+            device=present.channel.fc1.weight.device,
+            dtype=present.channel.fc1.weight.dtype,
+        )
+        parent, _, leaf = name.rpartition(".")
+        setattr(model.get_submodule(parent), leaf, layer)
+
+
+def _has_shape(layer: CbamModule | LightCbamModule, shape: AttentionShape) -> bool:
+    first, spatial = layer.channel.fc1, layer.spatial.conv.conv
+    return (
+        first.in_channels == shape.channels
+        and first.out_channels == shape.reduced
+        and (first.bias is not None) == shape.mlp_bias
+        and spatial.kernel_size[0] == shape.kernel
+        and spatial.in_channels == (2 if shape.kind == "cbam" else 1)
+    )
+
+
+def fit_tensors(model: nn.Module, weights: Weights) -> Fit:
+    """Compare names and shapes; nothing is copied and `model` is not changed."""
+    wanted = model.state_dict()
+    given = weights.tensors
+    attention = tuple(
+        f"{name}."
+        for name, module in model.named_modules()
+        if isinstance(module, (CbamModule, LightCbamModule))
+    )
+    gates = squeeze_excite_classes()
+    ready, reshaped, wrong = {}, [], []
+    for name in wanted.keys() & given.keys():
+        if wanted[name].shape == given[name].shape:
+            ready[name] = given[name]
+        elif _same_values(wanted[name], given[name]):
+            ready[name] = given[name].reshape(wanted[name].shape)
+            reshaped.append(name)
+        else:
+            shapes = f"{list(given[name].shape)} instead of {list(wanted[name].shape)}"
+            wrong.append(f"{name} ({shapes})")
+    absent = [name for name in wanted if name not in given and not is_counter(name)]
+    extra = [name for name in given if name not in wanted and not is_counter(name)]
+    tops = {name.partition(".")[0] for name in wanted}
+    return Fit(
+        tensors=ready,
+        matched=tuple(name for name in wanted if name in ready),
+        reshaped=tuple(sorted(reshaped)),
+        missing=tuple(name for name in absent if not (attention and name.startswith(attention))),
+        missing_attention=tuple(
+            name for name in absent if attention and name.startswith(attention)
+        ),
+        wrong=tuple(sorted(wrong)),
+        unexpected=tuple(extra),
+        foreign=tuple(name for name in extra if name.partition(".")[0] in tops),
+        has_attention=bool(attention)
+        or any(isinstance(module, (*gates, EcaModule)) for module in model.modules()),
+        notes=tuple(_value_notes(ready)),
+    )
+
+
+def _same_values(wanted: Tensor, given: Tensor) -> bool:
+    """Whether the shapes differ by dimensions of size 1 only."""
+    return [side for side in wanted.shape if side != 1] == [
+        side for side in given.shape if side != 1
+    ]
+
+
+def _value_notes(tensors: Mapping[str, Tensor]) -> list[str]:
+    notes = []
+    kinds = {
+        str(tensor.dtype).removeprefix("torch.")
+        for tensor in tensors.values()
+        if tensor.is_floating_point() and tensor.dtype != torch.float32
+    }
+    if kinds:
+        notes.append(f"Weights stored as {', '.join(sorted(kinds))} were converted to float32.")
+    bad = [
+        name
+        for name, tensor in tensors.items()
+        if tensor.is_floating_point() and not tensor.isfinite().all()
+    ]
+    if bad:
+        notes.append(f"{len(bad)} tensors hold values that are not finite, such as {bad[0]}.")
+    return notes

@@ -1,0 +1,147 @@
+"""A network that is ready to be looked at, and the report on how it came to be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import timm.data
+from torch import nn
+
+from cbam_viz.errors import ModelError
+from cbam_viz.images import InputSpec
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of each tensor of a checkpoint. All names are those of the network."""
+
+    matched: tuple[str, ...]
+    """Loaded as they were."""
+    missing: tuple[str, ...] = ()
+    """In the network and not in the file; these weights are random."""
+    unexpected: tuple[str, ...] = ()
+    """In the file and not in the network; left out."""
+    reshaped: tuple[str, ...] = ()
+    """Loaded in another shape with the same values, such as linear as 1 x 1 convolution."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Names that were translated: the file's to the network's."""
+    notes: tuple[str, ...] = ()
+    """What was found out and assumed, in sentences."""
+
+    @property
+    def text(self) -> str:
+        """The report in plain words, one statement a line."""
+        lines = [_count(len(self.matched), "tensor") + " of the checkpoint matched."]
+        lines += self.notes
+        for names, what in (
+            (self.reshaped, "changed shape without changing a value"),
+            (self.missing, "missing from the checkpoint: random values"),
+            (self.unexpected, "in the checkpoint without a place in the network: left out"),
+        ):
+            if names:
+                lines.append(f"{_count(len(names), 'tensor')} {what}: {few(names)}.")
+        if self.renamed:
+            lines.append(f"{_count(len(self.renamed), 'tensor')} translated from other names.")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A network in eval mode with all that is needed to show it a photo. Shared: never changed."""
+
+    model: nn.Module
+    name: str
+    spec: InputSpec
+    classes: tuple[str, ...] | None
+    """Names of the logits in order; None where they are not known."""
+    report: LoadReport | None = None
+    sha256: str | None = None
+    """Of the checkpoint file."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def wrap_model(
+    module: nn.Module,
+    spec: InputSpec | None = None,
+    classes: Sequence[str] | None = None,
+    name: str | None = None,
+) -> LoadedModel:
+    """Describe a network of your own, so that `analyse` can show photos to it.
+
+    Its mode is left as it is; call `.eval()` first unless you mean to look at it in training.
+    Without `spec`, the network's `pretrained_cfg` is used, or ImageNet's usual 224 pixels.
+
+    Raises
+    ------
+    ModelError
+        `module` is no torch module.
+    """
+    if not isinstance(module, nn.Module):
+        raise ModelError(
+            f"A torch.nn.Module is needed, not {type(module).__name__}. If it is a class or a "
+            "function that builds the network, call it."
+        )
+    return LoadedModel(
+        model=module,
+        name=name or type(module).__name__,
+        spec=spec or input_spec(module),
+        classes=tuple(classes) if classes is not None else default_classes(module),
+    )
+
+
+def input_spec(model: nn.Module) -> InputSpec:
+    """Return what input a network expects, from timm's `pretrained_cfg` where it has one.
+
+    Its `multiple` is the largest stride of the network's stages, 32 where that is not known.
+    """
+    cfg = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
+    if not isinstance(cfg, Mapping):
+        cfg = cfg.to_dict() if hasattr(cfg, "to_dict") else {}
+    strides = [entry.get("reduction", 0) for entry in feature_entries(model)]
+    return InputSpec.from_pretrained_cfg(cfg, multiple=int(max(strides, default=0)) or 32)
+
+
+def feature_entries(model: nn.Module) -> list[Mapping[str, Any]]:
+    """Return timm's `feature_info`: a stage's module, channels and stride each; often empty."""
+    info = getattr(model, "feature_info", None)
+    entries = getattr(info, "info", info)
+    return [entry for entry in entries if isinstance(entry, Mapping)] if entries else []
+
+
+def default_classes(model: nn.Module) -> tuple[str, ...] | None:
+    """Return ImageNet's class names for a network with 1000 logits, else None."""
+    return imagenet_classes() if getattr(model, "num_classes", None) == 1000 else None
+
+
+def imagenet_classes() -> tuple[str, ...]:
+    """Return the names of ImageNet's 1000 classes, in the order of the logits."""
+    info = timm.data.ImageNetInfo("imagenet-1k")
+    return tuple(info.index_to_description(index).partition(",")[0] for index in range(1000))
+
+
+def frozen(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a read-only copy of JSON-like metadata."""
+    return MappingProxyType(json.loads(json.dumps(metadata)))
+
+
+def display_name(source: Path | bytes | None, metadata: Mapping[str, Any], fallback: str) -> str:
+    """Return the name to show: the title in the file, else the file's name, else `fallback`."""
+    title = metadata.get("title")
+    if isinstance(title, str) and title.strip():
+        return title.strip()
+    return source.stem if isinstance(source, Path) else fallback
+
+
+def few(names: Sequence[str], shown: int = 4) -> str:
+    """List the first names and count the rest."""
+    rest = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
