@@ -1,4 +1,4 @@
-"""Positions: a bright spot on the photo is found where the geometry says, to a fraction of a pixel."""
+"""A bright spot on the photo is found on the input where the geometry says."""
 
 from __future__ import annotations
 

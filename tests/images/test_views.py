@@ -175,7 +175,7 @@ def test_crop_of_an_endless_panorama_takes_little_memory_and_the_right_pixels() 
     made = prepare(read_photo(strip), InputSpec(interpolation="bilinear"), "crop")
     geometry = made.geometry
     assert made.tensor.shape == (1, 3, 224, 224)
-    # 224 of 256 rows, each 2 / 256 of a photo pixel: the middle 1.75 photo pixels, all of them white.
+    # 224 of 256 rows, each 2 / 256 of a photo pixel: 1.75 photo pixels, all of them white.
     assert geometry.seen == pytest.approx((0.125, 29_999.125, 1.875, 30_000.875))
     white = (1 - torch.tensor(InputSpec().mean)) / torch.tensor(InputSpec().std)
     assert torch.allclose(made.tensor, white.view(1, 3, 1, 1).expand_as(made.tensor))
