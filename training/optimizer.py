@@ -89,10 +89,19 @@ def set_rate(optimizers: list[Optimizer], share: float) -> None:
             group["lr"] = group["peak"] * share
 
 
-@torch.no_grad()
-def update_average(average: nn.Module, model: nn.Module, decay: float, step: int) -> None:
-    """Move `average` towards `model`, weights and statistics, faster in the first steps."""
+def averaging_share(decay: float, step: int, rate: float) -> float:
+    """What share of the new weights enters the average at a step, 0..1.
+
+    More in the first steps, and more as the learning rate falls (`rate` is its share of the peak):
+    there is less noise to average away then, and the average must not lag behind at the end.
+    """
     share = 1 - min(decay, (1 + step) / (10 + step))
+    return min(1.0, max(share, (1 - decay) / max(rate, 0.01)))
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, model: nn.Module, share: float) -> None:
+    """Move `average` towards `model`, weights and statistics."""
     own, new = average.state_dict(), model.state_dict()
     floats = [key for key in own if own[key].is_floating_point()]
     torch._foreach_lerp_([own[key] for key in floats], [new[key] for key in floats], share)

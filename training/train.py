@@ -24,7 +24,7 @@ from .cache import ImageCache, open_data
 from .checkpoint import RunState, check_resumable, describe, export, load_state, save_state
 from .losses import student_loss
 from .model import Student, create_network, prepare_images, soften_gates
-from .optimizer import make_optimizers, set_rate, update_average
+from .optimizer import averaging_share, make_optimizers, set_rate, update_average
 from .recipe import Phase, Recipe, parse_phases
 from .teacher import TeacherTargets, central_square, open_targets
 
@@ -165,7 +165,8 @@ class Run:
 
     def train_step(self, step: int, batch: Any) -> torch.Tensor:
         """One update of the weights; returns the loss, a scalar."""
-        set_rate(self.optimizers, self.recipe.rate_at(step))
+        rate = self.recipe.rate_at(step)
+        set_rate(self.optimizers, rate)
         images = prepare_images(batch.images, self.device)
         with torch.autocast(self.device.type, torch.bfloat16):
             logits, imitation = self.model(images)
@@ -183,7 +184,7 @@ class Run:
         loss.backward()  # type: ignore[no-untyped-call]
         for optimizer in self.optimizers:
             optimizer.step()
-        update_average(self.average, self.model, self.recipe.ema, step)
+        update_average(self.average, self.model, averaging_share(self.recipe.ema, step, rate))
         return loss.detach()
 
     def train(self, save_every: float, evaluate_every: int, threads: int, stop: int) -> float:

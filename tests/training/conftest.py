@@ -9,6 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cbam_viz._compat import ensure_torchvision
+
+ensure_torchvision()  # before a test here imports timm
+
 CLASSES = ("blue square", "red square", "stripes")
 
 

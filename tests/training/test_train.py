@@ -210,7 +210,7 @@ def test_muon_descends() -> None:
         optimizer.zero_grad()
         weight.square().sum().backward()
         optimizer.step()
-    assert torch.linalg.svdvals(weight.reshape(16, -1)).max() < 0.2
+    assert torch.linalg.svdvals(weight.reshape(16, -1)).max() < 0.4
 
 
 def test_gates_start_where_they_can_learn() -> None:

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+
+from cbam_viz.errors import TrainingError
+from training.checkpoint import METADATA_KEY, read_metadata
+from training.insert import InsertRecipe, Lessons, insert_gates, metadata, prepare_lessons, train
+from training.publish import publish
+
+STAGES = (3, 4, 6)
+
+
+@pytest.fixture(scope="module")
+def original() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return timm.create_model("tf_efficientnet_lite0").eval()
+
+
+def test_outputs_start_unchanged(original: torch.nn.Module) -> None:
+    gated = copy.deepcopy(original)
+    modules = insert_gates(gated, STAGES)
+    gated.eval()
+    assert [m.channel.fc1.in_channels for m in modules] == [80, 112, 320]
+    images = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(gated(images), original(images), atol=1e-5, rtol=1e-5)
+    assert isinstance(gated.blocks[3], torch.nn.Sequential)
+    assert "blocks.3.1.spatial.conv.conv.weight" in gated.state_dict()
+
+
+def test_only_gates_learn_and_they_close(original: torch.nn.Module, tmp_path: Path) -> None:
+    gated = copy.deepcopy(original)
+    insert_gates(gated, STAGES)
+    before = copy.deepcopy(gated.state_dict())
+    views = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3), dtype=np.uint8)
+    recipe = InsertRecipe(stages=STAGES, side=64, images=96, batch=4, lr=0.05)
+    lessons = prepare_lessons(original, views, STAGES[0])
+    assert isinstance(lessons, Lessons)
+    assert lessons.logits.shape == (8, 1000)
+    train(gated, lessons, recipe, tmp_path)
+    for key, value in gated.state_dict().items():
+        gate = any(key.startswith(f"blocks.{stage}.1.") for stage in STAGES)
+        assert gate or torch.equal(value, before[key]), key
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert log[0]["spatial"] == pytest.approx([0.881] * 3, abs=5e-3)
+    assert max(log[-1]["spatial"]) < 0.85
+
+
+def test_publishing_keeps_the_weights(tmp_path: Path) -> None:
+    described = metadata(InsertRecipe(), None, [str(i) for i in range(1000)])
+    weights = {"a": torch.arange(3.0)}
+    save_file(weights, str(tmp_path / "in.safetensors"), {METADATA_KEY: json.dumps(described)})
+    numbers = {"accuracy": {"top1": 0.71239, "images": 50}}
+    publish(tmp_path / "in.safetensors", tmp_path / "out.safetensors", {"title": "Better"}, numbers)
+    made = read_metadata(tmp_path / "out.safetensors")
+    assert made["title"] == "Better"
+    assert made["accuracy"] == {"top1": 0.7124, "split": "validation", "images": 50}
+    assert torch.equal(load_file(str(tmp_path / "out.safetensors"))["a"], weights["a"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"architecture": "resnet50"}, "cannot be changed"), ({"classes": ["x"]}, "1000 class names")],
+)
+def test_publishing_refuses_what_would_not_load(
+    tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    described = metadata(InsertRecipe(), None, [str(i) for i in range(1000)])
+    source = tmp_path / "in.safetensors"
+    save_file({"a": torch.zeros(1)}, str(source), {METADATA_KEY: json.dumps(described)})
+    with pytest.raises(TrainingError, match=message):
+        publish(source, tmp_path / "out.safetensors", changes, {})
