@@ -20,6 +20,7 @@ from ..attention import (
     Unsupported,
 )
 from ..errors import CaptureError, NoAttentionError
+from .checks import Check, check_for
 from .descent import branches_of, descriptors_of
 from .known import KnownLayer
 from .pairing import Found, name_layers, paired, weighted_sums
@@ -106,11 +107,13 @@ def learned_plan(table: Table, forward: Forward) -> Plan:
             LayerPlan(
                 one.key, one.module, one.call, channel, spatial, cells, one.composition,
                 all(product.verified for product in one.products),
+                _working_check(one, forward),
             )
         )  # fmt: skip
     cells_known, verified, fixed = _known_placements(table, forward)
     quick = all(
-        (plan.channel is not None or one.channel is None)
+        plan.check is not None
+        and (plan.channel is not None or one.channel is None)
         and (plan.spatial is not None or one.spatial is None)
         for plan, one in zip(layers, found, strict=True)
     )
@@ -267,6 +270,23 @@ def _checked_recipe(gate: Gate, forward: Forward) -> Recipe | None:
     return recipe if torch.equal(again, gate.value) else None
 
 
+def _working_check(found: Found, forward: Forward) -> Check | None:
+    """A check that holds for the forward that was watched."""
+    gates = [gate for gate in (found.channel, found.spatial) if gate is not None]
+    check = check_for(
+        [gate.node for gate in gates],
+        [product.node for product in found.products],
+        forward.boundaries,
+    )
+    if check is None:
+        return None
+    try:
+        holds = check.holds(forward.samples, [gate.value for gate in gates])
+    except (RuntimeError, TypeError, KeyError):
+        return None
+    return check if holds else None
+
+
 def _watched_layer(
     found: Found, forward: Forward, branches: bool, descriptors: bool
 ) -> LayerAttention:
@@ -319,6 +339,7 @@ def _planned_layers(plan: Plan, forward: Forward) -> Iterable[tuple[int, LayerAt
             raise Changed(layer.key)
         gates = [repeated(recipe, forward.leaves) for recipe in recipes]
         spatial = gates[-1] if layer.spatial is not None else None
+        _demand(layer, forward, gates)
         yield (
             forward.first[leaves[0]],
             LayerAttention(
@@ -335,6 +356,17 @@ def _planned_layers(plan: Plan, forward: Forward) -> Iterable[tuple[int, LayerAt
                 dtype=gates[0].dtype,
             ),
         )
+
+
+def _demand(layer: LayerPlan, forward: Forward, gates: list[Tensor]) -> None:
+    """The gates still explain what the layer's surroundings show."""
+    check = layer.check
+    boundaries = () if check is None else (*check.leaves, check.result)
+    if check is None or any(one not in forward.samples for one in boundaries):
+        raise Changed(layer.key)
+    with torch.autocast(gates[0].device.type, enabled=False):
+        if not check.holds(forward.samples, gates):
+            raise Changed(layer.key)
 
 
 def _unsupported(table: Table, forward: Forward, found: list[Found]) -> tuple[Unsupported, ...]:

@@ -119,16 +119,16 @@ def _collect(
         return False
     if not all(_collect(one, outputs, leaves, steps, places) for one in node.inputs):
         return False
-    args = tuple(_referred(arg, places) for arg in node.args)
+    args = tuple(referred(arg, places) for arg in node.args)
     if any(isinstance(value, Node) for value in node.kwargs.values()):
         return False
-    func = _on_a_copy(node.func) if node.name != node.base else node.func
+    func = on_a_copy(node.func) if node.name != node.base else node.func
     steps.append(Step(func, node.name, args, dict(node.kwargs)))
     places[node] = Ref(len(steps) - 1)
     return True
 
 
-def _on_a_copy(func: Any) -> Any:
+def on_a_copy(func: Any) -> Any:
     """An in-place operation that leaves its argument as it was."""
 
     def run(first: Tensor, *rest: Any, **kwargs: Any) -> Tensor:
@@ -137,11 +137,11 @@ def _on_a_copy(func: Any) -> Any:
     return run
 
 
-def _referred(arg: Any, places: Mapping[Node, Ref]) -> Any:
+def referred(arg: Any, places: Mapping[Node, Ref]) -> Any:
     if isinstance(arg, Node):
         return places[arg]
     if isinstance(arg, (list, tuple)):
-        return [_referred(item, places) for item in arg]
+        return [referred(item, places) for item in arg]
     return arg
 
 

@@ -13,7 +13,8 @@ from torch.utils._python_dispatch import _disable_current_modes
 from ..attention import Attention
 from .assemble import attention_of, learned_plan
 from .pairing import Found
-from .hooks import Tap, Tapping, kept
+from .checks import Boundary, sampled
+from .hooks import Moment, Tap, Tapping, kept
 from .products import Wants, Watch
 from .recipes import Leaf
 from .state import Buffers, _train_lock
@@ -22,6 +23,8 @@ from .table import Plan, Table, known_taps, signature_of, table_of
 from .trace import Node, parameter_storages
 
 _LARGEST_LEAF = 1 << 18
+_MOST_CHANGES = 2
+"""A network that went another way than planned this often is watched at every forward."""
 
 
 @dataclass
@@ -36,9 +39,13 @@ class Forward:
     """Layers of known classes: (prefix, what, copy), in order."""
     leaves: dict[Leaf, Tensor] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
+    passed: dict[Any, int] = field(default_factory=dict)
     outputs: dict[Node, Leaf] = field(default_factory=dict)
     """While watching: which nodes are outputs of modules."""
     known_inputs: dict[tuple[str, int], Node] = field(default_factory=dict)
+    boundaries: dict[Node, Boundary] = field(default_factory=dict)
+    """While watching: what modules received and returned."""
+    samples: dict[Boundary, Tensor] = field(default_factory=dict)
     first: dict[Leaf, int] = field(default_factory=dict)
     found: list[Found] | None = None
 
@@ -140,6 +147,12 @@ class Recorder:
     def _see(self, forward: Forward, key: Any, args: tuple[Any, ...], output: Any) -> None:
         if key[0] in ("enter", "leave"):
             self._walk(forward, key[0], key[1], args, output)
+        elif key[0] == "in":
+            number = forward.passed[key] = forward.passed.get(key, 0) + 1
+            _sample(forward, key[1], number, "in", args)
+        elif key[0] == "out":
+            number = forward.passed[key] = forward.passed.get(key, 0) + 1
+            _sample(forward, key[1], number, "out", output)
         else:
             value = args[0] if key[1] in ("before", "descriptors") and args else output
             forward.events.append((key[0], key[1], kept(value)))
@@ -155,6 +168,9 @@ class Recorder:
             if self._depth == 1:
                 self._done = self._forward
                 self._output = output
+                if self._forward is not None:
+                    with _disable_current_modes():
+                        _sample(self._forward, "", 1, "out", output)
         else:
             self._depth -= 1
             if self._depth == 0:
@@ -167,6 +183,8 @@ class Recorder:
             self._buffers = Buffers(self.root)
         signature = signature_of(args, kwargs, self._training)
         plan = self._table.plan(signature)
+        if self._table.fickle >= _MOST_CHANGES:
+            plan = None
         if plan is not None and not (plan.quick and not (self.extras and plan.layers)):
             plan = None
         taps = known_taps(
@@ -184,11 +202,9 @@ class Recorder:
                 watch.place_input(image)
             taps += self._watch_taps()
         else:
-            taps += [
-                Tap(self._table.module(name), ("leaf", name))
-                for name in dict.fromkeys(name for p in plan.layers for name in _leaves(p))
-            ]
+            taps += _plan_taps(self._table, plan)
         self._forward = Forward(input_size_of(args, kwargs), signature, plan, watch)
+        _sample(self._forward, "", 1, "in", args)
         assert self._tapping is not None
         self._tapping.add(taps)
         if watch is not None:
@@ -218,9 +234,11 @@ class Recorder:
             return
         if what == "enter":
             watch.enter(name)
+            _sample(forward, name, watch.calls[name], "in", args)
             if name in self._table.known and args and isinstance(args[0], Tensor):
                 forward.known_inputs[name, watch.calls[name]] = watch.node(args[0])
             return
+        _sample(forward, name, watch.calls.get(name, 1), "out", output)
         if isinstance(output, Tensor):
             node = watch.node(output)
             leaf = (name, watch.calls.get(name, 1))
@@ -269,10 +287,38 @@ class Recorder:
             self.error = self.error or error
 
 
-def _leaves(layer: Any) -> list[str]:
-    return [
-        leaf[0]
-        for recipe in (layer.channel, layer.spatial)
-        if recipe is not None
-        for leaf in recipe.leaves
-    ]
+def _plan_taps(table: Table, plan: Plan) -> list[Tap]:
+    """Where a planned forward must be looked at: leaves of recipes, and boundaries of checks."""
+    taps: dict[Any, Tap] = {}
+    for layer in plan.layers:
+        for recipe in (layer.channel, layer.spatial):
+            for name, _ in recipe.leaves if recipe is not None else ():
+                taps["leaf", name] = Tap(table.module(name), ("leaf", name))
+        if layer.check is not None:
+            for name, _, way, _ in (*layer.check.leaves, layer.check.result):
+                if name:
+                    moment: Moment = "before" if way == "in" else "after"
+                    taps[way, name] = Tap(table.module(name), (way, name), moment)
+    return list(taps.values())
+
+
+def _sample(forward: Forward, name: str, number: int, way: str, value: Any) -> None:
+    """Keep a few positions of what a module received or returned, if that may be compared."""
+    if forward.watch is None and not name and not _asked(forward.plan, way):
+        return
+    values = value if isinstance(value, (tuple, list)) else (value,)
+    for k, one in enumerate(values[:4]):
+        if isinstance(one, Tensor) and one.ndim == 4 and one.is_floating_point():
+            boundary = (name, number, way, k)
+            forward.samples[boundary] = sampled(one)
+            if forward.watch is not None:
+                forward.boundaries.setdefault(forward.watch.node(one), boundary)
+
+
+def _asked(plan: Plan | None, way: str) -> bool:
+    return plan is not None and any(
+        name == "" and asked == way
+        for layer in plan.layers
+        if layer.check is not None
+        for name, _, asked, _ in (*layer.check.leaves, layer.check.result)
+    )

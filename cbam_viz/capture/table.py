@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..attention import Cells, Composition, Unsupported
+from .checks import Check
 from .hooks import Tap
 from .known import KnownLayer, known_layers
 from .lookalikes import lookalikes
@@ -32,6 +33,7 @@ class LayerPlan:
     cells: Cells | None
     composition: Composition
     verified: bool
+    check: Check | None
 
 
 @dataclass
@@ -41,7 +43,7 @@ class Plan:
     layers: list[LayerPlan]
     """Layers of unknown classes; those of known ones are hooked anyway."""
     quick: bool
-    """True if plain hooks give all gates of these layers."""
+    """True if plain hooks give all gates of these layers, and enough to check them."""
     cells: dict[str, Cells]
     """Where the maps of layers of known classes lie, by key."""
     verified: dict[str, bool]
@@ -67,6 +69,8 @@ class Table:
     compiled: bool
     """True if torch.compile has been applied to the model or a part of it."""
     plans: OrderedDict[Any, Plan] = field(default_factory=OrderedDict)
+    fickle: int = 0
+    """How often a forward went another way than its plan."""
     max_plans: ClassVar[int] = 16
 
     def alive(self) -> bool:
@@ -98,6 +102,7 @@ class Table:
     def forget(self) -> None:
         """Nothing that was seen before holds."""
         self.plans.clear()
+        self.fickle += 1
 
 
 _tables: WeakKeyDictionary[nn.Module, Table] = WeakKeyDictionary()
