@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         insert_cbam,
         list_checkpoints,
         load_model,
+        wrap_model,
     )
     from cbam_viz.statistics import LayerStatistics, layer_statistics
     from cbam_viz.store import load_npz, save_npz
@@ -105,6 +106,7 @@ __all__ = [
     "read_photo",
     "samples",
     "save_npz",
+    "wrap_model",
 ]
 
 _HOMES = {
@@ -132,6 +134,7 @@ _HOMES = {
         "insert_cbam",
         "list_checkpoints",
         "load_model",
+        "wrap_model",
     ),
     "cbam_viz.statistics": ("LayerStatistics", "layer_statistics"),
     "cbam_viz.store": ("load_npz", "save_npz"),

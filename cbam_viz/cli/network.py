@@ -7,7 +7,7 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -37,19 +37,14 @@ def open_network(choice: ModelChoice) -> LoadedModel:
     from cbam_viz.models import load_model
 
     checkpoint = find_checkpoint(choice)
-    arguments: dict[str, Any] = {}
-    if choice.attention is not None:
-        arguments["attention"] = None if choice.attention == "none" else choice.attention
-    elif checkpoint is None:
-        arguments["attention"] = "cbam"
     with torch.random.fork_rng():
         torch.manual_seed(0)  # without a checkpoint the same random weights at every run
         return load_model(
             checkpoint,
             architecture=choice.architecture,
+            attention=choice.attention,
             num_classes=choice.num_classes,
             allow_missing_attention=choice.allow_missing_attention,
-            **arguments,
         )
 
 
@@ -65,9 +60,9 @@ def find_checkpoint(choice: ModelChoice) -> Path | None:
 
     folder = checkpoints_folder()
     if choice.checkpoint is None:
-        if choice.architecture is not None or choice.factory is not None:
+        if choice.architecture is not None:
             return None
-        entry = default_checkpoint(folder) if folder.is_dir() else None
+        entry = default_checkpoint(folder)
         if entry is None:
             raise CheckpointError(
                 f"There is no demo checkpoint in {folder}. Give --checkpoint FILE, or "
@@ -77,7 +72,7 @@ def find_checkpoint(choice: ModelChoice) -> Path | None:
     named = Path(choice.checkpoint)
     if named.is_file():
         return named
-    entries = list_checkpoints(folder) if folder.is_dir() else ()
+    entries = list_checkpoints(folder)
     for entry in entries:
         if choice.checkpoint in (entry.path.name, entry.path.stem, entry.title):
             return entry.path
@@ -147,4 +142,20 @@ def _import_file(file: Path) -> ModuleType:
 
 
 def _own_network(choice: ModelChoice) -> LoadedModel:
-    raise NotImplementedError
+    assert choice.factory is not None
+    for option, value in (
+        ("--architecture", choice.architecture),
+        ("--attention", choice.attention),
+        ("--num-classes", choice.num_classes),
+    ):
+        if value is not None:
+            raise click.UsageError(f"{option} does not go with --model: your code decides it.")
+    from cbam_viz.models import wrap_model
+    from cbam_viz.models.own import load_own_model
+
+    network = call_factory(choice.factory)
+    name = choice.factory.rpartition(":")[2]
+    if choice.checkpoint is None:
+        return wrap_model(network.eval(), name=name)
+    allow = choice.allow_missing_attention
+    return load_own_model(network, find_checkpoint(choice) or "", allow_missing=allow, name=name)

@@ -165,9 +165,15 @@ class ModelChoice:
         from cbam_viz.cli.network import open_network
 
         loaded = open_network(self)
-        if not quiet and loaded.report is not None:
-            click.echo(str(loaded.report), err=True)
+        if not quiet:
+            click.echo(_origin(loaded), err=True)
         return loaded
+
+
+def _origin(loaded: LoadedModel) -> str:
+    if loaded.report is not None:
+        return f"{loaded.name}: {loaded.report.text}"
+    return f"{loaded.name}: no checkpoint, the weights are what the code made them."
 
 
 def checkpoints_folder() -> Path:
