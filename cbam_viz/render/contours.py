@@ -17,7 +17,12 @@ from cbam_viz.render.scale import Scale
 DEFAULT_LEVELS = 5
 
 _HALO = 1.5
-"""Width of the dark rim on each side of a line, in line widths, so that it shows on any photo."""
+"""How much wider than its line the dark rim is, in line widths; it shows lines on any photo."""
+
+_RIM_STRENGTH = np.float32(0.55)
+
+_FLAT = 1e-6
+"""Change per pixel up to which a map counts as flat: rounding makes it vary by about 1e-7."""
 
 
 def contours(
@@ -38,11 +43,10 @@ def contours(
     check_size(photo_pixels, placed)
     picture = photo_pixels.astype(np.float32)
     width = thickness or max(1.0, max(placed.values.shape) / 400)
-    slope = _slope(placed.values)
+    values, per_value = _steepness(placed.values)
     for level in contour_levels(scale, levels):
-        distance = _distance(placed.values, slope, level)
-        _draw(picture, distance, width * (1 + _HALO), (0, 0, 0), 0.55)
-        _draw(picture, distance, width, color_of(level, scale, colormap), 1.0)
+        distance = np.abs(values - np.float32(level)) * per_value
+        _draw_line(picture, distance, width, color_of(level, scale, colormap))
     drawn = np.rint(picture).astype(np.uint8)
     return hatch_unseen(drawn, placed.seen, background=photo_pixels) if mark_unseen else drawn
 
@@ -59,34 +63,39 @@ def contour_levels(scale: Scale, levels: Sequence[float] | int = DEFAULT_LEVELS)
     return [scale.low + step * (number + 1) for number in range(levels)]
 
 
-def _slope(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Change of value per pixel, along the steepest direction."""
-    if min(values.shape) < 2:
+def _steepness(
+    values: npt.NDArray[np.float32],
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Values, NaN where the map is flat, and pixels per unit of value along the steepest way."""
+    slope: npt.NDArray[np.float32] = cv2.magnitude(_change(values, 0), _change(values, 1))
+    flat = ~(slope > _FLAT)
+    slope[flat] = 1
+    return np.where(flat, np.float32(np.nan), values), np.float32(1) / slope
+
+
+def _change(values: npt.NDArray[np.float32], axis: int) -> npt.NDArray[np.float32]:
+    """Change from pixel to pixel along an axis; none along an axis of one pixel."""
+    if values.shape[axis] < 2:
         return np.zeros_like(values)
-    down, across = np.gradient(values)
-    slope: npt.NDArray[np.float32] = cv2.magnitude(down, across)
-    return slope
+    change: npt.NDArray[np.float32] = np.gradient(values, axis=axis)
+    return change
 
 
-def _distance(
-    values: npt.NDArray[np.float32], slope: npt.NDArray[np.float32], level: float
-) -> npt.NDArray[np.float32]:
-    """Distance of each pixel to the line, in pixels; infinite where the map is flat."""
-    difference = np.abs(values - np.float32(level))
-    # The smallest slope that counts: rounding alone makes a flat map vary by about 1e-7.
-    steep = slope > 1e-6
-    return np.where(steep, difference / np.where(steep, slope, 1), np.float32(np.inf))
-
-
-def _draw(
+def _draw_line(
     picture: npt.NDArray[np.float32],
     distance: npt.NDArray[np.float32],
     width: float,
     colour: tuple[int, int, int],
-    strength: float,
 ) -> None:
-    """Blend a smooth-edged line into the picture, in place."""
-    cover = (np.float32(width / 2 + 0.5) - distance).clip(0, 1) * np.float32(strength)
-    touched = cover > 0
-    share = cover[touched][:, None]
-    picture[touched] += share * (np.array(colour, np.float32) - picture[touched])
+    """Blend a smooth-edged line with its rim into the picture, in place, where `distance` is short.
+
+    NaN is never short.
+    """
+    rim = width * (1 + _HALO)
+    near = np.flatnonzero(distance < rim / 2 + 0.5)
+    close = distance.ravel()[near, None]
+    pixels = picture.reshape(-1, 3)
+    under = pixels[near]
+    under *= 1 - _RIM_STRENGTH * (np.float32(rim / 2 + 0.5) - close).clip(0, 1)
+    share = (np.float32(width / 2 + 0.5) - close).clip(0, 1)
+    pixels[near] = under + share * (np.array(colour, np.float32) - under)

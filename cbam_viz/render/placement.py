@@ -61,9 +61,7 @@ def place(
     x_input = (x_photo - geometry.offset_x) / geometry.scale_x
     rows = _in_cells(y_input, cells.offset_y, cells.stride_y, values.shape[0])
     columns = _in_cells(x_input, cells.offset_x, cells.stride_x, values.shape[1])
-    placed = _nearest(values, rows, columns)
-    if method == "bilinear":
-        placed = _bilinear(values, rows, columns, placed)
+    placed = (_bilinear if method == "bilinear" else _nearest)(values, rows, columns)
     top, left, bottom, right = geometry.seen
     seen = np.outer((y_photo > top) & (y_photo < bottom), (x_photo > left) & (x_photo < right))
     return Placed(placed, seen)
@@ -99,7 +97,6 @@ def _bilinear(
     values: npt.NDArray[np.float32],
     rows: npt.NDArray[np.float64],
     columns: npt.NDArray[np.float64],
-    nearest: npt.NDArray[np.float32],
 ) -> npt.NDArray[np.float32]:
     """Interpolate by two products of matrices; cells that are not finite stay rectangles.
 
@@ -112,6 +109,7 @@ def _bilinear(
         tall, _weights(columns, values.shape[1]).T, dtype=np.float32
     )
     if not finite.all():
+        nearest = _nearest(values, rows, columns)
         np.copyto(placed, nearest, where=~np.isfinite(nearest))
     return placed
 
