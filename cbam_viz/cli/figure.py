@@ -1,0 +1,324 @@
+"""`cbam-viz figure`: a figure for a paper, and what belongs beside it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cbam_viz.cli.figure_options import Wishes, figure_options, spec_of
+from cbam_viz.cli.files import refuse_existing, write
+from cbam_viz.cli.inputs import find_images
+from cbam_viz.cli.options import (
+    ModelChoice,
+    force_option,
+    json_option,
+    model_options,
+    view_option,
+)
+from cbam_viz.cli.text import print_json, print_table
+
+if TYPE_CHECKING:
+    from cbam_viz.figures.bundle import Sources
+    from cbam_viz.figures.manifest import Manifest, NetworkSource
+    from cbam_viz.figures.remake import Remade
+    from cbam_viz.models import LoadedModel
+
+FORMATS = (".pdf", ".svg", ".png", ".tiff", ".tif")
+
+
+def _list_venues(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    from cbam_viz.figures import venues
+
+    head = ("venue", "column", "text", "type", "for")
+    rows = [
+        (v.key, f"{v.column_width:.1f} pt", f"{v.text_width:.1f} pt", f"{v.size:g} pt", v.title)
+        for v in venues().values()
+    ]
+    print_table(head, rows, right="column text type")
+    ctx.exit()
+
+
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  cbam-viz figure sample:cat -o cat.pdf\n"
+    "  cbam-viz figure a.jpg b.jpg -o grid.pdf --columns input,map:-1,channels:-1,prediction\n"
+    "  cbam-viz figure sample:cat -o depth.pdf --layout depth --venue neurips --with all\n"
+    "  cbam-viz figure --from depth.manifest.json -o again.pdf\n"
+    "  cbam-viz figure --list-venues"
+)
+@click.argument("sources", nargs=-1, metavar="[IMAGE|FOLDER|PATTERN]...")
+@click.option(
+    "--output",
+    "-o",
+    "outputs",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Ends in .pdf, .svg, .png or .tiff; may be repeated.",
+)
+@model_options
+@click.option(
+    "--compare",
+    "others",
+    multiple=True,
+    metavar="FILE|NAME",
+    help="Checkpoint of a further network, for columns such as map@2:-1; may be repeated.",
+)
+@view_option
+@figure_options
+@click.option(
+    "--dpi",
+    type=click.IntRange(36, 1200),
+    default=300,
+    show_default=True,
+    help="Resolution of PNG and TIFF.",
+)
+@click.option(
+    "--with",
+    "extras",
+    multiple=True,
+    type=click.Choice(["arrays", "numbers", "manifest", "latex", "all"]),
+    help="Write beside the figure: its maps and weights (.npz), its numbers (.csv), what it takes "
+    "to make it again (.manifest.json), a LaTeX snippet (.tex). May be repeated.",
+)
+@click.option(
+    "--from",
+    "manifest",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="MANIFEST",
+    help="Make the figure of a manifest again; photos and checkpoints must be unchanged. Of the "
+    "other options only --output, --model, --force and --json are heeded.",
+)
+@click.option(
+    "--list-venues",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_venues,
+    help="List venues with their widths, and exit.",
+)
+@force_option
+@json_option
+def figure(
+    *,
+    sources: tuple[str, ...],
+    outputs: tuple[Path, ...],
+    choice: ModelChoice,
+    others: tuple[str, ...],
+    view: str,
+    wishes: Wishes,
+    dpi: int,
+    extras: tuple[str, ...],
+    manifest: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Make a figure of IMAGES at the exact width of a column, with text that stays text.
+
+    IMAGE is a file, a folder, a quoted pattern, or a photo that comes with the project
+    (sample:cat). Without options: the input, the last map of each stage, and the prediction.
+    """
+    for output in outputs:
+        if output.suffix.lower() not in FORMATS:
+            raise click.UsageError(f"{output} must end in one of {', '.join(FORMATS)}.")
+    if manifest is not None:
+        if sources:
+            raise click.UsageError("--from names the images already; leave them out.")
+        _again(manifest, outputs, choice, force=force, as_json=as_json)
+        return
+    if not sources:
+        raise click.UsageError("Name at least one image, such as sample:cat.")
+    if not outputs:
+        raise click.UsageError("Say where the figure goes: -o figure.pdf.")
+    _make(
+        sources, outputs,
+        choices=[choice, *(ModelChoice(checkpoint=other) for other in others)],
+        view=view, wishes=wishes, dpi=dpi, extras=extras, force=force, as_json=as_json,
+    )  # fmt: skip
+
+
+def _make(
+    sources: Sequence[str],
+    outputs: Sequence[Path],
+    *,
+    choices: Sequence[ModelChoice],
+    view: str,
+    wishes: Wishes,
+    dpi: int,
+    extras: Sequence[str],
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Draw and write a new figure."""
+    from cbam_viz.figures.bundle import ENDINGS, EXTRAS, extra_files
+    from cbam_viz.figures.output import format_of
+
+    wanted = EXTRAS if "all" in extras else tuple(one for one in EXTRAS if one in extras)
+    stem = outputs[0].with_suffix("")
+    beside = [stem.with_name(stem.name + ENDINGS[extra]) for extra in wanted]
+    refuse_existing([*outputs, *beside], force)
+    paths = find_images(sources)
+    spec = spec_of(wishes, len(paths))
+    built, networks, photos = _draw(spec, choices, paths, view)
+    files = {path.name: built.render(format_of(path.name), dpi=dpi) for path in outputs}
+    origin = _sources(choices, networks, paths, photos, stem.parent)
+    more = extra_files(built, stem.name, wanted, origin, rendered=files, dpi=dpi)
+    written = [write(path, files[path.name], force=force) for path in outputs]
+    written += [write(stem.with_name(name), data, force=force) for name, data in more.items()]
+    _report(built, written, as_json=as_json, font=True)
+
+
+def _draw(spec: Any, choices: Sequence[ModelChoice], paths: Sequence[Path], view: str) -> Any:
+    from cbam_viz.figures import build
+    from cbam_viz.figures.study import study
+    from cbam_viz.images import read_photo
+
+    photos = [read_photo(path) for path in paths]
+    networks = [choice.open(quiet=number > 0) for number, choice in enumerate(choices)]
+    with _progress(len(photos) * len(networks)) as tick:
+        analyses = study(spec, networks, photos, view, tick=tick)  # type: ignore[arg-type]
+    return build(spec, analyses), networks, photos
+
+
+def _again(
+    path: Path, outputs: Sequence[Path], choice: ModelChoice, *, force: bool, as_json: bool
+) -> None:
+    """Make a manifest's figure again and say whether it is the same."""
+    from cbam_viz.figures.manifest import read_manifest
+    from cbam_viz.figures.remake import remake
+
+    manifest = read_manifest(path)
+    targets = _targets(manifest, path.parent, outputs)
+    refuse_existing(targets.values(), force)
+
+    def open_network(source: NetworkSource, checkpoint: Path | None) -> LoadedModel:
+        return _choice_of(source, checkpoint, choice).open(quiet=True)
+
+    with _progress(len(manifest.photos) * len(manifest.networks)) as tick:
+        remade = remake(manifest, path.parent, open_network=open_network, tick=tick)
+    written = [write(target, remade.files[name], force=force) for name, target in targets.items()]
+    for sentence in remade.differences:
+        click.echo(f"Warning: {sentence}", err=True)
+    _report(remade.built, written, as_json=as_json, remade=remade)
+
+
+def _targets(manifest: Manifest, folder: Path, outputs: Sequence[Path]) -> dict[str, Path]:
+    """Files to write, by their names in the manifest.
+
+    Raises
+    ------
+    click.UsageError
+        An output in a format that the manifest has no file of.
+    """
+    made = {
+        Path(file.name).suffix: file.name
+        for file in manifest.files
+        if Path(file.name).suffix in FORMATS
+    }
+    if not outputs:
+        return {name: folder / name for name in made.values()}
+    targets = {}
+    for output in outputs:
+        name = made.get(output.suffix.lower())
+        if name is None:
+            raise click.UsageError(
+                f"The manifest describes {', '.join(made.values()) or 'no file'}, and nothing "
+                f"that ends in {output.suffix}."
+            )
+        targets[name] = output
+    return targets
+
+
+def _choice_of(source: NetworkSource, checkpoint: Path | None, own: ModelChoice) -> ModelChoice:
+    """The options that open a network of a manifest; code runs only if the user names it again."""
+    from cbam_viz.errors import FigureError
+
+    if source.factory is not None and own.factory != source.factory:
+        raise FigureError(
+            f"The network {source.name} was made by --model {source.factory}. If you trust that "
+            "code, name it again."
+        )
+    return ModelChoice(
+        checkpoint=None if checkpoint is None else str(checkpoint),
+        architecture=source.architecture,
+        attention=source.attention,
+        num_classes=source.num_classes,
+        factory=source.factory,
+        allow_missing_attention=source.allow_missing_attention,
+    )
+
+
+def _sources(
+    choices: Sequence[ModelChoice],
+    networks: Sequence[LoadedModel],
+    paths: Sequence[Path],
+    photos: Sequence[Any],
+    folder: Path,
+) -> Sources:
+    from cbam_viz.cli.network import find_checkpoint
+    from cbam_viz.figures.bundle import Sources
+    from cbam_viz.figures.manifest import network_source, photo_source
+
+    described = []
+    for choice, network in zip(choices, networks, strict=True):
+        options = asdict(choice)
+        options.pop("checkpoint")
+        path = None if choice.factory is not None else find_checkpoint(choice)
+        described.append(network_source(network, path, folder, **options))
+    return Sources(
+        tuple(photo_source(photo, path, folder) for photo, path in zip(photos, paths, strict=True)),
+        tuple(described),
+        tuple(networks),
+        ("cbam-viz", *sys.argv[1:]),
+    )
+
+
+@contextmanager
+def _progress(count: int) -> Iterator[Any]:
+    """A bar on standard error where there is more than a moment to wait."""
+    from tqdm import tqdm
+
+    hidden = count < 4 or not sys.stderr.isatty()
+    with tqdm(total=count, unit="photo", disable=hidden, leave=False) as bar:
+        yield bar.update
+
+
+def _report(
+    built: Any,
+    written: Sequence[Path],
+    *,
+    as_json: bool,
+    font: bool = False,
+    remade: Remade | None = None,
+) -> None:
+    """Say what was written, how large it prints, and in which type."""
+    from cbam_viz.figures.latex import caption
+    from cbam_viz.figures.manifest import font_of
+
+    width, height = (float(side) * 72 for side in built.figure.get_size_inches())
+    if as_json:
+        result: dict[str, Any] = {
+            "files": [str(path) for path in written],
+            "width_pt": width,
+            "height_pt": height,
+            "font": font_of(built),
+            "caption": caption(built),
+        }
+        if remade is not None:
+            result["identical"] = not remade.differences
+        print_json(result)
+        return
+    for path in written:
+        click.echo(f"Wrote {path}.")
+    set_in = f", set in {font_of(built)}" if font else ""
+    click.echo(f"{width:.1f} × {height:.1f} points{set_in}.")
+    if remade is not None and not remade.differences:
+        click.echo("Byte for byte the same as the manifest says.")

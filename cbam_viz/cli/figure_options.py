@@ -1,0 +1,211 @@
+"""The options of `cbam-viz figure` that say what a figure shows and how it looks."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+if TYPE_CHECKING:
+    from cbam_viz.figures import FigureSpec
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the command line says of the figure; None where it says nothing."""
+
+    layout: str
+    columns: str | None
+    layers: tuple[str, ...]
+    channel: int | None
+    by: str
+    order: str
+    venue: str
+    width: str
+    font: str
+    scale: str
+    colormap: str
+    opacity: float
+    style: str
+    frame: str
+    mark_seen: bool
+    contours: tuple[float, ...]
+    crops: tuple[str, ...]
+    zooms: tuple[str, ...]
+    boxes: tuple[str, ...]
+    scale_bar: str
+    letters: str
+    heads: bool
+    row_labels: str
+    labels: tuple[str, ...]
+    groups: tuple[str, ...]
+    blocks: int | None
+    per_line: int | None
+    image_dpi: int | None
+
+
+_REGION = "[N:]TOP,LEFT,BOTTOM,RIGHT"
+
+
+def _choice(name: str, values: Sequence[str], default: str, text: str, *more: str) -> Any:
+    return click.option(
+        name, *more, type=click.Choice(values), default=default, show_default=True, help=text
+    )
+
+
+_OPTIONS = (
+    _choice("--layout", ("grid", "depth", "channels", "channel"), "grid",
+            "grid: images as rows; depth: one image, all layers; channels: channel weights; "
+            "channel: one channel before and after its gates."),
+    click.option("--columns", metavar="LIST",
+                 help="Of a grid, comma-separated: input, map:LAYER, stage:STAGE, channels:LAYER, "
+                 "class, probability, prediction. map@2:LAYER is the second network; =TEXT gives a "
+                 "heading. [default: input, each stage's last map, prediction]"),
+    click.option("--layer", "-l", "layers", multiple=True, metavar="NAME",
+                 help="Layer of the other layouts, by name or place (0, -1); may be repeated. "
+                 "[default: all; for one channel and by class the last]"),
+    click.option("--channel", type=click.IntRange(0), metavar="N",
+                 help="Index of the one channel. [default: the one with the highest weight]"),
+    _choice("--by", ("layer", "class"), "layer",
+            "Channel weights: a panel for each layer, or a line for each class."),
+    _choice("--order", ("index", "weight"), "index",
+            "Channels by index, or from the highest weight down."),
+    click.option("--venue", default="cvpr", show_default=True, metavar="NAME",
+                 help="Where it is printed; see --list-venues."),
+    click.option("--width", default="text", show_default=True, metavar="column|text|MM",
+                 help="One column, the whole text, or so many millimetres."),
+    click.option("--font", default="auto", show_default=True, metavar="NAME",
+                 help="An installed TrueType font; auto takes the venue's, or what comes closest."),
+    _choice("--scale", ("absolute", "shared", "per-map"), "absolute",
+            "Range of the colours: 0 to 1, one range for all maps, or each map its own."),
+    click.option("--colormap", default="viridis", show_default=True, metavar="NAME",
+                 help="Such as viridis, cividis, magma, grey."),
+    click.option("--opacity", type=click.FloatRange(0, 1), default=0.55, show_default=True,
+                 metavar="SHARE", help="Of the map over the photo."),
+    _choice("--style", ("overlay", "map"), "overlay", "Maps over the photo, or alone."),
+    _choice("--frame", ("seen", "photo"), "seen",
+            "Show the part of the photo that the network saw, or all of it."),
+    click.option("--mark-seen", is_flag=True, help="Outline on the input what the network saw."),
+    click.option("--contour", "contours", multiple=True, type=float, metavar="LEVEL",
+                 help="Contour line at this value; may be repeated."),
+    click.option("--crop", "crops", multiple=True, metavar=_REGION,
+                 help="Show this part of image N (of all images without N), in its pixels."),
+    click.option("--zoom", "zooms", multiple=True, metavar=_REGION,
+                 help="Show this part enlarged in a corner."),
+    click.option("--box", "boxes", multiple=True, metavar=_REGION, help="Draw a box."),
+    _choice("--scale-bar", ("none", "photo", "input"), "none",
+            "A bar with its length in pixels of the photo or of the network's input."),
+    _choice("--letters", ("none", "columns", "rows", "cells"), "none", "(a), (b) ..."),
+    click.option("--heads/--no-heads", default=True, show_default=True, help="Headings."),
+    _choice("--row-labels", ("none", "name", "class"), "none",
+            "Left of each row: the file's name or the predicted class."),
+    click.option("--label", "labels", multiple=True, metavar="TEXT",
+                 help="Left of the next row; may be repeated, in the order of the images."),
+    click.option("--group", "groups", multiple=True, metavar="TEXT",
+                 help="Class of the next image, for --by class. [default: the predicted one]"),
+    click.option("--blocks", type=click.IntRange(1, 8), metavar="N",
+                 help="Set the rows of a grid side by side in N blocks."),
+    click.option("--per-line", type=click.IntRange(1, 64), metavar="N",
+                 help="Pictures in a line of the other layouts."),
+    click.option("--image-dpi", type=click.IntRange(36, 2400), metavar="N",
+                 help="At most N pixels an inch in PDF and SVG, for smaller files. "
+                 "[default: the photo's own, up to 1600 along its longer side]"),
+)  # fmt: skip
+
+
+def figure_options(command: Command) -> Command:
+    """Add them; the command gets `wishes: Wishes`."""
+
+    @functools.wraps(command)
+    def collect(**values: Any) -> Any:
+        wishes = Wishes(**{field.name: values.pop(field.name) for field in fields(Wishes)})
+        return command(wishes=wishes, **values)
+
+    for option in reversed(_OPTIONS):
+        collect = option(collect)
+    return cast(Command, collect)
+
+
+def spec_of(wishes: Wishes, images: int) -> FigureSpec:
+    """Turn the options into the figure's specification.
+
+    Raises
+    ------
+    click.UsageError
+        An option that has not the form it should have.
+    FigureError
+        Values that make no figure.
+    """
+    from cbam_viz.figures import FigureSpec, Row, columns_from_text
+
+    same = {
+        name: getattr(wishes, name)
+        for name in (
+            "layout", "layers", "channel", "by", "order", "venue", "font", "colormap", "opacity",
+            "style", "frame", "mark_seen", "contours", "scale_bar", "letters", "heads",
+            "row_labels", "blocks", "per_line", "image_dpi",
+        )
+    }  # fmt: skip
+    crops = _regions("--crop", wishes.crops, images)
+    zooms = _regions("--zoom", wishes.zooms, images)
+    boxes = _regions("--box", wishes.boxes, images)
+    rows = tuple(
+        Row(
+            label=_nth("--label", wishes.labels, number, images),
+            group=_nth("--group", wishes.groups, number, images),
+            crop=crops[number][-1] if crops[number] else None,
+            zoom=zooms[number][-1] if zooms[number] else None,
+            boxes=tuple(boxes[number]),
+        )
+        for number in range(images)
+    )
+    return FigureSpec(
+        **same,
+        columns=columns_from_text(wishes.columns or ""),
+        layer=wishes.layers[0] if wishes.layers else None,
+        width=_width(wishes.width),  # type: ignore[arg-type]
+        scale="per map" if wishes.scale == "per-map" else wishes.scale,  # type: ignore[arg-type]
+        rows=rows if any(row != Row() for row in rows) else (),
+    )
+
+
+def _nth(option: str, texts: Sequence[str], number: int, images: int) -> str | None:
+    if len(texts) > images:
+        raise click.UsageError(f"{option} is given {len(texts)} times for {images} images.")
+    return texts[number] if number < len(texts) else None
+
+
+def _width(text: str) -> str | float:
+    if text in ("column", "text"):
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise click.UsageError(
+            f"--width is column, text or a number of millimetres, not {text!r}."
+        ) from None
+
+
+def _regions(
+    option: str, texts: Sequence[str], images: int
+) -> list[list[tuple[float, float, float, float]]]:
+    """For each image, the regions that are meant for it."""
+    regions: list[list[tuple[float, float, float, float]]] = [[] for _ in range(images)]
+    for text in texts:
+        which, colon, numbers = text.rpartition(":")
+        try:
+            top, left, bottom, right = (float(number) for number in numbers.split(","))
+            only = int(which) if colon else None
+        except ValueError:
+            raise click.UsageError(f"{option} takes {_REGION}, not {text!r}.") from None
+        if only is not None and not 1 <= only <= images:
+            raise click.UsageError(f"{option} {text}: there are images 1 to {images}.")
+        for number in range(images):
+            if only in (None, number + 1):
+                regions[number].append((top, left, bottom, right))
+    return regions

@@ -1,0 +1,103 @@
+"""A figure made again from its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cbam_viz.errors import FigureError
+from cbam_viz.figures.build import Built, build
+from cbam_viz.figures.manifest import (
+    Manifest,
+    NetworkSource,
+    check_network,
+    differences,
+    find_file,
+    open_photo,
+)
+from cbam_viz.figures.output import FORMATS, FileFormat
+from cbam_viz.figures.study import Tick, study
+from cbam_viz.models import LoadedModel, load_model
+
+Opener = Callable[[NetworkSource, Path | None], LoadedModel]
+"""Opens a network, given its checkpoint's file where it has one."""
+
+
+@dataclass(frozen=True)
+class Remade:
+    """The figure and its files."""
+
+    built: Built
+    files: dict[str, bytes]
+    """By the names in the manifest."""
+    differences: tuple[str, ...]
+    """Sentences on files that came out otherwise; empty: byte for byte the same."""
+
+
+def remake(
+    manifest: Manifest,
+    folder: Path,
+    *,
+    open_network: Opener | None = None,
+    tick: Tick = lambda: None,
+) -> Remade:
+    """Make the figure of a manifest that lies in `folder` again.
+
+    Photos and checkpoints are looked for where the manifest says, then by their names beside it.
+
+    Raises:
+        FigureError: if a photo or checkpoint is gone or has changed.
+        CbamVizError: if one cannot be read.
+    """
+    photos = [open_photo(source, folder) for source in manifest.photos]
+    networks = [
+        open_source(source, folder, open_network or open_plainly) for source in manifest.networks
+    ]
+    built = build(manifest.spec, study(manifest.spec, networks, photos, manifest.view, tick=tick))
+    files = {
+        file.name: built.render(known, dpi=manifest.dpi)
+        for file in manifest.files
+        if (known := _format(file.name)) is not None
+    }
+    return Remade(built, files, tuple(differences(manifest, files)))
+
+
+def open_source(source: NetworkSource, folder: Path, open_network: Opener) -> LoadedModel:
+    """Open a network of a manifest and check that it is the same one.
+
+    Raises:
+        FigureError: if its checkpoint is gone or has changed.
+    """
+    path = None
+    if source.checkpoint is not None:
+        path = find_file(source.checkpoint, folder)
+        if path is None:
+            raise FigureError(
+                f"The checkpoint {source.checkpoint} is not there (looked in {folder}). Put it "
+                "back, or beside the manifest."
+            )
+    loaded = open_network(source, path)
+    check_network(source, loaded)
+    return loaded
+
+
+def open_plainly(source: NetworkSource, path: Path | None) -> LoadedModel:
+    """Open it by `load_model`; never runs code that a manifest names."""
+    if source.factory is not None or (path is None and source.architecture is None):
+        raise FigureError(
+            f"The network {source.name} is a Python object of its author's. Open it yourself and "
+            "hand it over: remake(..., open_network=...), or --model on the command line."
+        )
+    return load_model(
+        path,
+        architecture=source.architecture,
+        attention=source.attention,
+        num_classes=source.num_classes,
+        allow_missing_attention=source.allow_missing_attention,
+    )
+
+
+def _format(name: str) -> FileFormat | None:
+    ending = name.rpartition(".")[2]
+    return next((known for known in FORMATS if known == ending), None)

@@ -1,0 +1,45 @@
+"""Photos through networks, for a figure: one forward each, features only where they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from cbam_viz.analysis import Analysis, analyse
+from cbam_viz.figures.content import Study, find_layer
+from cbam_viz.figures.spec import FigureSpec
+from cbam_viz.images import Photo, View
+from cbam_viz.models import LoadedModel
+
+Tick = Callable[[], object]
+
+
+def study(
+    spec: FigureSpec,
+    networks: Sequence[LoadedModel],
+    photos: Sequence[Photo],
+    view: View = "crop",
+    *,
+    tick: Tick = lambda: None,
+) -> Study:
+    """Analyse every photo by every network; `tick` is called after each forward.
+
+    Raises:
+        CbamVizError: if a network has no attention, or not the layer that the figure shows.
+    """
+    rows = []
+    for photo in photos:
+        row = []
+        for network in networks:
+            row.append(analyse_for(spec, network, photo, view))
+            tick()
+        rows.append(tuple(row))
+    return Study(tuple(rows))
+
+
+def analyse_for(spec: FigureSpec, network: LoadedModel, photo: Photo, view: View) -> Analysis:
+    """One photo; for one channel before and after its gates, with that layer's features."""
+    analysis = analyse(network, photo, view)
+    if spec.layout != "channel":
+        return analysis
+    layer = find_layer(analysis.attention, spec.layer or "-1")
+    return analyse(network, photo, view, features=[layer.module])
