@@ -95,9 +95,9 @@ def channel_chart(
         "data": {"values": _records(values, order)},
         "transform": _transforms(layout, marked, selected),
         "layer": [
-            _hit_layer(layout, order),
-            _bar_layer(layout, order, marked),
             *_range_layer(layout, order),
+            _column_layer(layout, order),
+            _bar_layer(layout, order, marked),
         ],
         "resolve": {"axis": {"y": "independent"}},
     }
@@ -192,8 +192,11 @@ def _tooltip() -> list[dict[str, str]]:
     ]
 
 
-def _hit_layer(layout: _Layout, order: Order) -> Spec:
-    """Whole columns, all but invisible: a bar of weight 0.02 could not be hit otherwise."""
+def _column_layer(layout: _Layout, order: Order) -> Spec:
+    """Whole columns behind the bars, all but invisible: a bar of weight 0.02 could not be hit.
+
+    A click on a bar in front counts as well, as its datum has the same fields.
+    """
     return {
         "params": [
             {
@@ -215,8 +218,7 @@ def _hit_layer(layout: _Layout, order: Order) -> Spec:
 
 def _bar_layer(layout: _Layout, order: Order, marked: int) -> Spec:
     return {
-        # Not interactive, so that the columns below get the pointer.
-        "mark": {"type": "rect", "interactive": False},
+        "mark": {"type": "rect", "cursor": "pointer"},
         "encoding": {
             **_rectangle(layout, order, ("left", "right"), ("foot", "head"), y_axis=False),
             "color": {
@@ -229,6 +231,7 @@ def _bar_layer(layout: _Layout, order: Order, marked: int) -> Spec:
                 "scale": {"domain": [_top_label(marked), "other"], "range": [STRONG, MUTED]},
                 "legend": {"orient": "top", "title": None} if marked else None,
             },
+            "tooltip": _tooltip(),
         },
     }
 
@@ -253,7 +256,7 @@ def _range_layer(layout: _Layout, order: Order) -> list[Spec]:
     }
     return [
         {
-            "mark": {"type": "rect", "opacity": 0, "interactive": False},
+            "mark": {"type": "point", "opacity": 0, "size": 0},
             "encoding": {"y": {"field": "base", "type": "quantitative", "axis": axis}},
         }
     ]
