@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +184,7 @@ def _swap(model: nn.Module, factory: LayerFactory) -> None:
         setattr(model.get_submodule(parent), leaf, factory(first.in_channels, **hints))
 
 
-def _verified(names: list[str], wanted: int = 3) -> list[str]:
+def _verified(names: Sequence[str], wanted: int = 3) -> Sequence[str]:
     """Keep the first names whose network does take CBAM, built without memory to find out."""
     found: list[str] = []
     for name in names:

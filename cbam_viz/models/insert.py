@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from timm.layers.cbam import CbamModule
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from cbam_viz.errors import ModelError
 from cbam_viz.models.loaded import feature_entries, input_spec
 
 CHILD = "cbam"
 """Name of the inserted child: after `layer1`, its weights are `layer1.cbam.channel...`."""
+_ORIGINAL = "_class_without_cbam"
 
 
 def insert_cbam(
@@ -42,8 +44,9 @@ def insert_cbam(
         What every channel weight and every cell of every spatial map is at first, in (0, 1). Each
         layer then multiplies its features by `gate` squared, 0.9801 by default, and nothing else:
         the MLP's last layer and the normalisation of the spatial logits start with zero weights
-        and a constant bias. Gates cannot be exactly 1 with a sigmoid; nearer to 1 changes the
-        network less, and slows learning by the sigmoid's slope, `gate * (1 - gate)`.
+        and a constant bias. A sigmoid cannot give exactly 1. Nearer to 1 changes the network less
+        and learns more slowly, by the sigmoid's slope `gate * (1 - gate)`; beyond 0.996 bfloat16
+        rounds the gate to 1 and its gradient to 0.
     input_size
         Height and width for the one forward that finds the channel counts; the network's own size
         if not given.
@@ -67,12 +70,20 @@ def insert_cbam(
         raise ModelError("A TorchScript network cannot be changed; insert CBAM before scripting.")
     places = list(at) if at is not None else stage_names(model)
     _check_names(model, places)
-    channels = _channel_counts(model, places, input_size)
+    channels = _channel_counts(model, places, input_size, lenient=at is None)
     layers = {
-        name: _layer_like(model, channels[name], gate, attention_args or {}) for name in places
+        name: _layer_like(model, count, gate, attention_args or {})
+        for name, count in channels.items()
     }
-    for name, layer in layers.items():
-        _append(model, name, layer)
+    try:
+        for name, layer in layers.items():
+            model.get_submodule(name).add_module(CHILD, layer)
+            _hide_from_loops(model.get_submodule(name))
+        _complete(model, layers, input_size)
+    except BaseException:
+        for name in layers:
+            _undo(model.get_submodule(name))
+        raise
     return model
 
 
@@ -95,7 +106,8 @@ def stage_names(model: nn.Module) -> list[str]:
         )
     if all(not _is_stage(modules[name]) for name in known):
         return [name for name in known if not isinstance(modules[name], nn.MaxPool2d)]
-    return known if _is_stage(modules[known[0]]) else known[1:]
+    has_stem = known[0].startswith("stem") or not _is_stage(modules[known[0]])
+    return known[1:] if has_stem else known
 
 
 def _is_stage(module: nn.Module) -> bool:
@@ -120,20 +132,41 @@ def _check_names(model: nn.Module, places: Sequence[str]) -> None:
 
 
 def _channel_counts(
-    model: nn.Module, places: Sequence[str], input_size: tuple[int, int] | None
+    model: nn.Module, places: Sequence[str], input_size: tuple[int, int] | None, *, lenient: bool
 ) -> dict[str, int]:
-    """Run the network once and look at what the modules return."""
+    """Run the network once and look at what the modules return.
+
+    `lenient` leaves out modules that return no feature maps, as long as one is left.
+    """
     shapes: dict[str, Any] = {}
 
     def note(name: str, output: Any) -> None:
         shapes.setdefault(name, tuple(output.shape) if isinstance(output, Tensor) else type(output))
 
-    handles = [
+    hooks = [
         model.get_submodule(name).register_forward_hook(
             lambda module, args, output, name=name: note(name, output)
         )
         for name in places
     ]
+    _run_once(model, hooks, input_size)
+    expected = {entry.get("module"): entry.get("num_chs") for entry in feature_entries(model)}
+    counts: dict[str, int] = {}
+    refusals: list[ModelError] = []
+    for name in places:
+        try:
+            counts[name] = _channels(name, shapes.get(name), expected.get(name))
+        except ModelError as error:
+            refusals.append(error)
+    if refusals and not (lenient and counts):
+        raise refusals[0]
+    return counts
+
+
+def _run_once(
+    model: nn.Module, hooks: Sequence[RemovableHandle], input_size: tuple[int, int] | None
+) -> None:
+    """Run one forward in eval mode on zeros; leave neither hooks nor another mode behind."""
     modes = [(module, module.training) for module in model.modules()]
     try:
         model.eval()
@@ -145,12 +178,10 @@ def _channel_counts(
             f"pixels ({error}); give insert_cbam(..., input_size=(height, width))."
         ) from error
     finally:
-        for handle in handles:
-            handle.remove()
+        for hook in hooks:
+            hook.remove()
         for module, training in modes:
             module.training = training
-    expected = {entry.get("module"): entry.get("num_chs") for entry in feature_entries(model)}
-    return {name: _channels(name, shapes.get(name), expected.get(name)) for name in places}
 
 
 def _channels(name: str, shape: Any, expected: int | None) -> int:
@@ -187,15 +218,47 @@ def _layer_like(
     return layer.to(device=like.device, dtype=like.dtype)
 
 
-def _append(model: nn.Module, name: str, layer: nn.Module) -> None:
-    module = model.get_submodule(name)
-    module.add_module(CHILD, layer)
-    if type(module).forward is not nn.Sequential.forward:  # that one calls its children in order
+def _complete(
+    model: nn.Module, layers: Mapping[str, nn.Module], input_size: tuple[int, int] | None
+) -> None:
+    """Let each module pass its output through its new child, unless its forward does so already.
+
+    `nn.Sequential` and stages that loop over their children call a new last child by themselves.
+    """
+    open_ones = {
+        name: layer
+        for name, layer in layers.items()
+        if type(model.get_submodule(name)).forward is not nn.Sequential.forward
+        and not hasattr(type(model.get_submodule(name)), _ORIGINAL)
+    }
+    if not open_ones:
+        return
+    called: set[int] = set()
+    hooks = [
+        layer.register_forward_hook(lambda layer, args, output: called.add(id(layer)))
+        for layer in open_ones.values()
+    ]
+    _run_once(model, hooks, input_size)
+    for name, layer in open_ones.items():
+        if id(layer) not in called:
+            module = model.get_submodule(name)
+            module.__class__ = _with_cbam(type(module))
+
+
+def _hide_from_loops(module: nn.Module) -> None:
+    """Give containers with a forward of their own the subclass that hides the child from it."""
+    container = isinstance(module, (nn.ModuleDict, nn.Sequential, nn.ModuleList))
+    if container and type(module).forward is not nn.Sequential.forward:
         module.__class__ = _with_cbam(type(module))
 
 
+def _undo(module: nn.Module) -> None:
+    module._modules.pop(CHILD, None)
+    module.__class__ = getattr(type(module), _ORIGINAL, type(module))
+
+
 @functools.cache
-def _with_cbam(cls: type[nn.Module]) -> type[nn.Module]:
+def _with_cbam(cls: Any) -> Any:
     """Return a subclass whose output passes through the child `cbam`.
 
     A subclass, not a wrapper: attributes, indexing, isinstance and the names of the weights stay.
@@ -208,13 +271,18 @@ def _with_cbam(cls: type[nn.Module]) -> type[nn.Module]:
     def reduce(self: nn.Module, protocol: Any) -> Any:
         return _rebuild, (cls,), self.__dict__
 
-    members: dict[str, Any] = {"forward": forward, "__reduce_ex__": reduce, "__doc__": cls.__doc__}
+    members: dict[str, Any] = {
+        "forward": forward,
+        "__reduce_ex__": reduce,
+        "__doc__": cls.__doc__,
+        _ORIGINAL: cls,
+    }
     if issubclass(cls, (nn.ModuleDict, nn.Sequential, nn.ModuleList)):
         members |= _hiding(cls)
     return type(cls.__name__ + "WithCbam", (cls,), members)
 
 
-def _rebuild(cls: type[nn.Module]) -> nn.Module:
+def _rebuild(cls: Any) -> Any:
     """Make an empty module of the subclass, for copying and pickling."""
     made = _with_cbam(cls)
     return made.__new__(made)

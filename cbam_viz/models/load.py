@@ -248,7 +248,8 @@ def _describe_input(model: nn.Module, metadata: Mapping[str, Any]) -> None:
     """Let the file's input description win over timm's, on this new network only."""
     own = metadata.get("pretrained_cfg")
     if own:
-        model.pretrained_cfg = {**getattr(model, "pretrained_cfg", {}), **own}
+        merged: Any = {**getattr(model, "pretrained_cfg", {}), **own}
+        model.pretrained_cfg = merged
 
 
 def _classes(

@@ -36,7 +36,7 @@ def load_own_model(
     file = read_weights(source)
     weights = find_weights(file.content)
     wanted = module.state_dict()
-    given = _under_common_prefix(weights.tensors, wanted)
+    given = _under_own_names(weights.tensors, wanted)
     shapes = [
         f"{key} ({list(given[key].shape)} instead of {list(wanted[key].shape)})"
         for key in wanted.keys() & given.keys()
@@ -61,12 +61,11 @@ def load_own_model(
     return dataclasses.replace(described, report=report, sha256=file.sha256)
 
 
-def _under_common_prefix(given: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+def _under_own_names(given: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
     """Put back a prefix such as `backbone.` where it is part of the network's own names."""
-    prefixes = ["", *sorted({key.partition(".")[0] + "." for key in wanted})]
-
-    def matches(prefix: str) -> int:
-        return sum(prefix + key in wanted for key in given)
-
-    best = max(prefixes, key=matches)
-    return {best + key: value for key, value in given.items()} if best else given
+    prefixes = sorted({key.partition(".")[0] + "." for key in wanted})
+    names = {}
+    for key in given:
+        whole = [prefix + key for prefix in prefixes if prefix + key in wanted]
+        names[key] = whole[0] if key not in wanted and whole else key
+    return {names[key]: value for key, value in given.items()}
