@@ -154,15 +154,25 @@ def resized(axis: Axis, size: int) -> Axis:
 def merged(layouts: Iterable[Layout], shape: Sequence[int]) -> Layout:
     """The layout of an elementwise result: broadcast axes give way to those that vary."""
     result: list[Axis] = [()] * len(shape)
-    for layout in layouts:
+    for layout in sorted(layouts, key=lambda one: not _covers(one, shape)):
         skip = len(shape) - len(layout)
+        covers = _covers(layout, shape)
         for d, axis in enumerate(layout, start=skip):
-            if d >= 0 and axis_size(axis) == shape[d]:
+            if d >= 0 and axis_size(axis) == shape[d] and (covers or _agrees(result[d], axis)):
                 result[d] = _united(result[d], axis)
     return tuple(
         axis if axis_size(axis) == size else ((Factor(OTHER, size),) if size != 1 else ())
         for axis, size in zip(result, shape, strict=True)
     )
+
+
+def _covers(layout: Layout, shape: Sequence[int]) -> bool:
+    """True if nothing of this operand is broadcast: it says best what the axes mean."""
+    return [axis_size(axis) for axis in layout] == list(shape)
+
+
+def _agrees(one: Axis, two: Axis) -> bool:
+    return not one or [factor.label for factor in one] == [factor.label for factor in two]
 
 
 def _united(one: Axis, two: Axis) -> Axis:

@@ -335,14 +335,14 @@ def _roughly(
 def _product(
     args: Sequence[Any], kwargs: dict[str, Any], inputs: Sequence[Layout], out: Tensor
 ) -> Layout:
-    """Linear layers: the features' last axis becomes channels, the others stay."""
+    """Linear layers: the last axis becomes channels. Between features: rows by columns."""
     left = inputs[-2] if len(inputs) >= 2 else inputs[0]
     if len(left) != out.ndim:
         return plain_layout(out.shape)
-    last = left[-1]
-    if labels(last) <= {CHANNEL}:
-        return (*left[:-1], (Factor(CHANNEL, int(out.shape[-1])),))
     right = inputs[-1]
+    known = len(right) == out.ndim and labels(right[-1]) & {ROW, COLUMN, CHANNEL}
+    if labels(left[-1]) <= {CHANNEL} and not known:
+        return (*left[:-1], (Factor(CHANNEL, int(out.shape[-1])),))
     return (*left[:-1], right[-1] if len(right) == out.ndim else ())
 
 
@@ -378,10 +378,16 @@ def _rules() -> dict[str, Rule]:
         (_transpose, "transpose t"),
         (_unsqueeze, "unsqueeze"),
         (_expand, "expand"),
-        (_elementwise, "add sub mul div maximum minimum where pow addcmul addcdiv lerp lt gt ge le"),
+        (
+            _elementwise,
+            "add sub mul div maximum minimum where pow addcmul addcdiv lerp lt gt ge le",
+        ),
         (_first, "native_batch_norm _native_batch_norm_legit native_layer_norm native_group_norm"),
         (_first, "_native_batch_norm_legit_no_training cudnn_batch_norm _softmax native_dropout"),
-        (_first, "_batch_norm_with_update prelu _prelu_kernel clone _to_copy copy mkldnn_convolution"),
+        (
+            _first,
+            "_batch_norm_with_update prelu _prelu_kernel clone _to_copy copy mkldnn_convolution",
+        ),
         (_roughly, "roll flip"),
         (_product, "mm bmm addmm baddbmm matmul linear"),
         (_shuffled, "pixel_shuffle pixel_unshuffle"),

@@ -253,6 +253,28 @@ class UpsampledMap(Gates):
         return x * sa.expand_as(x)
 
 
+class MatrixProducts(Attentive):
+    """Polarised self-attention: both gates come out of matrix products over positions, channels."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.value, self.query = nn.Conv2d(channels, 4, 1), nn.Conv2d(channels, 1, 1)
+        self.up = nn.Conv2d(4, channels, 1)
+        self.value2, self.query2 = nn.Conv2d(channels, 4, 1), nn.Conv2d(channels, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, _, height, width = x.shape
+        query = self.query(x).reshape(batch, -1, 1).softmax(1)
+        context = torch.matmul(self.value(x).reshape(batch, 4, -1), query).unsqueeze(-1)
+        ca = self.up(context).sigmoid()
+        x = ca * x
+        query = F.adaptive_avg_pool2d(self.query2(x), 1).permute(0, 2, 3, 1).reshape(batch, 1, 4)
+        scores = torch.matmul(query.softmax(-1), self.value2(x).reshape(batch, 4, -1))
+        sa = scores.reshape(batch, 1, height, width).sigmoid()
+        self.note(ca, sa)
+        return sa * x
+
+
 class Unpaired(Gates):
     """A ReLU and a batch norm between the two products: each gate is a layer of its own."""
 
@@ -273,6 +295,6 @@ STRUCTURES = {
     for cls in (
         GatesReturned, ProductsReturned, Repeated, ExpandedFirst, FlatGate, InPlaceSigmoid,
         InPlaceProduct, GateOverwritten, OneStatement, Inline, TupleReturned, Pairs, NamesSwapped,
-        UpsampledMap,
+        UpsampledMap, MatrixProducts,
     )
 }  # fmt: skip
