@@ -59,7 +59,8 @@ def _forget_half_imported() -> None:
 def _declare_operators() -> None:
     import torch
 
-    library = torch.library.Library("torchvision", "FRAGMENT")
+    make: Any = torch.library.Library
+    library = make("torchvision", "FRAGMENT")
     for name, schema in _MISSING_OPERATORS.items():
         if not hasattr(torch.ops.torchvision, name):
             library.define(name + schema)

@@ -7,7 +7,10 @@ from cbam_viz._compat import ensure_torchvision
 
 ensure_torchvision()
 
+from cbam_viz.models.convert import Conversion, convert_checkpoint  # noqa: E402
+from cbam_viz.models.cost import LayerCost, ModelCost, cost  # noqa: E402
 from cbam_viz.models.create import create_model  # noqa: E402
+from cbam_viz.models.factory import load_factory  # noqa: E402
 from cbam_viz.models.families import CbamFamily, cbam_families  # noqa: E402
 from cbam_viz.models.insert import insert_cbam  # noqa: E402
 from cbam_viz.models.load import load_model  # noqa: E402
@@ -27,15 +30,21 @@ from cbam_viz.models.metadata import (  # noqa: E402
 __all__ = [
     "CbamFamily",
     "CheckpointEntry",
+    "Conversion",
+    "LayerCost",
     "LoadReport",
     "LoadedModel",
+    "ModelCost",
     "cbam_families",
+    "convert_checkpoint",
+    "cost",
     "create_model",
     "default_checkpoint",
     "imagenet_classes",
     "input_spec",
     "insert_cbam",
     "list_checkpoints",
+    "load_factory",
     "load_model",
     "wrap_model",
 ]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from timm.layers.cbam import CbamModule, LightCbamModule
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cbam_viz.errors import ModelError, NoAttentionError
+from cbam_viz.models.insert import ORIGINAL
 from cbam_viz.models.loaded import input_spec
 
 
@@ -63,7 +65,12 @@ class ModelCost:
         return self.flops - self.cbam_flops
 
 
-def cost(model: nn.Module, input_size: tuple[int, int] | None = None) -> ModelCost:
+def cost(
+    model: nn.Module,
+    input_size: tuple[int, int] | None = None,
+    *,
+    layers: Sequence[str] | None = None,
+) -> ModelCost:
     """Count parameters and FLOPs with and without CBAM, in total and for each layer.
 
     The network itself is neither run nor changed: a copy without memory is (on torch's meta
@@ -75,6 +82,9 @@ def cost(model: nn.Module, input_size: tuple[int, int] | None = None) -> ModelCo
         A network with CBAM layers.
     input_size
         Height and width; the network's own (`input_spec`) if not given.
+    layers
+        Dotted names of the CBAM layers. If not given: timm's, and any module whose class is named
+        after CBAM.
 
     Raises
     ------
@@ -83,9 +93,9 @@ def cost(model: nn.Module, input_size: tuple[int, int] | None = None) -> ModelCo
     ModelError
         It cannot be run on an input of this size.
     """
-    from cbam_viz.capture import find_cbam_layers
-
-    names = find_cbam_layers(model)
+    while isinstance(model, nn.DataParallel) or "_orig_mod" in model._modules:
+        model = model.get_submodule("module" if isinstance(model, nn.DataParallel) else "_orig_mod")
+    names = list(layers) if layers is not None else _cbam_names(model)
     if not names:
         raise NoAttentionError(
             "The network has no CBAM layer whose cost could be told. Build one with "
@@ -93,11 +103,25 @@ def cost(model: nn.Module, input_size: tuple[int, int] | None = None) -> ModelCo
         )
     size = input_size or input_spec(model).size
     flops = _count_flops(model, size)
-    layers = []
-    for name in names:
-        part = model.get_submodule(name)
-        layers.append(LayerCost(name, _parameters(part), flops.get(name, 0)))
-    return ModelCost(size, _parameters(model), flops.get("", 0), tuple(layers))
+    order = {name: place for place, name in enumerate(flops)}
+    counted = [
+        LayerCost(name, _parameters(model.get_submodule(name)), flops.get(name, 0))
+        for name in sorted(names, key=lambda name: order.get(name, len(order)))
+    ]
+    return ModelCost(size, _parameters(model), flops.get("", 0), tuple(counted))
+
+
+def _cbam_names(model: nn.Module) -> list[str]:
+    """Return the outermost modules that are CBAM by their class or its name."""
+    found: list[str] = []
+    for name, module in model.named_modules():
+        title = type(module).__name__.lower()
+        is_cbam = isinstance(module, (CbamModule, LightCbamModule)) or (
+            "cbam" in title and not hasattr(type(module), ORIGINAL) and name != ""
+        )
+        if is_cbam and not name.startswith(tuple(f"{outer}." for outer in found)):
+            found.append(name)
+    return found
 
 
 def _parameters(module: nn.Module) -> int:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import timm
+from torch import nn
 
 from cbam_viz.errors import ModelError
 
@@ -140,7 +141,7 @@ def hook_arguments(architecture: str, hook: Hook, layer: Any, given: Mapping[str
     return {} if hook == "swap" else {hook: layer}
 
 
-def squeeze_excite_classes() -> tuple[type, ...]:
+def squeeze_excite_classes() -> tuple[type[nn.Module], ...]:
     """Return timm's channel gate classes that `swap` replaces."""
     found = (
         getattr(importlib.import_module(module), name, None) for module, name in _SQUEEZE_EXCITE

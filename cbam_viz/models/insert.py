@@ -17,7 +17,8 @@ from cbam_viz.models.loaded import feature_entries, input_spec
 
 CHILD = "cbam"
 """Name of the inserted child: after `layer1`, its weights are `layer1.cbam.channel...`."""
-_ORIGINAL = "_class_without_cbam"
+ORIGINAL = "_class_without_cbam"
+"""Attribute of the classes that `insert_cbam` makes: what the module was before."""
 
 
 def insert_cbam(
@@ -229,7 +230,7 @@ def _complete(
         name: layer
         for name, layer in layers.items()
         if type(model.get_submodule(name)).forward is not nn.Sequential.forward
-        and not hasattr(type(model.get_submodule(name)), _ORIGINAL)
+        and not hasattr(type(model.get_submodule(name)), ORIGINAL)
     }
     if not open_ones:
         return
@@ -242,19 +243,21 @@ def _complete(
     for name, layer in open_ones.items():
         if id(layer) not in called:
             module = model.get_submodule(name)
-            module.__class__ = _with_cbam(type(module))
+            kind: Any = type(module)
+            module.__class__ = _with_cbam(kind)
 
 
 def _hide_from_loops(module: nn.Module) -> None:
     """Give containers with a forward of their own the subclass that hides the child from it."""
     container = isinstance(module, (nn.ModuleDict, nn.Sequential, nn.ModuleList))
     if container and type(module).forward is not nn.Sequential.forward:
-        module.__class__ = _with_cbam(type(module))
+        kind: Any = type(module)
+        module.__class__ = _with_cbam(kind)
 
 
 def _undo(module: nn.Module) -> None:
     module._modules.pop(CHILD, None)
-    module.__class__ = getattr(type(module), _ORIGINAL, type(module))
+    module.__class__ = getattr(type(module), ORIGINAL, type(module))
 
 
 @functools.cache
@@ -275,7 +278,7 @@ def _with_cbam(cls: Any) -> Any:
         "forward": forward,
         "__reduce_ex__": reduce,
         "__doc__": cls.__doc__,
-        _ORIGINAL: cls,
+        ORIGINAL: cls,
     }
     if issubclass(cls, (nn.ModuleDict, nn.Sequential, nn.ModuleList)):
         members |= _hiding(cls)

@@ -58,8 +58,8 @@ class Weights:
     """Names left out on the way, such as those without the common prefix."""
 
 
-def find_weights(content: Any) -> Weights:
-    """Return the weights in what an author saved.
+def find_weights(content: Any, *, prefixes: bool = True) -> Weights:
+    """Return the weights in what an author saved, with the names' common prefixes removed.
 
     Raises
     ------
@@ -79,7 +79,8 @@ def find_weights(content: Any) -> Weights:
         weights.notes.append(f"The weights were taken from {'.'.join(path)!r} in the file.")
     if _AVERAGED & set(path):
         weights.notes.append("These are the averaged (EMA) weights that the file holds.")
-    _strip_prefixes(weights)
+    if prefixes:
+        _strip_prefixes(weights)
     return weights
 
 

@@ -1,0 +1,133 @@
+"""`convert_checkpoint`: any readable checkpoint as a safetensors file that describes itself."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from cbam_viz.errors import CheckpointError
+from cbam_viz.models.attention_layer import AttentionLike
+from cbam_viz.models.infer import attention_layers, inserted_at, shapes_of
+from cbam_viz.models.load import load_model
+from cbam_viz.models.loaded import LoadedModel, LoadReport
+from cbam_viz.models.metadata import KEY, SCHEMA
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What was written where."""
+
+    path: Path
+    architecture: str
+    report: LoadReport
+    """How the source fitted timm's network."""
+
+
+def convert_checkpoint(
+    source: str | Path,
+    target: str | Path | None = None,
+    *,
+    architecture: str | None = None,
+    attention: AttentionLike | None = None,
+    title: str | None = None,
+    classes: list[str] | None = None,
+    overwrite: bool = False,
+) -> Conversion:
+    """Convert a checkpoint, the CBAM authors' for instance, to timm's names as safetensors.
+
+    The file carries the description by which `load_model` and the app open it without further
+    options. Nothing in `source` is executed.
+
+    Parameters
+    ----------
+    source
+        A .safetensors, .pth or .pt file in a layout that `load_model` reads.
+    target
+        Where to write; beside the source with the ending .safetensors if not given.
+    architecture, attention
+        As for `load_model`; inferred if not given.
+    title, classes
+        For the description: what to call the network, and its class names in order.
+    overwrite
+        Replace an existing file.
+
+    Raises
+    ------
+    CheckpointError
+        The source cannot be read or converted exactly, or the target cannot be written.
+    """
+    source = Path(source)
+    target = Path(target) if target is not None else source.with_suffix(".safetensors")
+    if target.suffix.lower() != ".safetensors":
+        raise CheckpointError(f"The target must end in .safetensors, not {target.name!r}.")
+    if target.exists() and (not overwrite or target.samefile(source)):
+        raise CheckpointError(
+            f"{target} exists. Name another target"
+            + (", not the source." if target.samefile(source) else ", or overwrite it.")
+        )
+    loaded = load_model(source, architecture=architecture, attention=attention)
+    count = getattr(loaded.model, "num_classes", None)
+    if classes is not None and len(classes) != count:
+        raise CheckpointError(f"{len(classes)} class names were given for {count} classes.")
+    tensors = {
+        name: value.detach().cpu().contiguous().clone()
+        for name, value in loaded.model.state_dict().items()
+    }
+    described = {**loaded.metadata, **_description(loaded, tensors)}
+    if title is not None:
+        described["title"] = title
+    if classes is not None:
+        described["classes"] = list(classes)
+    _write(tensors, described, target)
+    assert loaded.report is not None
+    return Conversion(target, described["architecture"], loaded.report)
+
+
+def _description(loaded: LoadedModel, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    """Describe the network as it is; what the source said of its training is kept elsewhere."""
+    layers = attention_layers(shapes_of(tensors))
+    places = inserted_at(layers)
+    in_blocks = [layer for name, layer in layers.items() if name not in _children(places)]
+    model: Any = loaded.model
+    config = dict(model.pretrained_cfg)
+    known = loaded.metadata.get("architecture")
+    return {
+        "schema": SCHEMA,
+        "title": loaded.name,
+        "architecture": known or config["architecture"],
+        "attention": in_blocks[0].kind if in_blocks else None,
+        "arguments": loaded.metadata.get("arguments") or {},
+        "inserted_cbam": {"at": places} if places else None,
+        "num_classes": model.num_classes,
+        "classes": list(loaded.classes or ()),
+        "pretrained_cfg": {
+            "input_size": [3, *loaded.spec.size],
+            "mean": list(loaded.spec.mean),
+            "std": list(loaded.spec.std),
+            "interpolation": loaded.spec.interpolation,
+            "crop_pct": loaded.spec.crop_pct,
+            "crop_mode": loaded.spec.crop_mode,
+        },
+        "default": False,
+    }
+
+
+def _children(places: list[str]) -> set[str]:
+    return {f"{place}.cbam" for place in places}
+
+
+def _write(tensors: dict[str, Tensor], described: dict[str, Any], target: Path) -> None:
+    """Write beside the target first, so that a failure leaves no half file."""
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        save_file(tensors, str(part), {KEY: json.dumps(described, ensure_ascii=False)})
+        part.replace(target)
+    except Exception as error:
+        part.unlink(missing_ok=True)
+        raise CheckpointError(f"{target} cannot be written: {error}.") from error
