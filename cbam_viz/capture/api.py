@@ -6,22 +6,15 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
-import torch
 from torch import nn
 
 from ..attention import Attention
 from ..errors import CaptureError
 from .assemble import Changed
-from .known import known_layers
 from .recorder import Recorder
-from .state import allow_compiled, force_eager, is_compiled
+from .state import allow_compiled, force_eager
 from .structure import unwrap
 from .table import table_of
-
-
-def find_cbam_layers(model: nn.Module) -> list[str]:
-    """Dotted names of the CBAM layers of `model`, in order of execution."""
-    return [layer.name for layer in known_layers(unwrap(model)).values()]
 
 
 def capture(
@@ -32,21 +25,56 @@ def capture(
     features: bool | Sequence[str] = False,
     **kwargs: Any,
 ) -> Attention:
-    """Run one forward, `model(*args, **kwargs)`, and return its gates and its output."""
+    """Run one forward, `model(*args, **kwargs)`, and return its gates and its output.
+
+    Any network will do: layers of timm's `CbamModule` and `LightCbamModule` are read by hooks, all
+    other channel and spatial gates are found where they multiply a feature map. The forward is the
+    model's own, in its own mode, under the caller's autograd, autocast and inference mode; output
+    and logits are the bits that a plain forward gives. In train mode the buffers (BatchNorm's
+    statistics) are put back afterwards. The first forward on a network takes up to three times as
+    long, because it is watched; so does every forward whose way through the network changes.
+
+    A network that torch.compile has compiled runs eagerly while it is captured: its numbers may
+    differ from the compiled ones by rounding. DataParallel over several GPUs runs on the first one.
+
+    Args:
+        model: a network, in DataParallel or not; TorchScript too.
+        *args: what the model takes; the first (B, C, H, W) tensor is the input that maps lie on.
+        branches: also the two summands of the channel logits (CBAM, eq. 2), where there are two.
+        descriptors: also the mean and maximum over channels that the spatial gate sees (eq. 3).
+        features: also copies of the feature maps before, between and after the gates; of all
+            layers, or of those named.
+        **kwargs: what the model takes by keyword.
+
+    Returns:
+        The gates in [0, 1] if the network squashes them by a sigmoid, and as they are if not.
+
+    Raises:
+        NoAttentionError: the network gates no feature map.
+        CaptureError: the network has attention layers and none ran, or `model` is no network.
+    """
     _demand_module(model)
     recorder = Capture(model, branches=branches, descriptors=descriptors, features=features)
-    try:
+    for attempt in (1, 2):
         with recorder:
-            recorder._recorder.run(_alone(model), args, kwargs)
-    except Changed:
-        table_of(unwrap(model))[0].forget()
-        with recorder:
-            recorder._recorder.run(_alone(model), args, kwargs)
+            recorder.run(_on_one_device(model), args, kwargs)
+            recorder.patient = attempt == 1
+        if not recorder.changed:
+            break
     return recorder.attention()
 
 
 class Capture:
-    """Capture every forward of `model` that the user runs inside a `with` block."""
+    """Capture every forward of `model` that runs inside a `with` block, in your own loop.
+
+        with capturing(model) as recorder:
+            for batch in loader:
+                logits = model(batch)
+        recorder.results[0]["layer1.0.se"].channel
+
+    Only forwards in the block's own thread count, and other threads may capture the same model at
+    the same time. Arguments are those of `capture`.
+    """
 
     def __init__(
         self,
@@ -58,6 +86,8 @@ class Capture:
     ) -> None:
         _demand_module(model)
         self.model = model
+        self.patient = False
+        self.changed = False
         self._recorder = Recorder(
             unwrap(model), branches=branches, descriptors=descriptors, features=features
         )
@@ -65,11 +95,11 @@ class Capture:
 
     def __enter__(self) -> Capture:
         recorder = self._recorder
-        recorder.error = None
-        compiled = self.model is not recorder.root or recorder.table().compiled
-        if compiled and is_compiled(self.model):
-            force_eager()
+        recorder.error, self.changed, self.patient = None, False, False
+        table, _ = table_of(recorder.root)
+        if table.compiled or self.model is not recorder.root:
             self._eager = True
+            force_eager()
         try:
             recorder.start()
         except BaseException:
@@ -87,13 +117,16 @@ class Capture:
             self._recorder.stop()
         finally:
             self._allow()
-        if kind is None and self._recorder.error is not None:
-            raise self._recorder.error
+        problem = self._recorder.error
+        if isinstance(problem, Changed):
+            self.changed = True
+            table_of(self._recorder.root)[0].forget()
+        if kind is None and problem is not None and not (self.changed and self.patient):
+            raise _told(problem)
 
-    def _allow(self) -> None:
-        if self._eager:
-            self._eager = False
-            allow_compiled()
+    def run(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call the model; for TorchScript, which takes no hooks, the only way."""
+        return self._recorder.run(model, args, kwargs)
 
     @property
     def results(self) -> list[Attention]:
@@ -109,11 +142,28 @@ class Capture:
         if not self.results:
             raise CaptureError(
                 "No forward of the model ended inside the block. Call the model itself there, as "
-                "in `with capturing(model) as recorder: model(x)`, not one of its methods or parts; "
-                "a DataParallel over several GPUs runs copies in other threads: capture its "
-                "`.module`."
+                "in `with capturing(model) as recorder: model(x)`, not one of its methods or "
+                "parts. A DataParallel over several GPUs runs copies of the network in other "
+                "threads: capture its `.module`. A scripted network takes no hooks: use "
+                "capture(model, x)."
             )
         return self.results[-1]
+
+    def _allow(self) -> None:
+        if self._eager:
+            self._eager = False
+            allow_compiled()
+
+
+def _told(problem: BaseException) -> BaseException:
+    """The error that the user meets."""
+    if not isinstance(problem, Changed):
+        return problem
+    return CaptureError(
+        f"The gates of {problem} in one forward do not follow from what the forward before "
+        "showed: the network's way depends on its input or was changed. Capture this forward "
+        "again; it will be watched."
+    )
 
 
 def _demand_module(model: object) -> None:
@@ -124,11 +174,8 @@ def _demand_module(model: object) -> None:
         )
 
 
-def _alone(model: nn.Module) -> nn.Module:
-    """DataParallel over several GPUs would run copies in other threads: its network instead."""
+def _on_one_device(model: nn.Module) -> nn.Module:
+    """DataParallel over several GPUs would run copies of the network in other threads."""
     if isinstance(model, nn.DataParallel) and len(model.device_ids) > 1:
         return nn.DataParallel(model.module, device_ids=model.device_ids[:1])
     return model
-
-
-__all__ = ["Capture", "capture", "find_cbam_layers", "torch"]

@@ -34,20 +34,21 @@ def clean_name(name: str) -> str:
 
 
 def fingerprint(model: nn.Module) -> tuple[tuple[int, ...], tuple[bool, ...]]:
-    """Identities of all modules below `model`, and which are in train mode.
+    """Identities of all modules below `model` and marks of compilation; which are in train mode.
 
-    The identities change when a module is added, removed or replaced. Costs a twentieth of
-    `named_modules`, and runs at every capture.
+    The first part changes when a module is added, removed, replaced or compiled. Costs a twentieth
+    of `named_modules`, and runs at every capture.
     """
-    found: list[int] = []
+    found: list[int] = [0 if model._compiled_call_impl is None else 1]
     training = [model.training]
     waiting = [] if isinstance(model, torch.jit.ScriptModule) else [model]
     while waiting:
-        children = waiting.pop()._modules
-        for child in children.values():
+        for child in waiting.pop()._modules.values():
             if child is not None:
                 found.append(id(child))
                 training.append(child.training)
+                if child._compiled_call_impl is not None:
+                    found.append(1)
                 if child._modules:
                     waiting.append(child)
     return tuple(found), tuple(training)

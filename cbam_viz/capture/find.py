@@ -1,0 +1,69 @@
+"""Which layers a network has, without an image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import CaptureError, NoAttentionError
+from .api import capture
+from .structure import unwrap
+from .table import table_of
+
+
+def find_cbam_layers(model: nn.Module, *args: Any, **kwargs: Any) -> list[str]:
+    """Dotted names of the CBAM layers of `model`, in order of execution; empty if it has none.
+
+    Layers of timm's classes are found by class. A network of other classes runs once, on noise of
+    the size in its `pretrained_cfg` (else 224 pixels) or on the arguments given here, and is as it
+    was afterwards, buffers and random state included. Gates that come alone (SE, ECA) are no CBAM.
+
+    Raises:
+        CaptureError: the network cannot run on such an input; pass it one.
+    """
+    if not isinstance(model, nn.Module):
+        raise CaptureError(
+            f"find_cbam_layers needs a torch.nn.Module, not {type(model).__name__}."
+        )
+    table, _ = table_of(unwrap(model))
+    if table.known and not table.lookalikes and not args and not kwargs:
+        return [layer.name for layer in table.known.values()]
+    if not args and not kwargs:
+        args = (noise_for(model),)
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    try:
+        with torch.random.fork_rng(devices=list(devices)), torch.no_grad():
+            attention = capture(model, *args, **kwargs)
+    except (NoAttentionError, CaptureError):
+        return []
+    except Exception as error:
+        raise CaptureError(
+            "The network does not run on an image of noise of shape "
+            f"{tuple(args[0].shape) if args and isinstance(args[0], Tensor) else 'as given'} "
+            f"({type(error).__name__}: {error}). Pass it an input of its own: "
+            "find_cbam_layers(model, x), or look at list(capture(model, x))."
+        ) from error
+    both = [layer for layer in attention.values() if None not in (layer.channel, layer.spatial)]
+    return list(dict.fromkeys(layer.module for layer in both))
+
+
+def noise_for(model: nn.Module) -> Tensor:
+    """Two images of noise, as the network may take them; the global random state is not used."""
+    root = unwrap(model)
+    cfg = getattr(root, "pretrained_cfg", None)
+    size = cfg.get("input_size") if isinstance(cfg, dict) else None
+    first = next((p for p in root.parameters() if p.is_floating_point()), None)
+    if size is None:
+        convolution = next((p for p in root.parameters() if p.ndim == 4), None)
+        size = (3 if convolution is None else _input_channels(root), 224, 224)
+    noise = torch.randn(2, *size, generator=torch.Generator().manual_seed(0))
+    return noise if first is None else noise.to(first.device, first.dtype)
+
+
+def _input_channels(model: nn.Module) -> int:
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            return module.in_channels
+    return 3
