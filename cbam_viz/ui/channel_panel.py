@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,6 @@ from cbam_viz.ui import pictures, session, words
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.state import ORDERS, TOP_KS
 
-CHART = "channel_chart"
-
 
 def draw(scene: Scene, layer: LayerAttention) -> None:
     """The chart, and below it the channel that was clicked."""
@@ -26,7 +25,7 @@ def draw(scene: Scene, layer: LayerAttention) -> None:
         return
     weights = layer.channel[0].numpy()
     _controls()
-    _chart(weights, _checked_channel(len(weights)))
+    _chart(layer.name, weights, _checked_channel(len(weights)))
     channel = session.settings().channel
     if channel is None:
         st.caption("Click a bar to see that channel before and after its gate.")
@@ -54,7 +53,9 @@ def _controls() -> None:
         )
 
 
-def _chart(weights: npt.NDArray[np.float32], selected: int | None) -> None:
+def _chart(name: str, weights: npt.NDArray[np.float32], selected: int | None) -> None:
+    # A key for each layer: a bar chosen in one must not stay marked in the next.
+    key = f"channel_chart {name}"
     settings = session.settings()
     spec = channel_chart(
         weights,
@@ -65,15 +66,15 @@ def _chart(weights: npt.NDArray[np.float32], selected: int | None) -> None:
     st.vega_lite_chart(
         spec=spec,
         width="stretch",
-        key=CHART,
-        on_select=_take_click,
+        key=key,
+        on_select=partial(_take_click, key),
         selection_mode=SELECTION,
     )
 
 
-def _take_click() -> None:
+def _take_click(key: str) -> None:
     """A click on a bar chooses its channel; a click beside the bars leaves it."""
-    picked: Any = st.session_state[CHART]["selection"].get(SELECTION)
+    picked: Any = st.session_state[key]["selection"].get(SELECTION)
     if picked:
         session.change(channel=int(picked[0][SELECTION]))
 
@@ -109,14 +110,14 @@ def _one_channel(scene: Scene, layer: LayerAttention, channel: int) -> None:
     low, high = float(min(before.min(), after.min())), float(max(before.max(), after.max()))
     scale = Scale("per map", low, high)
     for column, title, values in zip(
-        st.columns(2, gap="small"),
+        st.columns(2, gap="small", wrap=False),
         ("Before its gate", "After its gate"),
         (before, after),
         strict=True,
     ):
         with column:
             _field(scene, layer, title, values, scale)
-    st.caption(f"Both on one scale, {scale.range_label[0]} to {scale.range_label[1]}.")
+    st.caption(f"Both on one scale, {words.range_of(scale)}.")
 
 
 def _field(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from cbam_viz.errors import ModelError
 from cbam_viz.ui import networks, session, words
 from cbam_viz.ui.networks import FALLBACK, UNTRAINED, Request
 from cbam_viz.ui.session import Upload
@@ -47,21 +48,37 @@ def describe(request: Request, loaded: LoadedModel) -> None:
     report = loaded.report
     if report is not None and not loaded.metadata:
         with st.expander("Load report", icon=":material/fact_check:"):
-            for line in words.load_report(report):
-                st.markdown(line)
-    about = st.expander("About this network", icon=":material/info:", on_change="rerun")
+            for line in report.text.splitlines():
+                st.text(line)
+    about = st.expander(
+        "About this network", icon=":material/info:", key="about", on_change="rerun"
+    )
     if about.open:
         with about:
             _about(request, loaded)
 
 
 def _about(request: Request, loaded: LoadedModel) -> None:
-    for line in words.about(loaded):
+    for line in words.about(loaded.metadata):
         st.markdown(line)
-    with st.spinner("Counting parameters and FLOPs …"):
-        cost = networks.cost_of(request)
-    st.table(words.cost_table(cost))
+    try:
+        with st.spinner("Counting parameters and FLOPs …"):
+            cost = networks.cost_of(request)
+    except ModelError as error:
+        st.caption(str(error))
+        return
+    st.table(words.cost_table(cost), border="horizontal", hide_index=True)
     st.caption(words.cost_note(cost))
+    st.dataframe(
+        {
+            "CBAM layer": [layer.name for layer in cost.layers],
+            "Parameters": [layer.parameters for layer in cost.layers],
+            "FLOPs": [layer.flops for layer in cost.layers],
+        },
+        hide_index=True,
+        height=240,
+        alt="Parameters and FLOPs of each CBAM layer",
+    )
 
 
 def _check(titles: dict[str, str]) -> None:

@@ -107,7 +107,6 @@ def request_for(path: Path, architecture: str | None = None, insist: bool = Fals
     return Request(
         path=path,
         stamp=path.stat().st_mtime_ns,
-        name=path.name,
         architecture=architecture,
         insist=insist,
     )
@@ -134,7 +133,7 @@ def _load_file(request: Request) -> LoadedModel:
         request.path,
         architecture=request.architecture,
         allow_missing_attention=request.insist,
-        name=request.name,
+        folder=folder(),
     )
 
 

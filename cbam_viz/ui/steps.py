@@ -72,7 +72,7 @@ def picture(
 
 def bar(scale: Scale, note: str = "") -> None:
     """What the colours of the pictures above stand for."""
-    st.caption(f"Colours: {scale.range_label[0]} to {scale.range_label[1]}{note}.")
+    st.caption(f"Colours: {words.range_of(scale)}{note}.")
 
 
 def common_scale(*maps: npt.NDArray[np.float32]) -> Scale:

@@ -10,8 +10,8 @@ from cbam_viz.ui.steps import Lesson, bar, common_scale, picture, step
 from cbam_viz.ui.words import number
 
 SIGMOID = (
-    r"M_c(F) = \sigma\big(\mathrm{MLP}(\mathrm{AvgPool}(F))"
-    r" + \mathrm{MLP}(\mathrm{MaxPool}(F))\big)"
+    r"\begin{aligned} M_c(F) = \sigma\big(&\mathrm{MLP}(\mathrm{AvgPool}(F)) \\"
+    r" {} + {} &\mathrm{MLP}(\mathrm{MaxPool}(F))\big) \end{aligned}"
 )
 
 
@@ -38,7 +38,7 @@ def _features(lesson: Lesson) -> None:
                 f"kind of pattern. Beside the photo is channel {lesson.channel}."
             )
         with right:
-            one, other = st.columns(2)
+            one, other = st.columns(2, wrap=False)
             one.image(
                 pictures.preview(lesson.scene.photo, pictures.CARD_SIDE),
                 caption="The photo",
@@ -59,7 +59,7 @@ def _pooling(lesson: Lesson) -> None:
                 "maximum how strongly it occurs anywhere."
             )
         with right:
-            one, other = st.columns(2)
+            one, other = st.columns(2, wrap=False)
             one.metric(f"Mean of channel {lesson.channel}", number(float(chosen.mean())))
             other.metric(f"Maximum of channel {lesson.channel}", number(float(chosen.max())))
 
@@ -121,7 +121,7 @@ def _refined(lesson: Lesson) -> None:
             spec = channel_chart(lesson.weights, top_k=10, selected=lesson.channel)
             st.vega_lite_chart(spec=spec, width="stretch", key="step_weights")
         with right:
-            one, other = st.columns(2)
+            one, other = st.columns(2, wrap=False)
             with one:
                 picture(lesson, f"Channel {lesson.channel} of F", before, scale=scale)
             with other:

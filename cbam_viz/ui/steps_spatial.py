@@ -43,7 +43,7 @@ def _pooling(lesson: Lesson) -> None:
         if descriptors is None:
             return
         with right:
-            one, other = st.columns(2)
+            one, other = st.columns(2, wrap=False)
             with one:
                 picture(lesson, "Mean over channels", descriptors.mean[0].numpy())
             with other:
@@ -71,7 +71,7 @@ def _map(lesson: Lesson) -> None:
                 f"mean {mean}."
             )
         with right:
-            one, other = st.columns(2)
+            one, other = st.columns(2, wrap=False)
             with one:
                 picture(lesson, "Spatial map, absolute", values, scale=absolute_scale())
             with other:
@@ -96,7 +96,7 @@ def _result(lesson: Lesson) -> None:
                 "input is added to it."
             )
         with right:
-            one, other = st.columns(2)
+            one, other = st.columns(2, wrap=False)
             with one:
                 picture(lesson, f"Channel {lesson.channel} of F′", before, scale=scale)
             with other:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 from cbam_viz.attention import Attention, LayerAttention
 from cbam_viz.images import Photo
+from cbam_viz.render import Scale
+
+if TYPE_CHECKING:
+    from cbam_viz.models import ModelCost
 
 
 def layer_option(layer: LayerAttention) -> str:
@@ -76,11 +83,66 @@ def missing(attention: Attention) -> list[str]:
     return lines
 
 
+def about(metadata: Mapping[str, Any]) -> list[str]:
+    """What a checkpoint says about itself, a paragraph each."""
+    lines = [str(metadata["description"])] if metadata.get("description") else []
+    if metadata.get("training_data"):
+        lines.append(f"Trained on: {metadata['training_data']}")
+    accuracy = metadata.get("accuracy") or {}
+    if accuracy:
+        lines.append("Accuracy: " + ", ".join(f"{k} {_value(v)}" for k, v in accuracy.items()))
+    if metadata.get("license"):
+        lines.append(f"Licence: {metadata['license']}")
+    return lines
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return percent(value) if 0 <= value <= 1 else f"{value:g}"
+    return str(value)
+
+
+def cost_table(cost: ModelCost) -> dict[str, list[str]]:
+    """Parameters and FLOPs without and with CBAM, by column."""
+    rows = (
+        ("Parameters", cost.plain_parameters, cost.parameters),
+        ("FLOPs", cost.plain_flops, cost.flops),
+    )
+    return {
+        "": [name for name, _, _ in rows],
+        "Without CBAM": [quantity(plain) for _, plain, _ in rows],
+        "With CBAM": [quantity(full) for _, _, full in rows],
+        "Added": [percent((full - plain) / plain) if plain else "" for _, plain, full in rows],
+    }
+
+
+def cost_note(cost: ModelCost) -> str:
+    """What was counted, and how."""
+    height, width = cost.input_size
+    return (
+        f"For one picture of {height} × {width} pixels. A multiplication and an addition count "
+        "as two FLOPs."
+    )
+
+
+def quantity(count: int) -> str:
+    """A large number with its unit."""
+    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if count >= size:
+            return f"{count / size:.2f} {unit}"
+    return str(count)
+
+
+def range_of(scale: Scale) -> str:
+    """Both ends of a scale, with a real minus sign."""
+    low, high = scale.range_label
+    return f"{low} to {high}".replace("-", "−")
+
+
 def number(value: float) -> str:
     """A gate's value, or any other, with as many digits as one can compare."""
-    if value == 0 or 0.001 <= abs(value) < 1000:
-        return f"{value:.3f}"
-    return f"{value:.2e}"
+    text = f"{value:.3f}" if value == 0 or 0.001 <= abs(value) < 1000 else f"{value:.1e}"
+    return text.replace("-", "−")
 
 
 def percent(share: float) -> str:

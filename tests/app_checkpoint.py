@@ -1,0 +1,36 @@
+"""A checkpoint for tests of the app: a small trained-looking network with a description."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+CLASSES = ("grey", "red", "green", "blue", "striped")
+NAME = "test.safetensors"
+
+
+def write_checkpoint(folder: Path) -> Path:
+    """A ResNet-18 with CBAM, random weights whose gates differ from 0.5, five classes."""
+    import torch
+    from safetensors.torch import save_file
+
+    from cbam_viz import create_model
+
+    arguments = {"zero_init_last": False}
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        model = create_model("resnet18", num_classes=len(CLASSES), **arguments)
+    about = {
+        "schema": 1,
+        "title": "Test network",
+        "description": "Random weights.",
+        "architecture": "resnet18",
+        "attention": "cbam",
+        "arguments": arguments,
+        "num_classes": len(CLASSES),
+        "classes": list(CLASSES),
+        "default": True,
+    }
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    save_file(tensors, folder / NAME, {"cbam_viz": json.dumps(about)})
+    return folder / NAME

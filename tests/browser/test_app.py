@@ -1,0 +1,301 @@
+"""What a visitor does, in a real browser."""
+
+from __future__ import annotations
+
+import io
+import re
+from urllib.parse import parse_qs, urlparse
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import cbam_viz
+from cbam_viz.images import read_photo
+from cbam_viz.render import absolute_scale, overlay, place
+
+pytestmark = pytest.mark.browser
+
+CANVAS = "canvas[role=img]"
+SLIDER = "input[type=range]"
+GREY = (120, 130, 140)
+
+
+def settle(page) -> None:
+    page.wait_for_timeout(150)
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+    page.wait_for_timeout(200)
+
+
+def upload(page, name: str, content: bytes) -> None:
+    chooser = page.get_by_test_id("stSidebar").get_by_test_id("stFileUploaderDropzoneInput").first
+    chooser.set_input_files({"name": name, "mimeType": "image/png", "buffer": content})
+    page.wait_for_timeout(500)
+    settle(page)
+
+
+def pixel(page, across: float, down: float) -> np.ndarray:
+    """RGB of the canvas at a place given in shares of its width and height."""
+    values = page.locator(CANVAS).evaluate(
+        """(canvas, [x, y]) => Array.from(canvas.getContext("2d").getImageData(
+            Math.floor(x * canvas.width), Math.floor(y * canvas.height), 1, 1).data)""",
+        [across, down],
+    )
+    return np.array(values[:3], float)
+
+
+def drawn(page) -> str:
+    """What the canvas says it shows: layer, way, opacity in per cent."""
+    return page.locator(CANVAS).get_attribute("data-drawn")
+
+
+def wait_until_drawn(page, pattern: str) -> None:
+    page.wait_for_function(
+        """pattern => {
+          const find = root => {
+            for (const node of root.querySelectorAll("*")) {
+              if (node.matches("canvas[role=img]")) return node
+              const inner = node.shadowRoot && find(node.shadowRoot)
+              if (inner) return inner
+            }
+          }
+          const canvas = find(document)
+          return canvas && new RegExp(pattern).test(canvas.dataset.drawn || "")
+        }""",
+        arg=pattern,
+    )
+
+
+def params(page) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(urlparse(page.url).query).items()}
+
+
+def own_analysis(content: bytes, checkpoint_folder, view="whole"):
+    """The same photo in the same network, by the Python API in this process."""
+    loaded = cbam_viz.load_model(checkpoint_folder / "test.safetensors")
+    return cbam_viz.analyse(loaded, read_photo(content, name="own.png"), view)
+
+
+def test_the_first_page_shows_a_photo_its_map_and_a_prediction(visit):
+    page = visit()
+    wait_until_drawn(page, "overlay")
+    assert (
+        page.locator(CANVAS).get_attribute("aria-label").startswith("cat.jpg with the spatial map")
+    )
+    assert page.get_by_text("Prediction", exact=True).is_visible()
+    assert page.locator("table.ranking tr").count() == 5
+    assert page.outside == []
+    assert page.get_by_test_id("stAppDeployButton").count() == 0
+
+
+def test_dragging_the_opacity_blends_in_the_browser_and_asks_the_server_nothing(visit, png):
+    page = visit()
+    upload(page, "own.png", png(GREY))
+    wait_until_drawn(page, "overlay 60")
+    spot = (0.3, 0.6)
+    sent = []
+    page.evaluate(
+        """() => {
+          window.sentMessages = 0
+          const send = WebSocket.prototype.send
+          WebSocket.prototype.send = function (...a) {
+            window.sentMessages++
+            return send.apply(this, a)
+          }
+        }"""
+    )
+    box = page.locator(SLIDER).bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 0.6 * box["width"], middle)
+    page.mouse.down()
+    for share in (0.0, 1.0, 0.25, 0.5, 0.75):
+        page.mouse.move(box["x"] + 1 + share * (box["width"] - 2), middle, steps=3)
+        page.wait_for_timeout(60)
+        sent.append(
+            (page.locator(SLIDER).evaluate("s => s.valueAsNumber / 100"), pixel(page, *spot))
+        )
+    assert page.evaluate("window.sentMessages") == 0
+    page.mouse.up()
+
+    (bare, photo), (full, colours), *between = sent
+    assert (bare, full) == (0, 1)
+    np.testing.assert_allclose(photo, GREY, atol=3)
+    assert np.abs(colours - photo).max() > 20
+    for opacity, seen in between:
+        assert 0.15 < opacity < 0.85
+        np.testing.assert_allclose(seen, (1 - opacity) * photo + opacity * colours, atol=1.5)
+
+    settle(page)
+    assert page.evaluate("window.sentMessages") >= 1  # only the end of the drag is told
+    assert float(params(page)["opacity"]) == between[-1][0]
+
+
+def test_the_keyboard_moves_the_opacity(visit):
+    page = visit()
+    wait_until_drawn(page, "overlay 60")
+    page.locator(SLIDER).focus()
+    page.keyboard.press("ArrowRight")
+    wait_until_drawn(page, "overlay 61")
+    settle(page)
+    assert params(page)["opacity"] == "0.61"
+
+
+def test_another_layer_changes_picture_bars_and_address(visit):
+    page = visit()
+    wait_until_drawn(page, "layer3.1.se overlay")
+    before = pixel(page, 0.5, 0.5)
+    page.get_by_role("button", name="Next").click()
+    wait_until_drawn(page, "layer4.0.se overlay")
+    settle(page)
+    assert params(page)["layer"] == "layer4.0.se"
+    assert np.abs(pixel(page, 0.5, 0.5) - before).max() > 0
+    page.get_by_role("combobox", name=re.compile("^Layer|^Selected .*Layer", re.I)).first.click()
+    page.get_by_role("option").first.click()
+    wait_until_drawn(page, "layer1.0.se overlay")
+
+
+def test_a_click_on_a_bar_shows_that_channel_before_and_after_its_gate(
+    visit, png, checkpoint_folder
+):
+    content = png(GREY, square=(240, 40, 40))
+    page = visit("/?layer=layer1.0.se")
+    upload(page, "own.png", content)
+    chart = page.get_by_test_id("stVegaLiteChart").locator("canvas, svg").first
+    box = chart.bounding_box()
+    page.mouse.click(box["x"] + 0.6 * box["width"], box["y"] + 0.5 * box["height"])
+    settle(page)
+    channel = int(params(page)["channel"])
+    text = page.get_by_text(re.compile(rf"^Channel {channel} · weight")).inner_text()
+
+    layer = own_analysis(content, checkpoint_folder).attention["layer1.0.se"]
+    weights = layer.channel[0].numpy()
+    rank = 1 + int((weights > weights[channel]).sum())
+    assert text == f"Channel {channel} · weight {weights[channel]:.3f} · rank {rank} of 64"
+    assert page.get_by_text(re.compile("^Before its gate: ")).is_visible()
+    assert page.get_by_text(re.compile("^After its gate: ")).is_visible()
+
+
+def download(page, name: str) -> bytes:
+    page.get_by_test_id("stPopoverButton").click()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name=re.compile(name)).click()
+    content = waiting.value.path().read_bytes()
+    page.keyboard.press("Escape")
+    return content
+
+
+def test_downloads_are_the_gates_and_the_picture_at_the_photos_own_size(
+    visit, png, checkpoint_folder
+):
+    content = png(GREY, size=(260, 410), square=(30, 200, 60))
+    page = visit("/?layer=layer2.1.se&opacity=0.35&colormap=magma")
+    upload(page, "own.png", content)
+    mine = own_analysis(content, checkpoint_folder)
+
+    picture = np.asarray(Image.open(io.BytesIO(download(page, "This picture"))))
+    layer = mine.attention["layer2.1.se"]
+    placed = place(layer.spatial[0].numpy(), layer.cells, mine.geometry)
+    expected = overlay(
+        mine.photo.pixels, placed, scale=absolute_scale(), colormap="magma", opacity=0.35
+    )
+    assert picture.shape == (260, 410, 3)
+    assert np.abs(picture.astype(int) - expected.astype(int)).max() <= 1
+
+    stored = cbam_viz.load_npz(io.BytesIO(download(page, "NPZ"))).attention
+    assert list(stored) == list(mine.attention)
+    for name, gates in mine.attention.items():
+        np.testing.assert_allclose(stored[name].channel, gates.channel, atol=1e-6)
+        np.testing.assert_allclose(stored[name].spatial, gates.spatial, atol=1e-6)
+
+    lines = download(page, "CSV").decode().splitlines()
+    count = sum(g.channel.numel() + g.spatial.numel() for g in mine.attention.values())
+    assert len(lines) == count + 1
+
+
+def test_a_bad_file_gets_a_sentence_and_the_session_goes_on(visit, png):
+    page = visit()
+    upload(page, "broken.png", b"this is no picture")
+    alert = page.get_by_test_id("stSidebar").get_by_test_id("stAlert")
+    assert "broken.png" in alert.inner_text() or "picture" in alert.inner_text()
+    assert "Traceback" not in page.content()
+    wait_until_drawn(page, "overlay")  # the sample is still there
+    page.get_by_role("button", name="Remove broken.png").click()
+    settle(page)
+    upload(page, "good.png", png((200, 40, 40)))
+    assert page.locator(CANVAS).get_attribute("aria-label").startswith("good.png")
+
+
+def test_two_sessions_never_see_each_others_photo_or_maps(visit, png):
+    red, blue = (220, 30, 30), (30, 30, 220)
+    first, second = visit("/?opacity=0"), visit("/?opacity=0")
+    upload(first, "mine.png", png(red, square=(0, 0, 0)))
+    upload(second, "mine.png", png(blue, square=(255, 255, 255)))
+    for page, colour in ((first, red), (second, blue), (first, red)):
+        page.get_by_role("button", name="Previous").click()
+        settle(page)
+        np.testing.assert_allclose(pixel(page, 0.8, 0.8), colour, atol=3)
+    maps = []
+    for page in (first, second):
+        page.get_by_text("Map only").click()
+        wait_until_drawn(page, " map ")
+        settle(page)
+        maps.append([pixel(page, x, y) for x in (0.2, 0.5, 0.8) for y in (0.2, 0.5, 0.8)])
+    assert np.abs(np.array(maps[0]) - np.array(maps[1])).max() > 0
+
+
+def test_a_link_reopens_everything(visit):
+    page = visit()
+    page.goto(
+        page.url.split("?")[0]
+        + "?image=coffee&layer=layer2.0.se&opacity=0.4&colormap=grey&scale=per+map&order=sorted"
+        "&top=5&view=crop&channel=7"
+    )
+    settle(page)
+    wait_until_drawn(page, "^layer2.0.se overlay 40$")
+    assert page.locator(CANVAS).get_attribute("aria-label").startswith("coffee.jpg")
+    assert page.get_by_text("Scale: this map alone").is_visible()
+    assert page.get_by_text(re.compile("^Channel 7 · weight")).is_visible()
+    assert page.get_by_text(re.compile("The network saw .* of the photo")).is_visible()
+    colours = pixel(page, 0.5, 0.5)
+    other = visit(page.url[len(page.url.split("?")[0]) - 1 :])
+    wait_until_drawn(other, "^layer2.0.se overlay 40$")
+    np.testing.assert_allclose(pixel(other, 0.5, 0.5), colours, atol=0)
+
+
+def test_a_hostile_link_falls_back_with_notes(visit):
+    page = visit(
+        "/?image=../../etc/passwd&model=/etc/passwd&layer=<script>alert(1)</script>&opacity=nan"
+        "&colormap=jet&channel=-1&top=7&view=all"
+    )
+    wait_until_drawn(page, "overlay 60")
+    notes = page.get_by_test_id("stAlert").all_inner_texts()
+    assert len(notes) == 8
+    assert params(page) == {"image": "cat", "model": "test.safetensors", "layer": "layer3.1.se"}
+    assert page.locator("text=root:").count() == 0
+
+
+def test_back_returns_to_the_layer_before(visit):
+    page = visit()
+    wait_until_drawn(page, "layer3.1.se")
+    page.get_by_role("button", name="Next").click()
+    wait_until_drawn(page, "layer4.0.se")
+    page.go_back()
+    wait_until_drawn(page, "layer3.1.se")
+
+
+def test_a_click_in_the_gallery_opens_the_layer(visit):
+    page = visit("/layers")
+    cards = page.locator("button.card")
+    cards.first.wait_for()
+    assert cards.count() == 8
+    cards.nth(2).click()
+    wait_until_drawn(page, "^layer2.0.se ")
+    assert urlparse(page.url).path in ("/", "/explore")
+
+
+@pytest.mark.parametrize("path", ["/", "/layers", "/how"])
+def test_nothing_is_wider_than_a_phone(visit, path):
+    page = visit(path, viewport={"width": 420, "height": 900})
+    width = page.get_by_test_id("stMain").evaluate("main => main.scrollWidth - main.clientWidth")
+    assert width <= 1
+    assert page.get_by_test_id("stException").count() == 0

@@ -1,0 +1,169 @@
+"""Networks of the visitor: other checkpoints, other attention, and files that do not fit."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+
+import pytest
+import timm
+import torch
+
+from cbam_viz import create_model
+from cbam_viz.statistics import layer_statistics
+from cbam_viz.ui.network_panel import UPLOADER
+from tests.app_checkpoint import NAME, write_checkpoint
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_checkpoint(tmp_path)
+    return tmp_path
+
+
+def words(app) -> str:
+    kinds = ("markdown", "caption", "info", "error", "warning", "text")
+    return "\n".join(element.value for kind in kinds for element in app.get(kind))
+
+
+def content_of(state) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def wrapped_state():
+    """Three classes, no description, in the wrapping of a training loop."""
+    model = create_model("resnet18", num_classes=3, zero_init_last=False)
+    return {"state_dict": {f"module.{name}": value for name, value in model.state_dict().items()}}
+
+
+def test_a_file_in_the_folder_is_inferred_and_reported_in_words(open_app, folder, wrapped_state):
+    torch.save(wrapped_state, folder / "mine.pth")
+    app = open_app(folder=folder, model="mine.pth")
+    assert not app.exception
+    assert not app.error
+    assert "tensors of the checkpoint matched" in words(app)
+    assert "the network is resnet18" in words(app)
+    rows = json.loads(app.get_by_key("prediction").proto.json)["rows"]
+    assert len(rows) == 3
+    assert app.query_params["model"] == "mine.pth"
+
+
+def test_an_upload_is_loaded_with_a_picked_architecture(open_app, wrapped_state):
+    app = open_app()
+    app.selectbox(key="set_model").select("upload").run()
+    assert "Choose a checkpoint file" in words(app)
+    app.file_uploader(key=UPLOADER).upload("my.pth", content_of(wrapped_state)).run()
+    assert not app.error
+    assert len(json.loads(app.get_by_key("prediction").proto.json)["rows"]) == 3
+    app.selectbox(key="set_arch").select("resnet34").run()
+    assert not app.exception
+    assert "resnet34" in app.error[0].value  # does not fit, and says so
+    app.selectbox(key="set_arch").select("resnet18").run()
+    assert not app.error
+
+
+def test_a_booby_trapped_file_runs_nothing_and_is_refused(open_app, tmp_path):
+    touched = tmp_path / "touched"
+
+    class Trap:
+        def __reduce__(self):
+            return (touched.write_text, ("ran",))
+
+    app = open_app()
+    app.selectbox(key="set_model").select("upload").run()
+    for content in (pickle.dumps(Trap()), content_of({"a": Trap()}), b"", b"PK\x03\x04zip"):
+        app.file_uploader(key=UPLOADER).set_value(None).run()
+        app.file_uploader(key=UPLOADER).upload("trap.pth", content).run()
+        assert not app.exception
+        assert len(app.error) == 1
+        assert "Something went wrong" not in app.error[0].value
+    assert not touched.exists()
+    app.selectbox(key="set_model").select(NAME).run()
+    assert not app.error
+
+
+def test_missing_attention_is_an_error_unless_the_visitor_insists(open_app, folder):
+    plain = timm.create_model("resnet18", num_classes=4)
+    torch.save(plain.state_dict(), folder / "plain.pth")
+    app = open_app(folder=folder, model="plain.pth")
+    assert "attention" in app.error[0].value
+    app.checkbox(key="insist").check().run()
+    assert not app.exception
+    assert not app.error
+    assert "random" in words(app)
+
+
+def test_channel_only_layers_are_explained_on_every_page(open_app, folder):
+    squeeze = timm.create_model("seresnet18" if timm.is_model("seresnet18") else "seresnet33ts")
+    torch.save(squeeze.state_dict(), folder / "squeeze.pth")
+    app = open_app(folder=folder, model="squeeze.pth", arch="seresnet18")
+    assert not app.exception
+    assert not app.error
+    assert "channel weights only" in words(app)
+    assert "there is no map to draw" in words(app)
+    assert len(app.get("vega_lite_chart")) == 1
+    app = open_app("layers", folder=folder, model="squeeze.pth", arch="seresnet18")
+    assert not app.exception
+    assert app.dataframe[0].value["Mean, map"].isna().all()
+    assert app.dataframe[0].value["Mean, weights"].between(0, 1).all()
+    app = open_app("how", folder=folder, model="squeeze.pth", arch="seresnet18")
+    assert not app.exception
+    assert not app.error
+    assert "no spatial map" in words(app)
+
+
+def test_the_untrained_network_is_named_so_and_flagged(open_app):
+    app = open_app("layers", model="untrained", arch="resnet18")
+    assert not app.error
+    assert "Random weights" in words(app)
+    remarks = set(app.dataframe[0].value["Remarks"])
+    assert remarks == {"untrained: every gate is exactly 0.5"}
+    means = app.dataframe[0].value["Mean, map"]
+    assert (means == 0.5).all()
+
+
+def test_an_architecture_without_attention_says_what_to_choose(open_app):
+    app = open_app(model="untrained", arch="vit_tiny_patch16_224")
+    assert not app.exception
+    assert "vit_tiny_patch16_224" in app.error[0].value
+
+
+def test_no_link_opens_a_file_elsewhere(open_app, folder, tmp_path_factory, wrapped_state):
+    outside = tmp_path_factory.mktemp("outside") / "secret.pth"
+    torch.save(wrapped_state, outside)
+    (folder / "link.pth").symlink_to(outside)
+    for name in (str(outside), f"../{outside.parent.name}/secret.pth", "link.pth"):
+        app = open_app(folder=folder, model=name)
+        assert app.query_params["model"] == NAME
+        assert any("names a network that is not here" in info.value for info in app.info)
+
+
+def test_what_the_network_costs_is_shown_when_asked_for(open_app):
+    app = open_app()
+    assert "parameters" not in words(app).lower()
+    app.session_state["about"] = True
+    app.run()
+    assert not app.exception
+    table = app.get("table")[0].value
+    with_cbam = create_model("resnet18", num_classes=5)
+    count = sum(parameter.numel() for parameter in with_cbam.parameters()) / 1e6
+    assert f"{count:.2f}" in table.to_string()
+
+
+def test_a_network_without_a_default_checkpoint_starts_with_one_that_is_there(open_app, tmp_path):
+    app = open_app(folder=tmp_path)
+    assert not app.exception
+    assert app.query_params["model"] in ("upload", "untrained")
+
+
+def test_flags_of_the_gallery_are_those_of_the_statistics(open_app):
+    app = open_app("layers", model="untrained", arch="resnet18")
+    stages = json.loads(app.get_by_key("layers_gallery").proto.json)["stages"]
+    flags = {card["name"]: tuple(card["flags"]) for stage in stages for card in stage["cards"]}
+    scene = app.session_state["cbam_viz_memory"].scene
+    expected = {name: layer_statistics(layer).flags for name, layer in scene.layers.items()}
+    assert flags == expected

@@ -1,0 +1,202 @@
+"""What the pages show equals what was captured, and nothing a visitor does breaks them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+import cbam_viz
+from cbam_viz.images import read_photo, samples
+from cbam_viz.statistics import layer_statistics
+from cbam_viz.ui import errors, scene
+from cbam_viz.ui.photos import UPLOADER
+from tests.app_checkpoint import NAME
+
+
+def component(app, key: str) -> dict:
+    """What a drawn part was given."""
+    return json.loads(app.get_by_key(key).proto.json)
+
+
+def texts(app) -> str:
+    kinds = ("markdown", "caption", "info", "error")
+    return "\n".join(element.value for kind in kinds for element in app.get(kind))
+
+
+@pytest.fixture(scope="module")
+def own(checkpoint_folder):
+    """The same by the Python API."""
+    loaded = cbam_viz.load_model(checkpoint_folder / NAME)
+    photo = read_photo(samples()[0].path)
+    return cbam_viz.analyse(loaded, photo, "whole", branches=True, descriptors=True, features=True)
+
+
+def test_explore_draws_the_captured_map_and_the_networks_prediction(open_app, own):
+    app = open_app()
+    assert not app.exception
+    assert app.query_params == {"image": "cat", "model": NAME, "layer": "layer3.1.se"}
+
+    shown = component(app, "explore_viewer")
+    captured = own.attention["layer3.1.se"].spatial[0]
+    assert (shown["cells"]["rows"], shown["cells"]["columns"]) == tuple(captured.shape)
+    np.testing.assert_allclose(
+        shown["cells"]["values"], captured.flatten(), atol=5.1e-5
+    )  # four decimals
+
+    probabilities, order = own.attention.output[0].softmax(0).sort(descending=True)
+    rows = component(app, "prediction")["rows"]
+    assert [row["label"] for row in rows] == [own.classes[index] for index in order[:5]]
+    np.testing.assert_allclose([row["share"] for row in rows], probabilities[:5], atol=1e-5)
+    assert [row["text"] for row in rows] == [f"{100 * p:.1f} %" for p in probabilities[:5]]
+
+
+def test_the_readout_of_a_cells_centre_is_its_value(open_app, own):
+    """Pixel to cell as the browser does it, against the geometry written out here."""
+    app = open_app()
+    cells, (height, width) = (component(app, "explore_viewer")[key] for key in ("cells", "size"))
+    geometry, layer = own.geometry, own.attention["layer3.1.se"]
+    for i, j in ((0, 0), (3, 5)):
+        y_input = layer.cells.offset_y + i * layer.cells.stride_y
+        x_input = layer.cells.offset_x + j * layer.cells.stride_x
+        y, x = geometry.to_photo(y_input, x_input)
+        y, x = y * height / own.photo.size[0], x * width / own.photo.size[1]
+        assert cells["y"][0] + cells["y"][1] * y == pytest.approx(i, abs=1e-9)
+        assert cells["x"][0] + cells["x"][1] * x == pytest.approx(j, abs=1e-9)
+
+
+def test_the_chart_holds_the_captured_weights(open_app, own):
+    app = open_app(layer="layer4.1.se")
+    (chart,) = app.get("vega_lite_chart")
+    rows = pa.ipc.open_stream(chart.proto.data.data).read_all().to_pylist()
+    weights = {row["channel"]: row["weight"] for row in rows}
+    expected = own.attention["layer4.1.se"].channel[0]
+    assert len(weights) == len(expected) == 512
+    for channel, weight in weights.items():
+        assert weight == pytest.approx(float(expected[channel]), abs=2e-6)
+
+
+def test_a_chosen_channel_is_shown_before_and_after_its_gate(open_app, own):
+    app = open_app(layer="layer2.1.se", channel="9")
+    layer = own.attention["layer2.1.se"]
+    weight = float(layer.channel[0, 9])
+    rank = 1 + int((layer.channel[0] > weight).sum())
+    assert f"**Channel 9** · weight {weight:.3f} · rank {rank} of 128" in texts(app)
+    before = layer.features.before[0, 9]
+    captions = [picture.caption for image in app.get("image") for picture in image.proto.imgs]
+    for title, values in (("Before", before), ("After", before * weight)):
+        low, high = (f"{float(v):.3f}".replace("-", "−") for v in (values.min(), values.max()))
+        assert f"{title} its gate: {low} to {high}" in captions
+    assert re.search(r"Both on one scale, −0\.\d+ to 0\.\d+\.", texts(app))
+
+
+def test_the_table_holds_the_statistics_of_every_layer(open_app, own):
+    app = open_app("layers")
+    assert not app.exception
+    table = app.dataframe[0].value
+    assert list(table["Layer"]) == list(own.attention)
+    for index, layer in enumerate(own.attention.values()):
+        numbers = layer_statistics(layer)
+        row = table.iloc[index]
+        for title, gate in (("map", numbers.spatial), ("weights", numbers.channel)):
+            expected = (gate.mean, gate.spread, gate.saturated, gate.entropy)
+            got = [row[f"{what}, {title}"] for what in ("Mean", "Spread", "Saturated", "Entropy")]
+            np.testing.assert_allclose(got, expected, atol=1e-6)
+    stages = component(app, "layers_gallery")["stages"]
+    assert [stage["title"] for stage in stages] == ["layer1", "layer2", "layer3", "layer4"]
+    assert [card["name"] for stage in stages for card in stage["cards"]] == list(own.attention)
+
+
+def test_how_it_works_follows_one_channel_with_the_networks_own_numbers(open_app, own):
+    app = open_app("how", layer="layer1.1.se", channel="5")
+    assert not app.exception
+    layer = own.attention["layer1.1.se"]
+    features = layer.features.before[0, 5]
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert shown["Mean of channel 5"] == f"{features.mean():.3f}".replace("-", "−")
+    assert shown["Maximum of channel 5"] == f"{features.max():.3f}".replace("-", "−")
+
+    average, maximum = layer.branches.average[0, 5], layer.branches.maximum[0, 5]
+    parts = (f"{v:.3f}".replace("-", "−") for v in (average, maximum, average + maximum))
+    assert "Channel 5: {} + {} = **{}**".format(*parts) in texts(app)
+    assert torch.sigmoid(average + maximum) == pytest.approx(float(layer.channel[0, 5]), abs=1e-6)
+    assert f"Channel 5 gets **{layer.channel[0, 5]:.3f}**" in texts(app)
+
+    peak = int(layer.spatial[0].argmax())
+    row, column = divmod(peak, layer.spatial.shape[2])
+    assert f"Row {row}, column {column} gets **{layer.spatial.max():.3f}**" in texts(app)
+    equations = " ".join(element.value for element in app.get("latex"))
+    assert r"f^{7 \times 7}" in equations
+    assert r"F'' = M_s(F') \otimes F'" in equations
+
+
+def test_no_display_control_runs_the_network(open_app, monkeypatch):
+    runs = []
+    analyse = scene.analyse
+    monkeypatch.setattr(scene, "analyse", lambda *a, **k: runs.append(1) or analyse(*a, **k))
+    app = open_app()
+    assert len(runs) == 1
+    app.selectbox(key="set_layer").select("layer1.0.se").run()
+    app.selectbox(key="set_colormap").select("grey").run()
+    app.selectbox(key="set_scale").select("per map").run()
+    app.selectbox(key="set_top").select(5).run()
+    app.get_by_key("set_show").set_value("contours").run()
+    app.get_by_key("set_order").set_value("sorted").run()
+    assert not app.exception
+    assert len(runs) == 1
+    app.get_by_key("set_view").set_value("crop").run()
+    assert len(runs) == 2
+
+
+def test_a_scale_per_map_is_stated_with_its_range(open_app, own):
+    app = open_app(scale="per map", layer="layer2.0.se")
+    values = own.attention["layer2.0.se"].spatial
+    bar = component(app, "explore_viewer")["bar"]
+    assert bar["label"].startswith("Scale: this map alone, ")
+    assert [float(tick) for tick in bar["ticks"]] == pytest.approx(
+        [float(values.min()), float(values.max())], rel=0.1
+    )
+
+
+def test_an_upload_is_shown_and_a_bad_one_is_named(open_app, png):
+    app = open_app()
+    app.file_uploader(key=UPLOADER).upload("mine.png", png).run()
+    assert component(app, "explore_viewer")["alt"].startswith("mine.png with the spatial map")
+    assert app.query_params["image"] == "upload"
+    app.file_uploader(key=UPLOADER).set_value(None).run()
+    app.file_uploader(key=UPLOADER).upload("bad.png", b"no picture").run()
+    assert not app.exception
+    assert len(app.error) == 1
+    assert component(app, "explore_viewer")["alt"].startswith("cat.jpg")
+
+
+def test_an_unexpected_error_becomes_one_sentence_and_a_log_entry(open_app, monkeypatch, caplog):
+    def fail(*_args, **_options):
+        raise RuntimeError("secret path /srv/models")
+
+    monkeypatch.setattr(scene, "analyse", fail)
+    with caplog.at_level(logging.ERROR, "cbam_viz.app"):
+        app = open_app()
+    assert not app.exception
+    assert [element.value for element in app.error] == [errors.UNEXPECTED]
+    assert "secret path" not in texts(app)
+    assert "secret path" in caplog.text
+
+
+def test_a_link_with_names_that_do_not_exist_falls_back_and_says_so(open_app):
+    app = open_app(image="../../etc/passwd", model="/etc/passwd", layer="layer9", channel="99999")
+    assert not app.exception
+    assert len(app.info) == 4
+    assert app.query_params == {"image": "cat", "model": NAME, "layer": "layer3.1.se"}
+
+
+def test_links_do_not_carry_uploads(open_app):
+    app = open_app(image="upload", model="upload")
+    assert len(app.info) == 2
+    assert app.query_params["image"] == "cat"
+    assert app.query_params["model"] == NAME
