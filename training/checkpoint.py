@@ -53,30 +53,39 @@ def load_state(path: Path) -> RunState:
         raise TrainingError(f"{path} cannot be resumed from: {error}") from error
 
 
+MAY_CHANGE = frozenset({"phases", "cooldown", "gate_decay", "gate_decay_after"})
+
+
 def check_resumable(stored: str, recipe: Recipe, step: int) -> None:
-    """Refuse to resume with another recipe; only phases that are still to come may differ.
+    """Refuse to resume with another recipe; only what lies ahead of `step` may differ.
 
     Raises:
         TrainingError: the recipe was changed.
     """
     old, new = json.loads(stored), json.loads(recipe.to_json())
     changed = sorted(key for key in new if old.get(key) != new[key])
-    if set(changed) - {"phases", "cooldown"}:
+    if set(changed) - MAY_CHANGE:
         raise TrainingError(
             f"This run was started with another recipe ({', '.join(changed)} differ). Give the "
             "same options to resume it, or another --out to start afresh."
         )
-    if changed:
-        phases = tuple(Phase(**phase) for phase in old["phases"])
-        before = replace(recipe, phases=phases, cooldown=old["cooldown"])
-        if any(
-            (before.side_at(past), before.rate_at(past))
-            != (recipe.side_at(past), recipe.rate_at(past))
-            for past in range(step)
-        ):
-            raise TrainingError(
-                "The new phases or cooldown would have changed the part that is done already."
-            )
+    before = replace(
+        recipe,
+        phases=tuple(Phase(**phase) for phase in old["phases"]),
+        cooldown=old["cooldown"],
+        gate_decay=old.get("gate_decay", 0.0),
+        gate_decay_after=old.get("gate_decay_after", 0),
+    )
+    if any(
+        one(past) != other(past)
+        for one, other in (
+            (before.side_at, recipe.side_at),
+            (before.rate_at, recipe.rate_at),
+            (before.gate_decay_at, recipe.gate_decay_at),
+        )
+        for past in range(step)
+    ):
+        raise TrainingError("These options would have changed the part that is done already.")
 
 
 def describe(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import timm
@@ -44,6 +45,27 @@ def soften_gates(network: nn.Module) -> None:
             channels = module.channel.fc1.in_channels
             nn.init.normal_(module.channel.fc1.weight, std=channels**-0.5)
             nn.init.normal_(module.channel.fc2.weight, std=0.1)
+
+
+class GateInputs:
+    """Keeps what the channel gates' sigmoids were given in the last forward, with gradients."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.values: dict[int, Tensor] = {}
+        cbams = [module for module in network.modules() if isinstance(module, CbamModule)]
+        for index, cbam in enumerate(cbams):
+            cbam.channel.gate.register_forward_pre_hook(self._keep(index))
+
+    def _keep(self, index: int) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def hook(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+            self.values[index] = args[0]
+
+        return hook
+
+    def mean_square(self) -> Tensor:
+        """Mean over layers of the mean square over images and channels; a scalar."""
+        squares = [value.float().square().mean() for value in self.values.values()]
+        return torch.stack(squares).mean()
 
 
 class Student(nn.Module):

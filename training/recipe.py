@@ -44,6 +44,11 @@ class Recipe:
     own_weight: float = 1.0
     temperature: float = 2.0
     smoothing: float = 0.1
+    gate_decay: float = 0.01
+    """Weight of the mean squared input of the channel gates. Without it they open until nearly all
+    are 1 for every image, as nothing else holds them back; near 0.5 they can tell images apart."""
+    gate_decay_after: int = 0
+    """Images before the first use of `gate_decay`."""
     flip: float = 0.5
     degrade: float = 0.4
     colour: float = 0.3
@@ -79,6 +84,11 @@ class Recipe:
         rise = (done + self.batch) / max(self.warmup, self.batch)
         fall = (self.images - done) / max(self.cooldown, 1)
         return max(0.0, min(1.0, rise, fall))
+
+    def gate_decay_at(self, step: int) -> float:
+        """Weight of the channel gates' squared inputs at a step."""
+        used = self.attention is not None and step * self.batch >= self.gate_decay_after
+        return self.gate_decay if used else 0.0
 
     def to_json(self) -> str:
         """The recipe as JSON text."""

@@ -23,7 +23,7 @@ from .batches import Batches
 from .cache import ImageCache, open_data
 from .checkpoint import RunState, check_resumable, describe, export, load_state, save_state
 from .losses import student_loss
-from .model import Student, create_network, prepare_images, soften_gates
+from .model import GateInputs, Student, create_network, prepare_images, soften_gates
 from .optimizer import averaging_share, make_optimizers, set_rate, update_average
 from .recipe import Phase, Recipe, parse_phases
 from .teacher import TeacherTargets, central_square, open_targets
@@ -91,6 +91,7 @@ class Run:
         student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = student.to(device).train()
         self.average = copy.deepcopy(self.model).eval()
+        self.gate_inputs = GateInputs(self.model)
         self.optimizers = make_optimizers(self.model, recipe)
         self.batches = Batches(train, recipe, targets)
         self.shown_at = evaluation_side(recipe.phases[-1].side)
@@ -179,6 +180,8 @@ class Run:
             },
         )
         loss = student_loss(logits, imitation, moved, self.recipe)
+        if (weight := self.recipe.gate_decay_at(step)) > 0:
+            loss = loss + weight * self.gate_inputs.mean_square()
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -229,12 +232,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--attention", choices=["cbam", "none"], default="cbam")
     parser.add_argument("--phases", default="128:500000", help="SIDE:IMAGES,...")
     parser.add_argument("--optimizer", choices=["muon", "adamw"], default=defaults.optimizer)
-    for name in ("cooldown", "warmup", "batch", "views", "seed"):
-        parser.add_argument(f"--{name}", type=int, default=getattr(defaults, name))
+    for name in ("cooldown", "warmup", "batch", "views", "gate_decay_after", "seed"):
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, type=int, default=getattr(defaults, name))
     for name in (
         "lr",
         "muon_lr",
         "weight_decay",
+        "gate_decay",
         "ema",
         "flip",
         "degrade",
@@ -281,6 +286,8 @@ def recipe_from(options: argparse.Namespace) -> Recipe:
             "lr",
             "muon_lr",
             "weight_decay",
+            "gate_decay",
+            "gate_decay_after",
             "label_weight",
             "probe_weight",
             "own_weight",
