@@ -28,9 +28,9 @@ ORDERS: tuple[Order, ...] = ("index", "sorted")
 SELECTION = "channel"
 """Name of the point selection; a click on a bar selects `{"channel": 17}`."""
 
-# Height of a row of bars and distance between rows, in units of a row. With 1.5 every row begins
+# Height of a row of bars and distance between rows, in units of a row. With 1.25 every row begins
 # and ends at a number that binary fractions hold exactly: axis labels can test for equality.
-_PITCH = 1.5
+_PITCH = 1.25
 
 # In screen pixels. Pages fit the whole chart, legend and axis titles included, into its height.
 _BARS_HEIGHT = 160

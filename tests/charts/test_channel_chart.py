@@ -84,7 +84,7 @@ def test_every_bar_is_as_high_as_its_weight_and_where_it_belongs(count: int, ord
         assert bar["head"] - bar["foot"] == pytest.approx(weights[channel], abs=1e-6)
         assert bar["foot"] == bar["base"]
         row, column = divmod(place[channel], per_row)
-        assert bar["base"] == (rows - 1 - row) * 1.5  # the first row at the top
+        assert bar["base"] == (rows - 1 - row) * 1.25  # the first row at the top
         assert bar["left"] == pytest.approx(column + 0.08)
         assert domain_x[0] <= bar["left"] < bar["right"] <= domain_x[1]
         assert domain_y[0] <= bar["foot"] <= bar["head"] <= domain_y[1]
@@ -123,17 +123,17 @@ def test_axes_say_what_bars_mean() -> None:
     assert axis_labels(rows["layer"][1]["encoding"]["y"]["axis"]) == {
         0: "0",
         1: "1",
-        1.5: "0",
-        2.5: "1",
-        3.0: "0",
-        4.0: "1",
+        1.25: "0",
+        2.25: "1",
+        2.5: "0",
+        3.5: "1",
     }
     ranges = rows["layer"][0]["encoding"]["y"]["axis"]
-    assert axis_labels(ranges) == {3.5: "1–128", 2.0: "129–256", 0.5: "257–300"}
+    assert axis_labels(ranges) == {3.0: "1–128", 1.75: "129–256", 0.5: "257–300"}
     # Vega drops labels that it thinks too close, every second one of them, unless told not to.
     assert ranges["labelOverlap"] is False
     indexed = channel_chart(RNG.random(300))["layer"][0]["encoding"]["y"]["axis"]
-    assert axis_labels(indexed) == {3.5: "0–127", 2.0: "128–255", 0.5: "256–299"}
+    assert axis_labels(indexed) == {3.0: "0–127", 1.75: "128–255", 0.5: "256–299"}
 
 
 def test_the_axis_is_absolute_and_extends_only_beyond_zero_to_one() -> None:
