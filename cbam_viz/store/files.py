@@ -25,13 +25,13 @@ def write_atomic(path: str | Path, data: bytes, *, force: bool = False) -> Path:
     StoreError; returns the path.
     """
     target = Path(path)
-    if target.is_dir():
-        raise StoreError(f"{target} is a folder. Give the name of a file in it.")
-    if not force and os.path.lexists(target):
-        raise _exists(target)
     # In the same folder, as only there a file can be moved into place in one step.
     temporary = target.with_name(f".{target.name[:50]}.{secrets.token_hex(8)}.part")
     try:
+        if target.is_dir():
+            raise StoreError(f"{target} is a folder. Give the name of a file in it.")
+        if not force and os.path.lexists(target):
+            raise _exists(target)
         _write(temporary, data)
         _move(temporary, target, force)
     except FileNotFoundError as error:

@@ -25,12 +25,12 @@ def safe_name(text: str, *, max_length: int = MAX_LENGTH) -> str:
     anything was changed, a part of the text's hash is added, so that different texts keep different
     names. What names that differ in case only do on Windows and macOS, `safe_names` prevents.
     """
-    normal = unicodedata.normalize("NFC", text)
+    normal = unicodedata.normalize("NFC", text).strip(" .").lstrip("-")
     kept = "".join(c if c.isalnum() or c in _ALLOWED else "_" for c in normal)
-    kept = _cut(kept.strip(" .").lstrip("-"), max_length)
     if kept.split(".")[0].lower() in _RESERVED or not kept.strip("._"):
         kept = f"_{kept}"
-    return kept if kept == text else _with_hash(kept, text, max_length)
+    fits = len(kept.encode()) <= max_length
+    return kept if kept == text and fits else _with_hash(kept, text, max_length)
 
 
 def safe_names(texts: Iterable[str], *, max_length: int = MAX_LENGTH) -> dict[str, str]:

@@ -64,6 +64,8 @@ def rebuild_attention(
 
 def _layer(name: str, about: Mapping[str, Any], arrays: Arrays) -> LayerAttention:
     parts = {part: _part(arrays, about["key"], part) for part in GATES}
+    if parts["channel"] is None and parts["spatial"] is None:
+        raise ValueError(f"no gates of {name}")
     average, maximum = parts["branch_average"], parts["branch_maximum"]
     mean, highest = parts["descriptor_mean"], parts["descriptor_maximum"]
     cells = about["cells"]
