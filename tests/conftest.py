@@ -8,6 +8,10 @@ from collections.abc import Generator
 import pytest
 import torch
 
+from cbam_viz._compat import ensure_torchvision
+
+ensure_torchvision()  # so that tests may import timm before cbam_viz does
+
 NOT_ON_CI = ("CUDA", "GPU", "Windows", "macOS")
 """Reasons to skip that a CI machine may have; every other tool is installed there."""
 

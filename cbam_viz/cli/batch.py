@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from cbam_viz.analysis import Analysis
     from cbam_viz.cli.drawing import Style
     from cbam_viz.cli.options import ModelChoice
-    from cbam_viz.images import Photo
+    from cbam_viz.images import Photo, View
     from cbam_viz.models import LoadedModel
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
@@ -36,7 +37,7 @@ class Job:
     """What is done with each image; sent to each worker once."""
 
     choice: ModelChoice
-    view: str
+    view: View
     layers: tuple[str, ...]
     formats: tuple[str, ...]
     style: Style
@@ -78,11 +79,28 @@ def run(
         return
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (job,))
     try:
-        futures = [pool.submit(_process, batch) for batch in batches]
+        with _without_interrupts():
+            futures = [pool.submit(_process, batch) for batch in batches]
         for future in as_completed(futures):
             yield future.result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Let processes start with Ctrl-C blocked, as they inherit it; here it waits until the end.
+
+    A worker that is interrupted while it starts would leave the parent with a broken pipe.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def keep_memory() -> None:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,8 +25,14 @@ from cbam_viz.cli.options import (
 from cbam_viz.cli.results import FORMATS, INDEX, folder_names, write_index
 from cbam_viz.cli.text import print_json
 
+if TYPE_CHECKING:
+    from cbam_viz.images import View
+
+
 SOME_FAILED = 1
-WORTH_A_PROCESS = 24
+BATCH = 8
+"""Images that go to a worker together, and through the network if their sizes are equal."""
+WORTH_A_PROCESS = 48
 """Fewer images than this for each worker are done before a further one has started."""
 
 
@@ -67,14 +73,6 @@ WORTH_A_PROCESS = 24
 @view_option
 @picture_options
 @click.option(
-    "--batch-size",
-    metavar="N",
-    type=click.IntRange(1),
-    default=8,
-    show_default=True,
-    help="Images a forward.",
-)
-@click.option(
     "--workers",
     type=click.IntRange(1),
     metavar="N",
@@ -90,9 +88,8 @@ def export(
     formats: tuple[str, ...],
     names: tuple[str, ...],
     choice: ModelChoice,
-    view: str,
+    view: View,
     style: Style,
-    batch_size: int,
     workers: int | None,
     force: bool,
     as_json: bool,
@@ -110,7 +107,7 @@ def export(
     refuse_existing([output / INDEX, *(target.folder for target in planned)], force)
     keep_memory()
     loaded = choice.open()
-    batches = [planned[i : i + batch_size] for i in range(0, len(planned), batch_size)]
+    batches = [planned[i : i + BATCH] for i in range(0, len(planned), BATCH)]
     count = workers or _useful_workers(len(planned), len(batches))
     outcomes = _follow(run(job, batches, count, loaded), len(planned))
     order = {target.source: place for place, target in enumerate(planned)}

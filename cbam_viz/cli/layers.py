@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from cbam_viz.cli.inputs import find_one_image
 from cbam_viz.cli.options import ModelChoice, json_option, model_options, view_option
 from cbam_viz.cli.report import layer_json, print_limits
 from cbam_viz.cli.text import print_json, print_table
+
+if TYPE_CHECKING:
+    from cbam_viz.images import View
 
 
 @click.command(
@@ -23,13 +28,13 @@ from cbam_viz.cli.text import print_json, print_table
 )
 @view_option
 @json_option
-def layers(choice: ModelChoice, image: str, view: str, as_json: bool) -> None:
+def layers(choice: ModelChoice, image: str, view: View, as_json: bool) -> None:
     """List the attention layers of a network in order of execution."""
     path = find_one_image(image)
     from cbam_viz.analysis import analyse
     from cbam_viz.images import read_photo
 
-    attention = analyse(choice.open(), read_photo(path), view).attention  # type: ignore[arg-type]
+    attention = analyse(choice.open(), read_photo(path), view).attention
     print_limits(attention)
     described = [layer_json(layer) for layer in attention.values()]
     if as_json:

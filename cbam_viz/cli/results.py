@@ -31,7 +31,7 @@ def folder_names(sources: Sequence[Path]) -> list[str]:
     """
     names: dict[Path, str] = {}
     rest = list(sources)
-    for name_of in (_stem, _name, _name_and_parent, _whole):
+    for name_of in (_stem, _parent_and_stem, _name, _parent_and_name, _whole):
         wanted = {source: name_of(source) for source in rest}
         taken = Counter(_folded(name) for name in (*wanted.values(), *names.values()))
         unique = {s: name for s, name in wanted.items() if taken[_folded(name)] == 1}
@@ -48,7 +48,11 @@ def _name(source: Path) -> str:
     return _safe(source.name)
 
 
-def _name_and_parent(source: Path) -> str:
+def _parent_and_stem(source: Path) -> str:
+    return _safe(f"{source.resolve().parent.name}_{source.stem}")
+
+
+def _parent_and_name(source: Path) -> str:
     return _safe(f"{source.resolve().parent.name}_{source.name}")
 
 

@@ -31,6 +31,7 @@ from cbam_viz.errors import StoreError
 if TYPE_CHECKING:
     from cbam_viz.analysis import Analysis
     from cbam_viz.attention import LayerAttention
+    from cbam_viz.images import View
 
 
 @click.command(
@@ -65,7 +66,7 @@ def show(
     *,
     image: str,
     choice: ModelChoice,
-    view: str,
+    view: View,
     names: tuple[str, ...],
     output: Path | None,
     style: Style,
@@ -83,7 +84,7 @@ def show(
     from cbam_viz.statistics import layer_statistics
 
     photo = read_photo(path)
-    analysis = analyse(choice.open(), photo, view)  # type: ignore[arg-type]
+    analysis = analyse(choice.open(), photo, view)
     chosen = choose_layers(analysis.attention, names)
     statistics = [layer_statistics(layer) for layer in chosen or analysis.attention.values()]
     written = _write_overlays(analysis, chosen, output, style, force) if output else {}

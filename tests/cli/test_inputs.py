@@ -70,7 +70,7 @@ def test_folder_names_are_the_stems_where_these_differ() -> None:
 
 def test_folder_names_take_more_of_the_path_where_stems_collide(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("a/cat.jpg", "b/cat.jpg", "b/cat.png", "b/dog.png")]
-    assert folder_names(paths) == ["a_cat.jpg", "b_cat.jpg", "cat.png", "dog"]
+    assert folder_names(paths) == ["a_cat", "cat.jpg", "cat.png", "dog"]
 
 
 def test_folder_names_differ_in_more_than_case_and_do_not_depend_on_the_order(
