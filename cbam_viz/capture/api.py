@@ -96,8 +96,7 @@ class Capture:
     def __enter__(self) -> Capture:
         recorder = self._recorder
         recorder.error, self.changed, self.patient = None, False, False
-        table, _ = table_of(recorder.root)
-        if table.compiled or self.model is not recorder.root:
+        if recorder.prepare().compiled or self.model is not recorder.root:
             self._eager = True
             force_eager()
         try:

@@ -26,7 +26,7 @@ from .known import KnownLayer
 from .pairing import Found, name_layers, paired, weighted_sums
 from .placement import cells_of, even_cells, holds_for_other_sizes
 from .products import Gate, Odd, Product
-from .recipes import Recipe, recipe_for, repeated
+from .recipes import Recipe, recipe_for
 from .structure import ROOT_NAME, clean_name, plain_copy, stage_of
 from .table import LayerPlan, Plan, Table
 
@@ -96,7 +96,9 @@ def learned_plan(table: Table, forward: Forward) -> Plan:
     sizes = True
     for one in found:
         recipes = [
-            _checked_recipe(gate, forward) for gate in (one.channel, one.spatial) if gate is not None
+            _checked_recipe(gate, forward)
+            for gate in (one.channel, one.spatial)
+            if gate is not None
         ]
         channel = recipes[0] if one.channel else None
         spatial = recipes[-1] if one.spatial else None
@@ -151,8 +153,7 @@ def _known_gates(layer: KnownLayer, call: _Call) -> tuple[Tensor | None, Tensor 
         if site is None or what not in call:
             gates.append(None)
         elif site.sigmoid:
-            with torch.autocast(call[what][0].device.type, enabled=False):
-                gates.append(torch.sigmoid(call[what][0]))
+            gates.append(torch.sigmoid(call[what][0]))
         else:
             gates.append(call[what][0])
     return gates[0], gates[1]
@@ -264,7 +265,7 @@ def _checked_recipe(gate: Gate, forward: Forward) -> Recipe | None:
     if recipe is None:
         return None
     try:
-        again = repeated(recipe, forward.leaves)
+        again = recipe.gate(forward.leaves)
     except (RuntimeError, TypeError, KeyError):
         return None
     return recipe if torch.equal(again, gate.value) else None
@@ -337,7 +338,7 @@ def _planned_layers(plan: Plan, forward: Forward) -> Iterable[tuple[int, LayerAt
             continue
         if not all(here):
             raise Changed(layer.key)
-        gates = [repeated(recipe, forward.leaves) for recipe in recipes]
+        gates = [recipe.gate(forward.leaves) for recipe in recipes]
         spatial = gates[-1] if layer.spatial is not None else None
         _demand(layer, forward, gates)
         yield (
@@ -364,9 +365,8 @@ def _demand(layer: LayerPlan, forward: Forward, gates: list[Tensor]) -> None:
     boundaries = () if check is None else (*check.leaves, check.result)
     if check is None or any(one not in forward.samples for one in boundaries):
         raise Changed(layer.key)
-    with torch.autocast(gates[0].device.type, enabled=False):
-        if not check.holds(forward.samples, gates):
-            raise Changed(layer.key)
+    if not check.holds(forward.samples, gates):
+        raise Changed(layer.key)
 
 
 def _unsupported(table: Table, forward: Forward, found: list[Found]) -> tuple[Unsupported, ...]:

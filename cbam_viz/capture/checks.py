@@ -21,8 +21,7 @@ Boundary = tuple[str, int, str, int]
 """A module's dotted name, the number of its call, "in" or "out", and which of its tensors."""
 
 _STEPS = frozenset(
-    """mul add sub div relu sigmoid silu hardswish hardsigmoid tanh gelu leaky_relu maximum
-    clamp clamp_min hardtanh elu addcmul""".split()
+    ["mul", "add", "sub", "div", "relu", "sigmoid", "silu", "hardswish", "hardsigmoid", "tanh", "gelu", "leaky_relu", "maximum", "clamp", "clamp_min", "hardtanh", "elu", "addcmul"]
 )
 _FORWARD, _MOST = 4, 24
 

@@ -24,9 +24,7 @@ def find_cbam_layers(model: nn.Module, *args: Any, **kwargs: Any) -> list[str]:
         CaptureError: the network cannot run on such an input; pass it one.
     """
     if not isinstance(model, nn.Module):
-        raise CaptureError(
-            f"find_cbam_layers needs a torch.nn.Module, not {type(model).__name__}."
-        )
+        raise CaptureError(f"find_cbam_layers needs a torch.nn.Module, not {type(model).__name__}.")
     table, _ = table_of(unwrap(model))
     if table.known and not table.lookalikes and not args and not kwargs:
         return [layer.name for layer in table.known.values()]

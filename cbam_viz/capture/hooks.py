@@ -24,9 +24,7 @@ Moment = Literal["before", "after", "finally"]
 class Sink(Protocol):
     """What a capture gives its hooks to tell."""
 
-    def see(
-        self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
-    ) -> None:
+    def see(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         """Take what passed. Must not raise."""
 
 

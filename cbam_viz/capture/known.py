@@ -109,9 +109,7 @@ def _spatial(name: str, module: object, timm: object, at: str) -> KnownLayer | N
     return None
 
 
-def _without_shared_gates(
-    model: nn.Module, layers: dict[str, KnownLayer]
-) -> dict[str, KnownLayer]:
+def _without_shared_gates(model: nn.Module, layers: dict[str, KnownLayer]) -> dict[str, KnownLayer]:
     users: dict[int, list[str]] = {}
     for prefix, layer in layers.items():
         for site in (layer.channel, layer.spatial):

@@ -21,8 +21,7 @@ CONSTANT = 2e-6
 
 _MULTIPLY = ("mul", "div", "addcmul")
 _NORMS = frozenset(
-    "sqrt rsqrt var var_mean std std_mean norm linalg_vector_norm pow _native_batch_norm_legit "
-    "native_layer_norm native_group_norm native_batch_norm square".split()
+    ["sqrt", "rsqrt", "var", "var_mean", "std", "std_mean", "norm", "linalg_vector_norm", "pow", "_native_batch_norm_legit", "native_layer_norm", "native_group_norm", "native_batch_norm", "square"]
 )
 _SQUASHING = frozenset({"sigmoid", "hardsigmoid", "tanh", "_softmax"})
 _DENSE = {
@@ -30,9 +29,7 @@ _DENSE = {
     False: "a dense gate: a weight for every value, neither channel weights nor a map",
 }
 _POINTWISE = frozenset(
-    "sigmoid relu hardsigmoid hardswish hardtanh clamp clamp_min clamp_max tanh silu add sub mul "
-    "div rsub neg exp reciprocal softplus mish elu gelu leaky_relu threshold log1p log erf "
-    "_to_copy clone view detach alias".split()
+    ["sigmoid", "relu", "hardsigmoid", "hardswish", "hardtanh", "clamp", "clamp_min", "clamp_max", "tanh", "silu", "add", "sub", "mul", "div", "rsub", "neg", "exp", "reciprocal", "softplus", "mish", "elu", "gelu", "leaky_relu", "threshold", "log1p", "log", "erf", "_to_copy", "clone", "view", "detach", "alias"]
 )
 
 
@@ -127,7 +124,10 @@ class Watch(Trace):
     def _look(
         self, node: Node, operands: list[Tensor], nodes: Sequence[Node], result: Tensor
     ) -> None:
-        (a, b), (node_a, node_b) = operands[-2:], (nodes[len(operands) - 2], nodes[len(operands) - 1])
+        (a, b), (node_a, node_b) = (
+            operands[-2:],
+            (nodes[len(operands) - 2], nodes[len(operands) - 1]),
+        )
         if not (node_a.depends and node_b.depends) or node_a is node_b:
             return
         layout = _readable(node.layout)
@@ -376,7 +376,11 @@ def _odd_reason(dims: set[int], layout: Layout) -> str:
     over = [label for d in sorted(dims) for label in labels(layout[d]) if label != BATCH]
     if not over:
         return "a gate of one number for the whole map"
-    if len(layout) == 4 and CHANNEL not in labels(layout[1]) and BATCH in labels(layout[0]) | {BATCH}:
+    if (
+        len(layout) == 4
+        and CHANNEL not in labels(layout[1])
+        and BATCH in labels(layout[0]) | {BATCH}
+    ):
         return "a gate over permuted axes: no map over rows and columns"
     words = list(dict.fromkeys(_WORDS.get(label, "groups or branches") for label in over))
     return "a gate over " + " and ".join(words) + ": neither one weight a channel nor one map"

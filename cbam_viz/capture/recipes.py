@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from .trace import Node
@@ -20,12 +19,10 @@ Leaf = tuple[str, int]
 """A module's dotted name and which of its calls in a forward."""
 
 _REPEATABLE = frozenset(
-    """sigmoid tanh relu hardsigmoid hardtanh clamp clamp_min clamp_max softplus add sub mul div
-    rsub neg exp reciprocal _softmax _to_copy clone relu6""".split()
+    ["sigmoid", "tanh", "relu", "hardsigmoid", "hardtanh", "clamp", "clamp_min", "clamp_max", "softplus", "add", "sub", "mul", "div", "rsub", "neg", "exp", "reciprocal", "_softmax", "_to_copy", "clone", "relu6"]
 )
 _RESHAPING = frozenset(
-    """view _unsafe_view _reshape_alias squeeze unsqueeze transpose permute expand t detach
-    alias""".split()
+    ["view", "_unsafe_view", "_reshape_alias", "squeeze", "unsqueeze", "transpose", "permute", "expand", "t", "detach", "alias"]
 )
 _MOST_STEPS = 12
 
@@ -77,9 +74,7 @@ class Recipe:
         return gate.reshape(-1, *shape)
 
 
-def recipe_for(
-    gate: Node, outputs: Mapping[Node, Leaf], shape: Sequence[int]
-) -> Recipe | None:
+def recipe_for(gate: Node, outputs: Mapping[Node, Leaf], shape: Sequence[int]) -> Recipe | None:
     """The recipe of a gate's node; None if it does not come from module outputs in a few steps.
 
     Reads the result as if its dimensions were in the usual order: whoever keeps it must compare
@@ -143,10 +138,3 @@ def referred(arg: Any, places: Mapping[Node, Ref]) -> Any:
     if isinstance(arg, (list, tuple)):
         return [referred(item, places) for item in arg]
     return arg
-
-
-def repeated(recipe: Recipe, seen: Mapping[Leaf, Tensor]) -> Tensor:
-    """`recipe.gate` outside autograd and autocast, which have had their say already."""
-    device = next(iter(seen.values())).device.type
-    with torch.no_grad(), torch.autocast(device, enabled=False):
-        return recipe.gate(seen)

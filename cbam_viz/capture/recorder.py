@@ -12,14 +12,14 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from ..attention import Attention
 from .assemble import attention_of, learned_plan
-from .pairing import Found
 from .checks import Boundary, sampled
 from .hooks import Moment, Tap, Tapping, kept
+from .pairing import Found
 from .products import Wants, Watch
 from .recipes import Leaf
-from .state import Buffers, _train_lock
+from .state import Buffers, calm, train_lock
 from .structure import image_in, input_size_of
-from .table import Plan, Table, known_taps, signature_of, table_of
+from .table import Plan, Table, forget, known_taps, remembered, signature_of, table_of
 from .trace import Node, parameter_storages
 
 _LARGEST_LEAF = 1 << 18
@@ -71,6 +71,7 @@ class Recorder:
         self._buffers: Buffers | None = None
         self._done: Forward | None = None
         self._depth = 0
+        self._fresh = False
         self._output: Any = None
         self._table: Table
         self._training: tuple[bool, ...] = ()
@@ -97,7 +98,7 @@ class Recorder:
 
     def start(self) -> None:
         """Place the hooks that notice a forward's beginning and end."""
-        self._table, self._training = table_of(self.root)
+        self.prepare()
         self._tapping = Tapping(self.root, self)
         try:
             self._tapping.open()
@@ -123,13 +124,14 @@ class Recorder:
                 self._tapping.close()
                 self._tapping = None
 
-    def table(self) -> Table:
-        """The model's table as it is now."""
-        return table_of(self.root)[0]
+    def prepare(self) -> Table:
+        """Look at the model as it is now, once before the next forward."""
+        if not self._fresh:
+            self._table, self._training = table_of(self.root)
+            self._fresh = True
+        return self._table
 
-    def see(
-        self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
-    ) -> None:
+    def see(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         """Take what a hook saw."""
         forward = self._forward
         if isinstance(key, str):
@@ -157,9 +159,7 @@ class Recorder:
             value = args[0] if key[1] in ("before", "descriptors") and args else output
             forward.events.append((key[0], key[1], kept(value)))
 
-    def _root(
-        self, what: str, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
-    ) -> None:
+    def _root(self, what: str, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         if what == "begin":
             self._depth += 1
             if self._depth == 1:
@@ -177,22 +177,20 @@ class Recorder:
                 self._finish()
 
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._table, self._training = table_of(self.root)
+        self.prepare()
+        self._fresh = False
         if any(self._training):
-            _train_lock.acquire()
+            train_lock.acquire()
             self._buffers = Buffers(self.root)
         signature = signature_of(args, kwargs, self._training)
-        plan = self._table.plan(signature)
-        if self._table.fickle >= _MOST_CHANGES:
+        plan = self._usable_plan(signature)
+        try:
+            taps = self._taps(plan)
+        except KeyError:  # a module is gone and another has its identity
+            forget(self.root)
+            self._table, self._training = table_of(self.root)
             plan = None
-        if plan is not None and not (plan.quick and not (self.extras and plan.layers)):
-            plan = None
-        taps = known_taps(
-            self._table,
-            branches=self._branches,
-            descriptors=self._descriptors,
-            features=self._features,
-        )
+            taps = self._taps(plan)
         watch = None
         if plan is None:
             wants = Wants(bool(self._features), self._branches or self._descriptors)
@@ -200,15 +198,34 @@ class Recorder:
             image = image_in(args, kwargs)
             if image is not None:
                 watch.place_input(image)
-            taps += self._watch_taps()
-        else:
-            taps += _plan_taps(self._table, plan)
         self._forward = Forward(input_size_of(args, kwargs), signature, plan, watch)
         _sample(self._forward, "", 1, "in", args)
         assert self._tapping is not None
         self._tapping.add(taps)
         if watch is not None:
             watch.__enter__()
+
+    def _usable_plan(self, signature: Any) -> Plan | None:
+        """The plan with which hooks alone give all that is wanted."""
+        if self._table.fickle >= _MOST_CHANGES:
+            return None
+        plan = self._table.plan(signature)
+        if plan is None or not plan.quick or (self.extras and plan.layers):
+            return None
+        return plan
+
+    def _taps(self, plan: Plan | None) -> list[Tap]:
+        def make() -> list[Tap]:
+            taps = known_taps(
+                self._table,
+                branches=self._branches,
+                descriptors=self._descriptors,
+                features=self._features,
+            )
+            return taps + (self._watch_taps() if plan is None else _plan_taps(self._table, plan))
+
+        asked = (self._branches, self._descriptors, self._features)
+        return remembered((self._table if plan is None else plan).taps, asked, make)
 
     def _watch_taps(self) -> list[Tap]:
         taps = []
@@ -262,14 +279,14 @@ class Recorder:
             if self._buffers is not None:
                 buffers, self._buffers = self._buffers, None
                 buffers.restore()
-                _train_lock.release()
+                train_lock.release()
         if done is not None and done is forward:
             self._conclude(done, self._output)
         self._output = None
 
     def _conclude(self, forward: Forward, output: Any) -> None:
         try:
-            with torch.no_grad():
+            with calm():
                 if forward.watch is not None:
                     plan = learned_plan(self._table, forward)
                     self._table.keep(forward.signature, plan)
@@ -283,7 +300,7 @@ class Recorder:
                         bool(self._features),
                     )
                 )
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             self.error = self.error or error
 
 

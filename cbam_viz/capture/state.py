@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-_train_lock = threading.RLock()
+train_lock = threading.RLock()
+"""Held during a forward in train mode, whose buffers are put back at its end."""
 _stance_lock = threading.Lock()
-_eager = {"users": 0, "stance": None}
+_eager: dict[str, Any] = {"users": 0, "stance": None}
 
 
 class Buffers:
@@ -36,17 +37,15 @@ class Buffers:
 
 
 @contextmanager
-def unchanged(model: nn.Module, training: bool) -> Iterator[None]:
-    """One forward in train mode at a time, and its buffers put back; nothing to do in eval mode."""
-    if not training:
+def calm() -> Iterator[None]:
+    """Arithmetic on copies: no autograd, no autocast, and results that can be used anywhere."""
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.no_grad())
+        for device in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
         yield
-        return
-    with _train_lock:
-        buffers = Buffers(model)
-        try:
-            yield
-        finally:
-            buffers.restore()
 
 
 def is_compiled(model: nn.Module) -> bool:
@@ -64,13 +63,13 @@ def force_eager() -> None:
             stance: Any = torch.compiler.set_stance("force_eager")
             stance.__enter__()
             _eager["stance"] = stance
-        _eager["users"] += 1  # type: ignore[operator]
+        _eager["users"] += 1
 
 
 def allow_compiled() -> None:
     """End one `force_eager`."""
     with _stance_lock:
-        _eager["users"] -= 1  # type: ignore[operator]
+        _eager["users"] -= 1
         if _eager["users"] == 0:
-            _eager["stance"].__exit__(None, None, None)  # type: ignore[attr-defined]
+            _eager["stance"].__exit__(None, None, None)
             _eager["stance"] = None

@@ -60,7 +60,7 @@ def stage_of(name: str) -> str:
     `layer3.0.se` is in `layer3`, `blocks.2.0.se` in `blocks.2`, `stages.1.blocks.0.attn` in
     `stages.1`: the first number in a name is a stage if another one counts the blocks inside.
     """
-    parts = name.split("#")[0].split(".")
+    parts = name.split("#", maxsplit=1)[0].split(".")
     numbers = [i for i, part in enumerate(parts) if part.isdigit()]
     if not numbers:
         return parts[0]
@@ -98,8 +98,5 @@ def input_size_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, i
 
 
 def plain_copy(tensor: Tensor) -> Tensor:
-    """A float32 copy on the CPU that nobody else owns, usable in and out of inference mode."""
-    with torch.inference_mode(False), torch.no_grad():
-        return torch.empty(
-            tensor.shape, dtype=torch.float32, device="cpu", memory_format=torch.contiguous_format
-        ).copy_(tensor.detach())
+    """A float32 copy on the CPU that nobody else owns; call it inside `state.calm`."""
+    return torch.empty(tensor.shape, dtype=torch.float32).copy_(tensor)

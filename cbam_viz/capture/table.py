@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary, ref
@@ -13,12 +14,15 @@ from torch import Tensor, nn
 
 from ..attention import Cells, Composition, Unsupported
 from .checks import Check
-from .hooks import Tap
+from .hooks import Moment, Tap
 from .known import KnownLayer, known_layers
 from .lookalikes import lookalikes
 from .recipes import Recipe
 from .state import is_compiled
 from .structure import clean_name, fingerprint
+
+Places = dict[Any, list[tuple[ref[nn.Module], Hashable, Moment]]]
+"""Taps that do not keep the modules alive."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class Plan:
     not_called: tuple[str, ...]
     any_size: bool
     """True if all this holds for inputs of other sizes too."""
+    taps: Places = field(default_factory=dict)
+    """Where to look, by what is wanted."""
 
 
 @dataclass
@@ -73,10 +79,11 @@ class Table:
     """How often a forward went another way than its plan."""
     max_plans: ClassVar[int] = 16
 
-    def alive(self) -> bool:
-        return all(module() is not None for module in self.modules.values())
+    taps: Places = field(default_factory=dict)
+    """Where to look while watching, by what is wanted."""
 
     def module(self, name: str) -> nn.Module:
+        """The module of this name; KeyError if it is gone."""
         found = self.modules[name]()
         if found is None:
             raise KeyError(name)
@@ -102,6 +109,7 @@ class Table:
     def forget(self) -> None:
         """Nothing that was seen before holds."""
         self.plans.clear()
+        self.taps.clear()
         self.fickle += 1
 
 
@@ -114,9 +122,28 @@ def table_of(model: nn.Module) -> tuple[Table, tuple[bool, ...]]:
     marks, training = fingerprint(model)
     with _lock:
         table = _tables.get(model)
-        if table is None or table.fingerprint != marks or not table.alive():
+        if table is None or table.fingerprint != marks:
             table = _tables[model] = _made(model, marks)
         return table, training
+
+
+def remembered(places: Places, wanted: Hashable, make: Callable[[], list[Tap]]) -> list[Tap]:
+    """The taps for what is wanted, made once; KeyError if a module is gone."""
+    known = places.get(wanted)
+    if known is None:
+        taps = make()
+        places[wanted] = [(ref(tap.module), tap.key, tap.moment) for tap in taps]
+        return taps
+    found = [Tap(m, key, moment) for r, key, moment in known if (m := r()) is not None]
+    if len(found) < len(known):
+        raise KeyError("a module is gone")
+    return found
+
+
+def forget(model: nn.Module) -> None:
+    """Make the model's table anew at the next capture."""
+    with _lock:
+        _tables.pop(model, None)
 
 
 def _made(model: nn.Module, marks: tuple[int, ...]) -> Table:

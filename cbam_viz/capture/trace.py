@@ -19,15 +19,13 @@ from .axes import Layout, image_layout, plain_layout
 from .placement import layout_after
 
 PASSES = frozenset(
-    """view _unsafe_view _reshape_alias _reshape_copy reshape permute transpose t squeeze unsqueeze
-    expand clone detach alias _to_copy lift_fresh contiguous slice native_dropout copy""".split()
+    ["view", "_unsafe_view", "_reshape_alias", "_reshape_copy", "reshape", "permute", "transpose", "t", "squeeze", "unsqueeze", "expand", "clone", "detach", "alias", "_to_copy", "lift_fresh", "contiguous", "slice", "native_dropout", "copy"]
 )
 """Operations whose result holds the same values as their first operand."""
 
 
 _VALUELESS = frozenset(
-    """new_empty new_zeros new_ones new_full empty_like zeros_like ones_like full_like rand_like
-    randn_like new_empty_strided bernoulli""".split()
+    ["new_empty", "new_zeros", "new_ones", "new_full", "empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like", "new_empty_strided", "bernoulli"]
 )
 """Operations that take a tensor's shape only: masks of dropout are no function of the input."""
 
@@ -167,7 +165,7 @@ class Trace(TorchDispatchMode):
         try:
             with torch.no_grad():
                 return step(*args)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             self.errors.append(error)
             return None
 
