@@ -136,7 +136,7 @@ def draw_by_class(spec: FigureSpec, content: ByClass) -> PaperFigure:
     """A line of coloured cells for each class, one cell a channel."""
     style = style_of(spec)
     names = [_class_name(one) for one in content.classes]
-    label_width = min(max(style.measure(name) for name in names), 0.3 * style.width) + 3
+    label_width = min(max(style.measure(name) for name in names), 0.3 * style.width) + 4
     head, foot = line_height(style.size) + 1.5, style.small + 3.5
     line = max(_CLASS_LINE, line_height(style.size) + 1)
     room = style.max_height - head - foot - legend_height(style)
@@ -150,7 +150,7 @@ def draw_by_class(spec: FigureSpec, content: ByClass) -> PaperFigure:
         order = np.argsort(-matrix.mean(axis=0), kind="stable")
     _draw_matrix(sheet, rect, matrix[:, order], content.scale, spec.colormap)
     for index, name in enumerate(names):
-        (short,) = style.wrap(name, label_width - 3, lines=1)
+        (short,) = style.wrap(name, label_width - 4, lines=1)
         y = rect.y + (index + 0.5) * line + 0.33 * style.size
         sheet.text(label_width - 3, y, short, ha="right", gid=f"class {index + 1}")
         if index:

@@ -19,6 +19,7 @@ from cbam_viz.figures.content import (
     channel_weights,
     find_layer,
     row_labels,
+    short_names,
 )
 from cbam_viz.figures.spec import Column, FigureSpec
 from cbam_viz.render import Scale
@@ -68,7 +69,8 @@ def gated_content(spec: FigureSpec, study: Study) -> GatedChannel:
         rows.append(_row(analyses[0], layer, found, scale))
     columns = (Column("input"), *(Column("map", name) for _ in maps[0]))
     weights = tuple(float(channel_weights(layer)[channel]) for layer in layers)
-    heads = _heads([head for head, _ in maps[0]], channel, weights)
+    short = short_names(first.attention)[name]
+    heads = _heads([head for head, _ in maps[0]], f"{short}, channel {channel}", weights)
     labels = row_labels(spec, study)
     if len(weights) > 1:
         labels = tuple(
@@ -98,14 +100,14 @@ def _feature_maps(layer: LayerAttention, channel: int) -> list[tuple[str, Floats
             f"The features of {layer.name} were not captured. Analyse the photos with "
             f"features=[{layer.name!r}]."
         )
-    found = [("Before", features.before)]
+    found = [("before its gates", features.before)]
     if features.between is not None:
         gate = "spatial gate" if layer.composition == "spatial then channel" else "channel gate"
-        found.append((f"After {gate}", features.between))
+        found.append((f"after {gate}", features.between))
         rest = "channel gate" if gate == "spatial gate" else "spatial gate"
-        found.append((f"After {rest}", features.after))
+        found.append((f"after {rest}", features.after))
     else:
-        found.append(("After", features.after))
+        found.append(("after its gate", features.after))
     return [(head, tensor[0, channel].float().numpy()) for head, tensor in found]
 
 
@@ -131,10 +133,10 @@ def _row(
     )
 
 
-def _heads(heads: list[str], channel: int, weights: tuple[float, ...]) -> tuple[str, ...]:
+def _heads(heads: list[str], channel: str, weights: tuple[float, ...]) -> tuple[str, ...]:
     first, *rest = heads
-    named = [f"{first}, channel {channel}"]
+    named = [f"{channel}\n{first}"]
     for head in rest:
-        gated = head == "After channel gate" and len(weights) == 1
+        gated = head == "after channel gate" and len(weights) == 1
         named.append(f"{head} (× {weights[0]:.2f})" if gated else head)
     return ("Input", *named)

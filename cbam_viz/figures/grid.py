@@ -88,6 +88,8 @@ def _column_rooms(drawing: _Drawing, width: float) -> tuple[ColumnRoom, ...]:
 def _words_width(style: Style, texts: list[str], widest: float) -> float:
     """The narrowest column in which a name takes two lines at most, within `widest`."""
     lines = [line for text in texts for line in text.split("\n")]
+    longest_word = max(style.measure(word) for line in lines for word in (line.split(" ") or [""]))
+    widest = max(widest, min(longest_word, 1.8 * widest))
     width = min(max(style.measure(line) for line in lines), widest)
     for narrower in range(int(width), 15, -1):
         if any(_cut(style, line, narrower) for line in lines):

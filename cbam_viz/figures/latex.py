@@ -131,7 +131,7 @@ def _column_words(column: Column, study: Study) -> str:
     if column.kind in ("map", "channels"):
         layer = find_layer(analysis.attention, column.name or "").name
         what = "spatial map" if column.kind == "map" else "channel weights"
-        return f"{what} of layer {layer}{of}"
+        return f"{what} of {layer}{of}"
     if column.kind == "stage":
         return f"mean of the spatial maps of stage {column.name}{of}"
     words = {"class": "the predicted class", "probability": "its probability"}

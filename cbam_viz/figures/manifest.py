@@ -27,10 +27,12 @@ from cbam_viz.figures.gated import GatedChannel
 from cbam_viz.figures.plain import from_plain
 from cbam_viz.figures.spec import FigureSpec
 from cbam_viz.figures.tables import shown_values
-from cbam_viz.images import Photo, View, read_photo
+from cbam_viz.images import Photo, View, read_photo, samples
 from cbam_viz.models import LoadedModel
 
 SCHEMA = 1
+SAMPLE = "sample:"
+"""`sample:cat` is one of the photos that come with the project."""
 MAX_BYTES = 4 * 1024**2
 
 _PACKAGES = ("torch", "timm", "numpy", "matplotlib", "pillow", "tueplots")
@@ -41,7 +43,7 @@ class PhotoSource:
     """A photo that the figure shows."""
 
     file: str
-    """Its path, relative to the manifest's folder where it lies on the same drive."""
+    """Its path from the manifest's folder; `sample:NAME` for a photo of the project."""
     name: str
     sha256: str
     size: tuple[int, int]
@@ -118,7 +120,13 @@ def weights_sha256(model: nn.Module) -> str:
 
 def photo_source(photo: Photo, path: Path | None, folder: Path) -> PhotoSource:
     """Name a photo for a manifest in `folder`; without a path it is looked for beside it."""
-    file = relative(path, folder) if path is not None else photo.name
+    own = {sample.path.resolve(): sample.name for sample in samples()}
+    if path is None:
+        file = photo.name
+    elif path.resolve() in own:
+        file = SAMPLE + own[path.resolve()]
+    else:
+        file = relative(path, folder)
     return PhotoSource(file, photo.name, photo.sha256, photo.size)
 
 
@@ -260,6 +268,9 @@ def check_network(source: NetworkSource, loaded: LoadedModel) -> None:
 
 def find_file(file: str, folder: Path) -> Path | None:
     """Where a file of a manifest lies: as named, or by its name beside the manifest."""
+    for sample in samples():
+        if file == SAMPLE + sample.name:
+            return sample.path
     for path in (folder / file, folder / Path(file).name):
         if path.is_file():
             return path

@@ -185,7 +185,7 @@ def draw_scale_bar(sheet: Sheet, drawn: Drawn, spec: FigureSpec, *, right: bool)
     half = sheet.measure(text, sheet.small) / 2 + 2
     sheet.text(
         min(max(x + width / 2, rect.x + half), rect.right - half),
-        y - 4.2,
+        y - 5.4,
         text,
         size=sheet.small,
         color=LIGHT,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from cbam_viz.errors import FigureError
@@ -25,6 +25,13 @@ def from_plain(kind: type[_T], data: Any, where: str) -> _T:
     known = {field.name for field in fields(typing.cast(Any, kind))}
     if unknown := sorted(set(data) - known):
         raise FigureError(f"Unknown in {where}: {', '.join(unknown)}.")
+    needed = [
+        field.name
+        for field in fields(typing.cast(Any, kind))
+        if field.default is MISSING and field.default_factory is MISSING
+    ]
+    if missing := sorted(set(needed) - set(data)):
+        raise FigureError(f"Missing in {where}: {', '.join(missing)}.")
     return kind(**{name: _read(hints[name], value, f"{name} of {where}")
                    for name, value in data.items()})  # fmt: skip
 

@@ -28,7 +28,7 @@ _SETTINGS: dict[str, Any] = {
     "path.sketch": None,
     "path.effects": [],
     "agg.path.chunksize": 0,
-    "text.hinting": "force_autohint",
+    "text.hinting": "no_hinting",  # letters keep the widths that the layout counts on
     "text.antialiased": True,
     "text.usetex": False,
     "lines.antialiased": True,

@@ -1,0 +1,158 @@
+"""`cbam-viz figure` as it is typed."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pypdf
+import pytest
+from click.testing import CliRunner, Result
+
+from cbam_viz.cli import cli
+
+NETWORK = ("-a", "resnet10t", "--num-classes", "5")
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*arguments: str) -> Result:
+        try:
+            return CliRunner().invoke(
+                cli, ["figure", *arguments], catch_exceptions=False, standalone_mode=True
+            )
+        except SystemExit as stop:  # pragma: no cover - depends on click's version
+            raise AssertionError(stop.code) from stop
+
+    return invoke
+
+
+def test_a_figure_with_everything_beside_it(run, tmp_path: Path) -> None:
+    result = run(
+        "sample:cat", "sample:coffee", "-o", "out/f.pdf", "-o", "out/f.png", *NETWORK,
+        "--columns", "input,map:-1=Last,channels:-1,prediction", "--width", "column",
+        "--with", "all", "--dpi", "100", "--zoom", "1:100,150,200,250", "--label", "A cat",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"f.pdf", "f.png", "f.npz", "f.csv", "f.tex", "f.manifest.json"}
+    (page,) = pypdf.PdfReader(tmp_path / "out" / "f.pdf").pages
+    assert float(page.mediabox.width) == pytest.approx(236.25, abs=0.5)
+    text = page.extract_text()
+    assert "Last" in text
+    assert "A cat" in text
+    manifest = json.loads((tmp_path / "out" / "f.manifest.json").read_text())
+    assert [photo["file"] for photo in manifest["photos"]] == ["sample:cat", "sample:coffee"]
+    assert manifest["spec"]["rows"][0]["zoom"] == [100, 150, 200, 250]
+    assert manifest["networks"][0]["architecture"] == "resnet10t"
+
+
+def test_from_a_manifest_comes_the_same_file(run, tmp_path: Path) -> None:
+    made = run("sample:cat", "-o", "f.pdf", "-o", "f.svg", *NETWORK, "--with", "manifest")
+    assert made.exit_code == 0, made.output
+    again = run("--from", "f.manifest.json", "-o", "again.pdf", "--json")
+    assert again.exit_code == 0, again.output
+    answer = json.loads(again.stdout)
+    assert answer["identical"] is True
+    assert answer["files"] == ["again.pdf"]
+    assert (tmp_path / "again.pdf").read_bytes() == (tmp_path / "f.pdf").read_bytes()
+    refused = run("--from", "f.manifest.json")
+    assert refused.exit_code != 0
+    before = (tmp_path / "f.svg").read_bytes()
+    (tmp_path / "f.svg").write_bytes(b"")
+    forced = run("--from", "f.manifest.json", "--force")
+    assert forced.exit_code == 0, forced.output
+    assert (tmp_path / "f.svg").read_bytes() == before
+
+
+def test_nothing_is_overwritten(run, tmp_path: Path) -> None:
+    (tmp_path / "f.csv").write_text("mine")
+    result = run("sample:cat", "-o", "f.pdf", *NETWORK, "--with", "numbers")
+    assert result.exit_code == 3
+    assert "f.csv exists already" in result.output
+    assert (tmp_path / "f.csv").read_text() == "mine"
+    assert not (tmp_path / "f.pdf").exists()
+
+
+@pytest.mark.parametrize("layout", ["depth", "channels", "channel"])
+def test_layouts(run, tmp_path: Path, layout: str) -> None:
+    result = run("sample:cat", "-o", "f.svg", *NETWORK, "--layout", layout, "-l", "-1")
+    assert result.exit_code == 0, result.output
+    assert "layer4.0" in (tmp_path / "f.svg").read_text()
+
+
+def test_another_network_stands_beside_the_first(run, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    from cbam_viz.models import create_model
+
+    model = create_model("resnet10t", num_classes=5)
+    about = {"schema": 1, "title": "Other one", "architecture": "resnet10t", "attention": "cbam",
+             "arguments": {}, "num_classes": 5}  # fmt: skip
+    save_file(model.state_dict(), tmp_path / "o.safetensors", {"cbam_viz": json.dumps(about)})
+    result = run(
+        "sample:cat", "-o", "f.pdf", *NETWORK, "--compare", "o.safetensors",
+        "--columns", "input,map:-1,map@2:-1", "--with", "manifest",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    text = pypdf.PdfReader(io.BytesIO((tmp_path / "f.pdf").read_bytes())).pages[0].extract_text()
+    assert "Other one" in text
+    (tmp_path / "o.safetensors").write_bytes((tmp_path / "o.safetensors").read_bytes() + b" ")
+    again = run("--from", "f.manifest.json", "-o", "g.pdf")
+    assert again.exit_code == 3
+    assert not (tmp_path / "g.pdf").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("-o", "f.pdf"), "Name at least one image"),
+        (("sample:cat",), "Say where the figure goes"),
+        (("sample:cat", "-o", "f.jpg"), "must end in one of"),
+        (("sample:dog", "-o", "f.pdf"), "There is no sample 'dog'"),
+        (("sample:cat", "-o", "f.pdf", "--width", "wide"), "--width is column, text"),
+        (("sample:cat", "-o", "f.pdf", "--zoom", "1,2,3"), "--zoom takes"),
+        (("sample:cat", "-o", "f.pdf", "--box", "2:1,2,3,4"), "there are images 1 to 1"),
+        (("sample:cat", "-o", "f.pdf", "--label", "a", "--label", "b"), "2 times for 1 images"),
+    ],
+)
+def test_wrong_usage_is_status_2(run, arguments: tuple[str, ...], words: str) -> None:
+    result = run(*arguments, *NETWORK)
+    assert result.exit_code == 2
+    assert words in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--columns", "map:nothing"), "no attention layer 'nothing'"),
+        (("--columns", "map@2:-1"), "asks for network 2"),
+        (("--venue", "nurips"), "Did you mean neurips"),
+        (("--colormap", "jet"), "no colour map 'jet'"),
+        (("--crop", "900,900,950,950"), "lies outside"),
+        (("--font", "No Such Font"), "not installed"),
+        (("--layout", "channel", "--channel", "99999"), "there is no channel 99999"),
+    ],
+)
+def test_what_cannot_be_drawn_is_status_3(run, arguments: tuple[str, ...], words: str) -> None:
+    result = run("sample:cat", "-o", "f.pdf", *NETWORK, *arguments)
+    assert result.exit_code == 3
+    assert words in result.output
+
+
+def test_venues_are_listed(run) -> None:
+    result = run("--list-venues")
+    assert result.exit_code == 0
+    assert "neurips" in result.output
+    assert "396.0 pt" in result.output
+
+
+def test_a_broken_manifest_is_refused(run, tmp_path: Path) -> None:
+    (tmp_path / "m.json").write_text("{}")
+    result = run("--from", "m.json")
+    assert result.exit_code == 3
+    assert "no manifest of a cbam-viz figure" in result.output
+    assert run("--from", "m.json", "sample:cat").exit_code == 2

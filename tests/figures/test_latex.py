@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from cbam_viz.figures import FigureSpec, Row, Study, build, columns_from_text
+from cbam_viz.figures.latex import caption, escape, latex
+
+from .conftest import make_analysis
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("layer1_0.se", r"layer1\_0.se"),
+        ("50 % & $5 #1", r"50 \% \& \$5 \#1"),
+        ("a\\b{c}", r"a\textbackslash{}b\{c\}"),
+        ("x^2~y", r"x\textasciicircum{}2\textasciitilde{}y"),
+        ("224 × 224", r"224 $\times$ 224"),
+        ("line\nbreak\x00", "line break "),
+        ("<a|b>", r"\textless{}a\textbar{}b\textgreater{}"),
+    ],
+)
+def test_letters_lose_their_power(text: str, wanted: str) -> None:
+    assert escape(text) == wanted
+
+
+def test_no_text_gets_out_of_its_caption() -> None:
+    hostile = make_analysis(network=r"\input{/etc/passwd} } \end{figure} %")
+    text = latex(build(FigureSpec(), hostile), "a b}$.pdf", label="x}y")
+    body = text[text.index(r"\caption{") :]
+    depth, position = 0, len(r"\caption")
+    escaped = False
+    for position in range(len(r"\caption"), len(body)):
+        letter = body[position]
+        if escaped:
+            escaped = False
+        elif letter == "\\":
+            escaped = True
+        elif letter in "{}":
+            depth += 1 if letter == "{" else -1
+            if depth == 0:
+                break
+    assert body[position + 1 :].startswith("\n  \\label{fig:x-y}")
+    assert r"\input" not in text
+    assert r"\includegraphics[width=\textwidth]{a-b--.pdf}" in text
+
+
+def test_the_caption_says_what_is_shown_and_how(two_networks: Study) -> None:
+    spec = FigureSpec(columns=columns_from_text("input,map:0,map@2:-1,stage:layer2,prediction@2"))
+    words = caption(build(spec, two_networks))
+    assert words.startswith("Attention of ResNet-18 and Other. Columns, from left to right: ")
+    assert "spatial map of layer1.0.se of ResNet-18; spatial map of layer2.1.se of Other" in words
+    assert "mean of the spatial maps of stage layer2 of ResNet-18" in words
+    assert "Colours (viridis) share one absolute scale from 0 to 1." in words
+    assert "Maps lie over the photo at 55% opacity." in words
+    assert "cut to what the network saw (64 × 64 pixels of input)" in words
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (FigureSpec(scale="per map"), "colours cannot be compared between maps"),
+        (FigureSpec(style="map"), "Maps are shown alone."),
+        (FigureSpec(frame="photo"), "What the network did not see is faded."),
+        (FigureSpec(contours=(0.25, 0.5)), "Contours: 0.25, 0.5."),
+        (
+            FigureSpec(rows=(Row(zoom=(25, 25, 45, 45)),)),
+            "Insets show the outlined region enlarged.",
+        ),
+        (FigureSpec(layout="depth"), "in the order in which they run"),
+        (FigureSpec(layout="channels"), "Channel weights of 3 layers"),
+        (FigureSpec(layout="channels", by="class"), "one line a class"),
+        (FigureSpec(layout="channel", layer="0"), "before and after its gates (channel weight"),
+        (FigureSpec(columns=columns_from_text("channels:0")), "Bars are channel weights"),
+    ],
+)
+def test_settings_are_said(spec: FigureSpec, words: str) -> None:
+    assert words in caption(build(spec, make_analysis(features=True)))
+
+
+def test_a_shared_scale_is_given_in_numbers(three: Study) -> None:
+    spec = FigureSpec(columns=columns_from_text("map:0"), scale="shared")
+    maps = [row[0].attention["layer1.0.se"].spatial for row in three.analyses]
+    words = caption(build(spec, three))
+    low, high = re.search(r"one scale from ([\d.]+) to ([\d.]+)\.", words).groups()  # type: ignore[union-attr]
+    assert float(low) == pytest.approx(min(float(m.min()) for m in maps), abs=0.006)
+    assert float(high) == pytest.approx(max(float(m.max()) for m in maps), abs=0.006)
+
+
+@pytest.mark.parametrize(
+    ("venue", "width", "environment", "option"),
+    [
+        ("cvpr", "text", "figure*", r"[width=\textwidth]"),
+        ("cvpr", "column", "figure", r"[width=\columnwidth]"),
+        ("neurips", "text", "figure", r"[width=\textwidth]"),
+        ("free", 80, "figure", ""),
+    ],
+)
+def test_the_environment_fits_the_width(
+    one, venue: str, width: str | float, environment: str, option: str
+) -> None:
+    text = latex(build(FigureSpec(venue=venue, width=width), one), "f.pdf")  # type: ignore[arg-type]
+    assert text.startswith(rf"\begin{{{environment}}}[t]")
+    assert rf"\includegraphics{option}{{f.pdf}}" in text
+    assert text.endswith(f"\\end{{{environment}}}\n")

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from cbam_viz.errors import FigureError
+from cbam_viz.figures import FigureSpec, build, columns_from_text
+from cbam_viz.figures.bundle import EXTRAS, Sources, extra_files, render_files, zip_bytes
+from cbam_viz.figures.manifest import (
+    NetworkSource,
+    network_source,
+    photo_source,
+    read_manifest,
+    relative,
+    weights_sha256,
+)
+from cbam_viz.figures.remake import remake
+from cbam_viz.figures.study import study
+from cbam_viz.images import read_photo, samples
+from cbam_viz.models import LoadedModel, create_model, wrap_model
+
+from .conftest import make_photo
+
+SPEC = FigureSpec(
+    columns=columns_from_text("input,map:-1,channels:0,prediction"), venue="free", width=80
+)
+
+
+def network(seed: int = 0) -> LoadedModel:
+    torch.manual_seed(seed)
+    model = create_model("resnet10t", num_classes=7, zero_init_last=False)
+    spec = replace(wrap_model(model).spec, size=(64, 64))
+    return wrap_model(model, spec=spec, name="Own network")
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    """A figure with everything beside it; returns its manifest."""
+    file = tmp_path / "photos" / "a.png"
+    file.parent.mkdir()
+    Image.fromarray(make_photo().pixels).save(file)
+    write(tmp_path, [file])
+    return tmp_path / "out" / "fig.manifest.json"
+
+
+def write(folder: Path, files: list[Path]) -> None:
+    out = folder / "out"
+    out.mkdir(exist_ok=True)
+    loaded, photos = network(), [read_photo(file) for file in files]
+    built = build(SPEC, study(SPEC, [loaded], photos))
+    rendered = render_files(built, "fig", ["pdf", "png"], dpi=100)
+    sources = Sources(
+        tuple(photo_source(p, f, out) for p, f in zip(photos, files, strict=True)),
+        (network_source(loaded, None, out, factory="mine:make"),),
+        (loaded,),
+        ("cbam-viz", "figure", "…"),
+    )
+    more = extra_files(built, "fig", EXTRAS, sources, rendered=rendered, dpi=100)
+    for name, data in {**rendered, **more}.items():
+        (out / name).write_bytes(data)
+
+
+def opener(seed: int = 0):
+    return lambda source, path: network(seed)
+
+
+def test_the_same_figure_comes_out_byte_for_byte(made: Path) -> None:
+    remade = remake(read_manifest(made), made.parent, open_network=opener())
+    assert set(remade.files) == {"fig.pdf", "fig.png"}
+    for name, data in remade.files.items():
+        assert (made.parent / name).read_bytes() == data
+    assert remade.differences == ()
+
+
+def test_a_manifest_says_everything(made: Path) -> None:
+    data = json.loads(made.read_text())
+    assert data["photos"][0]["file"] == "../photos/a.png"
+    assert data["photos"][0]["size"] == [96, 128]
+    assert data["spec"]["font"] != "auto"
+    assert data["view"] == "crop"
+    assert data["networks"][0]["weights_sha256"] == weights_sha256(network().model)
+    about = data["about"]
+    assert about["layers"][0] == "layer4.0.se"
+    assert about["scale"] == {"kind": "absolute", "low": 0.0, "high": 1.0}
+    assert about["inputs"][0]["size"] == [64, 64]
+    assert about["inputs"][0]["interpolation"]
+    assert about["geometry"][0]["input_size"] == [64, 64]
+    assert {"torch", "timm", "matplotlib", "cbam_viz"} <= set(about["versions"])
+    assert about["command"] == ["cbam-viz", "figure", "…"]
+    names = [file["name"] for file in data["files"]]
+    assert names == ["fig.pdf", "fig.png", "fig.npz", "fig.csv", "fig.tex"]
+    assert read_manifest(made).to_json() == made.read_text()
+
+
+def test_photos_may_lie_beside_the_manifest(made: Path) -> None:
+    photo = made.parent.parent / "photos" / "a.png"
+    photo.rename(made.parent / "a.png")
+    assert not remake(read_manifest(made), made.parent, open_network=opener()).differences
+
+
+def test_a_missing_photo_is_named(made: Path) -> None:
+    (made.parent.parent / "photos" / "a.png").unlink()
+    with pytest.raises(FigureError, match=r"photo \.\./photos/a\.png is not there"):
+        remake(read_manifest(made), made.parent, open_network=opener())
+
+
+def test_a_changed_photo_is_named(made: Path) -> None:
+    file = made.parent.parent / "photos" / "a.png"
+    Image.fromarray(make_photo(seed=1).pixels).save(file)
+    with pytest.raises(FigureError, match=r"a\.png has changed since the figure was made"):
+        remake(read_manifest(made), made.parent, open_network=opener())
+
+
+def test_changed_weights_are_named(made: Path) -> None:
+    with pytest.raises(FigureError, match="Own network came without a checkpoint"):
+        remake(read_manifest(made), made.parent, open_network=opener(seed=1))
+
+
+def test_checkpoints_are_checked(made: Path) -> None:
+    manifest = read_manifest(made)
+    gone = replace(manifest, networks=(NetworkSource("N", "gone.safetensors", "0" * 64),))
+    with pytest.raises(FigureError, match=r"checkpoint gone\.safetensors is not there"):
+        remake(gone, made.parent, open_network=opener())
+    other = made.parent / "other.safetensors"
+    other.write_bytes(b"x")
+    changed = replace(manifest, networks=(NetworkSource("N", "other.safetensors", "0" * 64),))
+    with pytest.raises(FigureError, match="checkpoint of N has changed"):
+        remake(changed, made.parent, open_network=opener())
+
+
+def test_no_manifest_can_run_code(made: Path) -> None:
+    with pytest.raises(FigureError, match="Python object of its author"):
+        remake(read_manifest(made), made.parent)
+
+
+def test_other_versions_are_blamed_where_bytes_differ(made: Path) -> None:
+    manifest = read_manifest(made)
+    about = {**manifest.about, "versions": {**manifest.versions, "matplotlib": "1.0"}}
+    spec = manifest.spec.with_(opacity=0.3)
+    remade = remake(replace(manifest, spec=spec, about=about), made.parent, open_network=opener())
+    assert len(remade.differences) == 2
+    assert remade.differences[0].startswith("fig.pdf differs from the file that the manifest")
+    assert "matplotlib 1.0 is" in remade.differences[0]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\xff\xfe", "is not JSON"),
+        (b"{}", "is no manifest"),
+        (b"[]", "is no manifest"),
+        (b"[" * 100_000, "is no manifest"),
+        (b'{"cbam_viz_figure": 2}', "another version"),
+        (b'{"cbam_viz_figure": 1}', "Missing in the manifest: networks, photos, spec"),
+        (b'{"cbam_viz_figure": 1, "spec": {}, "photos": [], "networks": 3}', "networks of the"),
+        (b'{"cbam_viz_figure": 1, "spec": {"opacity": 7}, "photos": [], "networks": []}', "0 to 1"),
+        (b" " * (5 * 1024**2), "too large"),
+    ],
+)
+def test_what_is_no_manifest_is_refused(data: bytes, message: str) -> None:
+    with pytest.raises(FigureError, match=message):
+        read_manifest(data)
+
+
+def test_samples_go_by_name(tmp_path: Path) -> None:
+    sample = samples()[0]
+    source = photo_source(read_photo(sample.path), sample.path, tmp_path)
+    assert source.file == f"sample:{sample.name}"
+
+
+def test_paths_are_relative_to_the_manifest(tmp_path: Path) -> None:
+    assert relative(tmp_path / "x" / "p.png", tmp_path / "out") == "../x/p.png"
+
+
+def test_a_zip_is_the_same_for_the_same_files() -> None:
+    files = {"a.txt": b"one", "b/c.txt": b"two"}
+    assert zip_bytes(files) == zip_bytes(dict(files))
