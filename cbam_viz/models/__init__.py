@@ -10,7 +10,6 @@ ensure_torchvision()
 from cbam_viz.models.convert import Conversion, convert_checkpoint  # noqa: E402
 from cbam_viz.models.cost import LayerCost, ModelCost, cost  # noqa: E402
 from cbam_viz.models.create import create_model  # noqa: E402
-from cbam_viz.models.factory import load_factory  # noqa: E402
 from cbam_viz.models.families import CbamFamily, cbam_families  # noqa: E402
 from cbam_viz.models.insert import insert_cbam  # noqa: E402
 from cbam_viz.models.load import load_model  # noqa: E402
@@ -26,6 +25,7 @@ from cbam_viz.models.metadata import (  # noqa: E402
     default_checkpoint,
     list_checkpoints,
 )
+from cbam_viz.models.own import load_own_model  # noqa: E402
 
 __all__ = [
     "CbamFamily",
@@ -44,7 +44,7 @@ __all__ = [
     "input_spec",
     "insert_cbam",
     "list_checkpoints",
-    "load_factory",
     "load_model",
+    "load_own_model",
     "wrap_model",
 ]

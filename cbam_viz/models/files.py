@@ -179,6 +179,7 @@ def _check_zip(stream: IO[bytes], size: int) -> None:
             entries = archive.infolist()
             if len(entries) > _MAX_ENTRIES:
                 raise CheckpointError(f"The file lists {len(entries):,} parts; too many.")
+            _refuse_scripts(entries)
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
                 raise CheckpointError(
                     "The file is a compressed zip archive. PyTorch stores weights uncompressed, "
@@ -196,15 +197,22 @@ def _check_zip(stream: IO[bytes], size: int) -> None:
         ) from error
 
 
-def _check_zip_pickle(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], size: int) -> None:
-    names = [entry.filename.partition("/")[2] for entry in entries]
+def _inner_names(entries: list[zipfile.ZipInfo]) -> list[str]:
+    return [entry.filename.partition("/")[2] for entry in entries]
+
+
+def _refuse_scripts(entries: list[zipfile.ZipInfo]) -> None:
+    names = _inner_names(entries)
     if "constants.pkl" in names or any(name.startswith("code/") for name in names):
         raise CheckpointError(
             "The file is a TorchScript program, not weights. Save the weights alone: "
             "torch.save(torch.jit.load(file).state_dict(), 'weights.pth')."
         )
+
+
+def _check_zip_pickle(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], size: int) -> None:
     pickles = [entry for entry in entries if entry.filename.endswith(".pkl")]
-    if not any(name == "data.pkl" for name in names):
+    if "data.pkl" not in _inner_names(entries):
         raise CheckpointError(
             "The file is a zip archive without PyTorch weights in it. If it packs a checkpoint, "
             "unpack it first."
