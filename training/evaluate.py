@@ -25,6 +25,7 @@ from cbam_viz.attention import Cells
 from cbam_viz.capture import capture
 from cbam_viz.errors import CbamVizError, TrainingError
 from cbam_viz.images import Geometry, InputSpec, prepare, read_photo
+from cbam_viz.models import insert_cbam
 from cbam_viz.render.placement import place
 
 from .checkpoint import read_metadata
@@ -68,6 +69,8 @@ def load_checkpoint(path: Path) -> Loaded:
         metadata["num_classes"],
         metadata["arguments"],
     )
+    if metadata["inserted_cbam"]:
+        insert_cbam(network, metadata["inserted_cbam"]["at"])
     try:
         network.load_state_dict(load_file(str(path)))
     except RuntimeError as error:
@@ -76,7 +79,7 @@ def load_checkpoint(path: Path) -> Loaded:
     return Loaded(network.eval(), metadata, spec)
 
 
-def _inputs(loaded: Loaded, file: Path) -> tuple[Tensor, Geometry]:
+def network_input(loaded: Loaded, file: Path) -> tuple[Tensor, Geometry]:
     """The network's input (1, 3, H, W) of a file, and where it lies on the photo."""
     made = prepare(read_photo(file), loaded.spec)
     return made.tensor, made.geometry
@@ -89,7 +92,7 @@ def measure_accuracy(loaded: Loaded, listing: Listing, batch: int = 44) -> dict[
     confusion = np.zeros((count, count), int)
     for start in tqdm(range(0, len(listing.files), batch), desc="accuracy", disable=None):
         files = listing.files[start : start + batch]
-        images = torch.cat([_inputs(loaded, file)[0] for file in files])
+        images = torch.cat([network_input(loaded, file)[0] for file in files])
         predicted = loaded.network(images).argmax(1).tolist()
         for label, guess in zip(listing.labels[start : start + batch], predicted, strict=True):
             confusion[label, guess] += 1
@@ -116,7 +119,9 @@ class Candidate:
 def _candidates(loaded: Loaded, images: Tensor, label: int) -> dict[str, Candidate]:
     """All maps of one image (1, 3, H, W): both signs of each gate, and Grad-CAM."""
     found: dict[str, Candidate] = {}
+    # A ResNet's last stage, where there is no gate on that grid to say so.
     last_cells = Cells(32, 32, 0.5, 0.5)
+    classes = torch.tensor([label])
     if loaded.metadata["attention"] or loaded.metadata["inserted_cbam"]:
         with torch.inference_mode():
             attention = capture(loaded.network, images)
@@ -124,12 +129,14 @@ def _candidates(loaded: Loaded, images: Tensor, label: int) -> dict[str, Candida
             if layer.spatial is None:
                 continue
             gate = layer.spatial[0].numpy()
+            last_cells = layer.cells or last_cells
             found[f"{name} map"] = Candidate(gate, layer.cells)
             found[f"{name} 1 - map"] = Candidate(1 - gate, layer.cells)
-    # A stage that ends on a 7 x 7 grid at 224 px has stride 32 and, in a ResNet, offset 0.5.
-    stage = loaded.network.get_submodule("layer4")
-    maps = gradcam(loaded.network, stage, images.clone(), torch.tensor([label]))
-    found["Grad-CAM (layer4, true class)"] = Candidate(as_array(maps)[0], last_cells)
+        if loaded.metadata["inserted_cbam"]:  # of other classes than the folder's
+            classes = attention.output.argmax(1)
+    stage = "layer4" if hasattr(loaded.network, "layer4") else "bn2"
+    maps = gradcam(loaded.network, loaded.network.get_submodule(stage), images.clone(), classes)
+    found[f"Grad-CAM ({stage})"] = Candidate(as_array(maps)[0], last_cells)
     return found
 
 
@@ -150,7 +157,7 @@ def measure_localisation(loaded: Loaded, listing: Listing, boxes: Boxes) -> dict
         if key in boxes
     ]
     for file, label, relative in tqdm(chosen, desc="boxes", disable=None):
-        images, geometry = _inputs(loaded, file)
+        images, geometry = network_input(loaded, file)
         height, width = geometry.photo_size
         scale = SHOWN_SIDE / min(height, width)
         size = (round(height * scale), round(width * scale))
@@ -191,7 +198,7 @@ def measure_gates(loaded: Loaded, listing: Listing, limit: int = 230) -> dict[st
     if not (loaded.metadata["attention"] or loaded.metadata["inserted_cbam"]):
         return {}
     step = max(1, len(listing.files) // limit)
-    images = torch.cat([_inputs(loaded, file)[0] for file in listing.files[::step]])
+    images = torch.cat([network_input(loaded, file)[0] for file in listing.files[::step]])
     parts = [capture(loaded.network, part) for part in torch.split(images, 46)]
     result: dict[str, Any] = {}
     for name in parts[0]:
@@ -216,6 +223,13 @@ def _saturated(gate: Tensor) -> float:
     return float(((gate < 0.02) | (gate > 0.98)).float().mean())
 
 
+def read_boxes(data: Path) -> Boxes:
+    """Boxes of the validation split by `CLASS/file`; empty if there are none."""
+    file = data / "boxes.json"
+    stored: Boxes = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return {key[4:]: value for key, value in stored.items() if key.startswith("val/")}
+
+
 def evaluate(path: Path, data: Path) -> dict[str, Any]:
     """All numbers of one checkpoint.
 
@@ -229,9 +243,7 @@ def evaluate(path: Path, data: Path) -> dict[str, Any]:
             f"{path} knows {loaded.metadata['num_classes']} classes, {data} has "
             f"{len(listing.classes)}: they must be the same."
         )
-    file = data / "boxes.json"
-    stored: Boxes = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    boxes = {key[4:]: value for key, value in stored.items() if key.startswith("val/")}
+    boxes = read_boxes(data)
     return {
         "checkpoint": path.name,
         "megabytes": round(path.stat().st_size / 1e6, 2),
@@ -250,17 +262,17 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 
 def to_markdown(numbers: dict[str, Any]) -> str:
     """The numbers of one checkpoint as markdown tables."""
-    accuracy = numbers["accuracy"]
     parts = [
         f"### {numbers['checkpoint']}",
-        f"Top-1 {accuracy['top1']:.1%} (mean over classes {accuracy['mean_class']:.1%}) of "
-        f"{accuracy['images']} images; {numbers['parameters']:,} parameters, "
-        f"{numbers['megabytes']} MB.",
-        table(
-            ["class", "top-1"],
-            [[name, f"{share:.1%}"] for name, share in accuracy["per_class"].items()],
-        ),
+        f"{numbers['parameters']:,} parameters, {numbers['megabytes']} MB.",
     ]
+    if accuracy := numbers["accuracy"]:
+        share = accuracy["per_class"].items()
+        parts += [
+            f"Top-1 {accuracy['top1']:.1%} (mean over classes {accuracy['mean_class']:.1%}) of "
+            f"{accuracy['images']} images.",
+            table(["class", "top-1"], [[name, f"{value:.1%}"] for name, value in share]),
+        ]
     percent: Callable[[float], str] = "{:.1%}".format
     if numbers["localisation"]:
         rows = []

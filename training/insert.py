@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from cbam_viz.errors import CbamVizError
+from cbam_viz.models import insert_cbam
 
 from .augment import Augmentation, crop_view, vary
 from .cache import ImageCache, open_data
@@ -32,13 +33,13 @@ from .losses import divergence
 from .model import prepare_images
 from .teacher import central_square, load_teacher
 
-SPATIAL_START = 2.0
-"""Gate input at which spatial maps begin: sigmoid(2) = 0.88, open."""
+START = 0.88
+"""All gates at first: open, where the sigmoid's slope still lets them learn."""
 
 
 @dataclass(frozen=True)
 class InsertRecipe:
-    """What decides the outcome of the training."""
+    """What decides the outcome, besides the photos."""
 
     architecture: str = "tf_efficientnet_lite0"
     stages: tuple[int, ...] = (3, 4, 6)
@@ -53,42 +54,29 @@ class InsertRecipe:
     lr: float = 1e-2
     open_spatial: float = 1.0
     """Weight of the mean of the spatial maps."""
-    open_channel: float = 0.5
+    open_channel: float = 0.3
+    """Weight of the mean of the channel weights."""
     temperature: float = 1.0
     seed: int = 0
 
 
-def insert_gates(network: Any, stages: tuple[int, ...], size: int = 64) -> list[CbamModule]:
-    """Wrap `blocks.N` of each stage as nn.Sequential(stage, CbamModule); outputs stay the same.
+def insert_gates(network: Any, stages: tuple[int, ...]) -> None:
+    """Put CBAM behind `blocks.N` of each stage, all gates at START; outputs stay the same.
 
     The convolution that reads the gated features must follow without a shortcut around the gate;
     between the stages of an EfficientNet that is so.
     """
-    made = []
-    features = torch.zeros(1, 3, size, size)
+    insert_cbam(network, [f"blocks.{stage}" for stage in stages], gate=START)
     with torch.no_grad():
-        features = network.bn1(network.conv_stem(features))
-        for index, stage in enumerate(list(network.blocks)):
-            features = stage(features)
-            if index not in stages:
-                continue
-            cbam = CbamModule(features.shape[1])
-            nn.init.normal_(cbam.channel.fc1.weight, std=features.shape[1] ** -0.5)
-            nn.init.zeros_(cbam.channel.fc2.weight)
-            nn.init.zeros_(cbam.spatial.conv.bn.weight)
-            nn.init.constant_(cbam.spatial.conv.bn.bias, SPATIAL_START)
-            start = 0.5 / (1 + np.exp(-SPATIAL_START))
-            following = network.blocks[index + 1] if index + 1 < len(network.blocks) else None
-            reader = following[0].conv_pw if following is not None else network.conv_head
-            reader.weight /= start
-            network.blocks[index] = nn.Sequential(stage, cbam)
-            made.append(cbam)
-    return made
+        for stage in stages:
+            last = stage + 1 == len(network.blocks)
+            reader = network.conv_head if last else network.blocks[stage + 1][0].conv_pw
+            reader.weight /= START**2
 
 
 def behind_gate(network: Any, features: Tensor, stage: int) -> Tensor:
     """Logits of a network with inserted CBAM, from the features (B, C, h, w) its stage made."""
-    features = network.blocks[stage][1](features)
+    features = network.blocks[stage].cbam(features)
     for following in network.blocks[stage + 1 :]:
         features = following(features)
     logits: Tensor = network.forward_head(network.bn2(network.conv_head(features)))
@@ -203,7 +191,7 @@ def agreement(original: Any, gated: Any, cache: ImageCache, side: int) -> dict[s
 def train(gated: Any, lessons: Lessons, recipe: InsertRecipe, out: Path) -> None:
     """Train the gates; everything else stays as it is."""
     first = recipe.stages[0]
-    modules = [gated.blocks[stage][1] for stage in recipe.stages]
+    modules: list[CbamModule] = [gated.blocks[stage].cbam for stage in recipe.stages]
     recorder = GateRecorder(modules)
     gated.eval().requires_grad_(False)
     for module in modules:
