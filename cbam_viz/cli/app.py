@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import click
@@ -25,6 +24,7 @@ PACKAGED_SETTINGS = {
 
 
 @click.command(
+    short_help="Start the app in the browser.",
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
     epilog="\b\nExamples:\n  cbam-viz app\n  cbam-viz app --port 8600 --no-browser",
 )
@@ -50,8 +50,7 @@ def app(ctx: click.Context, port: int | None, address: str | None, no_browser: b
     if no_browser:
         settings["server.headless"] = "true"
     flags = [f"--{name}={value}" for name, value in settings.items()]
-    command = [sys.executable, "-m", "streamlit", "run", str(script), *flags, *ctx.args]
-    return run_in(script.parent, command)
+    return run_streamlit(script.parent, ["run", str(script), *flags, *ctx.args])
 
 
 def app_script() -> Path:
@@ -60,16 +59,16 @@ def app_script() -> Path:
     return in_checkout if in_checkout.is_file() else PACKAGED
 
 
-def run_in(folder: Path, command: list[str]) -> int:
-    """Become `command` where the system can; else run it and return its exit status.
+def run_streamlit(folder: Path, arguments: list[str]) -> int:
+    """Run Streamlit's command line in this process until it ends; Ctrl-C is its ordinary end.
 
-    Streamlit reads its theme from `.streamlit` in the folder that it is started in.
+    Streamlit reads its theme from `.streamlit` in the folder that it is started in. It is imported
+    by name, because nothing but starting it belongs here.
     """
     os.chdir(folder)
-    sys.stdout.flush()
-    if os.name == "posix":
-        os.execv(command[0], command)
+    command: click.Command = importlib.import_module("streamlit.web.cli").main
     try:
-        return subprocess.run(command, check=False).returncode
-    except KeyboardInterrupt:
-        return 0
+        command.main(arguments, prog_name="streamlit", standalone_mode=False)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped.", err=True)
+    return 0

@@ -11,7 +11,9 @@ from cbam_viz.cli.options import FOLDER_VARIABLE, checkpoints_folder, json_optio
 from cbam_viz.cli.text import print_json, print_table
 
 
-@click.command(epilog="\b\nExample:\n  cbam-viz checkpoints")
+@click.command(
+    short_help="List the networks in checkpoints/.", epilog="\b\nExample:\n  cbam-viz checkpoints"
+)
 @json_option
 def checkpoints(as_json: bool) -> None:
     """List the checkpoints in checkpoints/ with the numbers of their cards.

@@ -12,7 +12,9 @@ WHERE = {
 }
 
 
-@click.command(epilog="\b\n" + "\n".join(WHERE.values()))
+@click.command(
+    short_help="Print the completion script of a shell.", epilog="\b\n" + "\n".join(WHERE.values())
+)
 @click.argument("shell", type=click.Choice(list(WHERE)))
 def completion(shell: str) -> None:
     """Print the completion script for SHELL.

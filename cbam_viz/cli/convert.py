@@ -12,8 +12,9 @@ from cbam_viz.cli.text import print_json
 
 
 @click.command(
+    short_help="Convert a checkpoint for timm, the CBAM authors' above all.",
     epilog="\b\nExamples:\n  cbam-viz convert RESNET50_CBAM.pth -o resnet50_cbam.safetensors\n"
-    "  cbam-viz convert mine.pth -o mine.safetensors --title 'Birds' --classes birds.txt"
+    "  cbam-viz convert mine.pth -o mine.safetensors --title 'Birds' --classes birds.txt",
 )
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option(

@@ -30,8 +30,9 @@ class Size(click.ParamType[tuple[int, int]]):
 
 
 @click.command(
+    short_help="Count parameters and FLOPs with and without CBAM.",
     epilog="\b\nExamples:\n  cbam-viz cost --architecture resnet50\n"
-    "  cbam-viz cost --checkpoint mine.pth --size 384 --json"
+    "  cbam-viz cost --checkpoint mine.pth --size 384 --json",
 )
 @model_options
 @click.option(

@@ -37,10 +37,11 @@ WORTH_A_PROCESS = 48
 
 
 @click.command(
+    short_help="Write gates, numbers and overlays of many images.",
     epilog="\b\nExamples:\n"
     "  cbam-viz export photos/ -o results\n"
     "  cbam-viz export 'photos/*.jpg' extra.png -o results --format png --layer all\n"
-    "  cbam-viz export photos/ -o results --workers 2 --json > run.json"
+    "  cbam-viz export photos/ -o results --workers 2 --json > run.json",
 )
 @click.argument("sources", nargs=-1, required=True, metavar="IMAGE|FOLDER|PATTERN...")
 @click.option(

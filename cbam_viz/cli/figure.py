@@ -16,6 +16,7 @@ from cbam_viz.cli.files import refuse_existing, write
 from cbam_viz.cli.inputs import find_images
 from cbam_viz.cli.options import (
     ModelChoice,
+    checkpoints_folder,
     force_option,
     json_option,
     model_options,
@@ -47,12 +48,13 @@ def _list_venues(ctx: click.Context, _parameter: click.Parameter, wanted: bool) 
 
 
 @click.command(
+    short_help="Make a figure for a paper.",
     epilog="\b\nExamples:\n"
     "  cbam-viz figure sample:cat -o cat.pdf\n"
     "  cbam-viz figure a.jpg b.jpg -o grid.pdf --columns input,map:-1,channels:-1,prediction\n"
     "  cbam-viz figure sample:cat -o depth.pdf --layout depth --venue neurips --with all\n"
     "  cbam-viz figure --from depth.manifest.json -o again.pdf\n"
-    "  cbam-viz figure --list-venues"
+    "  cbam-viz figure --list-venues",
 )
 @click.argument("sources", nargs=-1, metavar="[IMAGE|FOLDER|PATTERN]...")
 @click.option(
@@ -203,7 +205,10 @@ def _again(
         return _choice_of(source, checkpoint, choice).open(quiet=True)
 
     with _progress(len(manifest.photos) * len(manifest.networks)) as tick:
-        remade = remake(manifest, path.parent, open_network=open_network, tick=tick)
+        remade = remake(
+            manifest, path.parent, open_network=open_network, search=(checkpoints_folder(),),
+            tick=tick,
+        )  # fmt: skip
     written = [write(target, remade.files[name], force=force) for name, target in targets.items()]
     for sentence in remade.differences:
         click.echo(f"Warning: {sentence}", err=True)

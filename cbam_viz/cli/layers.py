@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    epilog="\b\nExamples:\n  cbam-viz layers\n  cbam-viz layers --architecture resnet50 --json"
+    short_help="List the attention layers of a network.",
+    epilog="\b\nExamples:\n  cbam-viz layers\n  cbam-viz layers --architecture resnet50 --json",
 )
 @model_options
 @click.option(

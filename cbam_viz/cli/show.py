@@ -35,10 +35,11 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    short_help="Show a prediction and where each layer attends.",
     epilog="\b\nExamples:\n"
     "  cbam-viz show photo.jpg\n"
     "  cbam-viz show photo.jpg --layer -1 -o overlay.png\n"
-    "  cbam-viz show sample:cat --layer all -o overlays/ --scale shared"
+    "  cbam-viz show sample:cat --layer all -o overlays/ --scale shared",
 )
 @click.argument("image")
 @model_options

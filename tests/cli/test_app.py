@@ -1,0 +1,87 @@
+"""`cbam-viz app` starts a server that answers, and stops when asked."""
+
+from __future__ import annotations
+
+import ast
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from cbam_viz.cli import app as module
+from cbam_viz.cli.app import PACKAGED, ROOT, app_script
+
+from .conftest import invoke
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def get(url: str, patience: float) -> str:
+    """The page's text, as soon as there is one."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return str(answer.read().decode())
+        except (urllib.error.URLError, OSError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
+def test_the_server_answers_on_this_machine_only_and_ends_with_ctrl_c(tmp_path: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "cbam_viz", "app", "--port", str(port), "--no-browser"]
+    running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        assert get(f"http://127.0.0.1:{port}/_stcore/health", patience=90) == "ok"
+        assert "<html" in get(f"http://127.0.0.1:{port}/", patience=10)
+    finally:
+        running.send_signal(signal.SIGINT)
+        output, _ = running.communicate(timeout=60)
+    assert running.returncode == 0, output.decode()
+    assert b"Traceback" not in output
+
+
+def test_options_reach_streamlit(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[tuple[Path, list[str]]] = []
+    monkeypatch.setattr(
+        module, "run_streamlit", lambda folder, arguments: started.append((folder, arguments))
+    )
+    invoke("app", "--address", "0.0.0.0", "--port", "8600", "--theme.base=dark")
+    ((folder, arguments),) = started
+    assert folder == ROOT
+    assert arguments[:2] == ["run", str(ROOT / "app.py")]
+    assert "--server.address=0.0.0.0" in arguments
+    assert "--server.port=8600" in arguments
+    assert "--theme.base=dark" in arguments
+
+
+def test_the_packaged_script_does_what_the_checkouts_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    def code(path: Path) -> str:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        return ast.dump(ast.Module(tree.body[1:], []))  # without the docstring
+
+    assert code(PACKAGED) == code(ROOT / "app.py")
+    monkeypatch.setattr(module, "ROOT", Path("nowhere"))
+    assert app_script() == PACKAGED
+
+
+def test_without_streamlit_the_app_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    ended = invoke("app")
+    assert ended.exit_code == 3
+    assert "pip install 'cbam-viz[app]'" in ended.stderr
