@@ -79,9 +79,3 @@ def gif_claiming(width: int, height: int) -> bytes:
 def bmp_claiming(width: int, height: int) -> bytes:
     header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
     return b"BM" + struct.pack("<IHHI", 100, 0, 0, 54) + header
-
-
-def webp_claiming(width: int, height: int) -> bytes:
-    data = b"\x2f" + struct.pack("<I", (width - 1) | ((height - 1) << 14)) + b"\0" * 20
-    chunk = b"WEBP" + b"VP8L" + struct.pack("<I", len(data)) + data
-    return b"RIFF" + struct.pack("<I", len(chunk)) + chunk
