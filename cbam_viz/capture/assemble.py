@@ -23,7 +23,7 @@ from ..errors import CaptureError, NoAttentionError
 from .checks import Check, check_for
 from .descent import branches_of, descriptors_of
 from .known import KnownLayer
-from .pairing import Found, name_layers, paired, weighted_sums
+from .pairing import Found, branch_sums, name_layers, paired, weighted_sums
 from .placement import cells_of, even_cells, holds_for_other_sizes
 from .products import Gate, Odd, Product
 from .recipes import Recipe, recipe_for
@@ -41,7 +41,7 @@ class Changed(Exception):  # noqa: N818
 
 
 def attention_of(
-    table: Table, forward: Forward, output: Any, branches: bool, descriptors: bool, features: bool
+    table: Table, forward: Forward, output: Any, *, branches: bool, descriptors: bool
 ) -> Attention:
     """The result of one forward."""
     plan = forward.plan or table.plan(forward.signature)
@@ -50,7 +50,9 @@ def attention_of(
     for order, prefix, number, call in known_calls(table, forward):
         key = _key(table.known[prefix].name, number)
         placed = plan.cells.get(key), plan.verified.get(key, False)
-        layers.append((order, _known_layer(table.known[prefix], number, call, forward, *placed)))
+        layers.append(
+            (order, _known_layer(table.known[prefix], number, call, forward.input_size, placed))
+        )
     if forward.watch is not None:
         for found in _general(table, forward):
             layer = _watched_layer(found, forward, branches, descriptors)
@@ -163,16 +165,16 @@ def _known_layer(
     known: KnownLayer,
     number: int,
     call: _Call,
-    forward: Forward,
-    cells: Cells | None,
-    verified: bool,
+    input_size: tuple[int, int],
+    placed: tuple[Cells | None, bool],
 ) -> LayerAttention:
     channel, spatial = _known_gates(known, call)
+    cells, verified = placed
     composition: Composition = "channel then spatial"
     if channel is None or spatial is None:
         composition = "spatial" if channel is None else "channel"
     if spatial is not None and cells is None:
-        cells = even_cells(forward.input_size, (int(spatial.shape[-2]), int(spatial.shape[-1])))
+        cells = even_cells(input_size, (int(spatial.shape[-2]), int(spatial.shape[-1])))
     some = spatial if channel is None else channel
     assert some is not None
     branches, descriptors = call.get("branches", []), call.get("descriptors", [])
@@ -207,7 +209,7 @@ def _known_layer(
 def _known_placements(
     table: Table, forward: Forward
 ) -> tuple[dict[str, Cells], dict[str, bool], bool]:
-    """Cells and verification of the layers of known classes, and whether cells hold for any size."""
+    """Cells and verification of layers of known classes; whether cells hold for any size."""
     cells: dict[str, Cells] = {}
     verified: dict[str, bool] = {}
     fixed = True
@@ -375,6 +377,9 @@ def _unsupported(table: Table, forward: Forward, found: list[Found]) -> tuple[Un
     for odd in forward.watch.odd:
         if not any(frame.module in table.known for frame in odd.frame.path()):
             told.setdefault(clean_name(odd.frame.module) or ROOT_NAME, odd.reason)
+    for product in branch_sums(forward.watch.products):
+        name = clean_name(product.frame.module) or ROOT_NAME
+        told.setdefault(name, "weights for several branches, which are summed up")
     return tuple(Unsupported(module, reason) for module, reason in told.items())
 
 

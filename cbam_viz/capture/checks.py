@@ -14,15 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .operators import CHECKABLE, PASSES
 from .recipes import Ref, Step, on_a_copy, referred
-from .trace import PASSES, Node, origin
+from .trace import Node
 
 Boundary = tuple[str, int, str, int]
 """A module's dotted name, the number of its call, "in" or "out", and which of its tensors."""
 
-_STEPS = frozenset(
-    ["mul", "add", "sub", "div", "relu", "sigmoid", "silu", "hardswish", "hardsigmoid", "tanh", "gelu", "leaky_relu", "maximum", "clamp", "clamp_min", "hardtanh", "elu", "addcmul"]
-)
 _FORWARD, _MOST = 4, 24
 
 
@@ -48,7 +46,8 @@ class Check:
             return [value(item) for item in arg] if isinstance(arg, list) else arg
 
         for step in self.steps:
-            values.append(step.func(*(value(arg) for arg in step.args), **step.kwargs))
+            again = step.func(*(value(arg) for arg in step.args), **step.kwargs)
+            values.append(again)
         return agree(values[-1], expected)
 
 
@@ -100,7 +99,7 @@ def _onwards(node: Node) -> list[Node]:
     """The node and those that elementwise operations make of it, nearest first."""
     found, edge = [node], [node]
     for _ in range(_FORWARD):
-        edge = [user for one in edge for user in one.users if user.base in _STEPS]
+        edge = [user for one in edge for user in one.users if user.base in CHECKABLE]
         found.extend(one for one in edge if one not in found)
     return found
 
@@ -114,7 +113,7 @@ class _Builder:
     steps: list[Step]
     known: dict[Node, Ref]
 
-    def __call__(self, node: Node, *, top: bool = False) -> bool:
+    def __call__(self, node: Node, *, top: bool = False) -> bool:  # noqa: PLR0911
         if node in self.known:
             return True
         if node in self.boundaries and not top and node not in self.products:
@@ -126,7 +125,7 @@ class _Builder:
                 self.known[node] = self.known[node.inputs[0]]
                 return node.name != "_to_copy"
             return False
-        if node.base not in _STEPS or node.func is None or len(self.steps) >= _MOST:
+        if node.base not in CHECKABLE or node.func is None or len(self.steps) >= _MOST:
             return False
         if any(len(one.shape) != 4 for one in node.inputs if one not in self.known):
             return False
@@ -139,6 +138,3 @@ class _Builder:
         self.steps.append(Step(func, node.name, args, dict(node.kwargs)))
         self.known[node] = Ref(len(self.steps) - 1)
         return True
-
-
-__all__ = ["Boundary", "Check", "agree", "check_for", "origin", "sampled"]

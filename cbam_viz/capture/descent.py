@@ -8,13 +8,11 @@ from torch import Tensor
 
 from ..attention import ChannelBranches, SpatialDescriptors
 from .axes import CHANNEL, labels
+from .operators import AVERAGING, MAXIMISING
 from .pairing import Found
 from .products import Watch
 from .structure import plain_copy
 from .trace import Node, origin
-
-_AVERAGE = frozenset({"mean", "_adaptive_avg_pool2d", "avg_pool2d", "adaptive_avg_pool2d"})
-_MAXIMUM = frozenset({"amax", "max", "adaptive_max_pool2d", "max_pool2d_with_indices"})
 
 
 def branches_of(found: Found, watch: Watch) -> ChannelBranches | None:
@@ -52,7 +50,7 @@ def descriptors_of(found: Found, watch: Watch) -> SpatialDescriptors | None:
     copies: dict[str, Tensor] = {}
     start = {origin(product.feature) for product in found.products}
     for node in _ancestors(found.spatial.node, start):
-        for kind, names in (("mean", _AVERAGE), ("maximum", _MAXIMUM)):
+        for kind, names in (("mean", AVERAGING), ("maximum", MAXIMISING)):
             if node.base in names and _over_channels(node):
                 value = watch.small.get(node)
                 if value is not None and value.numel() == shape[0] * shape[1] * shape[2]:
@@ -84,7 +82,7 @@ def _ancestors(node: Node, stop: set[Node], limit: int = 200) -> Iterator[Node]:
 def _pooled_by(node: Node, found: Found) -> str:
     stop = {origin(product.feature) for product in found.products}
     names = {one.base for one in _ancestors(node, stop) if not _over_channels_safe(one)}
-    average, maximum = bool(names & _AVERAGE), bool(names & _MAXIMUM)
+    average, maximum = bool(names & AVERAGING), bool(names & MAXIMISING)
     if average == maximum:
         return ""
     return "average" if average else "maximum"

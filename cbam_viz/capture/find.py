@@ -30,7 +30,7 @@ def find_cbam_layers(model: nn.Module, *args: Any, **kwargs: Any) -> list[str]:
         return [layer.name for layer in table.known.values()]
     if not args and not kwargs:
         args = (noise_for(model),)
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
     try:
         with torch.random.fork_rng(devices=list(devices)), torch.no_grad():
             attention = capture(model, *args, **kwargs)

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ..attention import Composition
+from .axes import CHANNEL, COLUMN, ROW, labels
 from .products import Gate, Odd, Product, anatomy
 from .structure import ROOT_NAME
 from .trace import Frame, Node, origin
@@ -162,11 +163,27 @@ def weighted_sums(products: list[Product]) -> set[Product]:
     """Products that only serve to be summed up: pooling weights, not gates."""
     found = set()
     for product in products:
-        users = [user for user in product.node.users if user.name != "detach"]
-        if len(users) == 1 and users[0].base == "sum":
-            if math.prod(users[0].shape) < math.prod(product.node.shape):
-                found.add(product)
+        total = _total(product)
+        if total is not None and math.prod(total.shape) < math.prod(product.node.shape):
+            found.add(product)
     return found
+
+
+def branch_sums(products: list[Product]) -> list[Product]:
+    """Weighted sums that are feature maps again: branches weighted against each other."""
+    found = []
+    for product in weighted_sums(products):
+        total = _total(product)
+        left = set() if total is None else {name for axis in total.layout for name in labels(axis)}
+        if {CHANNEL, ROW, COLUMN} <= left:
+            found.append(product)
+    return found
+
+
+def _total(product: Product) -> Node | None:
+    """The sum that is the only thing made of a product."""
+    users = [user for user in product.node.users if user.name != "detach"]
+    return users[0] if len(users) == 1 and users[0].base == "sum" else None
 
 
 __all__ = ["Found", "Odd", "name_layers", "paired", "weighted_sums"]

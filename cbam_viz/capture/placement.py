@@ -32,6 +32,7 @@ from .axes import (
     transposed_window,
     window,
 )
+from .operators import base
 
 Rule = Callable[[Sequence[Any], dict[str, Any], Sequence[Layout], Tensor], Layout]
 """From an operator's arguments, the layouts of its tensor arguments and one output, to a layout."""
@@ -41,7 +42,7 @@ def layout_after(
     name: str, args: Sequence[Any], kwargs: dict[str, Any], inputs: Sequence[Layout], out: Tensor
 ) -> Layout:
     """The layout of one output of an operator; axes without meaning where no rule knows it."""
-    rule = _RULES.get(name.removesuffix("_") if name[:1] != "_" else name)
+    rule = _RULES.get(base(name))
     shape = tuple(out.shape)
     if rule is not None and inputs:
         layout = rule(args, kwargs, inputs, out)

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from .axes import BATCH, CHANNEL, COLUMN, ROW, Axis, Layout, image_layout, labels
+from .checks import agree
+from .operators import MULTIPLYING, NORMALISING, POINTWISE, SQUASHING
 from .placement import as_image
 from .trace import Frame, Node, Trace, origin
 
@@ -19,18 +21,10 @@ Kind = Literal["channel", "spatial"]
 CONSTANT = 2e-6
 """A dense gate counts as constant along an axis if it varies by less, relative to its size."""
 
-_MULTIPLY = ("mul", "div", "addcmul")
-_NORMS = frozenset(
-    ["sqrt", "rsqrt", "var", "var_mean", "std", "std_mean", "norm", "linalg_vector_norm", "pow", "_native_batch_norm_legit", "native_layer_norm", "native_group_norm", "native_batch_norm", "square"]
-)
-_SQUASHING = frozenset({"sigmoid", "hardsigmoid", "tanh", "_softmax"})
 _DENSE = {
     True: "one joint gate over channels and positions, as in BAM",
     False: "a dense gate: a weight for every value, neither channel weights nor a map",
 }
-_POINTWISE = frozenset(
-    ["sigmoid", "relu", "hardsigmoid", "hardswish", "hardtanh", "clamp", "clamp_min", "clamp_max", "tanh", "silu", "add", "sub", "mul", "div", "rsub", "neg", "exp", "reciprocal", "softplus", "mish", "elu", "gelu", "leaky_relu", "threshold", "log1p", "log", "erf", "_to_copy", "clone", "view", "detach", "alias"]
-)
 
 
 @dataclass(eq=False)
@@ -79,6 +73,24 @@ class _Outer:
     spatial: Gate
 
 
+@dataclass(eq=False)
+class _Operand:
+    tensor: Tensor
+    node: Node
+    dims: set[int]
+    """Dimensions of the result along which it varies, batch aside."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Multiplied:
+    node: Node
+    operands: list[Tensor]
+    feature: _Operand
+    gate: _Operand
+    layout: Layout
+    result: Tensor
+
+
 @dataclass
 class Wants:
     """What to keep besides the gates."""
@@ -88,7 +100,7 @@ class Wants:
     """Small tensors, in which branches and descriptors are found later."""
 
 
-class Watch(Trace):
+class Watch(Trace):  # type: ignore[no-untyped-call]
     """A trace that recognises gates."""
 
     def __init__(self, parameters: dict[int, str], wants: Wants | None = None) -> None:
@@ -111,7 +123,7 @@ class Watch(Trace):
         """Look at each multiplication."""
         if self.wants.small and node.depends and result.numel() <= 1 << 20 and result.ndim >= 2:
             self.small[node] = result.clone()
-        if node.base not in _MULTIPLY or len(nodes) < 2 or result.ndim < 3:
+        if node.base not in MULTIPLYING or len(nodes) < 2 or result.ndim < 3:
             return
         if not result.is_floating_point():
             return
@@ -124,84 +136,69 @@ class Watch(Trace):
     def _look(
         self, node: Node, operands: list[Tensor], nodes: Sequence[Node], result: Tensor
     ) -> None:
-        (a, b), (node_a, node_b) = (
-            operands[-2:],
-            (nodes[len(operands) - 2], nodes[len(operands) - 1]),
-        )
-        if not (node_a.depends and node_b.depends) or node_a is node_b:
-            return
         layout = _readable(node.layout)
-        if layout is None:
+        one, two = (
+            _Operand(tensor, nodes[len(operands) - 2 + k], set())
+            for k, tensor in enumerate(operands[-2:])
+        )
+        if layout is None or one.node is two.node or not (one.node.depends and two.node.depends):
             return
         every = {d for d, axis in enumerate(layout) if labels(axis) - {BATCH}}
-        in_a, in_b = _varying(a, layout) & every, _varying(b, layout) & every
-        if in_a == every and in_b == every:
-            in_a, in_b = _constant_dims(a, b, in_a, in_b, layout)
-        swapped = _gate_first(in_a, in_b, every, node_a, node_b)
-        if swapped is None:
-            if node.base == "mul" and in_a | in_b == every and not in_a & in_b:
-                self._remember_outer(node, (a, in_a, node_a), (b, in_b, node_b), layout)
-            elif node.base != "div":
-                self._joint(node, node_a, node_b)
-            return
-        if swapped and node.base == "div":
-            return
-        gate, feature = (a, b) if swapped else (b, a)
-        gate_node, feature_node = (node_a, node_b) if swapped else (node_b, node_a)
-        dims = in_a if swapped else in_b
-        self._gate(node, operands, feature, feature_node, gate, gate_node, dims, layout, result)
+        for operand in (one, two):
+            operand.dims = _varying(operand.tensor, layout) & every
+        if one.dims == two.dims == every:
+            _constant_dims(one, two, layout)
+        gate = _the_gate(one, two, every)
+        if gate is not None and not (gate is one and node.base == "div"):
+            feature = two if gate is one else one
+            self._gate(_Multiplied(node, operands, feature, gate, layout, result))
+        elif gate is None and node.base == "mul" and _disjoint(one, two, every):
+            self._remember_outer(node, one, two, layout)
+        elif gate is None and node.base != "div":
+            self._joint(node, one.node, two.node)
 
-    def _gate(
-        self,
-        node: Node,
-        operands: list[Tensor],
-        feature: Tensor,
-        feature_node: Node,
-        gate: Tensor,
-        gate_node: Node,
-        dims: set[int],
-        layout: Layout,
-        result: Tensor,
-    ) -> None:
-        path = anatomy(gate_node, feature_node)
+    def _gate(self, seen: _Multiplied) -> None:
+        node, layout = seen.node, seen.layout
+        path = anatomy(seen.gate.node, seen.feature.node)
         if _is_no_attention(node, path):
             return
-        kind = _kind(dims, layout)
-        if _one_cell(layout) and not _plain_at_one_cell(kind, gate_node, path):
+        kind = _kind(seen.gate.dims, layout)
+        if _one_cell(layout) and not _plain_at_one_cell(kind, seen.gate.node, path):
             return
         if kind is None:
-            self.odd.append(Odd(node.frame, _odd_reason(dims, layout), node, feature_node))
+            reason = _odd_reason(seen.gate.dims, layout)
+            self.odd.append(Odd(node.frame, reason, node, seen.feature.node))
             return
-        small, value = _reduced(gate, kind, layout)
+        small, value = _reduced(seen.gate.tensor, kind, layout)
+        feature = seen.feature.tensor
         if node.base == "div":
             value, again = 1 / value, feature / small
-        elif len(operands) == 3:
+        elif len(seen.operands) == 3:
             scale = node.kwargs.get("value", 1)
-            value, again = value * scale, torch.addcmul(operands[0], feature, small, value=scale)
+            value = value * scale
+            again = torch.addcmul(seen.operands[0], feature, small, value=scale)
         else:
             again = feature * small
         product = Product(
             node,
-            feature_node,
-            [Gate(kind, value, gate_node)],
+            seen.feature.node,
+            [Gate(kind, value, seen.gate.node)],
             node.frame,
-            _agree(again, result),
-            _feature_layout(feature_node, layout),
+            agree(again, seen.result),
+            _feature_layout(seen.feature.node, layout),
         )
-        self._keep(product, feature, result, layout)
+        if self.wants.features:
+            product.before = as_map(feature.expand(seen.result.shape), layout).clone()
+            product.after = as_map(seen.result, layout).clone()
+        self.products.append(product)
 
-    def _remember_outer(
-        self,
-        node: Node,
-        one: tuple[Tensor, set[int], Node],
-        two: tuple[Tensor, set[int], Node],
-        layout: Layout,
-    ) -> None:
+    def _remember_outer(self, node: Node, one: _Operand, two: _Operand, layout: Layout) -> None:
         found: dict[str, Gate] = {}
-        for tensor, dims, source in (one, two):
-            kind = _kind(dims, layout)
+        for operand in (one, two):
+            kind = _kind(operand.dims, layout)
             if kind is not None:
-                found[kind] = Gate(kind, _reduced(tensor, kind, layout)[1], source)
+                value = _reduced(operand.tensor, kind, layout)[1]
+                found[kind] = Gate(kind, value, operand.node)
         if len(found) == 2:
             self._outer[node] = _Outer(found["channel"], found["spatial"])
 
@@ -216,16 +213,10 @@ class Watch(Trace):
                 return
         for gate, feature in ((node_b, node_a), (node_a, node_b)):
             path = anatomy(gate, feature)
-            squashed = path.learned or path.names & _SQUASHING
+            squashed = path.learned or path.names & SQUASHING
             if path.reaches and squashed and not _is_no_attention(node, path):
                 self.odd.append(Odd(node.frame, _DENSE[path.narrow], node, feature))
                 return
-
-    def _keep(self, product: Product, feature: Tensor, result: Tensor, layout: Layout) -> None:
-        if self.wants.features:
-            product.before = as_map(feature.expand(result.shape), layout).clone()
-            product.after = as_map(result, layout).clone()
-        self.products.append(product)
 
 
 @dataclass
@@ -269,12 +260,13 @@ def anatomy(gate: Node, feature: Node, limit: int = 300) -> Anatomy:
 
 
 def _is_no_attention(node: Node, path: Anatomy) -> bool:
-    """Normalisation (x / std), activation (x * sigmoid(x)), masks, division by what is unlearned."""
+    """Normalisation (x / std), activation (x * sigmoid(x)), masks, unlearned divisors."""
     if node.base == "div" and not (path.learned and {"exp", "sigmoid"} & path.names):
         return True
-    if not path.learned and (not path.reaches or path.names & _NORMS):
+    normalising = path.names & NORMALISING and not path.names & SQUASHING
+    if not path.learned and (not path.reaches or normalising):
         return True
-    return path.reaches and path.names <= _POINTWISE
+    return path.reaches and path.names <= POINTWISE
 
 
 def _readable(layout: Layout) -> Layout | None:
@@ -296,22 +288,20 @@ def _varying(tensor: Tensor, layout: Layout) -> set[int]:
     }
 
 
-def _constant_dims(
-    a: Tensor, b: Tensor, in_a: set[int], in_b: set[int], layout: Layout
-) -> tuple[set[int], set[int]]:
-    """Both operands are dense: is one of them constant over space, or over channels?"""
-    places = {d for d in in_a if labels(layout[d]) <= {ROW, COLUMN}}
-    channels = {d for d in in_a if labels(layout[d]) == {CHANNEL}}
+def _constant_dims(one: _Operand, two: _Operand, layout: Layout) -> None:
+    """Both operands are dense: note if just one is constant over space, or over channels."""
+    dense = one.dims
+    places = {d for d in dense if labels(layout[d]) <= {ROW, COLUMN}}
+    channels = {d for d in dense if labels(layout[d]) == {CHANNEL}}
     found = []
-    for tensor in (b, a):
+    for operand in (two, one):
         for dims in (places, channels):
-            if dims and dims != in_a and _is_constant(tensor, dims, len(layout)):
-                found.append((tensor is a, in_a - dims))
+            if dims and dims != dense and _is_constant(operand.tensor, dims, len(layout)):
+                found.append((operand, dense - dims))
                 break
-    if len(found) != 1:
-        return in_a, in_b
-    first, dims = found[0]
-    return (dims, in_b) if first else (in_a, dims)
+    if len(found) == 1:
+        operand, dims = found[0]
+        operand.dims = dims
 
 
 def _is_constant(tensor: Tensor, dims: set[int], ndim: int) -> bool:
@@ -326,20 +316,22 @@ def _is_constant(tensor: Tensor, dims: set[int], ndim: int) -> bool:
     return bool(((tensor - start).abs() <= CONSTANT * size).all()) and bool(size > 0)
 
 
-def _gate_first(
-    in_a: set[int], in_b: set[int], every: set[int], node_a: Node, node_b: Node
-) -> bool | None:
-    """True if `a` is the gate, False if `b` is, None if neither is."""
-    if in_a == every and in_b < every:
-        return False
-    if in_b == every and in_a < every:
-        return True
-    if in_a == in_b == every and len(every) <= 1:
-        for gate, feature, answer in ((node_b, node_a, False), (node_a, node_b, True)):
-            path = anatomy(gate, feature)
+def _the_gate(one: _Operand, two: _Operand, every: set[int]) -> _Operand | None:
+    """The operand that varies along fewer dimensions than the feature map."""
+    if one.dims == every and two.dims < every:
+        return two
+    if two.dims == every and one.dims < every:
+        return one
+    if one.dims == two.dims == every and len(every) <= 1:
+        for gate, feature in ((two, one), (one, two)):
+            path = anatomy(gate.node, feature.node)
             if path.reaches and path.learned:
-                return answer
+                return gate
     return None
+
+
+def _disjoint(one: _Operand, two: _Operand, every: set[int]) -> bool:
+    return one.dims | two.dims == every and not one.dims & two.dims
 
 
 def _one_cell(layout: Layout) -> bool:
@@ -436,13 +428,6 @@ _UNIT: tuple[Any, ...] = (_One(),)
 def _feature_layout(feature: Node, layout: Layout) -> Layout:
     known = as_image(feature.layout)
     return known if len(known) == len(layout) else layout
-
-
-def _agree(again: Tensor, result: Tensor) -> bool:
-    if torch.equal(again, result):
-        return True
-    step = torch.finfo(result.dtype).eps
-    return bool(torch.allclose(again.float(), result.float(), rtol=4 * step, atol=4 * step))
 
 
 __all__ = ["Axis", "Gate", "Odd", "Product", "Wants", "Watch", "anatomy", "as_map"]

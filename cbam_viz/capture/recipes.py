@@ -13,17 +13,12 @@ from typing import Any
 
 from torch import Tensor
 
+from .operators import REPEATABLE, RESHAPING
 from .trace import Node
 
 Leaf = tuple[str, int]
 """A module's dotted name and which of its calls in a forward."""
 
-_REPEATABLE = frozenset(
-    ["sigmoid", "tanh", "relu", "hardsigmoid", "hardtanh", "clamp", "clamp_min", "clamp_max", "softplus", "add", "sub", "mul", "div", "rsub", "neg", "exp", "reciprocal", "_softmax", "_to_copy", "clone", "relu6"]
-)
-_RESHAPING = frozenset(
-    ["view", "_unsafe_view", "_reshape_alias", "squeeze", "unsqueeze", "transpose", "permute", "expand", "t", "detach", "alias"]
-)
 _MOST_STEPS = 12
 
 
@@ -81,19 +76,19 @@ def recipe_for(gate: Node, outputs: Mapping[Node, Leaf], shape: Sequence[int]) -
     what it gives with the gate.
     """
     node = gate
-    while node not in outputs and node.name in _RESHAPING:
+    while node not in outputs and node.name in RESHAPING:
         node = node.inputs[0]
     leaves: list[Leaf] = []
     steps: list[Step] = []
     if not _collect(node, outputs, leaves, steps, {}) or not leaves:
         return None
-    any_size = not any(step.name in _RESHAPING for step in steps)
+    any_size = not any(step.name in RESHAPING for step in steps)
     if len(shape) == 2:
         any_size = any_size and len(node.shape) in (3, 4) and node.shape[-2:] == tuple(shape)
     return Recipe(tuple(leaves), tuple(steps), tuple(shape), any_size)
 
 
-def _collect(
+def _collect(  # noqa: PLR0911
     node: Node,
     outputs: Mapping[Node, Leaf],
     leaves: list[Leaf],
@@ -108,7 +103,7 @@ def _collect(
         return True
     if node.func is None or len(steps) >= _MOST_STEPS:
         return False
-    if node.base not in _REPEATABLE and node.name not in _RESHAPING:
+    if node.base not in REPEATABLE and node.name not in RESHAPING:
         return False
     if any(not one.depends for one in node.inputs):
         return False

@@ -203,7 +203,7 @@ class Recorder:
         assert self._tapping is not None
         self._tapping.add(taps)
         if watch is not None:
-            watch.__enter__()
+            watch.__enter__()  # type: ignore[no-untyped-call]
 
     def _usable_plan(self, signature: Any) -> Plan | None:
         """The plan with which hooks alone give all that is wanted."""
@@ -272,7 +272,7 @@ class Recorder:
         done, self._done = self._done, None
         try:
             if forward is not None and forward.watch is not None:
-                forward.watch.__exit__(None, None, None)
+                forward.watch.__exit__(None, None, None)  # type: ignore[no-untyped-call]
         finally:
             if self._tapping is not None:
                 self._tapping.drop(keep=0 if self.scripted else 3)
@@ -295,9 +295,8 @@ class Recorder:
                         self._table,
                         forward,
                         output,
-                        self._branches,
-                        self._descriptors,
-                        bool(self._features),
+                        branches=self._branches,
+                        descriptors=self._descriptors,
                     )
                 )
         except Exception as error:

@@ -16,18 +16,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from .axes import Layout, image_layout, plain_layout
+from .operators import PASSES, VALUELESS, base
 from .placement import layout_after
-
-PASSES = frozenset(
-    ["view", "_unsafe_view", "_reshape_alias", "_reshape_copy", "reshape", "permute", "transpose", "t", "squeeze", "unsqueeze", "expand", "clone", "detach", "alias", "_to_copy", "lift_fresh", "contiguous", "slice", "native_dropout", "copy"]
-)
-"""Operations whose result holds the same values as their first operand."""
-
-
-_VALUELESS = frozenset(
-    ["new_empty", "new_zeros", "new_ones", "new_full", "empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like", "new_empty_strided", "bernoulli"]
-)
-"""Operations that take a tensor's shape only: masks of dropout are no function of the input."""
 
 
 @dataclass(eq=False)
@@ -41,7 +31,7 @@ class Frame:
     """Which call of the module in this forward."""
 
     def path(self) -> Iterator[Frame]:
-        """This call and those around it, innermost first."""
+        """The call itself and those around it, innermost first."""
         frame: Frame | None = self
         while frame is not None:
             yield frame
@@ -70,7 +60,7 @@ class Node:
     @property
     def base(self) -> str:
         """The operator's name, in place or not."""
-        return self.name.removesuffix("_") if not self.name.startswith("_") else self.name
+        return base(self.name)
 
 
 def origin(node: Node) -> Node:
@@ -87,11 +77,11 @@ def origin(node: Node) -> Node:
 Watcher = Callable[[Node, Node, Tensor, Tensor], None]
 
 
-class Trace(TorchDispatchMode):
+class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Builds the graph of one forward; `before` and `after` are told of each multiplication."""
 
     def __init__(self, parameters: dict[int, str]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.root = Frame("", 0, None)
         self.frame = self.root
         self.calls: dict[str, int] = {}
@@ -181,7 +171,6 @@ class Trace(TorchDispatchMode):
         name, tensors, nodes, extra = noted
         if name in ("set_", "resize_"):
             return
-        base = name.removesuffix("_")
         lookup = {id(tensor): node for tensor, node in zip(tensors, nodes, strict=True)}
         saved = tuple(_saved(value, lookup) for value in args)
         saved_kwargs = {key: _saved(value, lookup) for key, value in kwargs.items()}
@@ -190,7 +179,7 @@ class Trace(TorchDispatchMode):
         for result in _tensors(out if isinstance(out, tuple) else (out,)):
             node = self._new(name, func, saved, saved_kwargs, inputs, result)
             node.layout = layout_after(name, args, kwargs, layouts, result)
-            node.depends = base not in _VALUELESS and any(one.depends for one in inputs)
+            node.depends = base(name) not in VALUELESS and any(one.depends for one in inputs)
             for one in inputs:
                 one.users.append(node)
             written = name.endswith("_") and not name.startswith("_")
@@ -205,7 +194,7 @@ class Trace(TorchDispatchMode):
     ) -> None:
         """Called after an operation, for each result."""
 
-    def _new(
+    def _new(  # noqa: PLR0917
         self,
         name: str,
         func: Any,
@@ -231,7 +220,7 @@ class Trace(TorchDispatchMode):
     def _hold(self, tensor: Tensor, storage: int) -> None:
         """Keep the storage's identity (not its memory) from being given to another tensor."""
         if storage not in self._alive:
-            self._alive[storage] = StorageWeakRef(tensor.untyped_storage())
+            self._alive[storage] = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
 
 
 def parameter_storages(model: nn.Module) -> dict[int, str]:

@@ -1,0 +1,62 @@
+"""Families of aten operators, by name without namespace and without the `_` of in-place forms."""
+
+from __future__ import annotations
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+RESHAPING = _names(
+    "view _unsafe_view _reshape_alias _reshape_copy reshape permute transpose t squeeze unsqueeze "
+    "expand detach alias"
+)
+"""The same values in another shape."""
+
+PASSES = RESHAPING | _names("clone _to_copy lift_fresh contiguous slice native_dropout copy")
+"""Results that hold the same values as their first operand."""
+
+VALUELESS = _names(
+    "new_empty new_zeros new_ones new_full empty_like zeros_like ones_like full_like rand_like "
+    "randn_like new_empty_strided bernoulli"
+)
+"""These take a tensor's shape only: a mask of dropout is no function of the input."""
+
+MULTIPLYING = _names("mul div addcmul")
+"""Where gates act."""
+
+SUMMING = _names("sum")
+
+SQUASHING = _names("sigmoid hardsigmoid tanh _softmax")
+
+NORMALISING = _names(
+    "sqrt rsqrt var var_mean std std_mean norm linalg_vector_norm pow square native_layer_norm "
+    "native_group_norm native_batch_norm _native_batch_norm_legit"
+)
+
+POINTWISE = _names(
+    "sigmoid relu hardsigmoid hardswish hardtanh clamp clamp_min clamp_max tanh silu add sub mul "
+    "div rsub neg exp reciprocal softplus mish elu gelu leaky_relu threshold log1p log erf "
+    "_to_copy clone view detach alias"
+)
+"""A factor made of these alone is an activation."""
+
+REPEATABLE = _names(
+    "sigmoid tanh relu hardsigmoid hardtanh clamp clamp_min clamp_max softplus add sub mul div "
+    "rsub neg exp reciprocal _softmax _to_copy clone"
+)
+"""Operations of a gate that can be done again on copies, to the same bits."""
+
+CHECKABLE = _names(
+    "mul add sub div relu sigmoid silu hardswish hardsigmoid tanh gelu leaky_relu maximum clamp "
+    "clamp_min hardtanh elu addcmul"
+)
+"""Elementwise operations, which can be done again at a few positions."""
+
+AVERAGING = _names("mean _adaptive_avg_pool2d avg_pool2d adaptive_avg_pool2d")
+MAXIMISING = _names("amax max adaptive_max_pool2d max_pool2d_with_indices")
+
+
+def base(name: str) -> str:
+    """An operator's name, in place or not: `relu_` is `relu`, `_softmax` stays."""
+    return name if name.startswith("_") else name.removesuffix("_")
