@@ -9,6 +9,7 @@ import streamlit as st
 
 from cbam_viz.errors import ModelError
 from cbam_viz.ui import networks, session, words
+from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.networks import FALLBACK, UNTRAINED, Request
 from cbam_viz.ui.session import Upload
 from cbam_viz.ui.state import UPLOAD
@@ -50,15 +51,21 @@ def describe(request: Request, loaded: LoadedModel) -> None:
         with st.expander("Load report", icon=":material/fact_check:"):
             for line in report.text.splitlines():
                 st.text(line)
-    about = st.expander(
+    _about(request, loaded)
+
+
+@st.fragment
+def _about(request: Request, loaded: LoadedModel) -> None:
+    """A fragment: opening it counts the cost beside the page, not before it."""
+    panel = st.expander(
         "About this network", icon=":material/info:", key="about", on_change="rerun"
     )
-    if about.open:
-        with about:
-            _about(request, loaded)
+    if panel.open:
+        with boundary(), panel:
+            _description(request, loaded)
 
 
-def _about(request: Request, loaded: LoadedModel) -> None:
+def _description(request: Request, loaded: LoadedModel) -> None:
     for line in words.about(loaded.metadata):
         st.markdown(line)
     try:

@@ -83,10 +83,11 @@ def _run() -> None:
         photos.choose()
         network_slot = st.container()
     notes, waiting = st.container(), st.empty()
-    scene = _scene(photos.current(), network_slot, waiting)
-    session.memory().scene = scene
-    if scene is not None:
-        page.run()
+    session.memory().scene = None
+    with boundary():
+        scene = session.memory().scene = _scene(photos.current(), network_slot, waiting)
+        if scene is not None:
+            page.run()
     for text in session.take_notes():
         notes.info(text, icon=":material/link:")
     session.write_url()

@@ -26,6 +26,7 @@ from tests.app_checkpoint import write_checkpoint
 ROOT = Path(__file__).parents[2]
 ARTIFACTS = ROOT / "test-artifacts"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+WINDOW = {"width": 1400, "height": 1000}
 SETTLED = "[data-testid=stApp][data-test-script-state=notRunning]"
 
 
@@ -110,17 +111,24 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
-@pytest.fixture
-def visit(browser, server, request) -> Iterator[Callable[..., object]]:
-    """Open an address of the app in a new browser session, and wait until it has settled."""
-    contexts = []
+@pytest.fixture(scope="session")
+def context(browser):
+    """Where tabs are opened: each is a session of its own, and the app's scripts load once."""
+    opened = browser.new_context(viewport=WINDOW, accept_downloads=True)
+    opened.set_default_timeout(60_000)  # the first visit waits for PyTorch
+    yield opened
+    opened.close()
 
-    def open_page(path: str = "/", **options):
-        options = {"viewport": {"width": 1400, "height": 1000}, **options}
-        context = browser.new_context(accept_downloads=True, **options)
-        context.set_default_timeout(30_000)
-        contexts.append(context)
+
+@pytest.fixture
+def visit(context, server, request) -> Iterator[Callable[..., object]]:
+    """Open an address of the app in a new session, and wait until it has settled."""
+    pages = []
+
+    def open_page(path: str = "/", viewport=WINDOW):
         page = context.new_page()
+        pages.append(page)
+        page.set_viewport_size(viewport)
         page.outside = []
         page.on("request", lambda sent: _note_outside(page, sent.url, server))
         page.goto(server + path)
@@ -129,9 +137,9 @@ def visit(browser, server, request) -> Iterator[Callable[..., object]]:
 
     yield open_page
     if getattr(request.node, "failed", False):
-        _keep_screenshots(contexts, request.node.name)
-    for context in contexts:
-        context.close()
+        _keep_screenshots(pages, request.node.name)
+    for page in pages:
+        page.close()
 
 
 def settle(page) -> None:
@@ -146,9 +154,8 @@ def _note_outside(page, url: str, server: str) -> None:
         page.outside.append(url)
 
 
-def _keep_screenshots(contexts, name: str) -> None:
+def _keep_screenshots(pages, name: str) -> None:
     ARTIFACTS.mkdir(exist_ok=True)
-    pages = [page for context in contexts for page in context.pages]
     for number, page in enumerate(pages):
         safe = re.sub(r"\W+", "_", name)
         page.screenshot(path=ARTIFACTS / f"{safe}_{number}.png", full_page=True)
