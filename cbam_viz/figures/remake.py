@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,11 +40,13 @@ def remake(
     folder: Path,
     *,
     open_network: Opener | None = None,
+    search: Sequence[Path] = (),
     tick: Tick = lambda: None,
 ) -> Remade:
     """Make the figure of a manifest that lies in `folder` again.
 
-    Photos and checkpoints are looked for where the manifest says, then by their names beside it.
+    Photos and checkpoints are looked for where the manifest says, then by their names beside it;
+    checkpoints in the folders `search` as well.
 
     Raises:
         FigureError: if a photo or checkpoint is gone or has changed.
@@ -52,7 +54,8 @@ def remake(
     """
     photos = [open_photo(source, folder) for source in manifest.photos]
     networks = [
-        open_source(source, folder, open_network or open_plainly) for source in manifest.networks
+        open_source(source, (folder, *search), open_network or open_plainly)
+        for source in manifest.networks
     ]
     built = build(manifest.spec, study(manifest.spec, networks, photos, manifest.view, tick=tick))
     files = {
@@ -63,7 +66,9 @@ def remake(
     return Remade(built, files, tuple(differences(manifest, files)))
 
 
-def open_source(source: NetworkSource, folder: Path, open_network: Opener) -> LoadedModel:
+def open_source(
+    source: NetworkSource, folders: Sequence[Path], open_network: Opener
+) -> LoadedModel:
     """Open a network of a manifest and check that it is the same one.
 
     Raises:
@@ -71,10 +76,12 @@ def open_source(source: NetworkSource, folder: Path, open_network: Opener) -> Lo
     """
     path = None
     if source.checkpoint is not None:
-        path = find_file(source.checkpoint, folder)
+        found = (find_file(source.checkpoint, folder) for folder in folders)
+        path = next((file for file in found if file is not None), None)
         if path is None:
+            looked = ", ".join(str(folder) for folder in folders)
             raise FigureError(
-                f"The checkpoint {source.checkpoint} is not there (looked in {folder}). Put it "
+                f"The checkpoint {source.checkpoint} is not there (looked in {looked}). Put it "
                 "back, or beside the manifest."
             )
     loaded = open_network(source, path)
