@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 from click.testing import CliRunner
 
 import cbam_viz
 from cbam_viz.cli.group import COMMANDS, cli
+from cbam_viz.cli.options import checkpoints_folder
 from cbam_viz.images import samples
 
 ROOT = Path(__file__).parents[1]
@@ -25,10 +27,12 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
 
 
-def console_commands() -> list[str]:
-    """All lines that a reader would type, in order."""
-    lines = "".join(blocks("console")).splitlines()
-    return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+def console_blocks() -> list[list[str]]:
+    """What a reader would type, block by block."""
+    return [
+        [line.removeprefix("$ ") for line in block.splitlines() if line.startswith("$ ")]
+        for block in blocks("console")
+    ]
 
 
 def section(name: str) -> str:
@@ -55,36 +59,34 @@ def test_the_readme_shows_every_command_and_the_table_lists_all() -> None:
     assert listed == set(COMMANDS)
 
 
-@pytest.mark.parametrize("command", console_commands())
-def test_commands_run(reader: Path, command: str) -> None:
-    program, *arguments = shlex.split(command)
-    assert program == "cbam-viz"
-    ended = CliRunner().invoke(cli, arguments)
-    assert ended.exit_code == 0, ended.output
-    assert ended.stdout.strip()
-    for option in ("--output", "-o"):
-        if option in arguments:
-            written = reader / arguments[arguments.index(option) + 1]
-            assert written.exists()
+@pytest.mark.parametrize("commands", console_blocks(), ids=" && ".join)
+def test_commands_run(reader: Path, commands: list[str]) -> None:
+    assert commands
+    for command in commands:
+        program, *arguments = shlex.split(command)
+        assert program == "cbam-viz"
+        ended = CliRunner().invoke(cli, arguments)
+        assert ended.exit_code == 0, ended.output
+        assert ended.stdout.strip()
+        if "--output" in arguments:
+            assert (reader / arguments[arguments.index("--output") + 1]).exists()
+    if "--from" in " ".join(commands):
+        assert (reader / "again.pdf").read_bytes() == (reader / "grid.pdf").read_bytes()
 
 
 def test_every_command_that_computes_is_in_a_tested_example() -> None:
-    shown = {shlex.split(command)[1] for command in console_commands()}
+    shown = {shlex.split(command)[1] for block in console_blocks() for command in block}
     not_here = {"app", "completion", "convert"}  # tests/cli runs these
     assert shown | not_here == set(COMMANDS)
 
 
 def test_the_python_runs(reader: Path) -> None:
-    pytest.importorskip("timm")
-    import timm
-
     images = torch.rand(2, 3, 64, 64)
     space: dict[str, Any] = {
         "images": images,
         "loader": [(images, torch.zeros(2))],
         "timm": timm,
     }
-    cbam_viz.load_model  # noqa: B018
     shutil.copy(demo_checkpoint(), reader / "my_network.safetensors")
     for block in blocks("python"):
         # No test needs the network.
@@ -96,7 +98,7 @@ def test_the_python_runs(reader: Path) -> None:
 
 def demo_checkpoint() -> Path:
     """The project's default checkpoint."""
-    entry = cbam_viz.default_checkpoint(ROOT / "checkpoints")
+    entry = cbam_viz.default_checkpoint(checkpoints_folder())
     assert entry is not None
     return entry.path
 

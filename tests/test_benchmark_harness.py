@@ -1,0 +1,76 @@
+"""The harness counts what it should, on a clock that the test turns."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks import _harness as harness
+
+
+class Clock:
+    """A clock that only the candidates move."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.order: list[str] = []
+
+    def action(self, name: str, *seconds: float) -> harness.Action:
+        """A candidate that takes these times in turn, then the last one."""
+        left = list(seconds)
+
+        def act() -> None:
+            self.order.append(name)
+            self.now += left.pop(0) if len(left) > 1 else left[0]
+
+        return act
+
+
+def test_ratios_are_taken_round_by_round_and_the_median_counts() -> None:
+    clock = Clock()
+    base, other = harness.compare(
+        {"base": clock.action("a", 1, 2, 10), "other": clock.action("b", 3, 2, 20)},
+        rounds=3,
+        warmup=0,
+        clock=lambda: clock.now,
+    )
+    assert base.seconds == (1, 2, 10)
+    assert base.ratio == 1
+    assert other.ratios == (3, 1, 2)
+    assert other.ratio == 2
+    assert other.median == 3
+    assert other.spread == (1.5, 2.5)
+
+
+def test_candidates_take_turns_in_beginning() -> None:
+    clock = Clock()
+    candidates = {name: clock.action(name, 1.0) for name in "abc"}
+    harness.compare(candidates, rounds=3, warmup=1, clock=lambda: clock.now)
+    assert "".join(clock.order) == "abc" + "abc" + "bca" + "cab"
+
+
+def test_a_time_is_of_one_call() -> None:
+    clock = Clock()
+    (timing,) = harness.compare(
+        {"a": clock.action("a", 2.0)}, rounds=1, calls=5, warmup=0, clock=lambda: clock.now
+    )
+    assert timing.seconds == (2.0,)
+    assert timing.spread == (1, 1)
+
+
+def test_the_report_is_a_table_with_targets(capsys: pytest.CaptureFixture[str]) -> None:
+    timings = [
+        harness.Timing("bare", (0.1,), (1.0,)),
+        harness.Timing("captured", (0.101,), (1.01,)),
+    ]
+    harness.report("Capture", timings, targets={"captured": 1.02})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "### Capture"
+    assert [cell.strip() for cell in lines[6].split("|")[1:-1]] == [
+        "captured", "101.00", "1.010", "1.010 to 1.010", "≤ 1.02",
+    ]  # fmt: skip
+    assert len({line.count("|") for line in lines[3:]}) == 1
+
+
+def test_the_machine_is_named() -> None:
+    assert "torch" in harness.machine(threads=1)
+    assert "1 torch thread" in harness.machine(threads=1)
