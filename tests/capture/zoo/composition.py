@@ -162,6 +162,53 @@ class ResidualBlock(Attentive):
         return F.relu(out)
 
 
+class CrossGated(Gates):
+    """Two branches gated by one another's statistics, then added: two layers in one forward."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.left, self.right = nn.Conv2d(channels, channels, 1), nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b = self.left(x), self.right(x)
+        of_a, of_b = self.channel(b), self.channel(a)
+        self.note(of_a)
+        self.note(of_b)
+        return a * of_a + b * of_b
+
+
+class Interleaved(Gates):
+    """Two CBAMs on two branches, their products taking turns."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.left, self.right = nn.Conv2d(channels, channels, 1), nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b = self.left(x), self.right(x)
+        channel_a, channel_b = self.channel(a), self.channel(b)
+        a, b = a * channel_a, channel_b * b
+        spatial_b, spatial_a = self.spatial(b), self.spatial(a)
+        self.note(channel_a, spatial_a)
+        self.note(channel_b, spatial_b)
+        b = b * spatial_b
+        return torch.cat([a * spatial_a, b], 1)[:, : x.shape[1]]
+
+
+class HalfAndHalf(Gates):
+    """Half of the channels gets channel weights, the other half a map: two lone gates."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b = x.chunk(2, dim=1)
+        ca, sa = self.channel(a), self.spatial(b)
+        self.note(ca)
+        self.note(spatial=sa)
+        return torch.cat([a * ca, b * sa], 1)
+
+
 class Sandwich(Attentive):
     """CBAM as the second half of a block: a layer of its own inside the block."""
 
@@ -182,11 +229,25 @@ class Sandwich(Attentive):
         return x + self.attention(self.conv(x))
 
 
+class OverBatch(Gates):
+    """One channel gate for the whole batch, its mean."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        ca = self.channel(x).mean(0, keepdim=True)
+        y = x * ca
+        sa = self.spatial(y)
+        self.note(ca.expand(x.shape[0], -1, -1, -1), sa)
+        return y * sa
+
+
+SEVERAL = {cls.__name__: cls for cls in (CrossGated, Interleaved, HalfAndHalf)}
+"""Structures with two layers in one forward; their modules' names are the capture's choice."""
+
 STRUCTURES = {
     cls.__name__: cls
     for cls in (
         SpatialFirst, SpatialFirstInOneStatement, ParallelSum, ParallelMaximum, ParallelProduct,
         ParallelConcatenated, ParallelWeighted, ParallelInSubmodules, ResidualAfter,
-        ResidualInPlace, ResidualBlock, Sandwich,
+        ResidualInPlace, ResidualBlock, Sandwich, OverBatch,
     )
 }  # fmt: skip

@@ -201,6 +201,23 @@ def test_gates_apart_are_layers_of_their_own() -> None:
         assert spatial.channel is None
 
 
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize("name", composition.SEVERAL)
+def test_two_layers_in_one_forward(name: str, size: tuple[int, int, int]) -> None:
+    model = host(composition.SEVERAL[name])
+    for seed in (1, 2):
+        x = photo(*size, seed=seed)
+        with torch.no_grad():
+            found = list(capture(model, x).values())
+        expected = list(truths(ready_again(model, x)).values())
+        assert len(found) == len(expected) == 4
+        assert [layer.module.split(".")[0] for layer in found] == ["first"] * 2 + ["second"] * 2
+        for layer, truth in zip(found, expected, strict=True):
+            assert layer.composition == truth.composition
+            assert same(layer.channel, truth.channel)
+            assert same(layer.spatial, truth.spatial)
+
+
 class Wide(Host):
     """A host whose second structure gates what the first one left, with nothing in between."""
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from cbam_viz.capture import capture
+from cbam_viz.errors import CbamVizError
 
 from . import composition, sequential
 from .test_exact import assert_exact, same
@@ -33,9 +34,10 @@ class Eightfold(nn.Module):
 def test_one_module_called_eight_times() -> None:
     torch.manual_seed(0)
     model = ready(Eightfold())
-    with torch.no_grad():
-        attention = capture(model, photo())
-    assert_exact(attention, truths(model))
+    for _ in range(2):
+        with torch.no_grad():
+            attention = capture(ready(model), photo())
+        assert_exact(attention, truths(model))
     assert list(attention) == ["shared", *(f"shared#{call}" for call in range(2, 9))]
     assert [layer.call for layer in attention.calls("shared")] == list(range(1, 9))
     maps = [layer.spatial.shape[1:] for layer in attention.values() if layer.spatial is not None]
@@ -198,6 +200,106 @@ def test_keyword_inputs_and_nested_outputs() -> None:
     assert list(attention) == ["backbone.body.first", "backbone.body.second"]
     assert attention.output["sizes"] == [(24, None)]
     assert attention.input_size == (24, 20)
+
+
+class Siamese(nn.Module):
+    """One network for two images of different sizes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = Host(sequential.ProductsReturned)
+
+    def forward(self, one: Tensor, two: Tensor) -> Tensor:
+        return self.body(one) - self.body(two)
+
+
+def test_one_network_for_two_images() -> None:
+    torch.manual_seed(0)
+    model = Siamese()
+    for seed in (1, 2):
+        with torch.no_grad():
+            attention = capture(ready(model), photo(seed=seed), photo(2, 32, 32, seed=seed + 2))
+        assert_exact(attention, truths(model))
+    assert list(attention) == ["body.first", "body.second", "body.first#2", "body.second#2"]
+
+
+class Noisy(Gates):
+    """Dropout inside the gate and batch statistics: another gate in every forward of training."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.norm = nn.BatchNorm2d(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        ca = nn.functional.dropout(self.channel_logits(x), 0.3, self.training).sigmoid()
+        x = x * ca
+        sa = self.norm(self.spatial_logits(x)).sigmoid()
+        self.note(ca, sa)
+        return x * sa
+
+
+def test_train_mode() -> None:
+    torch.manual_seed(0)
+    model = Host(Noisy)
+    for seed in range(3):
+        ready(model).train()
+        with torch.no_grad():
+            attention = capture(model, photo(seed=seed))
+        for name, truth in truths(model).items():
+            assert same(attention[name].channel, truth.channel)
+            assert same(attention[name].spatial, truth.spatial)
+        assert list(attention) == ["first", "second"]
+
+
+def test_a_gate_that_a_users_hook_replaces() -> None:
+    """Ablation: what is multiplied is what counts, not what the module computed."""
+    model = host(sequential.GatesReturned)
+    with torch.no_grad():
+        before = capture(model, photo())["first"].channel
+        model.first.ca.register_forward_hook(lambda module, args, gate: gate / 4)
+        attention = capture(ready(model), photo())
+        again = capture(ready(model), photo())
+    for found in (attention, again):
+        assert torch.equal(found["first"].channel, before / 4)
+        assert_exact(found, truths(model))
+
+
+def test_a_module_that_is_replaced() -> None:
+    model = host(sequential.GatesReturned)
+    with torch.no_grad():
+        capture(model, photo())
+        model.first = composition.SpatialFirst(CHANNELS)
+        attention = capture(ready(model), photo())
+    assert_exact(attention, truths(model))
+
+
+class Volume(nn.Module):
+    """A 3-D or 1-D network with gates that are no (B, C) and (B, h, w) of a photo."""
+
+    def __init__(self, dimensions: int) -> None:
+        super().__init__()
+        conv = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[dimensions - 1]
+        self.over = tuple(range(2, 2 + dimensions))
+        self.stem, self.fc = conv(3, 8, 3, padding=1), conv(8, 8, 1)
+        self.map = conv(8, 1, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        x = x * torch.sigmoid(self.fc(x.mean(self.over, keepdim=True)))
+        return x * torch.sigmoid(self.map(x))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 8, 8), (2, 3, 64)])
+def test_video_and_signals_get_no_maps(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    model = Volume(len(shape) - 2).eval()
+    try:
+        with torch.no_grad():
+            attention = capture(model, torch.rand(shape))
+    except CbamVizError:
+        return
+    assert all(layer.spatial is None for layer in attention.values())
+    assert all(layer.channel.shape == (2, 8) for layer in attention.values())
 
 
 class Scriptable(nn.Module):

@@ -121,10 +121,49 @@ class SplitAttention(Gates):
         return (branches * torch.softmax(logits, 1)).sum(1)
 
 
+class SplitRadix(Gates):
+    """ResNeSt: the branches are halves of one convolution's channels."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.wide = nn.Conv2d(channels, 2 * channels, 1)
+        self.weights = nn.Conv2d(channels, 2 * channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        branches = F.relu(self.wide(x)).reshape(batch, 2, channels, height, width)
+        logits = self.weights(branches.sum(1).mean((2, 3), keepdim=True))
+        weights = logits.view(batch, 1, 2, channels).transpose(1, 2).softmax(1).reshape(batch, -1)
+        weights = weights.view(batch, -1, 1, 1).reshape(batch, 2, channels, 1, 1)
+        return (branches * weights).sum(dim=1).contiguous()
+
+
+class Unweighted(Gates):
+    """SimAM: a dense gate without any parameter, with a variance inside the sigmoid."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        deviation = (x - x.mean((2, 3), keepdim=True)).pow(2)
+        energy = deviation / (4 * (deviation.mean((2, 3), keepdim=True) + 1e-4)) + 0.5
+        return x * torch.sigmoid(energy)
+
+
+class LargeKernel(Gates):
+    """Large-kernel attention: a dense gate without a sigmoid."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.deep = nn.Conv2d(channels, channels, 5, padding=2, groups=channels)
+        self.point = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.clone() * self.point(self.deep(x))
+
+
 STRUCTURES = {
     cls.__name__: cls
     for cls in (
         JointGate, JointSum, DenseGate, PaddedGather, FourMaps, FourMapsRepeated, GroupsInBatch,
         CoordinateAttention, Triplet, TripletView, SplitAttention,
+        SplitRadix, Unweighted, LargeKernel,
     )
 }  # fmt: skip
