@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-Composition = Literal["channel then spatial", "spatial then channel", "parallel", "channel", "spatial"]
+Composition = Literal[
+    "channel then spatial", "spatial then channel", "parallel", "channel", "spatial"
+]
 """How a layer's gates act on its features; the last two have one gate only."""
 
 FoundBy = Literal["hook", "watch"]
-"""`hook`: a forward hook on a module that is known to be what multiplies. `watch`: the product itself
-was seen while the layer ran."""
+"""`hook`: a forward hook on a module that is known to be what multiplies. `watch`: the product
+itself was seen while the layer ran."""
 
 
 @dataclass(frozen=True)
