@@ -107,7 +107,8 @@ def _attentive(
 ) -> nn.Module | None:
     """Build the network with `factory`'s layers, by its family's hook or by swapping.
 
-    None for a pruned network: timm has no sizes for new layers in it.
+    None where that is seen before building: nothing to swap, or a pruned network, for which timm
+    has no sizes of new layers.
     """
     hook = hook_of(architecture)
     own = [key for key in ("se_layer", "attn", "attn_layer") if key in kwargs]
@@ -124,6 +125,8 @@ def _attentive(
             if plain is not None:
                 hooked.load_state_dict(_fitting(plain, hooked), strict=False)
             return hooked
+    if plain is None and not _has_squeeze_excite(name, kwargs):
+        return None
     model = plain if plain is not None else _timm_model(name, kwargs)
     _swap(model, factory)
     return model
@@ -166,6 +169,12 @@ def _fitting(source: nn.Module, target: nn.Module) -> dict[str, torch.Tensor]:
     return {
         key: value for key, value in source.state_dict().items() if wanted.get(key) == value.shape
     }
+
+
+def _has_squeeze_excite(name: str, kwargs: Mapping[str, Any]) -> bool:
+    with torch.device("meta"):
+        model = _timm_model(name, kwargs)
+    return any(isinstance(module, squeeze_excite_classes()) for module in model.modules())
 
 
 def _swap(model: nn.Module, factory: LayerFactory) -> None:

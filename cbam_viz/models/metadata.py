@@ -155,7 +155,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 
 def list_checkpoints(folder: str | Path) -> tuple[CheckpointEntry, ...]:
-    """List the checkpoint files in a folder, the default first, then by name.
+    """List the checkpoint files in a folder: the default, then described ones, then others.
 
     Only files directly in it are listed; links that lead out of it and files whose description is
     broken are left out. An absent folder has none.
@@ -175,7 +175,11 @@ def list_checkpoints(folder: str | Path) -> tuple[CheckpointEntry, ...]:
             entry = _entry(path)
             if entry is not None:
                 entries.append(entry)
-    return tuple(sorted(entries, key=lambda entry: (not entry.default, entry.path.name)))
+    return tuple(sorted(entries, key=_order))
+
+
+def _order(entry: CheckpointEntry) -> tuple[bool, bool, str]:
+    return not entry.default, entry.architecture is None, entry.path.name
 
 
 def _entry(path: Path) -> CheckpointEntry | None:

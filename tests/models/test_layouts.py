@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import cbam_viz.models  # noqa: F401
+import cbam_viz.models
 from cbam_viz import CheckpointError, capture
 from cbam_viz.models import convert_checkpoint, load_model
 from tests.models.nets import ResNet, randomise

@@ -1,0 +1,186 @@
+"""One photo, one call: equal to doing it by hand, alone and in batches, and fair to any network."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from cbam_viz import CbamVizError, ModelError, NoAttentionError, capture
+from cbam_viz.analysis import analyse, analyse_batch, predictions
+from cbam_viz.images import InputSpec, Photo, prepare, read_photo
+from cbam_viz.models import LoadedModel, create_model, wrap_model
+
+
+@pytest.fixture(scope="module")
+def loaded() -> LoadedModel:
+    torch.manual_seed(0)
+    model = create_model("resnet18", num_classes=6, zero_init_last=False)
+    return wrap_model(model, InputSpec(size=(64, 64)), list("abcdef"), "small")
+
+
+def photo(seed: int, size: tuple[int, int] = (80, 100)) -> Photo:
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+    return read_photo(pixels, name=f"photo {seed}")
+
+
+@pytest.mark.parametrize("view", ["crop", "whole"])
+def test_it_is_what_one_would_do_by_hand(loaded: LoadedModel, view: Any) -> None:
+    result = analyse(loaded, photo(0), view)
+    by_hand = prepare(photo(0), loaded.spec, view)
+    with torch.inference_mode():
+        attention = capture(loaded.model, by_hand.tensor)
+        logits = loaded.model(by_hand.tensor)
+    assert list(result.attention) == list(attention)
+    for name, layer in attention.items():
+        assert torch.equal(result.attention[name].spatial, layer.spatial)
+        assert torch.equal(result.attention[name].channel, layer.channel)
+    assert result.layers == list(result.attention.values())
+    assert result.geometry == by_hand.geometry
+    assert result.model_name == "small"
+    assert torch.equal(result.attention.output, logits)
+    expected = np.exp(logits[0].double().numpy())
+    expected /= expected.sum()
+    order = np.argsort(-expected)[:5]
+    assert [prediction.index for prediction in result.predictions] == order.tolist()
+    assert [prediction.label for prediction in result.predictions] == ["abcdef"[i] for i in order]
+    np.testing.assert_allclose(
+        [prediction.probability for prediction in result.predictions], expected[order], rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("view", ["crop", "whole"])
+def test_batches_give_each_photo_its_own(loaded: LoadedModel, view: Any) -> None:
+    sizes = [(80, 100), (64, 64), (80, 100), (120, 60)] * 3
+    photos = [photo(seed, size) for seed, size in enumerate(sizes)]
+    together = analyse_batch(loaded, iter(photos), view, branches=True, features=True)
+    assert [result.photo.name for result in together] == [one.name for one in photos]
+    for one, result in zip(photos, together, strict=True):
+        alone = analyse(loaded, one, view, branches=True, features=True)
+        assert result.geometry == alone.geometry
+        assert [p.index for p in result.predictions] == [p.index for p in alone.predictions]
+        for name, layer in alone.attention.items():
+            other = result.attention[name]
+            torch.testing.assert_close(other.spatial, layer.spatial, rtol=0, atol=1e-5)
+            torch.testing.assert_close(other.channel, layer.channel, rtol=0, atol=1e-5)
+            for part in ("average", "maximum"):
+                torch.testing.assert_close(
+                    getattr(other.branches, part), getattr(layer.branches, part), rtol=0, atol=1e-4
+                )
+            torch.testing.assert_close(
+                other.features.after, layer.features.after, rtol=1e-4, atol=1e-4
+            )
+    assert analyse_batch(loaded, []) == []
+
+
+def test_threads_share_one_network(loaded: LoadedModel) -> None:
+    photos = [photo(seed) for seed in range(24)]
+    expected = [analyse(loaded, one) for one in photos]
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda one: analyse(loaded, one), photos))
+    for result, alone in zip(results, expected, strict=True):
+        for name, layer in alone.attention.items():
+            assert torch.equal(result.attention[name].spatial, layer.spatial)
+
+
+def test_the_network_is_left_as_it_was(loaded: LoadedModel) -> None:
+    before = {name: value.clone() for name, value in loaded.model.state_dict().items()}
+    analyse(loaded, photo(1))
+    assert not loaded.model.training
+    assert all(torch.equal(loaded.model.state_dict()[name], v) for name, v in before.items())
+    assert all(weight.grad is None for weight in loaded.model.parameters())
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda logits: logits,
+        lambda logits: (logits, torch.zeros(3)),
+        lambda logits: {"logits": logits, "loss": None},
+        lambda logits: type("Output", (), {"logits": logits})(),
+    ],
+)
+def test_where_logits_are_looked_for(wrap: Any) -> None:
+    logits = torch.tensor([[0.0, 2.0, 1.0]])
+    best, second, third = predictions(wrap(logits), None)
+    total = 1 + np.exp(2) + np.e
+    assert (best.index, best.label) == (1, "class 1")
+    assert best.probability == pytest.approx(np.exp(2) / total)
+    assert second.probability == pytest.approx(np.e / total)
+    assert third.index == 0
+    assert [p.label for p in predictions(wrap(logits), ["x", "y", "z"])] == ["y", "z", "x"]
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        None,
+        [],
+        torch.zeros(1, 84, 100),
+        torch.zeros(1, 2, 8, 8),
+        torch.zeros(1, 1),
+        torch.zeros(2, 5),
+        torch.zeros(1, 5, dtype=torch.int64),
+        torch.full((1, 3), float("nan")),
+        [{"boxes": torch.zeros(3, 4)}],
+    ],
+)
+def test_other_outputs_have_no_predictions(output: Any) -> None:
+    assert predictions(output, None) == ()
+
+
+class Segmenter(nn.Module):
+    """A network with gates whose output is a dictionary of maps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = create_model("resnet18", zero_init_last=False)
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"out": self.body.forward_features(x)}
+
+
+def test_segmenters_work_alone_and_in_batches() -> None:
+    torch.manual_seed(0)
+    loaded = wrap_model(Segmenter().eval(), InputSpec(size=(64, 64)))
+    photos = [photo(seed) for seed in range(3)]
+    together = analyse_batch(loaded, photos)
+    for one, result in zip(photos, together, strict=True):
+        alone = analyse(loaded, one)
+        assert result.predictions == ()
+        assert len(result.layers) == 8
+        assert torch.equal(result.attention.output["out"], alone.attention.output["out"])
+
+
+def test_half_precision_networks_get_half_precision_inputs(loaded: LoadedModel) -> None:
+    import copy
+
+    half = wrap_model(copy.deepcopy(loaded.model).bfloat16(), loaded.spec)
+    result = analyse(half, photo(0))
+    assert result.layers[0].dtype == torch.bfloat16
+    assert result.layers[0].spatial.dtype == torch.float32
+    assert len(result.predictions) == 5
+
+
+class Failing(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = create_model("resnet18")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied\nand a second line")
+
+
+def test_failures_are_sentences() -> None:
+    with pytest.raises(ModelError, match="fails on an input of 64 x 64 pixels: mat1") as caught:
+        analyse(wrap_model(Failing().eval(), InputSpec(size=(64, 64))), photo(0))
+    assert "\n" not in str(caught.value)
+    plain = create_model("resnet18", attention=None)
+    with pytest.raises(NoAttentionError):
+        analyse(wrap_model(plain, InputSpec(size=(64, 64))), photo(0))
+    with pytest.raises(CbamVizError):
+        analyse(wrap_model(plain), photo(0), "sideways")  # type: ignore[arg-type]
