@@ -108,6 +108,19 @@ def test_names_in_the_text_exist() -> None:
     assert names <= set(cbam_viz.__all__), names - set(cbam_viz.__all__)
 
 
+def test_the_messages_are_the_codes() -> None:
+    table = README.partition("| message | what to do |")[2].partition("\n\n")[0]
+    messages = re.findall(r"^\| \*(.+?)\* \|", table, flags=re.MULTILINE)
+    source = " ".join(
+        # Adjacent string literals are joined, as Python joins them.
+        re.sub(r'"\s*\n\s*f?"', "", file.read_text(encoding="utf-8"))
+        for file in (ROOT / "cbam_viz").rglob("*.py")
+    )
+    assert len(messages) >= 8
+    for message in messages:
+        assert message in source, message
+
+
 def families_table() -> str:
     """The table of families as the README should have it."""
     from cbam_viz.models import cbam_families
