@@ -18,6 +18,7 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from cbam_viz.attention import show_in_notebooks
 from cbam_viz.errors import (
     CaptureError,
     CbamVizError,
@@ -174,3 +175,11 @@ class _Package(ModuleType):
 
 
 sys.modules[__name__].__class__ = _Package
+
+
+def _html(attention: Attention) -> str:
+    strip: str = importlib.import_module("cbam_viz.notebook").strip(attention)
+    return strip
+
+
+show_in_notebooks(_html)

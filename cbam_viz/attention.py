@@ -6,7 +6,7 @@ figures, stores) reads these classes and nothing else of the network.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -114,7 +114,7 @@ class Unsupported:
     """In words, such as `one joint gate of shape (B, C, h, w), as in BAM`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Attention(Mapping[str, LayerAttention]):
     """All gates of one forward, by layer name, in order of execution.
 
@@ -139,6 +139,31 @@ class Attention(Mapping[str, LayerAttention]):
     def __len__(self) -> int:
         return len(self.layers)
 
+    def __repr__(self) -> str:
+        height, width = self.input_size
+        layers = (
+            ", ".join(self) if len(self) <= 3 else f"{', '.join([*self][:2])}, ..., {[*self][-1]}"
+        )
+        return f"<Attention of {len(self)} layers ({layers}) on an input of {height} x {width}>"
+
+    def _repr_html_(self) -> str | None:
+        return _html.render(self) if _html.render is not None else None
+
     def calls(self, module: str) -> tuple[LayerAttention, ...]:
         """All calls of one module, in order; empty if it was not captured."""
         return tuple(layer for layer in self.layers.values() if layer.module == module)
+
+
+@dataclass
+class _Html:
+    """How notebooks show an `Attention`; set from above, as this module knows no pictures."""
+
+    render: Callable[[Attention], str] | None = None
+
+
+_html = _Html()
+
+
+def show_in_notebooks(render: Callable[[Attention], str]) -> None:
+    """Let `render` make the HTML that notebooks show for an `Attention`."""
+    _html.render = render

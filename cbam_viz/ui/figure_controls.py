@@ -116,7 +116,7 @@ def look() -> dict[str, Any]:
         **control("opacity", 0.55),
     )
     values["frame"] = _pick(
-        left, "Show", "frame", {"seen": "what the network saw", "photo": "the whole photo"}
+        left, "Show", "frame", {"seen": "the seen part", "photo": "the whole photo"}
     )
     values["letters"] = _pick(
         right, "Letters (a), (b)", "letters",
@@ -132,7 +132,7 @@ def look() -> dict[str, Any]:
     )  # fmt: skip
     values["heads"] = left.toggle("Headings", **control("heads", True))
     values["mark_seen"] = right.toggle(
-        "Outline what the network saw", disabled=values["frame"] == "seen",
+        "Outline the seen part", disabled=values["frame"] == "seen",
         **control("mark_seen", False),
     )  # fmt: skip
     if left.toggle("Contour line", **control("contour", False)):
@@ -141,8 +141,8 @@ def look() -> dict[str, Any]:
         )
     values["image_dpi"] = _pick(
         left, "Pixels in PDF, SVG", "image_dpi",
-        {None: "the photo's own", 600: "at most 600 an inch", 300: "at most 300 an inch"},
-    )  # fmt: skip
+        {0: "the photo's own", 600: "at most 600 an inch", 300: "at most 300 an inch"},
+    ) or None  # fmt: skip
     return values
 
 
@@ -210,7 +210,8 @@ def _columns(scene: Scene, networks: list[Network]) -> tuple[Any, ...]:
     )
     headings = st.text_input(
         "Headings",
-        placeholder="own words, separated by |; leave a place empty for the usual ones",
+        placeholder="First | | Third",
+        help="Your own words, separated by |. An empty place keeps the usual heading.",
         **control("headings", ""),
     )
     words = [word.strip() for word in headings.split("|")]
