@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 from collections.abc import AsyncIterator
@@ -30,5 +31,9 @@ def _warm_up() -> None:
     try:
         networks.import_torch()
         networks.load_default()
+        # Streamlit collects garbage after every run. Without this, each time Python would go
+        # through the million objects of PyTorch and timm, which live as long as the server does.
+        gc.collect()
+        gc.freeze()
     except Exception:
         log.warning("the default network could not be loaded in advance", exc_info=True)
