@@ -142,7 +142,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         if _is_composite(func):
             with self:
-                out = func.decompose(*args, **kwargs)
+                out = func._op_dk(_COMPOSITE, *args, **kwargs)
             if out is not NotImplemented:
                 return out
         noted = self._guard(self._before, func, args, kwargs)
@@ -233,6 +233,10 @@ def parameter_storages(model: nn.Module) -> dict[int, str]:
             continue
     return found
 
+
+_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
+"""The compositions of C++: `func.decompose` prefers Python's, which round otherwise (bilinear
+interpolation does), and the network's output must not change."""
 
 _composite: dict[Any, bool] = {}
 

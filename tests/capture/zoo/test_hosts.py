@@ -143,6 +143,38 @@ def test_autograd_modes(run: Callable[[], torch.no_grad]) -> None:
     assert_exact(attention, truths(model))
 
 
+class Decoder(nn.Module):
+    """Interpolation of every kind, and a gate on upsampled features beside a skip connection."""
+
+    def __init__(self, mode: str) -> None:
+        super().__init__()
+        self.mode = mode
+        self.stem = nn.Conv2d(3, 4, 3, padding=1)
+        self.down = nn.Conv2d(4, 4, 3, stride=2, padding=1)
+        self.cbam = sequential.GatesReturned(CHANNELS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        skip = self.stem(x)
+        corners = None if self.mode in ("nearest", "nearest-exact", "area") else False
+        up = nn.functional.interpolate(
+            self.down(skip), size=skip.shape[2:], mode=self.mode, align_corners=corners
+        )
+        return self.cbam(torch.cat([up, skip], 1))
+
+
+@pytest.mark.parametrize("run", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "bilinear", "bicubic", "area"])
+def test_decoders(mode: str, run: Callable[[], torch.no_grad]) -> None:
+    """Under inference mode whole compositions arrive: taking them apart must change no bit."""
+    torch.manual_seed(0)
+    model = ready(Decoder(mode))
+    with run():
+        attention = capture(model, photo())
+        assert_exact(attention, truths(model))
+        assert torch.equal(attention.output, model(photo()))
+    assert attention.unsupported == ()
+
+
 def test_channels_last() -> None:
     model = host(sequential.Repeated).to(memory_format=torch.channels_last)
     with torch.no_grad():
