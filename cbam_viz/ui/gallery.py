@@ -9,7 +9,7 @@ import streamlit as st
 
 from cbam_viz.attention import LayerAttention
 from cbam_viz.render import fit_size
-from cbam_viz.statistics import LayerStatistics, layer_statistics
+from cbam_viz.statistics import LayerStatistics
 from cbam_viz.ui import components, display_controls, layer_table, pictures, session, words
 from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.prediction import one_line
@@ -22,7 +22,7 @@ GALLERY = "layers_gallery"
 def page(scene: Scene) -> None:
     """The gallery, and below it the table."""
     with boundary():
-        statistics = {name: layer_statistics(layer) for name, layer in scene.layers.items()}
+        statistics = {one.name: one for one in scene.statistics()}
         display_controls.draw()
         st.caption(one_line(scene.analysis))
         components.gallery(_cards(scene, statistics), key=GALLERY, on_open_change=_open)

@@ -55,6 +55,6 @@ def _formats() -> dict[str, Any]:
         formats[f"Mean, {title}"] = number(format="%.3f")
         formats[f"Spread, {title}"] = number(format="%.3f")
         formats[f"Saturated, {title}"] = number(format="percent")
-        formats[f"Entropy, {title}"] = number(format="%.3f")
+        formats[f"Entropy, {title}"] = number(format="%.4f")
     formats["Remarks"] = st.column_config.TextColumn(width="large")
     return formats

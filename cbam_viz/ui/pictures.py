@@ -42,7 +42,7 @@ PHOTO_SIDE = 1280
 MAP_SIDE = 640
 """Longer side of a coloured map there: it is smooth, and the browser enlarges it."""
 CONTOUR_SIDE = 1024
-CARD_SIDE = 384
+CARD_SIDE = 320
 """Longer side of a picture in the gallery."""
 BACKDROP = 128
 """Grey level behind a map that is shown without its photo, before hatching."""
@@ -56,7 +56,8 @@ def data_url(pixels: Pixels, image_format: ImageFormat = "jpeg", quality: int = 
 
 def scale_for(kind: str, layer: LayerAttention, layers: Sequence[LayerAttention]) -> Scale:
     """The scale of this layer's map: absolute, shared by all maps of the scene, or its own."""
-    maps = [spatial_map(other) for other in layers if other.spatial is not None]
+    shared = kind == "shared"
+    maps = [spatial_map(other) for other in layers if shared and other.spatial is not None]
     return make_scale(kind, spatial_map(layer), maps)  # type: ignore[arg-type]
 
 
@@ -143,7 +144,7 @@ def card_picture(
     """A layer's overlay for the gallery, on `small_photo`."""
     height, width = small.shape[:2]
     placed = place_map(layer, geometry, (height, width))
-    return data_url(overlay(small, placed, scale=scale, colormap=colormap), quality=85)
+    return data_url(overlay(small, placed, scale=scale, colormap=colormap), quality=80)
 
 
 def strip_picture(weights: npt.NDArray[np.float32], colormap: str) -> str:

@@ -11,6 +11,7 @@ from cbam_viz.attention import LayerAttention
 from cbam_viz.images import Photo, View
 from cbam_viz.models import LoadedModel
 from cbam_viz.render import Scale
+from cbam_viz.statistics import LayerStatistics, all_statistics
 from cbam_viz.ui import pictures, session
 from cbam_viz.ui.networks import Request
 
@@ -70,6 +71,10 @@ class Scene:
                 colormap=chosen.colormap,
             ),
         )
+
+    def statistics(self) -> tuple[LayerStatistics, ...]:
+        """The numbers of every layer."""
+        return self._kept("statistics", lambda: all_statistics(self.analysis.attention))
 
     def card_picture(self, layer: LayerAttention) -> str:
         """A layer's overlay for the gallery, as a data URL."""

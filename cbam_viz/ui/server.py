@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import logging
 import threading
 from collections.abc import AsyncIterator
@@ -29,6 +30,7 @@ async def preload(_app: Any) -> AsyncIterator[None]:
 def _warm_up() -> None:
     """Whatever fails here fails again, with a sentence, on the page that needs it."""
     try:
+        importlib.import_module("cbam_viz.ui.shell")  # what the first visitor needs first
         networks.import_torch()
         networks.load_default()
         # Streamlit collects garbage after every run. Without this, each time Python would go
