@@ -106,6 +106,14 @@ def test_write_and_overwrite(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["result.bin"]
 
 
+def test_overwriting_replaces_the_file_and_does_not_write_into_it(tmp_path: Path) -> None:
+    path = write_atomic(tmp_path / "result.bin", b"old")
+    with path.open("rb") as reader:
+        write_atomic(path, b"new", force=True)
+        assert reader.read() == b"old"
+    assert path.read_bytes() == b"new"
+
+
 def test_a_failure_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -238,6 +238,11 @@ def test_hostile_files(data: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert not Path("bang").exists()
 
 
+def test_headers_that_claim_more_than_there_is_reserve_no_memory() -> None:
+    with pytest.raises(StoreError, match="holds less than it claims"):
+        load_npz(zipped(cbam_viz=npy_header("(400000000,)")))
+
+
 def test_zip_bombs_are_not_unpacked() -> None:
     bomb = zipped(cbam_viz=npy_header("(5000000,)") + b"\0" * 2 * 10**7)
     assert len(bomb) < 10**6
