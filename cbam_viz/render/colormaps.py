@@ -69,8 +69,8 @@ def colorize(
     table = lookup_table(colormap)
     floats = np.asarray(values, dtype=np.float32)
     colours: npt.NDArray[np.uint8] = cv2.applyColorMap(_levels(floats, scale), table[:, None])
-    # A sum is NaN as soon as one value is, and far cheaper than a mask of all of them.
-    if not math.isfinite(float(floats.sum())):
+    # The minimum is NaN as soon as one value is, and far cheaper than a mask of all of them.
+    if floats.size and math.isnan(float(floats.min())):
         colours[np.isnan(floats)] = NOT_A_NUMBER
     return colours
 

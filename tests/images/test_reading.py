@@ -71,6 +71,7 @@ def test_pillow_images_are_turned_and_left_alone(orientation: int) -> None:
     np.testing.assert_array_equal(photo.pixels, scene())
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF:UserWarning")
 def test_damaged_exif_does_not_spoil_a_photo() -> None:
     photo = read_photo(encoded(scene(), "PNG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff"))
     np.testing.assert_array_equal(photo.pixels, scene())
