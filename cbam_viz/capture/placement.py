@@ -73,9 +73,16 @@ def holds_for_other_sizes(layout: Layout) -> bool:
 
 
 def as_image(layout: Layout) -> Layout:
-    """The layout as a 2-D convolution reads it, where nothing else is known of its axes."""
-    if len(layout) == 4 and all(labels(axis) <= {OTHER} for axis in layout[1:]):
-        return image_layout(tuple(map(axis_size, layout)), placed=False)
+    """A 4-D layout whose unknown axes are read as (B, C, H, W), where nothing forbids it."""
+    if len(layout) != 4:
+        return layout
+    usual = image_layout(tuple(map(axis_size, layout)), placed=False)
+    known = [labels(axis) - {OTHER} for axis in layout]
+    if all(names <= {axis[0].label} for names, axis in zip(known, usual, strict=True)):
+        return tuple(
+            axis if names or not labels(axis) else new
+            for names, axis, new in zip(known, layout, usual, strict=True)
+        )
     return layout
 
 
@@ -360,7 +367,7 @@ def _shuffled(
 
 def _rules() -> dict[str, Rule]:
     groups: list[tuple[Rule, str]] = [
-        (_convolution, "convolution"),
+        (_convolution, "convolution _convolution"),
         (_pool, "max_pool2d_with_indices avg_pool2d max_pool2d mkldnn_max_pool2d"),
         (_adaptive, "_adaptive_avg_pool2d adaptive_avg_pool2d adaptive_max_pool2d"),
         (_reduce, "mean sum amax amin max min var std var_mean std_mean prod norm logsumexp"),
