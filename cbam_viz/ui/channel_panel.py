@@ -26,10 +26,16 @@ def draw(scene: Scene, layer: LayerAttention) -> None:
     weights = layer.channel[0].numpy()
     _controls()
     _chart(layer.name, weights, _checked_channel(len(weights)))
+    st.number_input(
+        "Click a bar, or enter a channel, to see it before and after its gate",
+        min_value=0,
+        max_value=len(weights) - 1,
+        step=1,
+        placeholder=f"0 to {len(weights) - 1}",
+        **session.control("channel"),
+    )
     channel = session.settings().channel
-    if channel is None:
-        st.caption("Click a bar to see that channel before and after its gate.")
-    else:
+    if channel is not None:
         _one_channel(scene, layer, channel)
 
 

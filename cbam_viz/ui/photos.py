@@ -48,7 +48,7 @@ def credit() -> str:
     """Who made the photo that is shown; empty for the visitor's own."""
     for sample in samples():
         if sample.name == session.settings().image:
-            return f"{sample.title}: {sample.credit}, {sample.licence}"
+            return f"Photo: {sample.credit}, {sample.licence}"
     return ""
 
 

@@ -151,9 +151,13 @@ def _scene(photo: Photo, network_slot: DeltaGenerator, waiting: DeltaGenerator) 
 def _preview(waiting: DeltaGenerator, photo: Photo) -> None:
     """The photo, at once, while PyTorch is still being imported."""
     with waiting.container():
-        picture, _ = st.columns(COLUMNS, gap="large")
+        picture, beside = st.columns(COLUMNS, gap="large")
+        beside.skeleton(height=420)
         with picture:
-            st.caption("Loading PyTorch and the network, once after the server's start …")
+            st.caption(
+                ":material/hourglass_top: Loading PyTorch and the network, which takes some "
+                "seconds once after the server's start …"
+            )
             st.image(pictures.preview(photo), width="stretch", alt=photo.name)
 
 

@@ -200,3 +200,13 @@ def test_links_do_not_carry_uploads(open_app):
     assert len(app.info) == 2
     assert app.query_params["image"] == "cat"
     assert app.query_params["model"] == NAME
+
+
+def test_a_channel_can_be_entered_without_a_mouse(open_app):
+    app = open_app(layer="layer2.1.se")
+    assert app.number_input(key="set_channel").value is None
+    app.number_input(key="set_channel").set_value(3).run()
+    assert "**Channel 3** · weight" in texts(app)
+    assert app.query_params["channel"] == "3"
+    app.selectbox(key="set_layer").select("layer1.0.se").run()
+    assert "**Channel" not in texts(app)  # another layer's channel 3 is another channel
