@@ -373,13 +373,14 @@ def _demand(layer: LayerPlan, forward: Forward, gates: list[Tensor]) -> None:
 
 def _unsupported(table: Table, forward: Forward, found: list[Found]) -> tuple[Unsupported, ...]:
     assert forward.watch is not None
-    told: dict[str, str] = {}
-    for odd in forward.watch.odd:
-        if not any(frame.module in table.known for frame in odd.frame.path()):
-            told.setdefault(clean_name(odd.frame.module) or ROOT_NAME, odd.reason)
+    seen = [(odd.node.order, odd.frame, odd.reason) for odd in forward.watch.odd]
     for product in branch_sums(forward.watch.products):
-        name = clean_name(product.frame.module) or ROOT_NAME
-        told.setdefault(name, "weights for several branches, which are summed up")
+        reason = "weights for several branches, which are summed up"
+        seen.append((product.node.order, product.frame, reason))
+    told: dict[str, str] = {}
+    for _, frame, reason in sorted(seen, key=lambda one: one[0]):
+        if not any(around.module in table.known for around in frame.path()):
+            told.setdefault(clean_name(frame.module) or ROOT_NAME, reason)
     return tuple(Unsupported(module, reason) for module, reason in told.items())
 
 

@@ -172,7 +172,7 @@ def weighted_sums(products: list[Product]) -> set[Product]:
 def branch_sums(products: list[Product]) -> list[Product]:
     """Weighted sums that are feature maps again: branches weighted against each other."""
     found = []
-    for product in weighted_sums(products):
+    for product in sorted(weighted_sums(products), key=lambda one: one.node.order):
         total = _total(product)
         left = set() if total is None else {name for axis in total.layout for name in labels(axis)}
         if {CHANNEL, ROW, COLUMN} <= left:
