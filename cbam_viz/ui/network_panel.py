@@ -47,7 +47,9 @@ def describe(request: Request, loaded: LoadedModel) -> None:
     if request.path is None and request.sha256 is None:
         st.caption("Random weights: what a network attends to before training, which is noise.")
     report = loaded.report
-    if report is not None and not loaded.metadata:
+    if report is not None and (request.path is None or not loaded.metadata):
+        if report.missing:
+            st.warning(f"{len(report.missing)} tensors are random: what they show is noise.")
         with st.expander("Load report", icon=":material/fact_check:"):
             for line in report.text.splitlines():
                 st.text(line)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import os
 import threading
-from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,11 +41,6 @@ class Request:
     architecture: str | None = None
     insist: bool = False
     """Show the network although the file holds no weights for its attention."""
-
-    @property
-    def key(self) -> Hashable:
-        """What results of this network are kept by."""
-        return self
 
 
 _warm = threading.Event()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
@@ -28,16 +29,20 @@ class Recent(OrderedDict[Hashable, Any]):
     def __init__(self, limit: int) -> None:
         super().__init__()
         self.limit = limit
+        self._lock = threading.Lock()
 
     def get_or_make(self, key: Hashable, make: Callable[[], T]) -> T:
-        if key in self:
-            self.move_to_end(key)
-            found: T = self[key]
-            return found
+        # Quick clicks make runs of one session overlap. Making takes long and needs no lock.
+        with self._lock:
+            if key in self:
+                self.move_to_end(key)
+                found: T = self[key]
+                return found
         made = make()
-        self[key] = made
-        while len(self) > self.limit:
-            self.popitem(last=False)
+        with self._lock:
+            self[key] = made
+            while len(self) > self.limit:
+                self.popitem(last=False)
         return made
 
 

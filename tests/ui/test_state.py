@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cbam_viz.render import COLORMAPS
+from cbam_viz.ui.session import Recent
 from cbam_viz.ui.state import Settings, from_params, to_params
 
 FULL = Settings(
@@ -76,3 +77,16 @@ def test_one_bad_value_does_not_spoil_the_others_and_strangers_are_ignored():
     )
     assert settings == Settings(colormap="grey")
     assert len(notes) == 1
+
+
+def test_a_session_forgets_what_it_used_longest_ago():
+    recent, made = Recent(2), []
+
+    def make(name):
+        return recent.get_or_make(name, lambda: made.append(name) or name.upper())
+
+    assert [make("a"), make("b"), make("a"), make("c")] == ["A", "B", "A", "C"]
+    assert made == ["a", "b", "c"]
+    assert list(recent) == ["a", "c"]  # b was used longest ago
+    make("b")
+    assert made == ["a", "b", "c", "b"]
