@@ -1,4 +1,4 @@
-"""Overlays as the command line writes them: PNG, on the photo's own pixels."""
+"""Overlays as the command line writes them, on the photo's own pixels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from cbam_viz.analysis import Analysis
     from cbam_viz.attention import LayerAttention
-    from cbam_viz.render import Scale
+    from cbam_viz.render import ImageFormat, Scale
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,16 @@ class Style:
 class Picture:
     """One layer's overlay."""
 
-    png: bytes
+    data: bytes
+    """Of the encoded file."""
     scale: Scale
 
 
 def overlays(
-    analysis: Analysis, layers: Sequence[LayerAttention], style: Style
+    analysis: Analysis,
+    layers: Sequence[LayerAttention],
+    style: Style,
+    image_format: ImageFormat = "png",
 ) -> dict[str, Picture]:
     """Return the overlays by layer name; layers without a map are left out.
 
@@ -60,7 +64,7 @@ def overlays(
         picture = overlay(
             pixels, placed, scale=scale, colormap=style.colormap, opacity=style.opacity
         )
-        pictures[layer.name] = Picture(encode(picture), scale)
+        pictures[layer.name] = Picture(encode(picture, image_format), scale)
     return pictures
 
 

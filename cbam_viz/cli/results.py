@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from cbam_viz.analysis import Analysis
     from cbam_viz.cli.batch import Job, Outcome
     from cbam_viz.models import LoadedModel
+    from cbam_viz.render import ImageFormat
 
-FORMATS = ("npz", "csv", "statistics", "png")
+FORMATS = ("npz", "csv", "statistics", "png", "jpg")
+PICTURES: dict[str, ImageFormat] = {"png": "png", "jpg": "jpeg"}
 INDEX = "index.csv"
 INDEX_COLUMNS = ("source", "folder", "sha256", "prediction", "probability", "error")
 
@@ -93,12 +95,12 @@ def _contents(analysis: Analysis, loaded: LoadedModel, job: Job) -> Iterator[tup
         yield "gates.csv", csv_text(attention).encode()
     if "statistics" in job.formats:
         yield "statistics.csv", statistics_text(all_statistics(attention)).encode()
-    if "png" in job.formats:
+    for ending in [ending for ending in PICTURES if ending in job.formats]:
         layers = choose_layers(attention, job.layers) or [default_layer(attention)]
-        pictures = overlays(analysis, layers, job.style)
+        pictures = overlays(analysis, layers, job.style, PICTURES[ending])
         names = safe_names(pictures)
         for layer, picture in pictures.items():
-            yield f"overlay_{names[layer]}.png", picture.png
+            yield f"overlay_{names[layer]}.{ending}", picture.data
 
 
 def write_index(output: Path, outcomes: Iterable[Outcome], *, force: bool) -> Path:

@@ -127,5 +127,5 @@ def _write_overlays(
         files = {name: output / f"{stem}_{safe_name(name)}.png" for name in pictures}
     refuse_existing(files.values(), force)
     for name, file in files.items():
-        write(file, pictures[name].png, force=force)
+        write(file, pictures[name].data, force=force)
     return files

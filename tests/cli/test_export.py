@@ -123,6 +123,18 @@ def test_pictures_of_all_layers(folder: Path) -> None:
     assert Image.open(folder / "out" / "p" / names[0]).size == (90, 60)
 
 
+def test_jpeg_overlays_look_like_the_png_ones(folder: Path) -> None:
+    write_photo(folder / "p.png")
+    formats = ("--format", "png", "--format", "jpg")
+    assert invoke("export", "p.png", "-o", "out", *formats, "-l", "0").exit_code == 0
+    exact, small = (
+        Image.open(folder / "out" / "p" / f"overlay_layer1.0.se.{ending}").convert("RGB")
+        for ending in ("png", "jpg")
+    )
+    difference = np.abs(np.asarray(exact).astype(int) - np.asarray(small).astype(int))
+    assert 0 < difference.mean() < 8
+
+
 def test_nothing_is_overwritten_and_nothing_is_computed_for_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
