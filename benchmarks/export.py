@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from benchmarks._harness import compare, machine, report
+from benchmarks._harness import Action, compare, machine, report
 from cbam_viz.cli.batch import Job, Target, keep_memory, run
 from cbam_viz.cli.drawing import Style
 from cbam_viz.cli.options import ModelChoice
@@ -56,8 +57,8 @@ def measure(loaded: LoadedModel, folder: Path, title: str) -> None:
         for outcomes in run(job, batches, 1, loaded):
             assert not any(outcome.error for outcome in outcomes)
 
-    candidates = {"bare forward": bare}
-    candidates |= {name: lambda f=formats: export(f) for name, formats in WANTED.items()}
+    candidates: dict[str, Action] = {"bare forward": bare}
+    candidates |= {name: partial(export, formats) for name, formats in WANTED.items()}
     report(title, compare(candidates, rounds=5, warmup=1))
 
 
