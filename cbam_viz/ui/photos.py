@@ -16,6 +16,7 @@ UPLOADER = "photo_file"
 
 def choose() -> None:
     """The sidebar's controls for the image."""
+    _read_upload()
     own = session.memory().photo
     titles = {sample.name: sample.title for sample in samples()}
     if own is not None:
@@ -70,17 +71,25 @@ def _check(titles: dict[str, str]) -> None:
 
 
 def _take_upload() -> None:
-    """Read a file as soon as it is there, once; a bad one leaves the photo as it was."""
+    """Note that a file came or went; the run that follows reads it."""
     ours = session.memory()
-    file = st.session_state[UPLOADER]
     ours.photo_error = ""
-    if file is None:
+    ours.new_photo = st.session_state[UPLOADER]
+    if ours.new_photo is None:
         ours.photo = None
         if ours.settings.image == UPLOAD:
             session.change(image=None)
+
+
+def _read_upload() -> None:
+    """Read a new file, once; a bad one leaves the photo as it was."""
+    ours = session.memory()
+    file, ours.new_photo = ours.new_photo, None
+    if file is None:
         return
     try:
-        photo = read_photo(file.getvalue(), name=file.name)
+        with st.spinner("Reading the photo …"):
+            photo = read_photo(file.getvalue(), name=file.name)
     except CbamVizError as error:
         ours.photo_error = str(error)
         return

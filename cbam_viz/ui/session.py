@@ -67,6 +67,8 @@ class Memory:
     """What of the link could not be used, to be shown once."""
     linked: bool = False
     """True once the URL that opened the session has been read."""
+    new_photo: Any = None
+    """A file that Streamlit has received and nobody has read yet."""
     photo: Upload | None = None
     photo_error: str = ""
     """Why the last upload could not be read."""
