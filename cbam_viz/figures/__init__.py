@@ -10,7 +10,15 @@ built.render("pdf")                        # bytes, the same every time
 
 from cbam_viz.figures.build import Built, build, figure
 from cbam_viz.figures.content import Study, columns_from_text
-from cbam_viz.figures.output import DEFAULT_DPI, FORMATS, MIME_TYPES, FileFormat, format_of, render
+from cbam_viz.figures.output import (
+    DEFAULT_DPI,
+    FORMATS,
+    MIME_TYPES,
+    FileFormat,
+    format_of,
+    render,
+    save,
+)
 from cbam_viz.figures.spec import Column, FigureSpec, Row, format_column, parse_column
 from cbam_viz.figures.venues import Venue, venue, venues
 
@@ -32,6 +40,7 @@ __all__ = [
     "format_of",
     "parse_column",
     "render",
+    "save",
     "venue",
     "venues",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from cbam_viz.analysis import Analysis
 from cbam_viz.errors import FigureError
@@ -19,7 +20,7 @@ from cbam_viz.figures.content import Grid, Study, grid_content, study_of
 from cbam_viz.figures.depth import Strip, depth_content, draw_depth
 from cbam_viz.figures.gated import GatedChannel, gated_content
 from cbam_viz.figures.grid import draw_grid
-from cbam_viz.figures.output import DEFAULT_DPI, FileFormat, render
+from cbam_viz.figures.output import DEFAULT_DPI, FileFormat, render, save
 from cbam_viz.figures.settings import pinned_settings
 from cbam_viz.figures.sheet import PaperFigure
 from cbam_viz.figures.spec import FigureSpec
@@ -41,6 +42,10 @@ class Built:
     def render(self, file_format: FileFormat, *, dpi: float = DEFAULT_DPI) -> bytes:
         """The bytes of a file; see `cbam_viz.figures.render`."""
         return render(self.figure, file_format, dpi=dpi)
+
+    def save(self, path: str | Path, *, dpi: float = DEFAULT_DPI, force: bool = False) -> Path:
+        """Write a file; see `cbam_viz.figures.save`."""
+        return save(self.figure, path, dpi=dpi, force=force)
 
 
 def content_of(spec: FigureSpec, study: Study) -> Content:

@@ -20,7 +20,6 @@ from cbam_viz.figures.marks import draw_marks
 from cbam_viz.figures.pictures import Rasters, aspect_of, draw_picture, region_of
 from cbam_viz.figures.plan import (
     GAP,
-    TALLEST,
     Rect,
     choose_per_line,
     plan_lines,
@@ -32,6 +31,9 @@ from cbam_viz.render import Scale
 
 SMALLEST_PICTURE = 44.0
 """Points: what a picture in a strip is at least wide where the figure chooses."""
+
+NARROWEST_PICTURE = 30.0
+"""Of a tall photo: its heading still fits."""
 
 _HEAD_GAP = 1.5
 _LINE_GAP = 4.0
@@ -99,9 +101,12 @@ def draw_depth(spec: FigureSpec, strip: Strip) -> PaperFigure:
     heads = ("Input", *strip.heads)
     # The photo leads the first stage's line.
     groups = (strip.groups[0] + 1, *strip.groups[1:])
-    per_line = spec.per_line or choose_per_line(groups, style.width, SMALLEST_PICTURE)
+    aspect = aspect_of(region_of(strip.picture.analysis, spec.row(0), spec))
+    # A tall photo may be narrow, a panorama needs width: both are seen as a square of that area.
+    shape = 1.0 if 0.5 <= aspect <= 1 else aspect
+    smallest = max(NARROWEST_PICTURE, SMALLEST_PICTURE / shape**0.5)
+    per_line = spec.per_line or choose_per_line(groups, style.width, smallest)
     per_line = min(per_line, len(pictures))
-    aspect = min(aspect_of(region_of(strip.picture.analysis, spec.row(0), spec)), TALLEST)
     rects = _rects(groups, per_line, style, aspect, heads=spec.heads)
     sheet = style.sheet(rects[-1].bottom + legend_height(style))
     rasters = Rasters(spec.image_dpi)

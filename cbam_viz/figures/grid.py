@@ -41,7 +41,10 @@ def draw_grid(
     blocks = spec.blocks or choose_blocks(_room(drawing, columns, 1))
     columns = _column_rooms(drawing, drawing.style.width / blocks)
     heads = _wrapped_heads(drawing, columns, blocks)
-    room = _room(drawing, columns, max((len(head) for head in heads), default=0))
+    head_lines = max((len(head) for head in heads), default=0)
+    room = _room(drawing, columns, head_lines)
+    if _labels_need_two_lines(drawing, room, blocks):
+        room = _room(drawing, columns, head_lines, label_lines=2)
     plan = plan_grid(room, blocks)
     has_maps = any(isinstance(place, MapPicture) for row in grid.rows for place in row)
     foot = legend_height(drawing.style) if has_maps else 0.0
@@ -86,11 +89,14 @@ def _column_rooms(drawing: _Drawing, width: float) -> tuple[ColumnRoom, ...]:
 
 
 def _words_width(style: Style, texts: list[str], widest: float) -> float:
-    """The narrowest column in which a name takes two lines at most, within `widest`."""
+    """Enough for one line; where that is more than `widest`, the least that two lines take."""
     lines = [line for text in texts for line in text.split("\n")]
     longest_word = max(style.measure(word) for line in lines for word in (line.split(" ") or [""]))
     widest = max(widest, min(longest_word, 1.8 * widest))
-    width = min(max(style.measure(line) for line in lines), widest)
+    unbroken = max(style.measure(line) for line in lines)
+    if unbroken <= widest:
+        return unbroken + 4
+    width = widest
     for narrower in range(int(width), 15, -1):
         if any(_cut(style, line, narrower) for line in lines):
             break
@@ -124,7 +130,28 @@ def _wrapped_heads(
     return heads
 
 
-def _room(drawing: _Drawing, columns: tuple[ColumnRoom, ...], head_lines: int) -> GridRoom:
+def _labels_need_two_lines(drawing: _Drawing, room: GridRoom, blocks: int) -> bool:
+    """Whether a row's label is longer than the row is high."""
+    picture = room.picture_width(min(blocks, len(room.aspects)))
+    return any(
+        drawing.style.measure(_label(drawing, row)) > room.row_height(row, picture)
+        for row in range(len(room.aspects))
+    )
+
+
+def _label(drawing: _Drawing, row: int) -> str:
+    label = drawing.grid.labels[row]
+    if drawing.spec.letters == "rows":
+        return f"{letter(row)}{NO_BREAK}{label}" if label else letter(row)
+    return label
+
+
+def _room(
+    drawing: _Drawing,
+    columns: tuple[ColumnRoom, ...],
+    head_lines: int,
+    label_lines: int = 1,
+) -> GridRoom:
     style, grid = drawing.style, drawing.grid
     regions = [
         region_of(row[0], drawing.spec.row(index), drawing.spec)
@@ -132,7 +159,6 @@ def _room(drawing: _Drawing, columns: tuple[ColumnRoom, ...], head_lines: int) -
     ]
     kinds = [_kind(drawing, index) for index in range(len(columns))]
     has_bars = Bars in kinds
-    lettered = drawing.spec.letters == "rows"
     has_maps = MapPicture in kinds
     return GridRoom(
         width=style.width,
@@ -140,7 +166,9 @@ def _room(drawing: _Drawing, columns: tuple[ColumnRoom, ...], head_lines: int) -
         columns=columns,
         aspects=tuple(aspect_of(region) for region in regions),
         head_height=head_lines * line_height(style.size) + _HEAD_GAP if head_lines else 0.0,
-        label_width=line_height(style.size) + 2 if any(grid.labels) or lettered else 0.0,
+        label_width=label_lines * line_height(style.size) + 2
+        if any(_label(drawing, row) for row in range(len(regions)))
+        else 0.0,
         min_heights=tuple(
             max(_text_height(style, row, columns), _LOWEST_BARS if has_bars else 0.0)
             for row in grid.rows
@@ -168,14 +196,17 @@ def _draw_heads(sheet: Sheet, plan: GridPlan, heads: list[list[str]]) -> None:
 
 def _draw_labels(sheet: Sheet, drawing: _Drawing, plan: GridPlan) -> None:
     for index, rect in enumerate(plan.labels):
-        label = drawing.grid.labels[index]
-        if drawing.spec.letters == "rows":
-            label = f"{letter(index)} {label}".strip()
-        if label:
-            (short, *_) = drawing.style.wrap(label, rect.height, lines=1)
-            x = rect.x + 0.78 * sheet.size
-            y = rect.y + rect.height / 2
-            sheet.text(x, y, short, rotation=90, gid=f"row {index + 1} label")
+        label = _label(drawing, index)
+        if not label:
+            continue
+        step = line_height(sheet.size)
+        lines = drawing.style.wrap(label, rect.height, lines=max(1, int(rect.width // step)))
+        y = rect.y + rect.height / 2
+        # The last line stands next to the picture.
+        x = rect.x + rect.width - 2 - 0.24 * sheet.size - step * (len(lines) - 1)
+        for number, line in enumerate(lines):
+            name = f"row {index + 1} label" + (f" line {number + 1}" if number else "")
+            sheet.text(x + number * step, y, line, rotation=90, gid=name)
 
 
 def _draw_cells(sheet: Sheet, drawing: _Drawing, plan: GridPlan) -> None:

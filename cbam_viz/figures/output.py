@@ -11,6 +11,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -26,6 +27,7 @@ from PIL import Image
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.settings import pinned_settings
 from cbam_viz.render import encode
+from cbam_viz.store import write_atomic
 
 FileFormat = Literal["pdf", "svg", "png", "tiff"]
 FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
@@ -60,6 +62,19 @@ def render(figure: Figure, file_format: FileFormat, *, dpi: float = DEFAULT_DPI)
             return _svg(figure)
         pixels = _rasterised(figure, dpi)
     return _png(pixels, dpi) if file_format == "png" else _tiff(pixels, dpi)
+
+
+def save(
+    figure: Figure, path: str | Path, *, dpi: float = DEFAULT_DPI, force: bool = False
+) -> Path:
+    """Write the figure to a file whose name ends in .pdf, .svg, .png or .tiff.
+
+    Raises:
+        FigureError: if the name says no format.
+        StoreError: if the file exists and `force` is not given, or cannot be written.
+    """
+    file_format = format_of(Path(path).name)
+    return write_atomic(path, render(figure, file_format, dpi=dpi), force=force)
 
 
 def format_of(name: str) -> FileFormat:

@@ -156,3 +156,23 @@ def test_a_broken_manifest_is_refused(run, tmp_path: Path) -> None:
     assert result.exit_code == 3
     assert "no manifest of a cbam-viz figure" in result.output
     assert run("--from", "m.json", "sample:cat").exit_code == 2
+
+
+def test_the_examples_in_the_help_run(run, tmp_path: Path, monkeypatch) -> None:
+    from PIL import Image
+
+    from cbam_viz.cli.figure import figure
+    from tests.app_checkpoint import write_checkpoint
+
+    (tmp_path / "checkpoints").mkdir()
+    write_checkpoint(tmp_path / "checkpoints")
+    monkeypatch.setenv("CBAM_VIZ_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    for name in ("a.jpg", "b.jpg"):
+        Image.new("RGB", (300, 260), "green").save(tmp_path / name)
+    examples = [line.split() for line in (figure.epilog or "").splitlines() if "cbam-viz" in line]
+    assert len(examples) == 5
+    for command, name, *arguments in examples:
+        assert (command, name) == ("cbam-viz", "figure")
+        result = run(*arguments)
+        assert result.exit_code == 0, (arguments, result.output)
+    assert (tmp_path / "again.pdf").read_bytes() == (tmp_path / "depth.pdf").read_bytes()

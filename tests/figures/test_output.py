@@ -18,7 +18,7 @@ import pypdf
 import pytest
 from PIL import Image
 
-from cbam_viz.errors import FigureError
+from cbam_viz.errors import FigureError, StoreError
 from cbam_viz.figures import (
     FORMATS,
     FigureSpec,
@@ -234,6 +234,16 @@ def _nothing():
     from contextlib import nullcontext
 
     return nullcontext()
+
+
+def test_saving_writes_what_rendering_gives_and_overwrites_nothing(one, tmp_path: Path) -> None:
+    built = build(FigureSpec(width=60, venue="free"), one)
+    for name in ("f.pdf", "f.TIF", "f.png"):
+        path = built.save(tmp_path / name, dpi=90)
+        assert path.read_bytes() == built.render(format_of(name), dpi=90)
+    with pytest.raises(StoreError, match="exists"):
+        built.save(tmp_path / "f.pdf")
+    built.save(tmp_path / "f.pdf", force=True)
 
 
 def test_a_figure_shows_itself_in_notebooks(one) -> None:
