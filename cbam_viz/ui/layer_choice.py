@@ -8,6 +8,8 @@ from cbam_viz.attention import LayerAttention
 from cbam_viz.ui import session, words
 from cbam_viz.ui.scene import Scene
 
+PREDICATES = ("untrained", "flat", "saturated")
+
 
 def draw(scene: Scene, layer: LayerAttention) -> None:
     """The layer's name to choose from, neighbours, and what kind of layer it is."""
@@ -23,6 +25,9 @@ def draw(scene: Scene, layer: LayerAttention) -> None:
         _step("Previous", "chevron_left", names, position - 1)
         _step("Next", "chevron_right", names, position + 1)
     st.caption(f"{layer.stage} · {words.composition(layer)} · {words.proof(layer)}")
+    numbers = next(one for one in scene.statistics() if one.name == layer.name)
+    for flag in numbers.flags:
+        st.warning(f"This layer is {flag}." if flag.startswith(PREDICATES) else f"{flag}.")
 
 
 def _step(text: str, icon: str, names: list[str], target: int) -> None:

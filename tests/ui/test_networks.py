@@ -167,3 +167,10 @@ def test_flags_of_the_gallery_are_those_of_the_statistics(open_app):
     scene = app.session_state["cbam_viz_memory"].scene
     expected = {name: layer_statistics(layer).flags for name, layer in scene.layers.items()}
     assert flags == expected
+
+
+def test_a_flagged_layer_says_so_in_explore(open_app):
+    app = open_app(model="untrained", arch="resnet18")
+    assert [one.value for one in app.warning] == [
+        "This layer is untrained: every gate is exactly 0.5."
+    ]
