@@ -54,7 +54,14 @@ def ultralytics(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return package
 
 
-Watcher = Callable[[nn.Module, Callable[[str, nn.Module], bool]], list[tuple[str, Tensor]]]
+def copied(value: Any) -> Any:
+    """All tensors of an output as they are now."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    return tuple(copied(item) for item in value) if isinstance(value, (list, tuple)) else value
+
+
+Watcher = Callable[[nn.Module, Callable[[str, nn.Module], bool]], list[tuple[str, Any]]]
 
 
 @pytest.fixture
@@ -66,13 +73,11 @@ def outputs_of() -> Iterator[Watcher]:
     """
     handles = []
 
-    def watch(
-        model: nn.Module, chosen: Callable[[str, nn.Module], bool]
-    ) -> list[tuple[str, Tensor]]:
-        seen: list[tuple[str, Tensor]] = []
+    def watch(model: nn.Module, chosen: Callable[[str, nn.Module], bool]) -> list[tuple[str, Any]]:
+        seen: list[tuple[str, Any]] = []
 
         def note(name: str) -> Callable[..., None]:
-            return lambda module, args, output: seen.append((name, output.detach().clone()))
+            return lambda module, args, output: seen.append((name, copied(output)))
 
         for name, module in model.named_modules():
             if chosen(name, module):

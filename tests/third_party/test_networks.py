@@ -68,6 +68,32 @@ def test_pytorchcv_squeeze_and_excitation(photo: Tensor, outputs_of: Any) -> Non
     assert_gates(attention, [gate for _, gate in channel], [])
 
 
+def test_pytorchcv_one_attention_for_many_units(photo: Tensor, outputs_of: Any) -> None:
+    """DIANet: the units of a stage share one recurrent attention module."""
+    model = pytorchcv("diaresnet20_cifar10").features[:-1]
+    channel = outputs_of(model, lambda name, _: name.endswith("attention.lstm"))
+    attention = run(model, photo[..., :32, :32])
+    shared = [f"stage{stage}.unit1.attention" for stage in (1, 2, 3)]
+    assert list(attention) == [name + suffix for name in shared for suffix in ("", "#2", "#3")]
+    assert [layer.call for layer in attention.values()] == [1, 2, 3] * 3
+    assert len(channel) == 9
+    for layer, (_, (hidden, _)) in zip(attention.values(), channel, strict=True):
+        assert torch.equal(layer.channel, hidden[-1])
+
+
+@pytest.mark.parametrize("name", ["sknet50", "resnesta18"])
+def test_pytorchcv_split_attention_is_reported(name: str, photo: Tensor) -> None:
+    attention = run(pytorchcv(name).features[:-1], photo[..., :64, :64])
+    assert list(attention) == []
+    units = [entry.module.split(".body")[0] for entry in attention.unsupported]
+    per_stage = (3, 4, 6, 3) if name == "sknet50" else (2, 2, 2, 2)
+    assert units == [
+        f"stage{stage}.unit{unit}"
+        for stage, count in enumerate(per_stage, start=1)
+        for unit in range(1, count + 1)
+    ]
+
+
 def test_segmentation_models_scse(photo: Tensor, outputs_of: Any) -> None:
     """scSE is in the decoder, twice a block, in parallel: x * cSE(x) + x * sSE(x)."""
     smp = pytest.importorskip(
