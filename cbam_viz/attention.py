@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 Composition = Literal[
     "channel then spatial", "spatial then channel", "parallel", "channel", "spatial"
 ]
-"""How a layer's gates act on its features; the last two have one gate only."""
+"""How a layer's gates act on its features; the last two have one gate only.
+
+The first two are `x * M_c * M_s`, in whatever way the network multiplies it (`x * (M_c * M_s)` too),
+with or without the input added after each product. In `parallel` both gates act on `x` itself, and
+the two results are added, compared or put side by side.
+"""
 
 FoundBy = Literal["hook", "watch"]
 """`hook`: a forward hook on a module that is known to be what multiplies. `watch`: the product
@@ -96,8 +101,9 @@ class LayerAttention:
     composition: Composition
     found_by: FoundBy
     verified: bool
-    """True if the gates, multiplied as `composition` says, give what the layer computed,
-    within rounding of the dtype it ran in."""
+    """True if every product of the layer was seen, and features times these gates give its result
+    within rounding of the dtype it ran in. Later forwards of a network that was watched are checked
+    at a few positions, and watched again if that fails."""
     dtype: torch.dtype
     """What the gates were computed in."""
     branches: ChannelBranches | None = None
