@@ -1,11 +1,11 @@
 """Figures that go into a paper as they are: exact widths, real text, stated scales.
 
-from cbam_viz import figures
+Use it like this:
 
-spec = figures.FigureSpec(venue="cvpr", width="column")
-built = figures.build(spec, analyses)      # of cbam_viz.analyse, one for each photo
-built.figure                               # a matplotlib Figure
-built.render("pdf")                        # bytes, the same every time
+    spec = figures.FigureSpec(venue="cvpr", width="column")
+    built = figures.build(spec, analyses)      # of cbam_viz.analyse, one for each photo
+    built.figure                               # a matplotlib Figure
+    built.save("figure.pdf")                   # the same bytes every time
 """
 
 from cbam_viz.figures.build import Built, build, figure

@@ -23,6 +23,9 @@ INK = "black"
 SOFT = "0.45"
 """Grey of rules and axes."""
 
+NOTEBOOK_DPI = 110
+"""Of a figure shown in a notebook; notebooks are kept in version control."""
+
 HAIRLINE = 0.4
 """Points."""
 
@@ -36,7 +39,7 @@ class PaperFigure(Figure):
     def _repr_png_(self) -> bytes:
         from cbam_viz.figures.output import render
 
-        return render(self, "png", dpi=160)
+        return render(self, "png", dpi=NOTEBOOK_DPI)
 
 
 @dataclass(frozen=True)

@@ -249,7 +249,7 @@ def test_saving_writes_what_rendering_gives_and_overwrites_nothing(one, tmp_path
 def test_a_figure_shows_itself_in_notebooks(one) -> None:
     figure = build(FigureSpec(width=100, venue="free"), one).figure
     image = Image.open(io.BytesIO(figure._repr_png_()))
-    assert image.width == pytest.approx(100 / 25.4 * 160, abs=1)
+    assert image.width == pytest.approx(100 / 25.4 * 110, abs=1)
 
 
 def test_rendering_leaves_the_figure_as_it_was(one) -> None:
