@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +18,7 @@ _MISSING_OPERATORS = {
     "qnms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 }
 
+_lock = threading.Lock()
 _libraries: list[Any] = []
 """The registrations live as long as their `torch.library.Library` object."""
 
@@ -34,8 +36,12 @@ def ensure_torchvision() -> None:
     CbamVizError
         torchvision is missing, or broken in another way.
     """
-    if "torchvision" in sys.modules:
-        return
+    with _lock:
+        if "torchvision" not in sys.modules:
+            _import_torchvision()
+
+
+def _import_torchvision() -> None:
     try:
         importlib.import_module("torchvision")
     except RuntimeError as error:

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cbam_viz.errors import ModelError, NoAttentionError
 from cbam_viz.models.insert import ORIGINAL
-from cbam_viz.models.loaded import input_spec
+from cbam_viz.models.loaded import input_channels, input_spec
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _count_flops(model: nn.Module, size: tuple[int, int]) -> dict[str, int]:
     twin = _without_memory(model)
     like = next(twin.parameters(), None)
     dtype = like.dtype if like is not None and like.is_floating_point() else torch.float32
-    picture = torch.zeros(1, 3, *size, device="meta", dtype=dtype)
+    picture = torch.zeros(1, input_channels(model), *size, device="meta", dtype=dtype)
     counter = FlopCounterMode(display=False)
     found: dict[str, int] = {}
     try:

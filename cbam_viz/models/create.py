@@ -81,6 +81,8 @@ def create_model(
             **kwargs,
         ).model
     architecture = known_architecture(name)
+    if "checkpoint_path" in kwargs:
+        raise ModelError("Say checkpoint=... instead of checkpoint_path=...; it is read safely.")
     if num_classes is not None:
         kwargs["num_classes"] = num_classes
     if attention is None:
@@ -154,11 +156,11 @@ def _timm_model(name: str, kwargs: Mapping[str, Any]) -> nn.Module:
     try:
         model: nn.Module = timm.create_model(name, **kwargs)
     except Exception as error:
+        cause = f"{type(error).__name__}: {error}".partition("\n")[0][:150]
         if kwargs.get("pretrained"):
             raise ModelError(
-                f"The pretrained weights of {name} could not be downloaded "
-                f"({type(error).__name__}); without a network connection use pretrained=False "
-                "or a checkpoint file."
+                f"timm's pretrained weights of {name} could not be loaded ({cause}). Without a "
+                "network connection, use pretrained=False or a checkpoint file."
             ) from error
         raise ModelError(f"timm cannot build {name} with these arguments: {error}") from error
     return model

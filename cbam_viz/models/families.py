@@ -153,7 +153,7 @@ def near_cbam_names(architecture: str) -> list[str]:
     """Return up to three networks with names like `architecture` in families that take CBAM."""
     candidates = [name for family in _FAMILIES for name in timm.list_models(module=family.module)]
     candidates = [name for name in candidates if name != architecture]
-    near = difflib.get_close_matches(architecture, candidates, n=12, cutoff=0.45)
+    near = difflib.get_close_matches(architecture, candidates, n=6, cutoff=0.45)
     return near or ["resnet50", "efficientnet_b0", "regnety_016"]
 
 

@@ -33,7 +33,6 @@ class Fit:
     """Unexpected ones in parts that the network has: the file is of another network."""
     has_attention: bool
     """Whether the network has any gates: CBAM, or its family's own such as SE."""
-    notes: tuple[str, ...]
 
 
 def fit_attention(model: nn.Module, layers: Mapping[str, AttentionShape]) -> None:
@@ -106,7 +105,6 @@ def fit_tensors(model: nn.Module, weights: Weights) -> Fit:
         foreign=tuple(name for name in extra if name.partition(".")[0] in tops),
         has_attention=bool(attention)
         or any(isinstance(module, (*gates, EcaModule)) for module in model.modules()),
-        notes=tuple(_value_notes(ready)),
     )
 
 
@@ -117,7 +115,8 @@ def _same_values(wanted: Tensor, given: Tensor) -> bool:
     ]
 
 
-def _value_notes(tensors: Mapping[str, Tensor]) -> list[str]:
+def value_notes(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Say in sentences what is remarkable about values that are about to be loaded."""
     notes = []
     kinds = {
         str(tensor.dtype).removeprefix("torch.")

@@ -27,16 +27,18 @@ def build_index(names: Iterable[str]) -> dict[str, Any]:
         "plain": defaultdict(list),
         "bare": defaultdict(list),
     }
-    classifiers = set()
+    classifiers, parts = set(), set()
     for name in names:
         for kind, table in tables.items():
             bones = skeleton(name, bare=kind == "bare")
             if bones is not None:
                 table[fingerprint(bones)].append(name)
+                parts.add(tuple(sorted({tensor.partition(".")[0] for tensor in bones})))
         classifiers.add(classifier_names(name))
     return {
         "timm": timm.__version__,
         "classifiers": sorted(list(names) for names in classifiers if names),
+        "parts": sorted(list(names) for names in parts),
         **{kind: dict(sorted(table.items())) for kind, table in tables.items()},
     }
 

@@ -23,8 +23,6 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 _INDEX = Path(__file__).with_name("architectures.json")
 """Fingerprints of timm's networks; `python -m cbam_viz.models.index` writes it."""
-_COMMON = ("resnet18", "resnet34", "resnet50", "resnet101", "resnext50_32x4d", "efficientnet_b0")
-"""Tried by themselves where a file has tensors beside the network's."""
 _INSERTED = ".cbam"
 
 
@@ -137,28 +135,28 @@ def infer_architecture(shapes: Shapes) -> tuple[str, ...]:
         for name, shape in shapes.items()
         if not (own and name.startswith(own)) and not is_counter(name)
     }
-    known: dict[str, list[str]] = _index()["bare" if own else "plain"]
+    kind = "bare" if own else "plain"
+    found = _look_up(body, kind)
+    if not found:  # the file may have tensors beside the network's, such as a loss's
+        tops = {name.partition(".")[0] for name in body}
+        for parts in _index()["parts"]:
+            if tops.issuperset(parts):
+                kept = {n: shape for n, shape in body.items() if n.partition(".")[0] in parts}
+                found |= _look_up(kept, kind)
+    return tuple(sorted(found, key=_plainness))
+
+
+def _look_up(body: Shapes, kind: str) -> set[str]:
+    """Return the networks whose fingerprint this is, whichever part is the classifier."""
+    known: dict[str, list[str]] = _index()[kind]
     found = set()
     for classifier in _index()["classifiers"]:
         ends = tuple(f"{name}." for name in classifier)
         bones = {name: shape for name, shape in body.items() if not name.startswith(ends)}
-        found |= {
-            name
-            for name in known.get(fingerprint(bones), [])
-            if list(classifier_names(name)) == classifier
-        }
-    if not found:
-        found = {name for name in _COMMON if _within(name, body, bare=bool(own))}
-    return tuple(sorted(found, key=_plainness))
-
-
-def _within(architecture: str, body: Shapes, *, bare: bool) -> bool:
-    """Whether the network is in these tensors, and the others belong to other parts."""
-    bones = skeleton(architecture, bare=bare)
-    if bones is None or not bones.items() <= body.items():
-        return False
-    tops = {name.partition(".")[0] for name in bones}
-    return not any(name.partition(".")[0] in tops for name in body.keys() - bones.keys())
+        for name in known.get(fingerprint(bones), []):
+            if list(classifier_names(name)) == classifier:
+                found.add(name)
+    return found
 
 
 def _plainness(name: str) -> tuple[bool, int, str]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from cbam_viz.errors import ModelError
-from cbam_viz.models.loaded import feature_entries, input_spec
+from cbam_viz.models.loaded import feature_entries, input_channels, input_spec
 
 CHILD = "cbam"
 """Name of the inserted child: after `layer1`, its weights are `layer1.cbam.channel...`."""
@@ -201,7 +201,8 @@ def _channels(name: str, shape: Any, expected: int | None) -> int:
 def _probe(model: nn.Module, input_size: tuple[int, int] | None) -> Tensor:
     like = next(model.parameters(), torch.zeros(()))
     height, width = input_size or input_spec(model).size
-    return torch.zeros(1, 3, height, width, device=like.device, dtype=like.dtype)
+    channels = input_channels(model)
+    return torch.zeros(1, channels, height, width, device=like.device, dtype=like.dtype)
 
 
 def _layer_like(

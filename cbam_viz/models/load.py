@@ -15,7 +15,7 @@ from cbam_viz.models.attention_layer import AttentionLike
 from cbam_viz.models.create import create_model
 from cbam_viz.models.families import known_architecture
 from cbam_viz.models.files import read_weights
-from cbam_viz.models.fit import Fit, fit_attention, fit_tensors
+from cbam_viz.models.fit import Fit, fit_attention, fit_tensors, value_notes
 from cbam_viz.models.infer import (
     attention_layers,
     classifier_size,
@@ -261,7 +261,10 @@ def _classes(
         if len(names) == count:
             return tuple(names)
         weights.notes.append(f"The file names {len(names)} classes and has {count}; not used.")
-    return default_classes(model)
+    usual = default_classes(model)
+    if usual is not None:
+        weights.notes.append("The file names no classes; those of ImageNet are assumed.")
+    return usual
 
 
 def _report(fit: Fit, weights: Weights) -> LoadReport:
@@ -271,5 +274,5 @@ def _report(fit: Fit, weights: Weights) -> LoadReport:
         unexpected=fit.unexpected,
         reshaped=tuple(dict.fromkeys([*weights.reshaped, *fit.reshaped])),
         renamed=dict(weights.renamed),
-        notes=(*weights.notes, *fit.notes),
+        notes=(*weights.notes, *value_notes(fit.tensors)),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -114,14 +115,28 @@ def feature_entries(model: nn.Module) -> list[Mapping[str, Any]]:
 
 
 def default_classes(model: nn.Module) -> tuple[str, ...] | None:
-    """Return ImageNet's class names for a network with 1000 logits, else None."""
-    return imagenet_classes() if getattr(model, "num_classes", None) == 1000 else None
+    """Return ImageNet's class names for a network with 1000 logits.
+
+    None for any other number, and where the number of logits is not known.
+    """
+    count = getattr(model, "num_classes", None)
+    if not isinstance(count, int):
+        heads = [part for part in model.modules() if isinstance(part, nn.Linear)]
+        count = heads[-1].out_features if heads else 0
+    return imagenet_classes() if count == 1000 else None
 
 
+@functools.cache
 def imagenet_classes() -> tuple[str, ...]:
     """Return the names of ImageNet's 1000 classes, in the order of the logits."""
     info = timm.data.ImageNetInfo("imagenet-1k")
     return tuple(info.index_to_description(index).partition(",")[0] for index in range(1000))
+
+
+def input_channels(model: nn.Module) -> int:
+    """Return how many channels a network's first convolution takes; 3 if it has none."""
+    first = next((part for part in model.modules() if isinstance(part, nn.Conv2d)), None)
+    return 3 if first is None else first.in_channels
 
 
 def frozen(metadata: Mapping[str, Any]) -> Mapping[str, Any]:

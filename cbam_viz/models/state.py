@@ -54,8 +54,6 @@ class Weights:
     renamed: dict[str, str] = field(default_factory=dict)
     """The file's names to ours, where a layout was translated (prefixes aside)."""
     reshaped: list[str] = field(default_factory=list)
-    dropped: list[str] = field(default_factory=list)
-    """Names left out on the way, such as those without the common prefix."""
 
 
 def find_weights(content: Any, *, prefixes: bool = True) -> Weights:

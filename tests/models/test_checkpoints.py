@@ -65,7 +65,7 @@ def test_what_the_folder_does_not_offer(tmp_path: Path) -> None:
 
 def trained(**kwargs: Any) -> nn.Module:
     torch.manual_seed(0)
-    return create_model("resnet18", num_classes=3, zero_init_last=False, **kwargs)
+    return create_model("test_resnet", num_classes=3, zero_init_last=False, **kwargs)
 
 
 @pytest.mark.parametrize("attention", ["cbam", "lcbam"])
@@ -79,7 +79,7 @@ def test_a_converted_file_describes_itself(tmp_path: Path, attention: str) -> No
     with safe_open(str(conversion.path), "pt") as opened:
         text = json.loads(opened.metadata()["cbam_viz"])
     assert text["schema"] == 1
-    assert text["architecture"] == "resnet18"
+    assert text["architecture"] == "test_resnet"
     assert text["attention"] == attention
     assert text["num_classes"] == 3
     loaded = load_model(conversion.path)
@@ -92,7 +92,7 @@ def test_a_converted_file_describes_itself(tmp_path: Path, attention: str) -> No
 
 
 def test_inserted_layers_survive_conversion(tmp_path: Path) -> None:
-    model = insert_cbam(create_model("resnet18", attention=None, num_classes=3), ["layer2"])
+    model = insert_cbam(create_model("test_resnet", attention=None, num_classes=3), ["layer2"])
     torch.save(model.state_dict(), tmp_path / "inserted.pth")
     loaded = load_model(convert_checkpoint(tmp_path / "inserted.pth").path)
     assert loaded.metadata["inserted_cbam"] == {"at": ["layer2"]}

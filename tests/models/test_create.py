@@ -169,6 +169,7 @@ def test_names_never_lead_elsewhere(name: str) -> None:
         ({"attention": CbamModule(8)}, "must be a name such as 'cbam'"),
         ({"colour": "red"}, "cannot build resnet18 with these arguments.*colour"),
         ({"attention_args": {"colour": 1}}, "cannot build resnet18 with these arguments.*colour"),
+        ({"checkpoint_path": "trap.pth"}, "Say checkpoint=... instead"),
         ({"attn_layer": "se"}, "Say attention=... instead of attn_layer"),
     ],
 )
@@ -182,7 +183,9 @@ def test_weights_that_cannot_be_downloaded(monkeypatch: pytest.MonkeyPatch) -> N
         raise ConnectionError("no route")
 
     monkeypatch.setattr("timm.models._builder.load_pretrained", refuse)
-    with pytest.raises(ModelError, match=r"could not be downloaded \(ConnectionError\)") as caught:
+    with pytest.raises(
+        ModelError, match=r"could not be loaded \(ConnectionError: no route\)"
+    ) as caught:
         create_model("resnet18", pretrained=True)
     assert "\n" not in str(caught.value)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import os
@@ -13,6 +14,7 @@ import sys
 import tarfile
 import zipfile
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-import cbam_viz.models  # noqa: F401
+import cbam_viz.models
 from cbam_viz import CheckpointError
 from cbam_viz.models.files import read_weights
 
@@ -110,6 +112,36 @@ def test_trap_in_a_second_pickle_of_the_archive(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="would run code"):
         read_weights(path)
     assert not mark.exists()
+
+
+def calls(tree: ast.AST) -> Iterator[tuple[str, dict[str, ast.expr]]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            keywords = {word.arg: word.value for word in node.keywords if word.arg}
+            yield ast.unparse(node.func), keywords
+
+
+def test_no_code_of_the_package_unpickles_freely() -> None:
+    """Read from the sources: whoever adds such a call meets this test."""
+    package = Path(cbam_viz.models.__file__).parents[1]
+    loads = 0
+    for path in package.rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                names = {alias.name.partition(".")[0] for alias in node.names}
+                names.add(getattr(node, "module", None) or "")
+                assert not names & {"pickle", "dill", "joblib", "cloudpickle", "shelve"}, path
+        for name, keywords in calls(tree):
+            if name == "torch.load":
+                loads += 1
+                assert ast.unparse(keywords["weights_only"]) == "True", path
+            if name in {"np.load", "numpy.load"}:
+                assert ast.unparse(keywords.get("allow_pickle", ast.Constant(False))) == "False", (
+                    path
+                )
+            assert name not in {"torch.jit.load", "torch.hub.load", "timm.models.load_checkpoint"}
+    assert loads > 0
 
 
 def test_old_tar_files_are_refused_without_unpickling(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_after_each_stage(name: str, stages: list[str] | None) -> None:
 
 
 def test_vgg_has_one_after_each_stages_activation() -> None:
-    model = network("vgg11_bn")
+    model = timm.create_model("vgg11_bn", num_classes=0)
     assert stage_names(model) == [
         "features.2",
         "features.6",
@@ -120,6 +120,12 @@ def test_named_modules_anywhere() -> None:
     assert isinstance(model[0], nn.Conv2d)
     assert model[0].stride == (1, 1)
     assert len(model) == 3
+
+
+def test_networks_for_grey_pictures() -> None:
+    model = insert_cbam(network("test_resnet", in_chans=1), ["layer2"], input_size=(64, 64))
+    with torch.no_grad():
+        assert model(torch.zeros(1, 1, 64, 64)).shape == (1, 5)
 
 
 def test_timms_helpers_still_work() -> None:
@@ -211,7 +217,7 @@ def test_further_refusals() -> None:
     with pytest.raises(ModelError, match="TorchScript"):
         insert_cbam(torch.jit.trace(nn.ReLU(), torch.ones(1)), ["a"])
     with pytest.raises(ModelError, match="did not run on an input"):
-        insert_cbam(nn.Sequential(nn.Conv2d(5, 5, 1)), ["0"])
+        insert_cbam(nn.Sequential(nn.Conv2d(3, 4, 1), nn.Flatten(), nn.Linear(4, 2)), ["0"])
 
 
 def test_inserted_layers_come_back_from_a_file() -> None:
