@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import streamlit as st
 
 from cbam_viz.errors import CbamVizError
+from cbam_viz.ui.words import plain
 
 log = logging.getLogger("cbam_viz.app")
 
@@ -27,7 +28,7 @@ def boundary() -> Iterator[None]:
     try:
         yield
     except CbamVizError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(str(error)), icon=":material/error:")
     except Exception:
         log.exception("unexpected error while a page was drawn")
         st.error(UNEXPECTED, icon=":material/error:")
@@ -36,7 +37,7 @@ def boundary() -> Iterator[None]:
 def show_unexpected(error: Exception) -> bool:
     """For errors outside any page, in a widget's callback, say. True: nothing more is shown."""
     if isinstance(error, CbamVizError):
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(str(error)), icon=":material/error:")
     else:
         log.error("unexpected error in the app", exc_info=error)
         st.error(UNEXPECTED, icon=":material/error:")

@@ -100,7 +100,7 @@ def _say_what_was_seen(scene: Scene) -> None:
     if share < 0.999:
         texts.append(f"The network saw {words.percent(share)} of the photo; the rest is hatched.")
     for text in texts:
-        st.caption(text)
+        st.caption(words.plain(text))
 
 
 def _take_opacity() -> None:

@@ -27,7 +27,7 @@ def page(scene: Scene) -> None:
         st.caption(one_line(scene.analysis))
         components.gallery(_cards(scene, statistics), key=GALLERY, on_open_change=_open)
         for text in words.missing(scene.analysis.attention):
-            st.caption(text)
+            st.caption(words.plain(text))
         layer_table.draw(list(statistics.values()))
         session.write_url()
 

@@ -74,7 +74,7 @@ def _description(request: Request, loaded: LoadedModel) -> None:
         with st.spinner("Counting parameters and FLOPs …"):
             cost = networks.cost_of(request)
     except ModelError as error:
-        st.caption(str(error))
+        st.caption(words.plain(str(error)))
         return
     st.table(words.cost_table(cost), border="horizontal", hide_index=True)
     st.caption(words.cost_note(cost))

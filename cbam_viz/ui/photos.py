@@ -6,7 +6,7 @@ import streamlit as st
 
 from cbam_viz.errors import CbamVizError
 from cbam_viz.images import MAX_BYTES, MAX_MEGAPIXELS, Photo, Sample, read_photo, samples
-from cbam_viz.ui import session
+from cbam_viz.ui import session, words
 from cbam_viz.ui.session import Upload
 from cbam_viz.ui.state import UPLOAD
 
@@ -100,7 +100,7 @@ def _read_upload() -> None:
 def _say_what_failed() -> None:
     ours = session.memory()
     if ours.photo_error:
-        st.error(ours.photo_error, icon=":material/broken_image:")
+        st.error(words.plain(ours.photo_error), icon=":material/broken_image:")
     elif ours.photo is not None and ours.settings.image == UPLOAD:
         for text in ours.photo.content.notes:
             st.caption(text)

@@ -18,6 +18,7 @@ from cbam_viz.ui import networks, photos, pictures, session
 from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.layout import COLUMNS
 from cbam_viz.ui.state import VIEWS
+from cbam_viz.ui.words import plain
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -89,7 +90,7 @@ def _run() -> None:
         if scene is not None:
             page.run()
     for text in session.take_notes():
-        notes.info(text, icon=":material/link:")
+        notes.info(plain(text), icon=":material/link:")
     session.write_url()
 
 

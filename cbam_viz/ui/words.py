@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,11 @@ from cbam_viz.render import Scale
 
 if TYPE_CHECKING:
     from cbam_viz.models import ModelCost
+
+
+def plain(text: str) -> str:
+    """Text that holds names of files or layers, safe where Streamlit reads Markdown."""
+    return re.sub(r"([\\`*_\[\]<>$~#|])", r"\\\1", text)
 
 
 def layer_option(layer: LayerAttention) -> str:

@@ -14,7 +14,7 @@ import torch
 import cbam_viz
 from cbam_viz.images import read_photo, samples
 from cbam_viz.statistics import layer_statistics
-from cbam_viz.ui import errors, scene
+from cbam_viz.ui import errors, scene, words
 from cbam_viz.ui.photos import UPLOADER
 from tests.app_checkpoint import NAME
 
@@ -26,7 +26,8 @@ def component(app, key: str) -> dict:
 
 def texts(app) -> str:
     kinds = ("markdown", "caption", "info", "error")
-    return "\n".join(element.value for kind in kinds for element in app.get(kind))
+    found = "\n".join(element.value for kind in kinds for element in app.get(kind))
+    return found.replace("\\", "")  # what is shown, without Markdown's escapes
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +211,10 @@ def test_a_channel_can_be_entered_without_a_mouse(open_app):
     assert app.query_params["channel"] == "3"
     app.selectbox(key="set_layer").select("layer1.0.se").run()
     assert "**Channel" not in texts(app)  # another layer's channel 3 is another channel
+
+
+@pytest.mark.parametrize("text", ["a_b_c.png", "**x** [y](z) <b> $1$ `q` #1 ~~s~~ |", "\\_"])
+def test_names_are_shown_as_they_are_and_not_as_markdown(text):
+    escaped = words.plain(text)
+    assert re.sub(r"\\(.)", r"\1", escaped) == text
+    assert not re.search(r"(?<!\\)[`*_\[\]<>$~#|]", escaped)
