@@ -19,9 +19,9 @@ Composition = Literal[
 ]
 """How a layer's gates act on its features; the last two have one gate only.
 
-The first two are `x * M_c * M_s`, in whatever way the network multiplies it (`x * (M_c * M_s)` too),
-with or without the input added after each product. In `parallel` both gates act on `x` itself, and
-the two results are added, compared or put side by side.
+The first two are `x * M_c * M_s`, in whatever way the network multiplies it (`x * (M_c * M_s)`
+too), with or without the input added after each product. In `parallel` both gates act on `x`
+itself, and the two results are added, compared or put side by side.
 """
 
 FoundBy = Literal["hook", "watch"]

@@ -64,7 +64,7 @@ def test_a_plain_forward_in_another_thread_is_not_recorded() -> None:
 
 @TINY
 def test_a_thousand_captures_leak_nothing(make: type) -> None:
-    model, image = make(), photos(1, 32, 32)
+    model, image = make(), photos(1, 12, 12)
     with torch.no_grad():
         for _ in range(20):
             capture(model, image)
