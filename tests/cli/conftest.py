@@ -27,6 +27,8 @@ def write_tiny(path: Path, *, seed: int = 0, default: bool = False) -> Path:
         for name, weight in model.named_parameters():
             if ".se." in name:  # gates that differ from each other
                 torch.nn.init.normal_(weight, std=0.5)
+            if "fc1" in name:  # no dead hidden units, so that channel weights differ too
+                weight.data.abs_()
     about = {
         "schema": 1,
         "title": path.stem.capitalize(),
