@@ -45,17 +45,19 @@ class InsertRecipe:
     stages: tuple[int, ...] = (3, 4, 6)
     """CBAM goes behind these members of the network's `blocks`."""
     side: int = 224
-    views: int = 8_000
+    views: int = 4_000
     """Different views to learn from."""
-    images: int = 24_000
+    images: int = 12_800
     """Views shown in all, repeats counted."""
     batch: int = 32
     scale: tuple[float, float] = (0.4, 1.0)
     lr: float = 1e-2
-    open_spatial: float = 1.0
-    """Weight of the mean of the spatial maps."""
+    open_spatial: float = 1.5
+    """Weight of the mean over layers of how open the spatial maps are."""
     open_channel: float = 0.3
-    """Weight of the mean of the channel weights."""
+    """Weight of the mean over layers of how open the channel weights are."""
+    relative: bool = True
+    """Measure a gate's mean as a share of its own maximum."""
     temperature: float = 1.0
     seed: int = 0
 
@@ -99,6 +101,16 @@ def up_to_stage(network: Any, images: Tensor, stage: int) -> Tensor:
     return features
 
 
+def relative_mean(gate: Tensor) -> Tensor:
+    """Mean over a gate (B, ...) as a share of its maximum, averaged over images; a scalar.
+
+    1 for a flat gate, whatever its level: closing all places alike, while the channels open, would
+    lower a plain mean and say nothing.
+    """
+    flat = gate.float().flatten(1)
+    return (flat.mean(1) / flat.amax(1)).mean()
+
+
 class GateRecorder:
     """Keeps the gates of the last forward, with their gradients."""
 
@@ -111,8 +123,9 @@ class GateRecorder:
 
     def openness(self, recipe: InsertRecipe) -> Tensor:
         """How open the gates are, weighted as the recipe says; a scalar."""
-        spatial = torch.stack([gate.float().mean() for gate in self.spatial]).mean()
-        channel = torch.stack([gate.float().mean() for gate in self.channel]).mean()
+        measure = relative_mean if recipe.relative else torch.mean
+        spatial = torch.stack([measure(gate.float()) for gate in self.spatial]).mean()
+        channel = torch.stack([measure(gate.float()) for gate in self.channel]).mean()
         return recipe.open_spatial * spatial + recipe.open_channel * channel
 
     def describe(self) -> dict[str, list[float]]:
@@ -275,13 +288,16 @@ def main() -> None:
     for name in ("lr", "open_spatial", "open_channel", "temperature"):
         option = f"--{name.replace('_', '-')}"
         parser.add_argument(option, type=float, default=getattr(defaults, name))
+    parser.add_argument("--absolute", action="store_true", help="plain means of the gates")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     names = ("views", "images", "batch", "seed", "side", "lr", "open_spatial", "open_channel",
              "temperature")  # fmt: skip
     recipe = InsertRecipe(
-        stages=tuple(options.stages), **{name: getattr(options, name) for name in names}
+        stages=tuple(options.stages),
+        relative=not options.absolute,
+        **{name: getattr(options, name) for name in names},
     )
     options.out.mkdir(parents=True, exist_ok=True)
     try:
