@@ -55,8 +55,8 @@ def caption(built: Built) -> str:
         )  # fmt: skip
     if isinstance(content, Strip):
         return _sentences(
-            f"Spatial attention of all {len(content.maps)} layers of {network} shown, in the order "
-            "in which they run, after the input",
+            f"Spatial attention of {len(content.maps)} layers of {network}, in the order in which "
+            "they run, after the input",
             *_map_sentences(spec, content.scale, True),
             _frame_sentence(spec, study), *_mark_sentences(spec),
         )  # fmt: skip
@@ -178,7 +178,7 @@ def _frame_sentence(spec: FigureSpec, study: Study) -> str:
     if any(spec.row(index).crop for index in range(len(study.analyses))):
         return "Photos are cropped"
     if analysis.geometry.view == "whole":
-        return "The network saw the whole photos"
+        return "The network saw whole photos"
     if spec.frame == "seen":
         return f"Photos are cut to what the network saw ({height} × {width} pixels of input)"
     return "What the network did not see is faded"

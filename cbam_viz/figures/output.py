@@ -1,7 +1,8 @@
 """Figures as the bytes of a file: the same bytes whenever the same figure is drawn.
 
 No dates and no versions are written. Text stays text: PDF embeds TrueType fonts (Type 42)
-and SVG keeps letters. The size is the figure's own; nothing is trimmed.
+and SVG keeps letters, with the fonts that draw them. The size is the figure's own: nothing is
+trimmed.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from PIL import Image
 
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.settings import pinned_settings
+from cbam_viz.figures.svg_fonts import with_fonts
 from cbam_viz.render import encode
 from cbam_viz.store import write_atomic
 
@@ -137,7 +139,7 @@ def _svg(figure: Figure) -> bytes:
     figure.set_dpi(72)
     metadata = {"Creator": "cbam-viz", "Date": None}
     FigureCanvasSVG(figure).print_svg(buffer, metadata=metadata)
-    return buffer.getvalue()
+    return with_fonts(buffer.getvalue(), figure)
 
 
 def _rasterised(figure: Figure, dpi: float) -> Pixels:

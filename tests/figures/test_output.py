@@ -208,6 +208,23 @@ def test_svg_keeps_letters_and_pictures(one) -> None:
     assert float(height) > 50
 
 
+def test_svg_carries_the_letters_that_it_uses() -> None:
+    import base64
+
+    from fontTools.ttLib import TTFont
+
+    analysis = make_analysis(make_photo(name="Grüße Ωß.png"))
+    spec = FigureSpec(columns=COLUMNS, row_labels="name", **BUNDLED)
+    svg = build(spec, analysis).render("svg").decode()
+    name, data = re.search(r"font-family:'([^']+)'[^}]*base64,([^)]+)\)", svg).groups()  # type: ignore[union-attr]
+    assert name == "STIXGeneral"
+    font = TTFont(io.BytesIO(base64.b64decode(data)))
+    letters = {chr(code) for code in font.getBestCmap()}
+    assert set("Grüße Ωß") | set("Spatial attention, absolute scale") <= letters
+    assert "Q" not in letters
+    assert len(data) < 40_000
+
+
 @pytest.mark.parametrize("file_format", ["png", "tiff"])
 @pytest.mark.parametrize("dpi", [72, 300])
 def test_pixels_follow_the_resolution(one, file_format: str, dpi: int) -> None:
