@@ -142,9 +142,10 @@ class Capture:
             raise CaptureError(
                 "No forward of the model ended inside the block. Call the model itself there, as "
                 "in `with capturing(model) as recorder: model(x)`, not one of its methods or "
-                "parts. A DataParallel over several GPUs runs copies of the network in other "
-                "threads: capture its `.module`. A scripted network takes no hooks: use "
-                "capture(model, x)."
+                "parts, and not a copy of it (ultralytics predicts with a copy: run it once and "
+                "capture `yolo.predictor.model.model`). A DataParallel over several GPUs runs "
+                "copies of the network in other threads: capture its `.module`. A scripted "
+                "network takes no hooks: use capture(model, x)."
             )
         return self.results[-1]
 

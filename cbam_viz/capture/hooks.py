@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -103,29 +103,38 @@ class Tapping:
 
 
 def _register(owner: _Owner, tap: Tap) -> RemovableHandle:
+    told = _Told(owner, ref(tap.module), tap.key)
     if tap.moment == "before":
-        return tap.module.register_forward_pre_hook(_before(owner, tap.key), with_kwargs=True)
-    return tap.module.register_forward_hook(
-        _after(owner, tap.key), always_call=tap.moment == "finally"
-    )
+        return tap.module.register_forward_pre_hook(_before(told), with_kwargs=True)
+    return tap.module.register_forward_hook(_after(told), always_call=tap.moment == "finally")
 
 
-def _before(
-    owner: _Owner, key: Hashable
-) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
+@dataclass(frozen=True)
+class _Told:
+    """What a hook knows. A deep copy of a module takes its hooks along: they must do nothing."""
+
+    owner: _Owner
+    module: ref[nn.Module]
+    key: Hashable
+
+    def sink(self, module: nn.Module) -> Sink | None:
+        return _sinks.get().get(self.owner) if module is self.module() else None
+
+
+def _before(told: _Told) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
     def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        sink = _sinks.get().get(owner)
+        sink = told.sink(module)
         if sink is not None:
-            sink.see(key, args, kwargs, None)
+            sink.see(told.key, args, kwargs, None)
 
     return hook
 
 
-def _after(owner: _Owner, key: Hashable) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
+def _after(told: _Told) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
     def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        sink = _sinks.get().get(owner)
+        sink = told.sink(module)
         if sink is not None:
-            sink.see(key, args, {}, output)
+            sink.see(told.key, args, {}, output)
 
     return hook
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable
 
@@ -10,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from cbam_viz.capture import capture
-from cbam_viz.errors import CbamVizError
+from cbam_viz.capture import Capture, capture
+from cbam_viz.errors import CaptureError, CbamVizError
 
 from . import composition, sequential
 from .test_exact import assert_exact, same
@@ -303,6 +304,20 @@ def test_a_module_that_is_replaced() -> None:
         model.first = composition.SpatialFirst(CHANNELS)
         attention = capture(ready(model), photo())
     assert_exact(attention, truths(model))
+
+
+def test_a_copy_is_another_model() -> None:
+    """A deep copy takes hooks along; ultralytics predicts with one."""
+    model = host(sequential.GatesReturned)
+    with torch.no_grad():
+        with Capture(model) as recorder:
+            twin = copy.deepcopy(model)
+            twin(photo())
+        assert recorder.results == []
+        with pytest.raises(CaptureError, match="not a copy of it"):
+            recorder.attention()
+        attention = capture(twin, photo())
+        assert list(attention) == ["first", "second"]
 
 
 class Volume(nn.Module):
