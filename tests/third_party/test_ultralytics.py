@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from cbam_viz.capture import capture
+from cbam_viz.capture import Capture, capture
 
 YAML = """
 nc: 7
@@ -108,6 +109,30 @@ def test_yolo_in_half_precision(yolo: nn.Module, photo: Tensor, outputs_of: Any)
     for i, layer in enumerate(attention.values()):
         assert layer.dtype == torch.bfloat16
         assert torch.equal(layer.channel, seen[2 * i][1].flatten(1).float())
+
+
+def test_capturing_a_prediction(
+    ultralytics: Any, photo: Tensor, outputs_of: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    """`predict` runs a fused copy, which exists after the first prediction."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ultralytics.nn.tasks, "CBAM", ultralytics.nn.modules.CBAM, raising=False)
+    (tmp_path / "yolov8n-cbam.yaml").write_text(YAML + DETECT)
+    yolo = ultralytics.YOLO("yolov8n-cbam.yaml")
+    pixels = (photo[0].permute(1, 2, 0) * 255).byte().numpy()[..., ::-1].copy()
+    predict = partial(yolo.predict, pixels, imgsz=256, verbose=False, save=False)
+    plain = predict()[0].boxes.data
+    network = yolo.predictor.model.model
+    seen = outputs_of(network, is_gate)
+    with Capture(network) as recorder:
+        boxes = predict()[0].boxes.data
+    (attention,) = recorder.results
+    assert torch.equal(boxes, plain)
+    assert list(attention) == BLOCKS
+    assert attention.input_size == (192, 256)
+    for i, layer in enumerate(attention.values()):
+        assert torch.equal(layer.channel, seen[2 * i][1].flatten(1))
+        assert torch.equal(layer.spatial, seen[2 * i + 1][1].squeeze(1))
 
 
 def test_the_package_leaves_the_process_alone(ultralytics: Any) -> None:
