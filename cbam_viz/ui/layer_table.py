@@ -35,7 +35,8 @@ def _row(one: LayerStatistics) -> dict[str, Any]:
     row: dict[str, Any] = {"Layer": one.name}
     for title, gate in (("map", one.spatial), ("weights", one.channel)):
         row |= _numbers(title, gate)
-    row["Remarks"] = "; ".join(one.flags)
+    # The whole sentence is on the layer's card; here a word, so that all columns are in sight.
+    row["Remarks"] = ", ".join(dict.fromkeys(flag.partition(":")[0] for flag in one.flags))
     return row
 
 
@@ -56,5 +57,4 @@ def _formats() -> dict[str, Any]:
         formats[f"Spread, {title}"] = number(format="%.3f")
         formats[f"Saturated, {title}"] = number(format="percent")
         formats[f"Entropy, {title}"] = number(format="%.4f")
-    formats["Remarks"] = st.column_config.TextColumn(width="large")
     return formats

@@ -122,7 +122,7 @@ def test_the_untrained_network_is_named_so_and_flagged(open_app):
     assert not app.error
     assert "Random weights" in words(app)
     remarks = set(app.dataframe[0].value["Remarks"])
-    assert remarks == {"untrained: every gate is exactly 0.5"}
+    assert remarks == {"untrained"}
     means = app.dataframe[0].value["Mean, map"]
     assert (means == 0.5).all()
 

@@ -7,9 +7,12 @@ export default function (component) {
   const text = JSON.stringify(data)
   if (root.dataset.shown === text) return
   root.dataset.shown = text
+  const open = name => setTriggerValue("open", name)
+  const stages = element("div", "stages")
+  stages.append(...data.stages.map(stage => section(stage, data.ratio, open)))
   root.replaceChildren(
     ...(data.bar ? [legend(data.bar)] : []),
-    ...data.stages.map(stage => section(stage, data.ratio, name => setTriggerValue("open", name)))
+    stages
   )
 }
 
@@ -31,6 +34,7 @@ function section(stage, ratio, open) {
   const cards = element("div", "cards")
   cards.append(...stage.cards.map(card => button(card, ratio, open)))
   const whole = element("section", "stage")
+  whole.style.setProperty("--cards", stage.cards.length)
   whole.append(heading, cards)
   return whole
 }
