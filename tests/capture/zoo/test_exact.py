@@ -25,8 +25,7 @@ EXACT: dict[str, Make] = {**PAIRS, **arithmetic.EXACT, **lone.STRUCTURES}
 SIZES = {
     "one photo": (1, 24, 20),
     "three photos": (3, 24, 20),
-    "C = H = W": (3, 16, 16),
-    "C = H = W, one photo": (1, 16, 16),
+    "C = H = W": (1, 16, 16),
     "B = C = H = W": (8, 16, 16),
 }
 
@@ -139,7 +138,7 @@ def test_maps_of_one_cell_are_never_wrong(name: str) -> None:
 def test_later_forwards_are_as_exact(name: str) -> None:
     """What is learnt in the first forward is used for others: other photos, sizes and batches."""
     model = host(EXACT[name])
-    for seed, size in enumerate([(2, 24, 20), (2, 24, 20), (1, 32, 28), (3, 24, 20), (2, 32, 28)]):
+    for seed, size in enumerate([(2, 24, 20), (2, 24, 20), (1, 32, 28), (3, 24, 20)]):
         x = photo(*size, seed=seed)
         with torch.no_grad():
             attention = capture(model, x)
