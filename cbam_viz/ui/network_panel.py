@@ -99,7 +99,7 @@ def _check(titles: dict[str, str]) -> None:
         session.note("A link does not carry uploaded checkpoints, so this is another network.")
     elif chosen is not None:
         session.note("The link names a network that is not here.")
-    session.change(model=networks.default_name() or next(iter(titles)))
+    session.change(model=next(iter(titles)))  # the default comes first
 
 
 def _uploading() -> bool:

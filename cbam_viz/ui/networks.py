@@ -8,9 +8,10 @@ from __future__ import annotations
 import importlib
 import os
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -66,26 +67,26 @@ def folder() -> Path:
 
 
 def entries() -> tuple[CheckpointEntry, ...]:
-    """The checkpoints on offer; empty where there is no such folder."""
+    """The checkpoints on offer, the default first; empty where there is no such folder.
+
+    A network without attention that is there to be compared with is left out: it has nothing to
+    show here.
+    """
     from cbam_viz.models import list_checkpoints
 
-    return tuple(list_checkpoints(folder())) if folder().is_dir() else ()
+    found = list_checkpoints(folder()) if folder().is_dir() else ()
+    return tuple(entry for entry in found if not _is_plain_twin(entry.metadata))
+
+
+def _is_plain_twin(metadata: Mapping[str, Any]) -> bool:
+    has_attention = metadata.get("attention") or metadata.get("inserted_cbam")
+    return not has_attention and bool(metadata.get("compare_with"))
 
 
 def load_default() -> LoadedModel | None:
     """Load what the first visitor will ask for; None if there is nothing to load."""
-    from cbam_viz.models import default_checkpoint
-
-    entry = default_checkpoint(folder()) if folder().is_dir() else None
+    entry = next(iter(entries()), None)
     return None if entry is None else load(request_for(entry.path))
-
-
-def default_name() -> str | None:
-    """File name of the network that a visitor sees first."""
-    from cbam_viz.models import default_checkpoint
-
-    entry = default_checkpoint(folder()) if folder().is_dir() else None
-    return None if entry is None else entry.path.name
 
 
 @st.cache_resource(show_spinner=False)

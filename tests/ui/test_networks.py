@@ -175,3 +175,16 @@ def test_a_flagged_layer_says_so_in_explore(open_app):
     assert [one.value for one in app.warning] == [
         "This layer is untrained: every gate is exactly 0.5."
     ]
+
+
+def test_a_twin_without_attention_is_not_offered(open_app, folder):
+    from safetensors.torch import save_file
+
+    plain = timm.create_model("resnet18", num_classes=5)
+    about = {"schema": 1, "title": "A twin", "architecture": "resnet18", "attention": None}
+    about |= {"inserted_cbam": None, "compare_with": NAME, "default": True}
+    save_file(plain.state_dict(), folder / "a_twin.safetensors", {"cbam_viz": json.dumps(about)})
+    app = open_app(folder=folder)
+    assert not app.error
+    assert app.query_params["model"] == NAME
+    assert "A twin" not in app.selectbox(key="set_model").options
