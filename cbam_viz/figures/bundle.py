@@ -74,5 +74,7 @@ def zip_bytes(files: Mapping[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, data in files.items():
-            archive.writestr(zipfile.ZipInfo(name), data)
+            info = zipfile.ZipInfo(name)  # dated 1980-01-01, always
+            info.external_attr = 0o644 << 16  # readable by everyone, as files are
+            archive.writestr(info, data)
     return buffer.getvalue()

@@ -135,6 +135,11 @@ def find_layer(attention: Attention, name: str) -> LayerAttention:
     names = list(attention)
     if name.lstrip("-").isdecimal() and -len(names) <= int(name) < len(names):
         return attention[names[int(name)]]
+    if not names:
+        raise FigureError(
+            "This network has no attention layers. Of it a figure can show the input, class, "
+            "probability and prediction."
+        )
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.3) or names[-3:]
     raise FigureError(
         f"The network has no attention layer {name!r}. It has {len(names)}, such as "
@@ -157,6 +162,8 @@ def find_stage(attention: Attention, name: str) -> list[LayerAttention]:
         FigureError: if there is no such stage.
     """
     known = stages(attention)
+    if not known:
+        find_layer(attention, name)
     if name not in known:
         raise FigureError(f"The network has no stage {name!r}. It has {', '.join(known)}.")
     return known[name]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from cbam_viz.analysis import Analysis, analyse
+import torch
+
+from cbam_viz.analysis import Analysis, analyse, predictions
+from cbam_viz.attention import Attention
+from cbam_viz.errors import NoAttentionError
 from cbam_viz.figures.content import Study, find_layer
 from cbam_viz.figures.spec import FigureSpec
-from cbam_viz.images import Photo, View
+from cbam_viz.images import Photo, View, prepare
 from cbam_viz.models import LoadedModel
 
 Tick = Callable[[], object]
@@ -28,18 +32,46 @@ def study(
     """
     rows = []
     for photo in photos:
-        row = []
+        row: list[Analysis] = []
         for network in networks:
-            row.append(analyse_for(spec, network, photo, view))
+            row.append(analyse_for(spec, network, photo, view, beside=bool(row)))
             tick()
         rows.append(tuple(row))
     return Study(tuple(rows))
 
 
-def analyse_for(spec: FigureSpec, network: LoadedModel, photo: Photo, view: View) -> Analysis:
-    """One photo; for one channel before and after its gates, with that layer's features."""
-    analysis = analyse(network, photo, view)
+def analyse_for(
+    spec: FigureSpec, network: LoadedModel, photo: Photo, view: View, *, beside: bool = False
+) -> Analysis:
+    """One photo; for one channel before and after its gates, with that layer's features.
+
+    A network that stands `beside` another one may have no attention: it shows what it predicts.
+    """
+    try:
+        analysis = analyse(network, photo, view)
+    except NoAttentionError:
+        if not beside:
+            raise
+        return _predicted(network, photo, view)
     if spec.layout != "channel":
         return analysis
     layer = find_layer(analysis.attention, spec.layer or "-1")
     return analyse(network, photo, view, features=[layer.module])
+
+
+def _predicted(network: LoadedModel, photo: Photo, view: View) -> Analysis:
+    """What a network without attention makes of a photo."""
+    model_input = prepare(photo, network.spec, view)
+    tensor = model_input.tensor
+    weights = next(network.model.parameters(), tensor)
+    with torch.inference_mode():
+        output = network.model(tensor.to(device=weights.device, dtype=weights.dtype))
+    height, width = tensor.shape[2:]
+    return Analysis(
+        photo=photo,
+        model_name=network.name,
+        classes=network.classes,
+        attention=Attention({}, output, (height, width)),
+        geometry=model_input.geometry,
+        predictions=predictions(output, network.classes),
+    )

@@ -118,7 +118,9 @@ def analysis_of(spec: FigureSpec, photo: Photo, network: Network, scene: Scene) 
         return scene.analysis
     return figure_state.memory().analyses.get_or_make(
         (photo.sha256, network.request, scene.view, feature_layer),
-        lambda: analyse_for(spec, network.loaded, photo, scene.view),
+        lambda: analyse_for(
+            spec, network.loaded, photo, scene.view, beside=network.request != scene.request
+        ),
     )
 
 

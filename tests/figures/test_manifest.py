@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cbam_viz.errors import FigureError
+from cbam_viz.errors import FigureError, NoAttentionError
 from cbam_viz.figures import FigureSpec, build, columns_from_text
 from cbam_viz.figures.bundle import EXTRAS, Sources, extra_files, render_files, zip_bytes
 from cbam_viz.figures.manifest import (
@@ -21,7 +21,7 @@ from cbam_viz.figures.manifest import (
 )
 from cbam_viz.figures.remake import remake
 from cbam_viz.figures.study import study
-from cbam_viz.images import read_photo, samples
+from cbam_viz.images import prepare, read_photo, samples
 from cbam_viz.models import LoadedModel, create_model, wrap_model
 
 from .conftest import make_photo
@@ -180,3 +180,20 @@ def test_paths_are_relative_to_the_manifest(tmp_path: Path) -> None:
 def test_a_zip_is_the_same_for_the_same_files() -> None:
     files = {"a.txt": b"one", "b/c.txt": b"two"}
     assert zip_bytes(files) == zip_bytes(dict(files))
+
+
+def test_a_network_without_attention_may_stand_beside_one_with_it() -> None:
+    plain = create_model("resnet10t", num_classes=7, attention=None)
+    beside = wrap_model(plain, spec=network().spec, name="Plain")
+    columns = columns_from_text("input,map:-1,prediction,prediction@2")
+    spec = SPEC.with_(columns=columns)
+    built = build(spec, study(spec, [network(), beside], [make_photo()]))
+    both = built.study.analyses[0]
+    logits = plain(prepare(make_photo(), beside.spec, "crop").tensor)[0].softmax(0)
+    assert both[1].predictions[0].probability == pytest.approx(float(logits.max()), abs=1e-6)
+    assert built.content.rows[0][3].text.endswith(f"{float(logits.max()):.2f}")
+    for text in ("map@2:-1", "stage@2:layer1", "channels@2:0"):
+        with pytest.raises(FigureError, match="This network has no attention layers"):
+            build(spec.with_(columns=columns_from_text(text)), built.study)
+    with pytest.raises(NoAttentionError):
+        study(SPEC, [beside], [make_photo()])
