@@ -20,11 +20,11 @@ from ..attention import (
     Unsupported,
 )
 from ..errors import CaptureError, NoAttentionError
+from .cells import cells_of, even_cells, holds_for_other_sizes
 from .checks import Check, check_for
 from .descent import branches_of, descriptors_of
 from .known import KnownLayer
 from .pairing import Found, branch_sums, name_layers, paired, weighted_sums
-from .placement import cells_of, even_cells, holds_for_other_sizes
 from .products import Gate, Odd, Product
 from .recipes import Recipe, recipe_for
 from .structure import ROOT_NAME, clean_name, plain_copy, stage_of

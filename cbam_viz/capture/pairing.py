@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 
 from ..attention import Composition
+from .anatomy import anatomy
 from .axes import CHANNEL, COLUMN, ROW, labels
-from .products import Gate, Odd, Product, anatomy
+from .products import Gate, Odd, Product
 from .structure import ROOT_NAME
 from .trace import Frame, Node, origin
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import Tensor
 
-from ..attention import Cells
 from .axes import (
     BRANCH,
     CHANNEL,
@@ -19,7 +18,6 @@ from .axes import (
     Factor,
     Layout,
     axis_size,
-    find,
     image_layout,
     labels,
     merged,
@@ -50,26 +48,6 @@ def layout_after(
             return layout
     alike = [one for one in inputs if tuple(map(axis_size, one)) == shape]
     return merged(alike, shape) if alike else plain_layout(shape)
-
-
-def cells_of(layout: Layout, input_size: tuple[int, int], map_size: tuple[int, int]) -> Cells:
-    """Where the cells of a map with this layout lie; spread evenly where that is not known."""
-    row, column = find(layout, ROW), find(layout, COLUMN)
-    if row is not None and column is not None and row.step and column.step:
-        exact = row.exact and column.exact
-        return Cells(row.step, column.step, row.centre, column.centre, exact)
-    return even_cells(input_size, map_size)
-
-
-def even_cells(input_size: tuple[int, int], map_size: tuple[int, int]) -> Cells:
-    """Cells spread evenly over the input, for a map whose true placement is not known."""
-    step_y, step_x = (input_size[k] / max(map_size[k], 1) for k in (0, 1))
-    return Cells(step_y, step_x, step_y / 2, step_x / 2, exact=False)
-
-
-def holds_for_other_sizes(layout: Layout) -> bool:
-    """True if nothing on the way here depends on the size of the input."""
-    return all(factor.fixed for axis in layout for factor in axis)
 
 
 def as_image(layout: Layout) -> Layout:

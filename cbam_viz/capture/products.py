@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from .anatomy import Anatomy, anatomy, is_no_attention
 from .axes import BATCH, CHANNEL, COLUMN, ROW, Axis, Layout, image_layout, labels
 from .checks import agree
-from .operators import MULTIPLYING, NORMALISING, POINTWISE, SQUASHING
+from .operators import MULTIPLYING, SQUASHING
 from .placement import as_image
 from .trace import Frame, Node, Trace, origin
 
@@ -160,7 +161,7 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
     def _gate(self, seen: _Multiplied) -> None:
         node, layout = seen.node, seen.layout
         path = anatomy(seen.gate.node, seen.feature.node)
-        if _is_no_attention(node, path):
+        if is_no_attention(node, path):
             return
         kind = _kind(seen.gate.dims, layout)
         if _one_cell(layout) and not _plain_at_one_cell(kind, seen.gate.node, path):
@@ -214,59 +215,9 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
         for gate, feature in ((node_b, node_a), (node_a, node_b)):
             path = anatomy(gate, feature)
             squashed = path.learned or path.names & SQUASHING
-            if path.reaches and squashed and not _is_no_attention(node, path):
+            if path.reaches and squashed and not is_no_attention(node, path):
                 self.odd.append(Odd(node.frame, _DENSE[path.narrow], node, feature))
                 return
-
-
-@dataclass
-class Anatomy:
-    """What lies between a feature map and its gate."""
-
-    names: set[str] = field(default_factory=set)
-    learned: bool = False
-    owners: set[str] = field(default_factory=set)
-    """Names of the parameters on the way."""
-    reaches: bool = False
-    """The gate was computed from this very feature map."""
-    narrow: bool = False
-    """Somewhere on the way there is much less than the feature map: pooling, a bottleneck."""
-
-
-def anatomy(gate: Node, feature: Node, limit: int = 300) -> Anatomy:
-    """Walk from a gate back to the feature map it multiplies."""
-    found, start = Anatomy(), origin(feature)
-    size = math.prod(feature.shape)
-    waiting, seen = [gate], {gate}
-    while waiting and limit:
-        limit -= 1
-        node = waiting.pop()
-        if node is feature or node is start:
-            found.reaches = True
-            continue
-        if node.parameter is not None:
-            found.learned = True
-            found.owners.add(node.parameter)
-            continue
-        if node.order < start.order and math.prod(node.shape) >= size:
-            continue
-        found.names.add(node.base)
-        found.narrow = found.narrow or math.prod(node.shape) * 4 <= size
-        for one in node.inputs:
-            if one not in seen:
-                seen.add(one)
-                waiting.append(one)
-    return found
-
-
-def _is_no_attention(node: Node, path: Anatomy) -> bool:
-    """Normalisation (x / std), activation (x * sigmoid(x)), masks, unlearned divisors."""
-    if node.base == "div" and not (path.learned and {"exp", "sigmoid"} & path.names):
-        return True
-    normalising = path.names & NORMALISING and not path.names & SQUASHING
-    if not path.learned and (not path.reaches or normalising):
-        return True
-    return path.reaches and path.names <= POINTWISE
 
 
 def _readable(layout: Layout) -> Layout | None:
