@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from cbam_viz.attention import Attention, LayerAttention
 from cbam_viz.capture import capture
-from cbam_viz.errors import CbamVizError, ModelError
+from cbam_viz.errors import CbamVizError, ModelError, NoAttentionError
 from cbam_viz.images import Geometry, ModelInput, Photo, View, prepare
 from cbam_viz.models import LoadedModel
 
@@ -163,7 +163,7 @@ def _forward(loaded: LoadedModel, inputs: Tensor, options: Mapping[str, Any]) ->
         inputs = inputs.to(device=like.device, dtype=like.dtype)
     try:
         with torch.inference_mode():
-            return capture(model, inputs, **options)
+            return _with_layers(capture(model, inputs, **options))
     except CbamVizError:
         raise
     except Exception as error:
@@ -173,6 +173,19 @@ def _forward(loaded: LoadedModel, inputs: Tensor, options: Mapping[str, Any]) ->
             f"{loaded.name} fails on an input of {width} x {height} pixels: {cause}. Try the view "
             "'crop', or another network."
         ) from error
+
+
+def _with_layers(attention: Attention) -> Attention:
+    """Refuse attention of other kinds alone: there is no gate to draw."""
+    if attention.layers:
+        return attention
+    told = "; ".join(f"{one.module}: {one.reason}" for one in attention.unsupported[:3])
+    more = f"; and {len(attention.unsupported) - 3} more" if len(attention.unsupported) > 3 else ""
+    raise NoAttentionError(
+        "This network's attention is neither channel weights nor a spatial map, so it cannot be "
+        f"shown ({told}{more}). Put CBAM into it with cbam_viz.insert_cbam(model), or take another "
+        "network."
+    )
 
 
 def _floating_parameter(model: nn.Module) -> Tensor | None:

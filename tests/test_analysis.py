@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from torch import nn
 
@@ -184,3 +185,10 @@ def test_failures_are_sentences() -> None:
         analyse(wrap_model(plain, InputSpec(size=(64, 64))), photo(0))
     with pytest.raises(CbamVizError):
         analyse(wrap_model(plain), photo(0), "sideways")  # type: ignore[arg-type]
+
+
+def test_attention_that_cannot_be_drawn_is_an_error_that_names_it() -> None:
+    """Selective kernels weigh branches: neither channel weights nor a map."""
+    loaded = wrap_model(timm.create_model("skresnet18", num_classes=3).eval())
+    with pytest.raises(NoAttentionError, match=r"layer1\.0\.conv1: a gate over .*5 more"):
+        analyse(loaded, photo(0))
