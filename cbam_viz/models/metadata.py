@@ -200,5 +200,15 @@ def _entry(path: Path) -> CheckpointEntry | None:
 
 
 def default_checkpoint(folder: str | Path) -> CheckpointEntry | None:
-    """Return the checkpoint that names itself the default, else the first, else None."""
-    return next(iter(list_checkpoints(folder)), None)
+    """Return the checkpoint that names itself the default, else the first, else None.
+
+    One that says it has no attention comes last: there is nothing to show of it.
+    """
+    entries = list_checkpoints(folder)
+    plain = [entry for entry in entries if not entry.default and _says_plain(entry.metadata)]
+    return next((entry for entry in entries if entry not in plain), next(iter(plain), None))
+
+
+def _says_plain(metadata: Mapping[str, Any]) -> bool:
+    says = "attention" in metadata and metadata["attention"] is None
+    return says and not metadata.get("inserted_cbam")

@@ -46,6 +46,17 @@ def test_the_default_comes_first_and_its_description_is_read(tmp_path: Path) -> 
     assert chosen.path == tmp_path / "b.safetensors"
 
 
+def test_a_network_without_attention_is_the_default_only_if_there_is_no_other(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path / "a.safetensors", title="Plain", attention=None)
+    assert getattr(default_checkpoint(tmp_path), "title", "") == "Plain"
+    write(tmp_path / "b.safetensors", title="Inserted", attention=None, inserted_cbam={"at": ["x"]})
+    assert getattr(default_checkpoint(tmp_path), "title", "") == "Inserted"
+    write(tmp_path / "a2.safetensors", title="CBAM", attention="cbam")
+    assert getattr(default_checkpoint(tmp_path), "title", "") == "CBAM"
+
+
 def test_what_the_folder_does_not_offer(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoints"
     folder.mkdir()
