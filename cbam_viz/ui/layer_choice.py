@@ -27,7 +27,8 @@ def draw(scene: Scene, layer: LayerAttention) -> None:
     st.caption(f"{layer.stage} · {words.composition(layer)} · {words.proof(layer)}")
     numbers = next(one for one in scene.statistics() if one.name == layer.name)
     for flag in numbers.flags:
-        st.warning(f"This layer is {flag}." if flag.startswith(PREDICATES) else f"{flag}.")
+        sentence = f"This layer is {flag}." if flag.startswith(PREDICATES) else f"{flag}."
+        st.caption(f":orange[:material/flag: {words.plain(sentence)}]")
 
 
 def _step(text: str, icon: str, names: list[str], target: int) -> None:

@@ -69,7 +69,7 @@ def _about(request: Request, loaded: LoadedModel) -> None:
 
 def _description(request: Request, loaded: LoadedModel) -> None:
     for line in words.about(loaded.metadata):
-        st.markdown(line)
+        st.caption(words.plain(line))
     try:
         with st.spinner("Counting parameters and FLOPs …"):
             cost = networks.cost_of(request)

@@ -69,9 +69,18 @@ ENTRIES = (
 )
 
 
+SIDEBAR = 330
+"""Width in pixels at first: the titles of the networks fit in."""
+
+
 def main() -> None:
     """Draw the page that was asked for."""
-    st.set_page_config(page_title="cbam-viz", page_icon=pictures.icon(), layout="wide")
+    st.set_page_config(
+        page_title="cbam-viz",
+        page_icon=pictures.icon(),
+        layout="wide",
+        initial_sidebar_state=SIDEBAR,
+    )
     with boundary():
         _run()
 

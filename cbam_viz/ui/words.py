@@ -50,8 +50,8 @@ def composition(layer: LayerAttention) -> str:
 def proof(layer: LayerAttention) -> str:
     """How far the captured gates can be trusted."""
     if layer.verified:
-        return "verified: input × gates gives what the layer computed"
-    return "not verified: input × gates does not give what the layer computed"
+        return "verified: input × gates = output"
+    return "not verified: input × gates ≠ output"
 
 
 def picture_alt(photo: Photo, layer: LayerAttention) -> str:
