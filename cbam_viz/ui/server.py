@@ -17,6 +17,9 @@ from cbam_viz.ui.errors import show_unexpected
 __all__ = ["SCRIPT", "preload", "show_unexpected"]
 
 SCRIPT = Path(__file__).with_name("script.py")
+SOON_NEEDED = ("pandas", "pyarrow", *(f"cbam_viz.ui.{page}" for page in ("explore", "gallery")))
+"""What Streamlit and the pages would import in the middle of a first visit."""
+
 log = logging.getLogger("cbam_viz.app")
 
 
@@ -33,6 +36,8 @@ def _warm_up() -> None:
         importlib.import_module("cbam_viz.ui.shell")  # what the first visitor needs first
         networks.import_torch()
         networks.load_default()
+        for name in SOON_NEEDED:
+            importlib.import_module(name)
         # Streamlit collects garbage after every run. Without this, each time Python would go
         # through the million objects of PyTorch and timm, which live as long as the server does.
         gc.collect()
