@@ -69,7 +69,9 @@ EXACT: dict[str, Callable[[], nn.Module]] = {
     "dilated": lambda: nn.Sequential(conv(3, 2, 1), conv(3, 1, 2, 2)),
     "7x7 and max pooling": lambda: nn.Sequential(conv(7, 2, 3), nn.MaxPool2d(3, 2, 1)),
     "average pooling": lambda: nn.Sequential(conv(3, 2, 1), nn.AvgPool2d(2)),
-    "ceil mode": lambda: nn.Sequential(nn.MaxPool2d(2, ceil_mode=True), nn.AvgPool2d(3, 2, 0, True)),
+    "ceil mode": lambda: nn.Sequential(
+        nn.MaxPool2d(2, ceil_mode=True), nn.AvgPool2d(3, 2, 0, True)
+    ),
     "dilated pooling": lambda: nn.MaxPool2d(3, 2, 1, dilation=2),
     "padded to one side": lambda: nn.Sequential(nn.ZeroPad2d((2, 0, 1, 0)), conv(3, 2)),
     "cropped": lambda: nn.Sequential(nn.ZeroPad2d((-3, -1, -5, 0)), conv(3, 2, 1)),
