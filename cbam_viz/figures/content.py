@@ -209,13 +209,18 @@ def channel_weights(layer: LayerAttention) -> Floats:
 
 
 def default_columns(study: Study) -> tuple[Column, ...]:
-    """Input, the last map of each stage (the last four), the prediction where there is one."""
+    """Input, the last map of each stage (all maps where there is one stage), the prediction.
+
+    At most the last four maps, and a prediction where there is one.
+    """
     first = study.analyses[0][0]
-    last = [
-        [layer for layer in layers if layer.spatial is not None][-1:]
+    mapped = [
+        [layer for layer in layers if layer.spatial is not None]
         for layers in stages(first.attention).values()
     ]
-    maps = [Column("map", layers[0].name) for layers in last if layers][-MAX_DEFAULT_MAPS:]
+    mapped = [layers for layers in mapped if layers]
+    chosen = mapped[0] if len(mapped) == 1 else [layers[-1] for layers in mapped]
+    maps = [Column("map", layer.name) for layer in chosen[-MAX_DEFAULT_MAPS:]]
     words = (Column("prediction"),) if first.predictions else ()
     return (Column("input"), *maps, *words)
 

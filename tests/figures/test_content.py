@@ -78,6 +78,9 @@ def test_scales_are_what_they_say(three: Study) -> None:
 def test_the_default_columns_are_the_stages_last_layers(one) -> None:
     columns = default_columns(Study(((one,),)))
     assert [column.name for column in columns] == [None, "layer1.0.se", "layer2.1.se", None]
+    single = make_analysis(blocks=(6,))
+    names = [column.name for column in default_columns(Study(((single,),)))[1:-1]]
+    assert names == [f"layer1.{block}.se" for block in (2, 3, 4, 5)]
     without = make_analysis(classes=False)
     assert default_columns(Study(((without,),)))[-1].kind == "map"
     (row,) = grid_content(spec("prediction"), Study(((without,),))).rows
