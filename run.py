@@ -46,9 +46,10 @@ def main() -> int:
         install(with_tests)
     except subprocess.CalledProcessError as error:
         return complain(f"Installing failed (exit status {error.returncode}); the reason is above.")
-    commands = {"app": run_app, "tests": run_tests, "check": run_checks, "install": lambda _: 0}
+    commands = {"app": run_app, "tests": run_tests, "check": run_checks}
     try:
-        return commands[options.command](options.arguments)
+        run = commands.get(options.command)
+        return run(options.arguments) if run else 0
     except KeyboardInterrupt:
         return 130
 
@@ -65,17 +66,20 @@ def install(with_tests: bool) -> None:
         print(f"Making a virtual environment in {VENV} ...", flush=True)
         make_environment()
     files = TEST_REQUIREMENTS if with_tests else APP_REQUIREMENTS
-    stamp = VENV / f".installed-{'tests' if with_tests else 'app'}"
-    wanted = fingerprint([*files, *([THIRD_PARTY] if with_tests else []), "pyproject.toml"])
-    if stamp.exists() and stamp.read_text() == wanted:
+    stamps = {VENV / ".installed-app": fingerprint([*APP_REQUIREMENTS, "pyproject.toml"])}
+    if with_tests:
+        everything = [*TEST_REQUIREMENTS, THIRD_PARTY, "pyproject.toml"]
+        stamps[VENV / ".installed-tests"] = fingerprint(everything)
+    if all(stamp.exists() and stamp.read_text() == wanted for stamp, wanted in stamps.items()):
         return
     print("Installing packages (the first time takes some minutes) ...", flush=True)
     pip_install(*(argument for name in files for argument in ("-r", str(ROOT / name))))
     if with_tests:
         # Without their dependencies: some of them ask for another torch or a second OpenCV.
         pip_install("--no-deps", "-r", str(ROOT / THIRD_PARTY))
-    pip_install("--no-deps", "--editable", str(ROOT))
-    stamp.write_text(wanted)
+    pip_install("--no-deps", "--editable", str(ROOT), talkative=False)
+    for stamp, wanted in stamps.items():
+        stamp.write_text(wanted)
 
 
 def make_environment() -> None:
@@ -97,15 +101,29 @@ def fingerprint(names: list[str]) -> str:
     return digest.hexdigest()
 
 
-def pip_install(*arguments: str) -> None:
-    """Install into .venv; raise CalledProcessError if pip fails."""
-    quiet = ["--quiet", "--disable-pip-version-check"]
-    subprocess.run([str(PYTHON), "-m", "pip", "install", *quiet, *arguments], check=True)
+def pip_install(*arguments: str, talkative: bool = True) -> None:
+    """Install into .venv; raise CalledProcessError if pip fails.
+
+    Unless `talkative`, what pip says is shown only if it fails.
+    """
+    command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    output = None if talkative else subprocess.PIPE
+    done = subprocess.run([*command, *arguments], stdout=output, stderr=output, check=False)
+    if done.returncode:
+        sys.stderr.buffer.write((done.stdout or b"") + (done.stderr or b""))
+        done.check_returncode()
 
 
 def run_app(arguments: list[str]) -> int:
-    """Start the Streamlit app and keep it until Ctrl-C."""
-    return call("-m", "cbam_viz", "app", *arguments)
+    """Start the Streamlit app and keep it until Ctrl-C.
+
+    Where the system can, this process becomes the app, so that whatever ends it ends the app.
+    """
+    command = ["-m", "cbam_viz", "app", *arguments]
+    if os.name == "posix":
+        os.chdir(ROOT)
+        os.execv(str(PYTHON), [str(PYTHON), *command])
+    return call(*command)
 
 
 def run_tests(arguments: list[str]) -> int:

@@ -105,7 +105,7 @@ def test_packages_are_installed_again_only_when_a_file_has_changed(
     monkeypatch.setattr(run, "ROOT", tmp_path)
     monkeypatch.setattr(run, "VENV", tmp_path / ".venv")
     monkeypatch.setattr(run, "PYTHON", python)
-    monkeypatch.setattr(run, "pip_install", lambda *arguments: installed.append(arguments))
+    monkeypatch.setattr(run, "pip_install", lambda *args, **_: installed.append(args))
 
     run.install(with_tests=True)
     first = list(installed)
@@ -115,6 +115,7 @@ def test_packages_are_installed_again_only_when_a_file_has_changed(
         ("--no-deps", "--editable"),
     ]
     run.install(with_tests=True)
+    run.install(with_tests=False)
     assert installed == first
     (tmp_path / "requirements-test.txt").write_text("six==2\n")
     run.install(with_tests=True)
@@ -130,7 +131,7 @@ def test_a_failed_installation_is_tried_again(
     python.touch()
     calls: list[int] = []
 
-    def fail(*_arguments: str) -> None:
+    def fail(*_arguments: str, **_options: bool) -> None:
         calls.append(1)
         raise run.subprocess.CalledProcessError(1, "pip")
 
