@@ -1,0 +1,108 @@
+"""The shipped checkpoints: right on sample photos, with gates that differ from place to place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file
+
+import cbam_viz
+from cbam_viz.images import InputSpec, prepare, read_photo, samples
+from training.checkpoint import read_metadata
+from training.evaluate import load_checkpoint
+
+FOLDER = Path(__file__).parents[2] / "checkpoints"
+EVERYDAY = FOLDER / "everyday23_resnet_cbam.safetensors"
+TWIN = FOLDER / "everyday23_resnet.safetensors"
+IMAGENET = FOLDER / "imagenet_efficientnet_lite0_cbam.safetensors"
+GATED = (EVERYDAY, IMAGENET)
+RIGHT = (
+    (EVERYDAY, "cat", ("cat",)),
+    (TWIN, "cat", ("cat",)),
+    (IMAGENET, "cat", ("Egyptian cat", "tabby", "tiger cat")),
+    (IMAGENET, "coffee", ("espresso", "cup", "coffee mug")),
+    (IMAGENET, "rocket", ("missile", "projectile", "space shuttle")),
+)
+"""What a network gets right. Not here: the astronaut, whom none recognises (ImageNet has no class
+of persons), and the coffee and the rocket on the everyday networks, as their model card says."""
+
+
+def sample_input(name: str, spec: InputSpec) -> torch.Tensor:
+    path = next(sample.path for sample in samples() if sample.name == name)
+    return prepare(read_photo(path), spec).tensor
+
+
+def test_together_they_stay_small() -> None:
+    sizes = [path.stat().st_size for path in FOLDER.glob("*.safetensors")]
+    assert len(sizes) == 3
+    assert max(sizes) < 50e6
+    assert sum(sizes) < 100e6
+
+
+def test_one_is_the_default() -> None:
+    described = [read_metadata(path) for path in FOLDER.glob("*.safetensors")]
+    assert sum(metadata["default"] for metadata in described) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "classes"), RIGHT, ids=[f"{path.stem}-{name}" for path, name, _ in RIGHT]
+)
+def test_sample_photos_are_recognised(path: Path, name: str, classes: tuple[str, ...]) -> None:
+    loaded = load_checkpoint(path)
+    with torch.inference_mode():
+        logits = loaded.network(sample_input(name, loaded.spec))
+    assert loaded.metadata["classes"][int(logits.argmax())].split(",")[0] in classes
+
+
+@pytest.mark.parametrize("path", GATED, ids=lambda path: path.stem)
+def test_gates_are_not_flat(path: Path) -> None:
+    loaded = load_checkpoint(path)
+    images = torch.cat([sample_input(sample.name, loaded.spec) for sample in samples()])
+    attention = cbam_viz.capture(loaded.network, images)
+    assert len(attention) == (6 if path == EVERYDAY else 3)
+    for layer in attention.values():
+        assert layer.spatial is not None
+        assert layer.channel is not None
+        # The first inserted gate is nearly flat, as the model card says.
+        assert layer.spatial.flatten(1).std(1).min() > 0.01, layer.name
+        assert layer.channel.std(1).min() > 0.005, layer.name
+    *_, last = attention.values()
+    assert last.spatial is not None
+    assert last.spatial.shape == (4, 7, 7)
+    assert last.spatial.flatten(1).std(1).mean() > 0.1
+
+
+@pytest.mark.parametrize("path", [EVERYDAY, TWIN], ids=lambda path: path.stem)
+def test_timm_alone_rebuilds_what_the_app_shows(path: Path) -> None:
+    metadata = read_metadata(path)
+    extra = {"block_args": {"attn_layer": "cbam"}} if metadata["attention"] else {}
+    network = timm.create_model(
+        metadata["architecture"],
+        num_classes=metadata["num_classes"],
+        **extra,
+        **metadata["arguments"],
+    ).eval()
+    network.load_state_dict(load_file(str(path)))
+    shown = cbam_viz.load_model(path).model
+    images = sample_input("cat", InputSpec.from_pretrained_cfg(metadata["pretrained_cfg"]))
+    with torch.inference_mode():
+        torch.testing.assert_close(shown(images), network(images), atol=1e-5, rtol=1e-5)
+
+
+def test_the_app_rebuilds_the_network_with_inserted_cbam() -> None:
+    loaded = load_checkpoint(IMAGENET)
+    shown = cbam_viz.load_model(IMAGENET).model
+    images = sample_input("cat", loaded.spec)
+    with torch.inference_mode():
+        torch.testing.assert_close(shown(images), loaded.network(images), atol=1e-5, rtol=1e-5)
+
+
+def test_the_twin_has_the_same_recipe_and_no_gates() -> None:
+    one, other = read_metadata(EVERYDAY), read_metadata(TWIN)
+    assert one["compare_with"] == TWIN.name
+    assert other["attention"] is None
+    for key in ("architecture", "arguments", "classes", "pretrained_cfg", "training_data"):
+        assert one[key] == other[key], key
