@@ -126,8 +126,16 @@ def _wrapped_heads(
     for index, column in enumerate(columns):
         width = (picture if column.fixed is None else column.fixed) + 1
         text = _head(drawing, index)
-        heads.append(drawing.style.wrap(text, width, lines=HEAD_LINES) if text else [])
+        heads.append(_wrap_head(drawing.style, text, width) if text else [])
     return heads
+
+
+def _wrap_head(style: Style, text: str, width: float) -> list[str]:
+    """At most `HEAD_LINES` lines; a network's name is cut short before what is shown of it."""
+    *network, shown = text.split("\n")
+    last = style.wrap(shown, width, lines=HEAD_LINES - 1 if network else HEAD_LINES)
+    room = max(1, HEAD_LINES - len(last))
+    return [*style.wrap(" ".join(network), width, lines=room), *last] if network else last
 
 
 def _labels_need_two_lines(drawing: _Drawing, room: GridRoom, blocks: int) -> bool:
