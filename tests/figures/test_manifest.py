@@ -189,7 +189,8 @@ def test_a_network_without_attention_may_stand_beside_one_with_it() -> None:
     spec = SPEC.with_(columns=columns)
     built = build(spec, study(spec, [network(), beside], [make_photo()]))
     both = built.study.analyses[0]
-    logits = plain(prepare(make_photo(), beside.spec, "crop").tensor)[0].softmax(0)
+    with torch.inference_mode():
+        logits = plain(prepare(make_photo(), beside.spec, "crop").tensor)[0].softmax(0)
     assert both[1].predictions[0].probability == pytest.approx(float(logits.max()), abs=1e-6)
     assert built.content.rows[0][3].text.endswith(f"{float(logits.max()):.2f}")
     for text in ("map@2:-1", "stage@2:layer1", "channels@2:0"):
