@@ -33,6 +33,12 @@ scale they are less than three of 256 colours apart."""
 UNTRAINED = 0.5
 """What a sigmoid gives for zero; exactly this everywhere comes from weights that are zero."""
 
+FINE = 10
+"""Cells a side from which on a map says where something is."""
+
+TELLING_SPREAD = 0.03
+"""Standard deviation over cells from which on a map is seen to vary on an absolute scale."""
+
 
 @dataclass(frozen=True)
 class GateStatistics:
@@ -195,3 +201,21 @@ def _percent(share: float) -> str:
     if 0 < share < 0.01:
         return "less than 1 %"
     return f"{math.floor(share * 100) if share > 0.99 else round(share * 100)} %"
+
+
+def layer_to_show(layers: Iterable[LayerAttention], index: int = 0) -> LayerAttention:
+    """The layer to look at first: the deepest whose map of image `index` says where.
+
+    Deep layers answer to objects rather than to edges. So the last one counts whose map varies and
+    has some resolution; failing that the last that varies, the last with a map, the last at all.
+    """
+    everything = list(layers)
+    mapped = [layer for layer in everything if layer.spatial is not None]
+    varied = [layer for layer in mapped if float(_map(layer, index).std()) >= TELLING_SPREAD]
+    fine = [layer for layer in varied if min(_map(layer, index).shape) >= FINE]
+    return (fine or varied or mapped or everything)[-1]
+
+
+def _map(layer: LayerAttention, index: int) -> npt.NDArray[Any]:
+    assert layer.spatial is not None
+    return layer.spatial[index].numpy()

@@ -14,6 +14,7 @@ from cbam_viz.statistics import (
     all_statistics,
     gate_statistics,
     layer_statistics,
+    layer_to_show,
     relative_entropy,
     top_channels,
 )
@@ -195,3 +196,20 @@ def test_top_channels() -> None:
     assert top_channels(weights, 3) == (1, 3, 2)
     assert top_channels(weights, 99) == (1, 3, 2, 4, 0)
     assert top_channels(weights, 0) == ()
+
+
+def test_layer_to_show_first_is_the_last_whose_map_says_where() -> None:
+    fine = torch.rand(1, 14, 14)
+    coarse = torch.rand(1, 7, 7)
+    flat = torch.full((1, 14, 14), 0.7) + 0.05 * torch.rand(1, 14, 14)
+    shown = {
+        "resolution before depth": ({"a": fine, "b": fine, "c": coarse}, "b"),
+        "a flat map says nothing": ({"a": fine, "b": flat, "c": coarse}, "a"),
+        "a coarse map before a flat one": ({"a": flat, "b": coarse}, "b"),
+        "flat maps alone": ({"a": flat, "b": flat}, "b"),
+        "a map before none": ({"a": flat, "b": None}, "a"),
+        "no map": ({"a": None, "b": None}, "b"),
+    }
+    for case, (maps, expected) in shown.items():
+        layers = {name: layer(HEALTHY_C, spatial, name) for name, spatial in maps.items()}
+        assert layer_to_show(layers.values()).name == expected, case

@@ -59,12 +59,17 @@ def stage_of(name: str) -> str:
 
     `layer3.0.se` is in `layer3`, `blocks.2.0.se` in `blocks.2`, `stages.1.blocks.0.attn` in
     `stages.1`: the first number in a name is a stage if another one counts the blocks inside.
+    A layer that `insert_cbam` put behind a stage, `stages.1.cbam`, is in that stage.
     """
     parts = name.split("#", maxsplit=1)[0].split(".")
     numbers = [i for i, part in enumerate(parts) if part.isdigit()]
     if not numbers:
         return parts[0]
-    end = numbers[0] + (1 if len(numbers) > 1 or numbers[0] == 0 else 0)
+    inserted = parts[-1] == "cbam" and numbers[0] == len(parts) - 2
+    counts_stages = len(numbers) > 1 or numbers[0] == 0
+    # `layer1.0.cbam` is of a block: the stage has a number in its own name.
+    counts_stages |= inserted and not parts[numbers[0] - 1][-1].isdigit()
+    end = numbers[0] + (1 if counts_stages else 0)
     return ".".join(parts[:end])
 
 

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from cbam_viz.attention import Attention, LayerAttention
     from cbam_viz.statistics import GateStatistics, LayerStatistics
 
-FINE = 10
-"""Below this many cells a side a map says little about where."""
-
 
 def choose_layers(attention: Attention, names: Sequence[str]) -> list[LayerAttention]:
     """Return the layers of these names or places (`0`, `-1`); all of them for `all`.
@@ -31,17 +28,6 @@ def choose_layers(attention: Attention, names: Sequence[str]) -> list[LayerAtten
     if "all" in names:
         return list(attention.values())
     return [attention[_layer_name(list(attention), name)] for name in names]
-
-
-def default_layer(attention: Attention) -> LayerAttention:
-    """Return the last layer whose map has some resolution; else the last with a map; else the last.
-
-    Deep layers answer to objects rather than to edges, until their maps get too coarse.
-    """
-    layers = list(attention.values())
-    mapped = [layer for layer in layers if layer.spatial is not None]
-    fine = [la for la in mapped if la.spatial is not None and min(la.spatial.shape[1:]) >= FINE]
-    return (fine or mapped or layers)[-1]
 
 
 def _layer_name(names: list[str], wanted: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from cbam_viz.cli.drawing import overlays
 from cbam_viz.cli.files import write
-from cbam_viz.cli.report import choose_layers, default_layer
+from cbam_viz.cli.report import choose_layers
 
 if TYPE_CHECKING:
     from cbam_viz.analysis import Analysis
@@ -82,7 +82,7 @@ def write_results(
 
 
 def _contents(analysis: Analysis, loaded: LoadedModel, job: Job) -> Iterator[tuple[str, bytes]]:
-    from cbam_viz.statistics import all_statistics
+    from cbam_viz.statistics import all_statistics, layer_to_show
     from cbam_viz.store import Provenance, csv_text, npz_bytes, safe_names, statistics_text
 
     attention = analysis.attention
@@ -96,7 +96,7 @@ def _contents(analysis: Analysis, loaded: LoadedModel, job: Job) -> Iterator[tup
     if "statistics" in job.formats:
         yield "statistics.csv", statistics_text(all_statistics(attention)).encode()
     for ending in [ending for ending in PICTURES if ending in job.formats]:
-        layers = choose_layers(attention, job.layers) or [default_layer(attention)]
+        layers = choose_layers(attention, job.layers) or [layer_to_show(attention.values())]
         pictures = overlays(analysis, layers, job.style, PICTURES[ending])
         names = safe_names(pictures)
         for layer, picture in pictures.items():

@@ -21,7 +21,6 @@ from cbam_viz.cli.options import (
 from cbam_viz.cli.report import (
     analysis_json,
     choose_layers,
-    default_layer,
     print_analysis,
     print_limits,
 )
@@ -109,9 +108,10 @@ def _write_overlays(
     CbamVizError
         There is nothing to draw, or a file exists and is not to be overwritten.
     """
+    from cbam_viz.statistics import layer_to_show
     from cbam_viz.store import safe_name
 
-    pictures = overlays(analysis, chosen or [default_layer(analysis.attention)], style)
+    pictures = overlays(analysis, chosen or [layer_to_show(analysis.layers)], style)
     if not pictures:
         raise StoreError("These layers gate channels only: they have no map to draw on the photo.")
     if output.suffix.lower() == ".png" and len(pictures) == 1:

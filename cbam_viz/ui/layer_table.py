@@ -26,14 +26,15 @@ def draw(statistics: Sequence[LayerStatistics]) -> None:
         alt="Mean, spread, saturation and entropy of the gates of every layer",
     )
     st.caption(
-        "Spread is the standard deviation. Saturated is the share of gates below 0.05 or above "
-        "0.95. Entropy is that of the gates taken as a distribution, 1 if all are equal."
+        "M_s is the spatial map, M_c are the channel weights. Spread is the standard deviation. "
+        "Saturated is the share of gates below 0.05 or above 0.95. Entropy is that of the gates "
+        "taken as a distribution, 1 if all are equal."
     )
 
 
 def _row(one: LayerStatistics) -> dict[str, Any]:
     row: dict[str, Any] = {"Layer": one.name}
-    for title, gate in (("map", one.spatial), ("weights", one.channel)):
+    for title, gate in (("M_s", one.spatial), ("M_c", one.channel)):
         row |= _numbers(title, gate)
     # The whole sentence is on the layer's card; here a word, so that all columns are in sight.
     row["Remarks"] = ", ".join(dict.fromkeys(flag.partition(":")[0] for flag in one.flags))
@@ -42,19 +43,19 @@ def _row(one: LayerStatistics) -> dict[str, Any]:
 
 def _numbers(title: str, gate: GateStatistics | None) -> dict[str, float | None]:
     return {
-        f"Mean, {title}": None if gate is None else gate.mean,
-        f"Spread, {title}": None if gate is None else gate.spread,
-        f"Saturated, {title}": None if gate is None else gate.saturated,
-        f"Entropy, {title}": None if gate is None else gate.entropy,
+        f"{title} mean": None if gate is None else gate.mean,
+        f"{title} spread": None if gate is None else gate.spread,
+        f"{title} saturated": None if gate is None else gate.saturated,
+        f"{title} entropy": None if gate is None else gate.entropy,
     }
 
 
 def _formats() -> dict[str, Any]:
     number = st.column_config.NumberColumn
     formats: dict[str, Any] = {"Layer": st.column_config.TextColumn(pinned=True)}
-    for title in ("map", "weights"):
-        formats[f"Mean, {title}"] = number(format="%.3f")
-        formats[f"Spread, {title}"] = number(format="%.3f")
-        formats[f"Saturated, {title}"] = number(format="percent")
-        formats[f"Entropy, {title}"] = number(format="%.4f")
+    for title in ("M_s", "M_c"):
+        formats[f"{title} mean"] = number(format="%.3f")
+        formats[f"{title} spread"] = number(format="%.3f")
+        formats[f"{title} saturated"] = number(format="percent")
+        formats[f"{title} entropy"] = number(format="%.4f")
     return formats

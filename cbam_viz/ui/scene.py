@@ -11,7 +11,7 @@ from cbam_viz.attention import LayerAttention
 from cbam_viz.images import Photo, View
 from cbam_viz.models import LoadedModel
 from cbam_viz.render import Scale
-from cbam_viz.statistics import LayerStatistics, all_statistics
+from cbam_viz.statistics import LayerStatistics, all_statistics, layer_to_show
 from cbam_viz.ui import pictures, session
 from cbam_viz.ui.networks import Request
 
@@ -45,7 +45,7 @@ class Scene:
             return self.layers[wanted]
         if wanted is not None and wanted == session.memory().link.layer:
             session.note("This network has no layer of the link's name, so this is another one.")
-        name = default_layer(self.layers)
+        name = layer_to_show(self.layers.values()).name
         session.change(layer=name)
         return self.layers[name]
 
@@ -127,19 +127,3 @@ def make_scene(photo: Photo, loaded: LoadedModel, request: Request) -> Scene:
         (photo.sha256, request, view), lambda: analyse(loaded, photo, view)
     )
     return Scene(photo, loaded, request, view, result)
-
-
-def default_layer(layers: dict[str, LayerAttention]) -> str:
-    """The last layer of the last stage whose map still has some resolution.
-
-    Deep layers answer to objects rather than edges; below 10 cells a side a map says little about
-    where. A network without spatial maps gives its last layer.
-    """
-    mapped = [layer for layer in layers.values() if layer.spatial is not None]
-    fine = [
-        layer
-        for layer in mapped
-        if layer.spatial is not None and min(layer.spatial.shape[1:]) >= 10
-    ]
-    candidates = fine or mapped or list(layers.values())
-    return candidates[-1].name

@@ -109,8 +109,8 @@ def test_channel_only_layers_are_explained_on_every_page(open_app, folder):
     assert len(app.get("vega_lite_chart")) == 1
     app = open_app("layers", folder=folder, model="squeeze.pth", arch="seresnet18")
     assert not app.exception
-    assert app.dataframe[0].value["Mean, map"].isna().all()
-    assert app.dataframe[0].value["Mean, weights"].between(0, 1).all()
+    assert app.dataframe[0].value["M_s mean"].isna().all()
+    assert app.dataframe[0].value["M_c mean"].between(0, 1).all()
     app = open_app("how", folder=folder, model="squeeze.pth", arch="seresnet18")
     assert not app.exception
     assert not app.error
@@ -123,7 +123,7 @@ def test_the_untrained_network_is_named_so_and_flagged(open_app):
     assert "Random weights" in words(app)
     remarks = set(app.dataframe[0].value["Remarks"])
     assert remarks == {"untrained"}
-    means = app.dataframe[0].value["Mean, map"]
+    means = app.dataframe[0].value["M_s mean"]
     assert (means == 0.5).all()
 
 
