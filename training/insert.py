@@ -258,6 +258,8 @@ def metadata(recipe: InsertRecipe, network: Any, classes: list[str]) -> dict[str
             "std": [0.5, 0.5, 0.5],
             "crop_pct": 0.875,
             "interpolation": "bicubic",
+            # The gates met maps of one size only; on larger ones they close and answers fade.
+            "fixed_input_size": True,
         },
         "recipe": asdict(recipe),
         "code_version": "0.1.0",
