@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from cbam_viz.analysis import Analysis, Prediction
 
+from cbam_viz.analysis import Analysis, Prediction
 from cbam_viz.attention import Attention, Cells, LayerAttention, LayerFeatures
 from cbam_viz.figures import Study
 from cbam_viz.images import Geometry, Photo, read_photo
