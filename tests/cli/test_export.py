@@ -175,7 +175,12 @@ def test_interrupting_ends_all_processes_and_says_so(folder: Path) -> None:
     command = [sys.executable, "-m", "cbam_viz", "export", "photos", "-o", "out", "--workers", "2"]
     formats = ["--format", "png", "--format", "csv", "-l", "all"]
     running = subprocess.Popen(
-        command + formats, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command + formats,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A shell starts its background jobs with the signal ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     deadline = time.monotonic() + 90
     while not (folder / "out").exists() and time.monotonic() < deadline:

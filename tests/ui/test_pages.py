@@ -104,9 +104,9 @@ def test_the_table_holds_the_statistics_of_every_layer(open_app, own):
     for index, layer in enumerate(own.attention.values()):
         numbers = layer_statistics(layer)
         row = table.iloc[index]
-        for title, gate in (("map", numbers.spatial), ("weights", numbers.channel)):
+        for title, gate in (("M_s", numbers.spatial), ("M_c", numbers.channel)):
             expected = (gate.mean, gate.spread, gate.saturated, gate.entropy)
-            got = [row[f"{what}, {title}"] for what in ("Mean", "Spread", "Saturated", "Entropy")]
+            got = [row[f"{title} {what}"] for what in ("mean", "spread", "saturated", "entropy")]
             np.testing.assert_allclose(got, expected, atol=1e-6)
     stages = component(app, "layers_gallery")["stages"]
     assert [stage["title"] for stage in stages] == ["layer1", "layer2", "layer3", "layer4"]
