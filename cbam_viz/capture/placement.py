@@ -214,7 +214,7 @@ def _slice(
     return tuple(layout)
 
 
-def _select(
+def _without_axis(
     args: Sequence[Any], kwargs: dict[str, Any], inputs: Sequence[Layout], out: Tensor
 ) -> Layout:
     d = int(_arg(args, kwargs, 1, "dim", 0)) % len(inputs[0])
@@ -229,13 +229,6 @@ def _split(
     if axis_size(layout[d]) != out.shape[d]:
         layout[d] = resized(layout[d], int(out.shape[d]))
     return tuple(layout)
-
-
-def _unbind(
-    args: Sequence[Any], kwargs: dict[str, Any], inputs: Sequence[Layout], out: Tensor
-) -> Layout:
-    d = int(_arg(args, kwargs, 1, "dim", 0)) % len(inputs[0])
-    return inputs[0][:d] + inputs[0][d + 1 :]
 
 
 def _cat(
@@ -354,9 +347,8 @@ def _rules() -> dict[str, Rule]:
         (_interpolate, "_upsample_nearest_exact2d _upsample_bilinear2d_aa _upsample_bicubic2d_aa"),
         (_pad, "constant_pad_nd reflection_pad2d replication_pad2d reflection_pad1d"),
         (_slice, "slice"),
-        (_select, "select"),
+        (_without_axis, "select unbind"),
         (_split, "split split_with_sizes"),
-        (_unbind, "unbind"),
         (_cat, "cat"),
         (_stack, "stack"),
         (_view, "view _unsafe_view reshape _reshape_alias _reshape_copy squeeze flatten unflatten"),
