@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,7 +13,6 @@ from torch import Tensor
 
 from .augment import DEGRADE_ABOVE, Augmentation, crop_view, vary
 from .cache import ImageCache
-from .recipe import Recipe
 from .teacher import TeacherTargets
 
 
@@ -25,7 +23,38 @@ class Batch:
     images: Tensor
     labels: Tensor
     own: Tensor | None
+    """float16, (B, the teacher's classes)."""
     probe: Tensor | None
+    """float16, (B, classes)."""
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        moved = {
+            name: None if value is None else value.to(device, non_blocking=True)
+            for name, value in vars(self).items()
+        }
+        return Batch(**moved)
+
+
+class Drawing(Protocol):
+    """What a recipe says of the views to draw."""
+
+    @property
+    def batch(self) -> int: ...
+    @property
+    def views(self) -> int: ...
+    @property
+    def scale(self) -> tuple[float, float]: ...
+    @property
+    def flip(self) -> float: ...
+    @property
+    def degrade(self) -> float: ...
+    @property
+    def colour(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
+    def side_at(self, step: int) -> int:
+        """Resolution in pixels at a step."""
 
 
 class Batches:
@@ -33,13 +62,21 @@ class Batches:
 
     Classes are drawn in proportion to the square root of their size: each image has the weight
     1/sqrt(size of its class), and an epoch holds each image as often as its weight says, rounded
-    up or down at random (systematic resampling).
+    up or down at random (systematic resampling). Images of at most DEGRADE_ABOVE pixels have
+    `soft_weight` times that weight.
     """
 
-    def __init__(self, cache: ImageCache, recipe: Recipe, targets: TeacherTargets | None) -> None:
+    def __init__(
+        self,
+        cache: ImageCache,
+        recipe: Drawing,
+        targets: TeacherTargets | None,
+        soft_weight: float = 1.0,
+    ) -> None:
         self.cache, self.recipe, self.targets = cache, recipe, targets
         sizes = np.bincount(cache.labels, minlength=len(cache.classes))
-        weight = 1 / np.sqrt(sizes[cache.labels])
+        soft = np.minimum(cache.heights, cache.widths) <= DEGRADE_ABOVE
+        weight = np.where(soft, soft_weight, 1.0) / np.sqrt(sizes[cache.labels])
         self._ends = np.cumsum(weight / weight.sum()) * len(cache)
         self._steps = max(1, len(cache) // recipe.batch)
         self.views = targets.settings.views if targets else recipe.views
@@ -72,20 +109,7 @@ class Batches:
             images.append(vary(crop, rng, self.augmentation, sharp))
         own = probe = None
         if self.targets is not None:
-            own = torch.from_numpy(self.targets.own[index, views].astype(np.float32))
-            probe = torch.from_numpy(self.targets.probe[index, views].astype(np.float32))
+            own = torch.from_numpy(self.targets.own[index, views])
+            probe = torch.from_numpy(self.targets.probe[index, views])
         labels = torch.from_numpy(self.cache.labels[index])
         return Batch(torch.from_numpy(np.stack(images)), labels, own, probe)
-
-    def iterate(self, start: int, stop: int, threads: int = 0) -> Iterator[Batch]:
-        """The batches of steps start..stop, made ahead by `threads` threads if there are any."""
-        if threads == 0:
-            yield from (self.batch(step) for step in range(start, stop))
-            return
-        with ThreadPoolExecutor(threads) as pool:
-            waiting: list[Future[Batch]] = []
-            for step in range(start, stop):
-                waiting.append(pool.submit(self.batch, step))
-                if len(waiting) > 2 * threads:
-                    yield waiting.pop(0).result()
-            yield from (future.result() for future in waiting)

@@ -53,7 +53,16 @@ def load_state(path: Path) -> RunState:
         raise TrainingError(f"{path} cannot be resumed from: {error}") from error
 
 
-MAY_CHANGE = frozenset({"phases", "cooldown", "gate_decay", "gate_decay_after"})
+MAY_CHANGE = frozenset(
+    {
+        "phases",
+        "cooldown",
+        "gate_decay",
+        "gate_decay_after",
+        "open_spatial",
+        "open_spatial_after",
+    }
+)
 
 
 def check_resumable(stored: str, recipe: Recipe, step: int) -> None:
@@ -75,6 +84,8 @@ def check_resumable(stored: str, recipe: Recipe, step: int) -> None:
         cooldown=old["cooldown"],
         gate_decay=old.get("gate_decay", 0.0),
         gate_decay_after=old.get("gate_decay_after", 0),
+        open_spatial=old.get("open_spatial", 0.0),
+        open_spatial_after=old.get("open_spatial_after", 0),
     )
     if any(
         one(past) != other(past)
@@ -82,6 +93,7 @@ def check_resumable(stored: str, recipe: Recipe, step: int) -> None:
             (before.side_at, recipe.side_at),
             (before.rate_at, recipe.rate_at),
             (before.gate_decay_at, recipe.gate_decay_at),
+            (before.open_spatial_at, recipe.open_spatial_at),
         )
         for past in range(step)
     ):

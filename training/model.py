@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import timm
@@ -47,27 +46,6 @@ def soften_gates(network: nn.Module) -> None:
             nn.init.normal_(module.channel.fc2.weight, std=0.1)
 
 
-class GateInputs:
-    """Keeps what the channel gates' sigmoids were given in the last forward, with gradients."""
-
-    def __init__(self, network: nn.Module) -> None:
-        self.values: dict[int, Tensor] = {}
-        cbams = [module for module in network.modules() if isinstance(module, CbamModule)]
-        for index, cbam in enumerate(cbams):
-            cbam.channel.gate.register_forward_pre_hook(self._keep(index))
-
-    def _keep(self, index: int) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        def hook(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-            self.values[index] = args[0]
-
-        return hook
-
-    def mean_square(self) -> Tensor:
-        """Mean over layers of the mean square over images and channels; a scalar."""
-        squares = [value.float().square().mean() for value in self.values.values()]
-        return torch.stack(squares).mean()
-
-
 class Student(nn.Module):
     """A network with a second linear head that imitates the teacher's own classes.
 
@@ -93,3 +71,10 @@ def prepare_images(images: Tensor, device: torch.device) -> Tensor:
     # The permuted view already has the channels-last layout, so nothing is copied but the values.
     moved = images.to(device, non_blocking=True).permute(0, 3, 1, 2)
     return moved.float().div_(127.5).sub_(1.0)
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` is a CUDA GPU where there is one, else the CPU."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)

@@ -1,7 +1,7 @@
 """Give a trained checkpoint its public metadata: `python -m training.publish IN OUT --set FILE`.
 
-Weights are copied bit by bit. FILE is a JSON object whose entries replace those of the metadata;
-the accuracy is taken from what `training.evaluate` measured.
+Weights are copied bit by bit, or rounded to half the size with --half. FILE is a JSON object whose
+entries replace those of the metadata; the accuracy is taken from what `training.evaluate` measured.
 """
 
 from __future__ import annotations
@@ -11,14 +11,30 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from cbam_viz.errors import TrainingError
 
 from .checkpoint import METADATA_KEY, read_metadata
 
 
-def publish(source: Path, target: Path, changes: dict[str, Any], numbers: dict[str, Any]) -> None:
+def halved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Filters and matrices as float16; biases and statistics, which are few, as they are."""
+    return {
+        key: value.half() if value.ndim > 1 and value.dtype == torch.float32 else value
+        for key, value in tensors.items()
+    }
+
+
+def publish(
+    source: Path,
+    target: Path,
+    changes: dict[str, Any],
+    numbers: dict[str, Any],
+    half: bool = False,
+) -> None:
     """Write `target` with the weights of `source` and its metadata, changed.
 
     Raises:
@@ -41,7 +57,8 @@ def publish(source: Path, target: Path, changes: dict[str, Any], numbers: dict[s
     metadata.pop("split", None)
     target.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(metadata, ensure_ascii=False)
-    save_file(load_file(str(source)), str(target), {METADATA_KEY: text})
+    tensors = load_file(str(source))
+    save_file(halved(tensors) if half else tensors, str(target), {METADATA_KEY: text})
 
 
 def main() -> None:
@@ -51,13 +68,14 @@ def main() -> None:
     parser.add_argument("target", type=Path)
     parser.add_argument("--set", type=Path, help="JSON object of metadata entries")
     parser.add_argument("--numbers", type=Path, help="the .json of training.evaluate")
+    parser.add_argument("--half", action="store_true", help="filters and matrices as float16")
     options = parser.parse_args()
     try:
         read = [
             json.loads(file.read_text(encoding="utf-8")) if file else {}
             for file in (options.set, options.numbers)
         ]
-        publish(options.source, options.target, read[0], read[1])
+        publish(options.source, options.target, read[0], read[1], options.half)
     except (TrainingError, OSError, ValueError) as error:
         raise SystemExit(f"error: {error}") from error
 

@@ -49,6 +49,11 @@ class Recipe:
     are 1 for every image, as nothing else holds them back; near 0.5 they can tell images apart."""
     gate_decay_after: int = 0
     """Images before the first use of `gate_decay`."""
+    open_spatial: float = 0.0
+    """Weight of the mean over layers of the spatial maps' means: what an open place costs."""
+    open_spatial_after: int = 0
+    """Images before the first use of `open_spatial`. A branch that is closed before it has learnt
+    anything never does."""
     flip: float = 0.5
     degrade: float = 0.4
     colour: float = 0.3
@@ -89,6 +94,11 @@ class Recipe:
         """Weight of the channel gates' squared inputs at a step."""
         used = self.attention is not None and step * self.batch >= self.gate_decay_after
         return self.gate_decay if used else 0.0
+
+    def open_spatial_at(self, step: int) -> float:
+        """Weight of the spatial maps' mean at a step."""
+        used = self.attention is not None and step * self.batch >= self.open_spatial_after
+        return self.open_spatial if used else 0.0
 
     def to_json(self) -> str:
         """The recipe as JSON text."""

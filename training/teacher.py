@@ -25,6 +25,8 @@ from cbam_viz.errors import TrainingError
 
 from .augment import crop_view, resize
 from .cache import ImageCache, open_data
+from .loading import in_order
+from .model import pick_device
 
 
 @dataclass(frozen=True)
@@ -69,45 +71,63 @@ def load_teacher(name: str, weights: Path) -> Any:
     return model.eval()
 
 
-def normalise(images: NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """RGB bytes (B, S, S, 3) to a normalised channels-last float tensor (B, 3, S, S)."""
-    tensor = torch.from_numpy(images).permute(0, 3, 1, 2).float()
-    return (tensor / 255 - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    tensor = images.permute(0, 3, 1, 2).float()
+    centre, spread = (tensor.new_tensor(value).view(3, 1, 1) for value in (mean, std))
+    return (tensor / 255 - centre) / spread
 
 
 class PooledFeatures:
-    """Pooled features (B, D) of the teacher for images (B, S, S, 3) of RGB bytes."""
+    """Pooled features (B, D) of the teacher, on the CPU, for images (B, S, S, 3) of RGB bytes."""
 
-    def __init__(self, model: Any, compile_model: bool) -> None:
+    def __init__(self, model: Any, device: torch.device, compile_model: bool) -> None:
         self.config: dict[str, Any] = model.pretrained_cfg
-        model = model.to(memory_format=torch.channels_last)
+        self.device = device
+        model = model.to(device, memory_format=torch.channels_last)
         model.reset_classifier(0)
         self.run: Any = torch.compile(model) if compile_model else model
 
     @torch.no_grad()
-    def __call__(self, images: NDArray[np.uint8]) -> Tensor:
-        batch = normalise(images, self.config["mean"], self.config["std"])
-        with torch.autocast("cpu", torch.bfloat16):
+    def __call__(self, images: Tensor) -> Tensor:
+        batch = normalise(images.to(self.device), self.config["mean"], self.config["std"])
+        with torch.autocast(self.device.type, torch.bfloat16):
             features: Tensor = self.run(batch)
-        return features.float()
+        return features.float().cpu()
+
+
+class ViewBatches:
+    """Batch `number` of all views, in order: images (B, S, S, 3), the last one filled up."""
+
+    def __init__(self, cache: ImageCache, settings: TeacherSettings, batch: int) -> None:
+        self.cache, self.settings, self.batch = cache, settings, batch
+        self.count = len(cache) * settings.views
+
+    def __len__(self) -> int:
+        return (self.count - 1) // self.batch + 1
+
+    def __call__(self, number: int) -> Tensor:
+        views = []
+        for position in range(number * self.batch, (number + 1) * self.batch):
+            # One shape only, or a compiled teacher compiles again: the last view is repeated.
+            index, view = divmod(min(position, self.count - 1), self.settings.views)
+            seed = (self.settings.seed, index, view)
+            image = self.cache.image(index)
+            views.append(crop_view(image, seed, self.settings.scale, self.settings.side))
+        return torch.from_numpy(np.stack(views))
 
 
 def _all_features(
-    cache: ImageCache, network: PooledFeatures, settings: TeacherSettings, batch: int = 64
+    cache: ImageCache, network: PooledFeatures, settings: TeacherSettings, workers: int
 ) -> NDArray[np.float16]:
     """Pooled features (N, K, D) of every view."""
-    rows: list[NDArray[np.float16]] = []
-    pairs = [(i, v) for i in range(len(cache)) for v in range(settings.views)]
-    for start in tqdm(range(0, len(pairs), batch), desc="teacher", unit="batch"):
-        part = pairs[start : start + batch]
-        views = [
-            crop_view(cache.image(i), (settings.seed, i, v), settings.scale, settings.side)
-            for i, v in part
-        ]
-        while len(views) < batch:  # one shape only, or a compiled teacher compiles again
-            views.append(views[-1])
-        rows.append(network(np.stack(views)).numpy()[: len(part)].astype(np.float16))
-    return np.concatenate(rows).reshape(len(cache), settings.views, -1)
+    made = ViewBatches(cache, settings, 64 if network.device.type == "cpu" else 512)
+    batches = in_order(made, range(len(made)), workers)
+    rows = [
+        network(batch).half().numpy()
+        for batch in tqdm(batches, total=len(made), desc="teacher", unit="batch")
+    ]
+    return np.concatenate(rows)[: made.count].reshape(len(cache), settings.views, -1)
 
 
 def central_square(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -120,17 +140,21 @@ def central_square(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 def fit_probe(
     features: Tensor, labels: Tensor, classes: int, epochs: int = 12, seed: int = 0
 ) -> nn.Linear:
-    """A linear classifier of standardised features (N, D), balanced by 1/sqrt(class size)."""
+    """A linear classifier of standardised features (N, D), balanced by 1/sqrt(class size).
+
+    It is fitted on the device of the features, and returned on the CPU.
+    """
     generator = torch.Generator().manual_seed(seed)
     weight = torch.bincount(labels, minlength=classes).clamp(min=1).float().rsqrt()
     weight = weight / weight.mean()
-    probe = nn.Linear(features.shape[1], classes)
+    probe = nn.Linear(features.shape[1], classes, device=features.device)
     nn.init.zeros_(probe.weight)
     nn.init.zeros_(probe.bias)
     optimizer = torch.optim.AdamW(probe.parameters(), lr=1e-3, weight_decay=0.1)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
     for _ in range(epochs):
-        for index in torch.split(torch.randperm(len(labels), generator=generator), 256):
+        order = torch.randperm(len(labels), generator=generator).to(labels.device)
+        for index in torch.split(order, 256):
             loss = F.cross_entropy(
                 probe(features[index].float()), labels[index], weight, label_smoothing=0.05
             )
@@ -138,7 +162,7 @@ def fit_probe(
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         schedule.step()
-    return probe
+    return probe.cpu()
 
 
 def compute_targets(
@@ -148,20 +172,22 @@ def compute_targets(
     weights: Path,
     settings: TeacherSettings,
     folder: Path,
+    device: torch.device,
+    workers: int = 0,
     compile_model: bool = True,
 ) -> float:
     """Write the targets to `folder`; returns the probe's accuracy on the validation images."""
     model = load_teacher(settings.model, weights)
     head: nn.Module = model.get_classifier()
     head_state = {key: value.clone() for key, value in head.state_dict().items()}
-    network = PooledFeatures(model, compile_model)
-    features = _all_features(train, network, settings)
+    network = PooledFeatures(model, device, compile_model)
+    features = _all_features(train, network, settings, workers)
     count, views, width = features.shape
     flat = torch.from_numpy(features.reshape(-1, width))
     mean, std = flat.float().mean(0), flat.float().std(0) + 1e-3
     flat = ((flat.float() - mean) / std).half()
     labels = torch.from_numpy(np.repeat(train.labels, views))
-    probe = fit_probe(flat, labels, len(train.classes), seed=settings.seed)
+    probe = fit_probe(flat.to(device), labels.to(device), len(train.classes), seed=settings.seed)
     probe_logits = torch.cat([probe(part.float()).detach() for part in torch.split(flat, 4096)])
     own = torch.cat(
         [
@@ -179,7 +205,8 @@ def compute_targets(
         index = range(start, min(start + 64, len(val)))
         images = [central_square(val.image(i), settings.side) for i in index]
         images += [images[-1]] * (64 - len(images))
-        logits = probe((network(np.stack(images)) - mean) / std)[: len(index)]
+        features_of = network(torch.from_numpy(np.stack(images)))
+        logits = probe((features_of - mean) / std)[: len(index)]
         right += int((logits.argmax(1).numpy() == val.labels[index.start : index.stop]).sum())
     accuracy = right / len(val)
     text = json.dumps({**asdict(settings), "images": count, "probe_top1": accuracy}, indent=1)
@@ -228,6 +255,8 @@ def main() -> None:
     parser.add_argument("--scale", type=float, nargs=2, default=(0.25, 1.0), metavar=("MIN", "MAX"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--loader-workers", type=int, default=0, help="processes that make views")
     parser.add_argument("--no-compile", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -242,6 +271,8 @@ def main() -> None:
             weights=options.weights,
             settings=settings,
             folder=options.out,
+            device=pick_device(options.device),
+            workers=options.loader_workers,
             compile_model=not options.no_compile,
         )
     except TrainingError as error:

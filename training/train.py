@@ -8,7 +8,6 @@ import copy
 import json
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +18,23 @@ from tqdm import tqdm
 
 from cbam_viz.errors import CbamVizError, TrainingError
 
-from .batches import Batches
+from .batches import Batch, Batches
 from .cache import ImageCache, open_data
 from .checkpoint import RunState, check_resumable, describe, export, load_state, save_state
+from .gates import GateWatch
+from .loading import in_order
 from .losses import student_loss
-from .model import GateInputs, Student, create_network, prepare_images, soften_gates
+from .model import Student, create_network, pick_device, prepare_images, soften_gates
 from .optimizer import averaging_share, make_optimizers, set_rate, update_average
 from .recipe import Phase, Recipe, parse_phases
 from .teacher import TeacherTargets, central_square, open_targets
 
 SHOWN_AT = 224
 """Pixels at which the app shows a network by default."""
+
+
+LOOK_EVERY = 10
+"""Steps between two looks at the loss."""
 
 
 def evaluation_side(side: int) -> int:
@@ -39,13 +44,6 @@ def evaluation_side(side: int) -> int:
     resolution (Touvron et al., "Fixing the train-test resolution discrepancy", NeurIPS 2019).
     """
     return SHOWN_AT if side >= 144 else round(side * 1.25 / 32) * 32
-
-
-def pick_device(name: str) -> torch.device:
-    """`auto` is a CUDA GPU where there is one, else the CPU."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
 
 
 @torch.inference_mode()
@@ -91,7 +89,7 @@ class Run:
         student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = student.to(device).train()
         self.average = copy.deepcopy(self.model).eval()
-        self.gate_inputs = GateInputs(self.model)
+        self.gates = GateWatch(self.model)
         self.optimizers = make_optimizers(self.model, recipe)
         self.batches = Batches(train, recipe, targets)
         self.shown_at = evaluation_side(recipe.phases[-1].side)
@@ -164,24 +162,18 @@ class Run:
         metadata = describe(self.recipe, self.classes, measured, **texts)
         export(self.average.network, metadata, self.out / f"{name}.safetensors")
 
-    def train_step(self, step: int, batch: Any) -> torch.Tensor:
+    def train_step(self, step: int, batch: Batch) -> torch.Tensor:
         """One update of the weights; returns the loss, a scalar."""
         rate = self.recipe.rate_at(step)
         set_rate(self.optimizers, rate)
-        images = prepare_images(batch.images, self.device)
+        batch = batch.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16):
-            logits, imitation = self.model(images)
-        moved = replace(
-            batch,
-            **{
-                name: value.to(self.device)
-                for name in ("labels", "own", "probe")
-                if (value := getattr(batch, name)) is not None
-            },
-        )
-        loss = student_loss(logits, imitation, moved, self.recipe)
+            logits, imitation = self.model(prepare_images(batch.images, self.device))
+        loss = student_loss(logits, imitation, batch, self.recipe)
         if (weight := self.recipe.gate_decay_at(step)) > 0:
-            loss = loss + weight * self.gate_inputs.mean_square()
+            loss = loss + weight * self.gates.mean_square()
+        if (weight := self.recipe.open_spatial_at(step)) > 0:
+            loss = loss + weight * self.gates.openness()
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -190,33 +182,45 @@ class Run:
         update_average(self.average, self.model, averaging_share(self.recipe.ema, step, rate))
         return loss.detach()
 
-    def train(self, save_every: float, evaluate_every: int, threads: int, stop: int) -> float:
+    def train(self, save_every: float, evaluate_every: int, workers: int, stop: int) -> float:
         """Train to step `stop`, saving every `save_every` seconds; returns the last accuracy.
 
         Raises:
             TrainingError: the loss is no longer a number.
         """
         saved, accuracy = time.monotonic(), 0.0
-        losses: list[float] = []
+        losses: list[torch.Tensor] = []  # on the device: reading each would wait for it
         bar = tqdm(total=stop, initial=self.step, desc="train", unit="step", disable=None)
-        for batch in self.batches.iterate(self.step, stop, threads):
-            losses.append(float(self.train_step(self.step, batch)))
-            if not np.isfinite(losses[-1]):
-                raise TrainingError(
-                    f"The loss became {losses[-1]} at step {self.step}. Lower --lr and --muon-lr."
-                )
+        for batch in in_order(self.batches.batch, range(self.step, stop), workers):
+            losses.append(self.train_step(self.step, batch))
             self.step += 1
             bar.update()
-            bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}", best=f"{self.best:.1%}")
-            if self.step % max(1, evaluate_every // self.recipe.batch) == 0 or self.step == stop:
-                accuracy = self.evaluate(float(np.mean(losses)))
+            at_end = self.step == stop
+            if self.step % LOOK_EVERY == 0 or at_end:
+                bar.set_postfix(loss=f"{self.mean_loss(losses):.3f}", best=f"{self.best:.1%}")
+            if self.step % max(1, evaluate_every // self.recipe.batch) == 0 or at_end:
+                accuracy = self.evaluate(self.mean_loss(losses))
                 losses.clear()
             if time.monotonic() - saved > save_every:
+                self.mean_loss(losses)  # never save what is no longer a number
                 self.save()
                 saved = time.monotonic()
         bar.close()
         self.save()
         return accuracy
+
+    def mean_loss(self, losses: list[torch.Tensor]) -> float:
+        """The mean of losses, 0 of none.
+
+        Raises:
+            TrainingError: it is no number.
+        """
+        mean = float(torch.stack(losses).mean()) if losses else 0.0
+        if not np.isfinite(mean):
+            raise TrainingError(
+                f"The loss became {mean} before step {self.step}. Lower --lr and --muon-lr."
+            )
+        return mean
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -232,7 +236,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--attention", choices=["cbam", "none"], default="cbam")
     parser.add_argument("--phases", default="128:500000", help="SIDE:IMAGES,...")
     parser.add_argument("--optimizer", choices=["muon", "adamw"], default=defaults.optimizer)
-    for name in ("cooldown", "warmup", "batch", "views", "gate_decay_after", "seed"):
+    for name in (
+        "cooldown",
+        "warmup",
+        "batch",
+        "views",
+        "gate_decay_after",
+        "open_spatial_after",
+        "seed",
+    ):
         option = f"--{name.replace('_', '-')}"
         parser.add_argument(option, type=int, default=getattr(defaults, name))
     for name in (
@@ -240,6 +252,7 @@ def _parser() -> argparse.ArgumentParser:
         "muon_lr",
         "weight_decay",
         "gate_decay",
+        "open_spatial",
         "ema",
         "flip",
         "degrade",
@@ -257,7 +270,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=1, help="intra-op threads of torch")
-    parser.add_argument("--loader-threads", type=int, default=0)
+    parser.add_argument("--loader-workers", type=int, default=0, help="processes that make batches")
     parser.add_argument("--save-every", type=float, default=180, help="seconds")
     parser.add_argument("--evaluate-every", type=int, default=30_000, help="images")
     return parser
@@ -288,6 +301,8 @@ def recipe_from(options: argparse.Namespace) -> Recipe:
             "weight_decay",
             "gate_decay",
             "gate_decay_after",
+            "open_spatial",
+            "open_spatial_after",
             "label_weight",
             "probe_weight",
             "own_weight",
@@ -321,7 +336,7 @@ def main(arguments: list[str] | None = None) -> None:
         size = sum(p.numel() for p in run.model.network.parameters())
         print(f"{size / 1e6:.2f} M parameters, {recipe.steps} steps of {recipe.batch}", flush=True)
         last = run.train(
-            options.save_every, options.evaluate_every, options.loader_threads, recipe.steps
+            options.save_every, options.evaluate_every, options.loader_workers, recipe.steps
         )
         run.export("last", last)
     except CbamVizError as error:

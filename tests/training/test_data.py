@@ -12,6 +12,7 @@ from training.augment import Augmentation, crop_view, vary, view_box
 from training.batches import Batches
 from training.cache import build_cache, open_data, read_image
 from training.folder import list_data, list_split
+from training.loading import in_order
 from training.recipe import Phase, Recipe, parse_phases
 
 
@@ -122,9 +123,10 @@ def test_batches_depend_on_seed_and_step_alone(data: Path, cache: Path) -> None:
     drawn = other.batch(7)
     assert (wanted.images == drawn.images).all()
     assert (wanted.labels == drawn.labels).all()
-    threaded = list(other.iterate(5, 9, threads=2))
-    assert (threaded[2].images == wanted.images).all()
-    assert len(threaded) == 4
+    elsewhere = list(in_order(other.batch, range(5, 9), workers=2))
+    assert (elsewhere[2].images == wanted.images).all()
+    assert (elsewhere[2].labels == wanted.labels).all()
+    assert len(elsewhere) == 4
 
 
 def test_an_epoch_balances_classes_by_the_square_root(data: Path, tmp_path: Path) -> None:

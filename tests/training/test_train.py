@@ -166,6 +166,8 @@ def test_a_teacher_is_optional_and_its_targets_belong_to_the_views(
         weights=tmp_path / "teacher.pth",
         settings=settings,
         folder=tmp_path / "targets",
+        device=torch.device("cpu"),
+        workers=2,
         compile_model=False,
     )
     targets = open_targets(tmp_path / "targets", len(train))

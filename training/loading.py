@@ -1,0 +1,55 @@
+"""Make batches in other processes while the network learns from the last ones.
+
+On two cores that gains nothing. A GPU learns faster than one process can crop and vary photos.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import cv2
+from torch.utils.data import DataLoader, Dataset
+
+from cbam_viz.errors import TrainingError
+
+T = TypeVar("T")
+
+
+class _Made(Dataset[T]):
+    """What `make` gives for a number, as a data set."""
+
+    def __init__(self, make: Callable[[int], T]) -> None:
+        self.make = make
+
+    def __getitem__(self, number: int) -> T:
+        return self.make(number)
+
+
+def _one_thread(_: int) -> None:
+    cv2.setNumThreads(0)  # the processes share the cores already
+
+
+def in_order(make: Callable[[int], T], numbers: Sequence[int], workers: int = 0) -> Iterator[T]:
+    """Yield `make(number)` for each of `numbers`, made ahead by `workers` processes if any.
+
+    The results are the same whatever `workers` is, if `make` depends on its number alone.
+
+    Raises:
+        TrainingError: there are to be workers, and this system cannot fork.
+    """
+    if workers == 0:
+        yield from map(make, numbers)
+        return
+    if "fork" not in multiprocessing.get_all_start_methods():
+        raise TrainingError("--loader-workers needs a system that can fork; leave it at 0 here.")
+    yield from DataLoader(
+        _Made(make),
+        batch_size=None,  # each item is a whole batch already
+        sampler=numbers,
+        num_workers=workers,
+        worker_init_fn=_one_thread,
+        prefetch_factor=4,
+        multiprocessing_context="fork",  # images are memory maps, which a fork shares
+    )
