@@ -134,7 +134,7 @@ def _visit(browser: Any, address: str) -> tuple[float, float, float]:
     began = time.perf_counter()
     page.get_by_role("combobox").first.click()
     page.get_by_role("option").nth(1).click()
-    page.wait_for_selector("canvas[role=img][aria-label^=astronaut]", timeout=60_000)
+    page.wait_for_selector("canvas[role=img][aria-label^=coffee]", timeout=60_000)
     another = time.perf_counter() - began
     page.context.close()
     return photo, complete, another

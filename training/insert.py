@@ -1,10 +1,12 @@
-"""Put CBAM into a trained EfficientNet and train it on: `python -m training.insert DATA ...`.
+"""Put CBAM into a trained EfficientNet and train its gates: `python -m training.insert DATA ...`.
 
 The network's outputs start unchanged: all gates begin at one value, which the next convolution is
-scaled up by. Then the gates learn to close as far as the outputs allow it: the loss is the
-divergence from the original network's logits plus the share of places that is still open. What
-stays open is what the network needs. The other weights may follow, at a far lower learning rate.
-Labels are not used, so any folder of photos will do.
+scaled up by. Then the gates, and nothing else, learn to close as far as the outputs allow it: the
+loss is the divergence from the original network's logits plus the share that is still open. What
+stays open is what the network needs. Labels are not used, so any folder of photos will do.
+
+The other weights must stay. Where they may learn too, the next convolution makes up for a map that
+closes everywhere alike, and such a map says nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from timm.layers.cbam import CbamModule
-from torch import nn
+from torch import Tensor
 from torch.optim import AdamW
 from tqdm import tqdm
 
@@ -45,18 +47,15 @@ class InsertRecipe:
     """What decides the outcome, besides the photos."""
 
     architecture: str = "tf_efficientnet_lite0"
-    stages: tuple[int, ...] = (2, 3, 4, 5, 6)
+    stages: tuple[int, ...] = (5, 6)
     """CBAM goes behind these members of the network's `blocks`."""
     sides: tuple[int, ...] = (192, 224, 256, 288, 320)
     """Resolutions in pixels, one a step in turn: gates that met one size only fail at others."""
-    images: int = 250_000
-    batch: int = 128
-    lr: float = 5e-3
-    """Peak learning rate of the gates."""
-    network_lr: float = 1e-4
-    """Peak learning rate of all other weights; 0 leaves them as they are."""
-    open_spatial: float = 1.0
-    """Weight of the mean over layers of how open the spatial maps are."""
+    images: int = 16_000
+    batch: int = 32
+    lr: float = 1e-2
+    open_spatial: float = 2.0
+    """Weight of the mean over layers of the spatial maps' means."""
     gate_decay: float = 0.01
     """Weight of the mean squared input of the channel gates, as in `Recipe`."""
     temperature: float = 1.0
@@ -98,27 +97,20 @@ def insert_gates(network: Any, stages: tuple[int, ...]) -> None:
             reader.weight /= START**2
 
 
-def make_optimizer(gated: nn.Module, recipe: InsertRecipe) -> AdamW:
-    """AdamW with a high learning rate for the gates and a low one for the rest."""
-    cbams = [module for module in gated.modules() if isinstance(module, CbamModule)]
-    gates = [parameter for cbam in cbams for parameter in cbam.parameters()]
-    chosen = {id(parameter) for parameter in gates}
-    rest = [parameter for parameter in gated.parameters() if id(parameter) not in chosen]
-    groups = [{"params": gates, "lr": recipe.lr}]
-    if recipe.network_lr > 0:
-        groups.append({"params": rest, "lr": recipe.network_lr})
-    else:
-        for parameter in rest:
-            parameter.requires_grad_(False)
-    return AdamW(groups, weight_decay=0.0, betas=(0.9, 0.98), foreach=True)
+def up_to_stage(network: Any, images: Tensor, stage: int) -> Tensor:
+    """The original network's features (B, C, h, w) behind a stage."""
+    features: Tensor = network.bn1(network.conv_stem(images))
+    for block in network.blocks[: stage + 1]:
+        features = block(features)
+    return features
 
 
-def learning_mode(gated: nn.Module) -> None:
-    """Eval mode, so that the network keeps its statistics, but train mode for the gates."""
-    gated.eval()
-    for module in gated.modules():
-        if isinstance(module, CbamModule):
-            module.train()
+def behind_stage(network: Any, features: Tensor, stage: int) -> Tensor:
+    """Logits (B, K) from the features behind a stage, its own gate not included."""
+    for following in network.blocks[stage + 1 :]:
+        features = following(features)
+    logits: Tensor = network.forward_head(network.bn2(network.conv_head(features)))
+    return logits
 
 
 def train(
@@ -131,25 +123,27 @@ def train(
     workers: int,
     out: Path,
 ) -> None:
-    """Train the gates, and the rest of the network a little; write a log to `out`."""
+    """Train the gates; everything else stays as it is. Write a log to `out`."""
+    first = min(recipe.stages)
     watch = GateWatch(gated)
-    learning_mode(gated)
-    optimizer = make_optimizer(gated, recipe)
+    gated.eval().requires_grad_(False)
+    cbams = [module for module in gated.modules() if isinstance(module, CbamModule)]
+    for cbam in cbams:
+        cbam.train().requires_grad_(True)
+    parameters = [parameter for cbam in cbams for parameter in cbam.parameters()]
+    optimizer = AdamW(parameters, lr=recipe.lr, weight_decay=0.0, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        [group["lr"] for group in optimizer.param_groups],
-        total_steps=recipe.steps,
-        pct_start=0.1,
+        optimizer, recipe.lr, total_steps=recipe.steps, pct_start=0.1
     )
     batches = Batches(cache, recipe, None, recipe.soft_weight)
     started = time.monotonic()
     made = in_order(batches.batch, range(recipe.steps), workers)
     for step, batch in enumerate(tqdm(made, total=recipe.steps, desc="gates", disable=None)):
-        images = prepare_images(batch.images, device)
         with torch.autocast(device.type, torch.bfloat16):
-            with torch.no_grad():
-                wanted = original(images)
-            logits = gated(images)
+            with torch.no_grad():  # both networks are the same up to the first gate
+                features = up_to_stage(original, prepare_images(batch.images, device), first)
+                wanted = behind_stage(original, features, first)
+            logits = behind_stage(gated, gated.blocks[first].cbam(features), first)
         kl = divergence(logits, wanted, recipe.temperature)
         penalty = recipe.open_spatial * watch.openness() + recipe.gate_decay * watch.mean_square()
         optimizer.zero_grad(set_to_none=True)
@@ -231,7 +225,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     whole = ("images", "batch", "views", "seed")
-    broken = ("lr", "network_lr", "open_spatial", "gate_decay", "temperature", "soft_weight")
+    broken = ("lr", "open_spatial", "gate_decay", "temperature", "soft_weight")
     for name in ("stages", "sides"):
         parser.add_argument(f"--{name}", type=int, nargs="+", default=getattr(defaults, name))
     for kind, names in ((int, whole), (float, broken)):

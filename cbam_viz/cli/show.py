@@ -75,8 +75,8 @@ def show(
 ) -> None:
     """Show what the network predicts for IMAGE and where each layer attends.
 
-    IMAGE is a file, or a photo that comes with the project: sample:cat, sample:astronaut,
-    sample:coffee, sample:rocket.
+    IMAGE is a file, or a photo that comes with the project: sample:cat, sample:coffee,
+    sample:portrait, sample:raccoon.
     """
     path = find_one_image(image)
     from cbam_viz.analysis import analyse

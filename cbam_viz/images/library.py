@@ -22,9 +22,9 @@ class Sample:
 
 _SAMPLES = (
     ("cat", "Cat", "cat.jpg", "Stéfan van der Walt", "CC0"),
-    ("astronaut", "Astronaut", "astronaut.jpg", "NASA", "public domain"),
     ("coffee", "Cup of coffee", "coffee.jpg", "Rachel Michetti", "CC0"),
-    ("rocket", "Rocket launch", "rocket.jpg", "SpaceX", "public domain"),
+    ("portrait", "Grace Hopper", "portrait.jpg", "U.S. Navy", "public domain"),
+    ("raccoon", "Raccoon", "raccoon.jpg", "public-domain-image.com", "public domain"),
 )
 
 

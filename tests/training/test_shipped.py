@@ -15,19 +15,23 @@ from training.checkpoint import read_metadata
 from training.evaluate import load_checkpoint
 
 FOLDER = Path(__file__).parents[2] / "checkpoints"
-EVERYDAY = FOLDER / "everyday23_resnet_cbam.safetensors"
-TWIN = FOLDER / "everyday23_resnet.safetensors"
+EVERYDAY = FOLDER / "everyday23_resnet18_cbam.safetensors"
+TWIN = FOLDER / "everyday23_resnet18.safetensors"
 IMAGENET = FOLDER / "imagenet_efficientnet_lite0_cbam.safetensors"
 GATED = (EVERYDAY, IMAGENET)
 RIGHT = (
     (EVERYDAY, "cat", ("cat",)),
+    (EVERYDAY, "coffee", ("food",)),
+    (EVERYDAY, "portrait", ("person",)),
+    (EVERYDAY, "raccoon", ("wild mammal",)),
     (TWIN, "cat", ("cat",)),
+    (TWIN, "coffee", ("food",)),
+    (TWIN, "portrait", ("person",)),
     (IMAGENET, "cat", ("Egyptian cat", "tabby", "tiger cat")),
     (IMAGENET, "coffee", ("espresso", "cup", "coffee mug")),
-    (IMAGENET, "rocket", ("missile", "projectile", "space shuttle")),
 )
-"""What a network gets right. Not here: the astronaut, whom none recognises (ImageNet has no class
-of persons), and the coffee and the rocket on the everyday networks, as their model card says."""
+"""The network that opens first is right on all sample photos. ImageNet has no class for a person or
+a raccoon, and the twin takes the raccoon for a cat, as the model card says."""
 
 
 def sample_input(name: str, spec: InputSpec) -> torch.Tensor:
@@ -42,9 +46,10 @@ def test_together_they_stay_small() -> None:
     assert sum(sizes) < 100e6
 
 
-def test_one_is_the_default() -> None:
-    described = [read_metadata(path) for path in FOLDER.glob("*.safetensors")]
-    assert sum(metadata["default"] for metadata in described) == 1
+def test_the_one_right_on_all_samples_is_the_default() -> None:
+    default = [path for path in FOLDER.glob("*.safetensors") if read_metadata(path)["default"]]
+    assert default == [EVERYDAY]
+    assert {name for path, name, _ in RIGHT if path == EVERYDAY} == {s.name for s in samples()}
 
 
 @pytest.mark.parametrize(
@@ -62,13 +67,12 @@ def test_gates_are_not_flat(path: Path) -> None:
     loaded = load_checkpoint(path)
     images = torch.cat([sample_input(sample.name, loaded.spec) for sample in samples()])
     attention = cbam_viz.capture(loaded.network, images)
-    assert len(attention) == (6 if path == EVERYDAY else 3)
+    assert len(attention) == (8 if path == EVERYDAY else 2)
     for layer in attention.values():
         assert layer.spatial is not None
         assert layer.channel is not None
-        # The first inserted gate is nearly flat, as the model card says.
-        assert layer.spatial.flatten(1).std(1).min() > 0.01, layer.name
-        assert layer.channel.std(1).min() > 0.005, layer.name
+        assert layer.spatial.flatten(1).std(1).min() > 0.03, layer.name
+        assert layer.channel.std(1).min() > 0.03, layer.name
     *_, last = attention.values()
     assert last.spatial is not None
     assert last.spatial.shape == (4, 7, 7)
