@@ -200,11 +200,12 @@ def test_top_channels() -> None:
 
 def test_layer_to_show_first_is_the_last_whose_map_says_where() -> None:
     fine = torch.rand(1, 14, 14)
-    coarse = torch.rand(1, 7, 7)
+    coarse = torch.rand(1, 4, 4)
     flat = torch.full((1, 14, 14), 0.7) + 0.05 * torch.rand(1, 14, 14)
     shown = {
         "resolution before depth": ({"a": fine, "b": fine, "c": coarse}, "b"),
         "a flat map says nothing": ({"a": fine, "b": flat, "c": coarse}, "a"),
+        "a last stage at 224 px is fine enough": ({"a": fine, "b": torch.rand(1, 7, 7)}, "b"),
         "a coarse map before a flat one": ({"a": flat, "b": coarse}, "b"),
         "flat maps alone": ({"a": flat, "b": flat}, "b"),
         "a map before none": ({"a": flat, "b": None}, "a"),

@@ -153,6 +153,8 @@ class Run:
                 "std": [0.5, 0.5, 0.5],
                 "crop_pct": 1.0,
                 "interpolation": "bicubic",
+                # It met squares of a few sizes; on others, gates of late layers close or open.
+                "fixed_input_size": True,
             },
             "training_data": "a folder of class directories",
             "license": "unknown",
