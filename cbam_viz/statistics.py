@@ -24,7 +24,8 @@ SATURATED_HIGH = 0.95
 training moves such a gate only slowly, and the layer works like a switch."""
 
 MOSTLY = 0.5
-"""A gate is called saturated if more than this share of its values is."""
+"""A gate is called saturated if more than this share of its values is nearly closed or nearly open,
+and nearly binary if it takes both together."""
 
 FLAT_RANGE = 0.01
 """A gate whose values all lie within this changes nothing that one number could not: on an absolute
@@ -36,7 +37,7 @@ UNTRAINED = 0.5
 FINE = 7
 """Cells a side from which on a map says where something is: a last stage's at 224 px."""
 
-TELLING_SPREAD = 0.03
+TELLING_SPREAD = 0.1
 """Standard deviation over cells from which on a map is seen to vary on an absolute scale."""
 
 
@@ -176,19 +177,20 @@ def _gate_flags(gate: GateStatistics, values: str, varies: str) -> Iterable[str]
             "this gate does not end in a sigmoid"
         )
     elif gate.saturated > MOSTLY:
-        yield f"saturated: {_saturation(gate, values)}"
+        yield _saturation(gate, values)
 
 
 def _saturation(gate: GateStatistics, values: str) -> str:
     """How much of a gate is closed, open, or both."""
-    closed, opened = f"below {SATURATED_LOW:g}", f"above {SATURATED_HIGH:g}"
-    if not gate.opened:
-        return f"{_percent(gate.closed)} of the {values} are nearly closed ({closed})"
-    if not gate.closed:
-        return f"{_percent(gate.opened)} of the {values} are fully open ({opened})"
+    closed = f"nearly closed (below {SATURATED_LOW:g})"
+    opened = f"fully open (above {SATURATED_HIGH:g})"
+    if gate.closed > MOSTLY:
+        return f"saturated: {_percent(gate.closed)} of the {values} are {closed}"
+    if gate.opened > MOSTLY:
+        return f"saturated: {_percent(gate.opened)} of the {values} are {opened}"
     return (
-        f"{_percent(gate.saturated)} of the {values} are {closed} ({_percent(gate.closed)}) or "
-        f"{opened} ({_percent(gate.opened)})"
+        f"nearly binary: {_percent(gate.closed)} of the {values} are {closed} and "
+        f"{_percent(gate.opened)} {opened}"
     )
 
 
@@ -207,13 +209,17 @@ def layer_to_show(layers: Iterable[LayerAttention], index: int = 0) -> LayerAtte
     """The layer to look at first: the deepest whose map of image `index` says where.
 
     Deep layers answer to objects rather than to edges. So the last one counts whose map varies and
-    has some resolution; failing that the last that varies, the last with a map, the last at all.
+    has some resolution; failing that the last that varies, the one that varies most, the last at
+    all.
     """
     everything = list(layers)
     mapped = [layer for layer in everything if layer.spatial is not None]
-    varied = [layer for layer in mapped if float(_map(layer, index).std()) >= TELLING_SPREAD]
+    if not mapped:
+        return everything[-1]
+    spread = {layer.name: float(_map(layer, index).std()) for layer in mapped}
+    varied = [layer for layer in mapped if spread[layer.name] >= TELLING_SPREAD]
     fine = [layer for layer in varied if min(_map(layer, index).shape) >= FINE]
-    return (fine or varied or mapped or everything)[-1]
+    return (fine or varied or [max(mapped, key=lambda layer: spread[layer.name])])[-1]
 
 
 def _map(layer: LayerAttention, index: int) -> npt.NDArray[Any]:

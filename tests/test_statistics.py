@@ -125,7 +125,15 @@ HALF_C, HALF_S = torch.full((1, 16), 0.5), torch.full((1, 7, 7), 0.5)
         (
             torch.tensor([[0.01] * 10 + [0.97] * 2 + [0.5] * 4]),
             HEALTHY_S,
-            ("saturated: 75 % of the channel weights are below 0.05 (62 %) or above 0.95 (12 %)",),
+            ("saturated: 62 % of the channel weights are nearly closed (below 0.05)",),
+        ),
+        (
+            HEALTHY_C,
+            torch.tensor([[[0.0, 0.02, 0.5], [0.5, 0.97, 1.0], [0.5, 0.5, 1.0]]]),
+            (
+                "nearly binary: 22 % of the cells of the map are nearly closed (below 0.05) and "
+                "33 % fully open (above 0.95)",
+            ),
         ),
         (
             torch.tensor([[0.99] * 15 + [0.5]]),
@@ -207,7 +215,7 @@ def test_layer_to_show_first_is_the_last_whose_map_says_where() -> None:
         "a flat map says nothing": ({"a": fine, "b": flat, "c": coarse}, "a"),
         "a last stage at 224 px is fine enough": ({"a": fine, "b": torch.rand(1, 7, 7)}, "b"),
         "a coarse map before a flat one": ({"a": flat, "b": coarse}, "b"),
-        "flat maps alone": ({"a": flat, "b": flat}, "b"),
+        "of flat maps the one that varies most": ({"a": flat, "b": (flat + 0.7) / 2}, "a"),
         "a map before none": ({"a": flat, "b": None}, "a"),
         "no map": ({"a": None, "b": None}, "b"),
     }
