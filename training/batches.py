@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from .augment import DEGRADE_ABOVE, Augmentation, crop_view, vary
 from .cache import ImageCache
+from .recipe import Recipe
 from .teacher import TeacherTargets
 
 
@@ -36,47 +36,18 @@ class Batch:
         return Batch(**moved)
 
 
-class Drawing(Protocol):
-    """What a recipe says of the views to draw."""
-
-    @property
-    def batch(self) -> int: ...
-    @property
-    def views(self) -> int: ...
-    @property
-    def scale(self) -> tuple[float, float]: ...
-    @property
-    def flip(self) -> float: ...
-    @property
-    def degrade(self) -> float: ...
-    @property
-    def colour(self) -> float: ...
-    @property
-    def seed(self) -> int: ...
-    def side_at(self, step: int) -> int:
-        """Resolution in pixels at a step."""
-
-
 class Batches:
     """Draws the batch of any step; the order of an epoch is a weighted shuffle.
 
     Classes are drawn in proportion to the square root of their size: each image has the weight
     1/sqrt(size of its class), and an epoch holds each image as often as its weight says, rounded
-    up or down at random (systematic resampling). Images of at most DEGRADE_ABOVE pixels have
-    `soft_weight` times that weight.
+    up or down at random (systematic resampling).
     """
 
-    def __init__(
-        self,
-        cache: ImageCache,
-        recipe: Drawing,
-        targets: TeacherTargets | None,
-        soft_weight: float = 1.0,
-    ) -> None:
+    def __init__(self, cache: ImageCache, recipe: Recipe, targets: TeacherTargets | None) -> None:
         self.cache, self.recipe, self.targets = cache, recipe, targets
         sizes = np.bincount(cache.labels, minlength=len(cache.classes))
-        soft = np.minimum(cache.heights, cache.widths) <= DEGRADE_ABOVE
-        weight = np.where(soft, soft_weight, 1.0) / np.sqrt(sizes[cache.labels])
+        weight = 1 / np.sqrt(sizes[cache.labels])
         self._ends = np.cumsum(weight / weight.sum()) * len(cache)
         self._steps = max(1, len(cache) // recipe.batch)
         self.views = targets.settings.views if targets else recipe.views

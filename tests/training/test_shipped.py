@@ -76,13 +76,14 @@ def test_gates_are_not_flat(path: Path) -> None:
     loaded = load_checkpoint(path)
     images = torch.cat([sample_input(sample.name, loaded.spec) for sample in samples()])
     attention = cbam_viz.capture(loaded.network, images)
-    assert len(attention) == (8 if path == EVERYDAY else 2)
+    assert len(attention) == (8 if path == EVERYDAY else 3)
     for layer in attention.values():
         assert layer.spatial is not None
         assert layer.channel is not None
         within = layer.spatial.flatten(1).std(1)
         assert within.min() > 0.01, layer.name
-        assert within.mean() > 0.05, layer.name
+        if layer.name != "blocks.4.cbam":  # nearly flat, as the model card says
+            assert within.mean() > 0.05, layer.name
         assert layer.channel.std(1).min() > 0.03, layer.name
     *_, last = attention.values()
     assert last.spatial is not None
