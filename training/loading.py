@@ -6,15 +6,19 @@ On two cores that gains nothing. A GPU learns faster than one process can crop a
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import cv2
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from cbam_viz.errors import TrainingError
 
 T = TypeVar("T")
+MOST_WORKERS = 8
+"""Beyond as many a GPU learns no faster, and memory fills with batches that wait."""
 
 
 class _Made(Dataset[T]):
@@ -29,6 +33,18 @@ class _Made(Dataset[T]):
 
 def _one_thread(_: int) -> None:
     cv2.setNumThreads(0)  # the processes share the cores already
+
+
+def workers_for(device: torch.device, asked: int | None = None) -> int:
+    """How many processes make batches for a network on `device`: as many as `asked` for, if so.
+
+    Otherwise none beside a network that needs the cores itself, or where processes cannot fork.
+    """
+    if asked is not None:
+        return asked
+    if device.type == "cpu" or "fork" not in multiprocessing.get_all_start_methods():
+        return 0
+    return min(MOST_WORKERS, max(1, (os.cpu_count() or 1) - 1))
 
 
 def in_order(make: Callable[[int], T], numbers: Sequence[int], workers: int = 0) -> Iterator[T]:

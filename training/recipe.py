@@ -18,47 +18,51 @@ class Phase:
     images: int
 
 
+def option(default: Any, text: str) -> Any:
+    """A field of a recipe that the command line offers under its own name; `text` is its help."""
+    return field(default=default, metadata={"help": text})
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides a run's outcome, besides the data and the teacher."""
 
-    architecture: str = "resnet18"
+    architecture: str = option("resnet18", "a ResNet of timm")
     arguments: dict[str, Any] = field(default_factory=dict)
     """Further arguments of timm.create_model."""
     attention: str | None = "cbam"
     phases: tuple[Phase, ...] = (Phase(128, 500_000),)
-    cooldown: int = 200_000
-    """Images over which the learning rate falls linearly to nothing at the end."""
-    warmup: int = 10_000
-    batch: int = 64
     scale: tuple[float, float] = (0.25, 1.0)
     """Share of an image's area that a view covers (the teacher's setting wins, if there is one)."""
-    views: int = 4
+    cooldown: int = option(
+        200_000, "images over which the learning rate falls linearly to nothing at the end"
+    )
+    warmup: int = option(10_000, "images over which the learning rate rises at the beginning")
+    batch: int = option(64, "images a step")
+    views: int = option(4, "different crops of an image (the teacher's setting wins)")
+    lr: float = option(2e-3, "peak learning rate of AdamW, for what Muon does not take")
+    muon_lr: float = option(0.02, "peak learning rate of Muon, for convolutions")
+    weight_decay: float = option(0.05, "of filters and matrices")
+    label_weight: float = option(0.3, "weight of the labels, beside a teacher")
+    probe_weight: float = option(0.7, "weight of the probe on the teacher's features")
+    own_weight: float = option(1.0, "weight of the teacher's own classes")
+    temperature: float = option(2.0, "by which the teacher's own logits are softened")
+    smoothing: float = option(0.1, "share of a label that is spread over all classes")
+    # Without it the channel gates open until nearly all are 1 for every image, as nothing else
+    # holds them back; near 0.5 they can tell images apart.
+    gate_decay: float = option(0.01, "weight of the mean squared input of the channel gates")
+    gate_decay_after: int = option(0, "images before the first use of --gate-decay")
+    open_spatial: float = option(
+        0.0, "weight of the spatial maps' mean: what a place costs that stays open"
+    )
+    # A branch that is closed before it has learnt anything never does.
+    open_spatial_after: int = option(0, "images before the first use of --open-spatial")
+    flip: float = option(0.5, "probability of a mirrored view")
+    degrade: float = option(0.4, "probability that a sharp view is made soft")
+    colour: float = option(0.3, "largest relative change of brightness, contrast, saturation")
+    ema: float = option(0.998, "share of the averaged weights that a step keeps")
     optimizer: str = "muon"
-    lr: float = 2e-3
-    """Peak learning rate of AdamW, for the parameters that Muon does not take."""
-    muon_lr: float = 0.02
-    weight_decay: float = 0.05
-    label_weight: float = 0.3
-    probe_weight: float = 0.7
-    own_weight: float = 1.0
-    temperature: float = 2.0
-    smoothing: float = 0.1
-    gate_decay: float = 0.01
-    """Weight of the mean squared input of the channel gates. Without it they open until nearly all
-    are 1 for every image, as nothing else holds them back; near 0.5 they can tell images apart."""
-    gate_decay_after: int = 0
-    """Images before the first use of `gate_decay`."""
-    open_spatial: float = 0.0
-    """Weight of the mean over layers of the spatial maps' means: what an open place costs."""
-    open_spatial_after: int = 0
-    """Images before the first use of `open_spatial`. A branch that is closed before it has learnt
-    anything never does."""
-    flip: float = 0.5
-    degrade: float = 0.4
-    colour: float = 0.3
-    ema: float = 0.998
-    seed: int = 0
+    seed: int = option(0, "of weights, order and views")
 
     @property
     def images(self) -> int:

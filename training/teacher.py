@@ -25,7 +25,7 @@ from cbam_viz.errors import TrainingError
 
 from .augment import crop_view, resize
 from .cache import ImageCache, open_data
-from .loading import in_order
+from .loading import in_order, workers_for
 from .model import pick_device
 
 
@@ -256,10 +256,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--loader-workers", type=int, default=0, help="processes that make views")
+    parser.add_argument(
+        "--loader-workers", type=int, help="processes that make views; by default some for a GPU"
+    )
     parser.add_argument("--no-compile", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    device = pick_device(options.device)
     settings = TeacherSettings(
         options.model, options.views, options.side, tuple(options.scale), options.seed
     )
@@ -271,8 +274,10 @@ def main() -> None:
             weights=options.weights,
             settings=settings,
             folder=options.out,
-            device=pick_device(options.device),
-            workers=options.loader_workers,
+            device=device,
+            workers=workers_for(device)
+            if options.loader_workers is None
+            else options.loader_workers,
             compile_model=not options.no_compile,
         )
     except TrainingError as error:

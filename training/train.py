@@ -1,4 +1,7 @@
-"""Train a network on a folder of class directories: `python -m training.train DATA --out RUN`."""
+"""Train a network with CBAM on a folder of class directories.
+
+python -m training.train DATA --out RUN
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import copy
 import json
 import sys
 import time
+from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +26,11 @@ from .batches import Batch, Batches
 from .cache import ImageCache, open_data
 from .checkpoint import RunState, check_resumable, describe, export, load_state, save_state
 from .gates import GateWatch
-from .loading import in_order
+from .loading import in_order, workers_for
 from .losses import student_loss
 from .model import Student, create_network, pick_device, prepare_images, soften_gates
 from .optimizer import averaging_share, make_optimizers, set_rate, update_average
-from .recipe import Phase, Recipe, parse_phases
+from .recipe import Recipe, parse_phases
 from .teacher import TeacherTargets, central_square, open_targets
 
 SHOWN_AT = 224
@@ -225,56 +229,47 @@ class Run:
         return mean
 
 
+def _recipe_options() -> list[Field[Any]]:
+    """The fields of a recipe that are options of their own name."""
+    return [one for one in fields(Recipe) if "help" in one.metadata]
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    defaults = Recipe()
-    parser.add_argument("data", type=Path, help="folder with train/CLASS/* and val/CLASS/*")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run; resumes there")
-    parser.add_argument("--cache", type=Path, help="decoded images (default: OUT/cache)")
-    parser.add_argument("--short-side", type=int, default=160, help="reduce larger images to this")
-    parser.add_argument("--targets", type=Path, help="what training.teacher wrote (optional)")
-    parser.add_argument("--architecture", default=defaults.architecture, help="a ResNet of timm")
-    parser.add_argument("--arguments", default="{}", help="JSON: more timm.create_model arguments")
-    parser.add_argument("--attention", choices=["cbam", "none"], default="cbam")
-    parser.add_argument("--phases", default="128:500000", help="SIDE:IMAGES,...")
-    parser.add_argument("--optimizer", choices=["muon", "adamw"], default=defaults.optimizer)
-    for name in (
-        "cooldown",
-        "warmup",
-        "batch",
-        "views",
-        "gate_decay_after",
-        "open_spatial_after",
-        "seed",
-    ):
-        option = f"--{name.replace('_', '-')}"
-        parser.add_argument(option, type=int, default=getattr(defaults, name))
-    for name in (
-        "lr",
-        "muon_lr",
-        "weight_decay",
-        "gate_decay",
-        "open_spatial",
-        "ema",
-        "flip",
-        "degrade",
-        "colour",
-        "smoothing",
-        "label_weight",
-        "probe_weight",
-        "own_weight",
-        "temperature",
-    ):
-        option = f"--{name.replace('_', '-')}"
-        parser.add_argument(option, type=float, default=getattr(defaults, name))
-    parser.add_argument(
-        "--scale", type=float, nargs=2, default=defaults.scale, metavar=("MIN", "MAX")
+    parser = argparse.ArgumentParser(
+        prog="python -m training.train",
+        description=__doc__.splitlines()[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("data", type=Path, help="folder with train/CLASS/* and val/CLASS/*")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of the run; the same command resumes there"
+    )
+    parser.add_argument("--cache", type=Path, help="decoded images; if not given, OUT/cache")
+    parser.add_argument("--short-side", type=int, default=160, help="reduce larger images to this")
+    parser.add_argument("--targets", type=Path, help="what training.teacher wrote")
+    parser.add_argument("--device", default="auto", help="cpu, cuda or auto")
     parser.add_argument("--threads", type=int, default=1, help="intra-op threads of torch")
-    parser.add_argument("--loader-workers", type=int, default=0, help="processes that make batches")
+    parser.add_argument(
+        "--loader-workers", type=int, help="processes that make batches; by default some for a GPU"
+    )
     parser.add_argument("--save-every", type=float, default=180, help="seconds")
     parser.add_argument("--evaluate-every", type=int, default=30_000, help="images")
+    recipe = parser.add_argument_group("recipe", "what decides the outcome")
+    recipe.add_argument("--arguments", default="{}", help="JSON: more timm.create_model arguments")
+    recipe.add_argument("--attention", choices=["cbam", "none"], default="cbam", help="in blocks")
+    recipe.add_argument("--phases", default="128:500000", help="SIDE:IMAGES,... in pixels")
+    recipe.add_argument(
+        "--optimizer", choices=["muon", "adamw"], default=Recipe.optimizer, help="for convolutions"
+    )
+    recipe.add_argument(
+        "--scale", type=float, nargs=2, default=Recipe.scale, metavar=("MIN", "MAX"),
+        help="share of an image that a crop covers",
+    )  # fmt: skip
+    for one in _recipe_options():
+        name = f"--{one.name.replace('_', '-')}"
+        recipe.add_argument(
+            name, type=type(one.default), default=one.default, help=one.metadata["help"]
+        )
     return parser
 
 
@@ -288,38 +283,13 @@ def recipe_from(options: argparse.Namespace) -> Recipe:
         arguments = json.loads(options.arguments)
     except ValueError as error:
         raise TrainingError(f"--arguments is no JSON object: {error}") from error
-    phases: tuple[Phase, ...] = parse_phases(options.phases)
-    same = {
-        name: getattr(options, name)
-        for name in (
-            "architecture",
-            "cooldown",
-            "warmup",
-            "batch",
-            "views",
-            "optimizer",
-            "lr",
-            "muon_lr",
-            "weight_decay",
-            "gate_decay",
-            "gate_decay_after",
-            "open_spatial",
-            "open_spatial_after",
-            "label_weight",
-            "probe_weight",
-            "own_weight",
-            "temperature",
-            "smoothing",
-            "flip",
-            "degrade",
-            "colour",
-            "ema",
-            "seed",
-        )
-    }
-    attention = None if options.attention == "none" else options.attention
     return Recipe(
-        arguments=arguments, attention=attention, phases=phases, scale=tuple(options.scale), **same
+        arguments=arguments,
+        attention=None if options.attention == "none" else options.attention,
+        phases=parse_phases(options.phases),
+        scale=tuple(options.scale),
+        optimizer=options.optimizer,
+        **{one.name: getattr(options, one.name) for one in _recipe_options()},
     )
 
 
@@ -337,9 +307,8 @@ def main(arguments: list[str] | None = None) -> None:
         run = Run(recipe, train, val, targets=targets, out=options.out, device=device)
         size = sum(p.numel() for p in run.model.network.parameters())
         print(f"{size / 1e6:.2f} M parameters, {recipe.steps} steps of {recipe.batch}", flush=True)
-        last = run.train(
-            options.save_every, options.evaluate_every, options.loader_workers, recipe.steps
-        )
+        workers = workers_for(device, options.loader_workers)
+        last = run.train(options.save_every, options.evaluate_every, workers, recipe.steps)
         run.export("last", last)
     except CbamVizError as error:
         raise SystemExit(f"error: {error}") from error

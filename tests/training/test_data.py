@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from cbam_viz.errors import TrainingError
@@ -12,7 +13,7 @@ from training.augment import Augmentation, crop_view, vary, view_box
 from training.batches import Batches
 from training.cache import build_cache, open_data, read_image
 from training.folder import list_data, list_split
-from training.loading import in_order
+from training.loading import in_order, workers_for
 from training.recipe import Phase, Recipe, parse_phases
 
 
@@ -127,6 +128,18 @@ def test_batches_depend_on_seed_and_step_alone(data: Path, cache: Path) -> None:
     assert (elsewhere[2].images == wanted.images).all()
     assert (elsewhere[2].labels == wanted.labels).all()
     assert len(elsewhere) == 4
+
+
+def test_a_gpu_gets_processes_where_they_can_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    monkeypatch.setattr("multiprocessing.get_all_start_methods", lambda: ["spawn", "fork"])
+    assert workers_for(torch.device("cuda")) == 3
+    assert workers_for(torch.device("cpu")) == 0
+    assert workers_for(torch.device("cpu"), 2) == 2
+    monkeypatch.setattr("multiprocessing.get_all_start_methods", lambda: ["spawn"])
+    assert workers_for(torch.device("cuda")) == 0
+    with pytest.raises(TrainingError, match="fork"):
+        list(in_order(abs, range(3), workers=2))
 
 
 def test_an_epoch_balances_classes_by_the_square_root(data: Path, tmp_path: Path) -> None:
