@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 import cbam_viz
-from cbam_viz.images import read_photo
+from cbam_viz.images import read_photo, samples
 from cbam_viz.render import absolute_scale, overlay, place
+from cbam_viz.statistics import layer_to_show
 
 pytestmark = pytest.mark.browser
 
@@ -144,7 +145,7 @@ def test_the_keyboard_moves_the_opacity(visit):
 
 
 def test_another_layer_changes_picture_bars_and_address(visit):
-    page = visit()
+    page = visit("/?layer=layer3.1.se")
     wait_until_drawn(page, "layer3.1.se overlay")
     before = pixel(page, 0.5, 0.5)
     page.get_by_role("button", name="Next").click()
@@ -230,7 +231,7 @@ def test_a_bad_file_gets_a_sentence_and_the_session_goes_on(visit, png):
 
 def test_two_sessions_never_see_each_others_photo_or_maps(visit, png):
     red, blue = (220, 30, 30), (30, 30, 220)
-    first, second = visit("/?opacity=0"), visit("/?opacity=0")
+    first, second = (visit("/?opacity=0&layer=layer3.1.se") for _ in range(2))
     upload(first, "mine.png", png(red, square=(0, 0, 0)))
     upload(second, "mine.png", png(blue, square=(255, 255, 255)))
     for page, colour in ((first, red), (second, blue), (first, red)):
@@ -265,7 +266,7 @@ def test_a_link_reopens_everything(visit):
     np.testing.assert_allclose(pixel(other, 0.5, 0.5), colours, atol=0)
 
 
-def test_a_hostile_link_falls_back_with_notes(visit):
+def test_a_hostile_link_falls_back_with_notes(visit, checkpoint_folder):
     page = visit(
         "/?image=../../etc/passwd&model=/etc/passwd&layer=<script>alert(1)</script>&opacity=nan"
         "&colormap=jet&channel=-1&top=7&view=all"
@@ -273,12 +274,14 @@ def test_a_hostile_link_falls_back_with_notes(visit):
     wait_until_drawn(page, "overlay 60")
     notes = page.get_by_test_id("stAlert").all_inner_texts()
     assert len(notes) == 8
-    assert params(page) == {"image": "cat", "model": "test.safetensors", "layer": "layer3.1.se"}
+    cat = own_analysis(samples()[0].path.read_bytes(), checkpoint_folder)
+    first = layer_to_show(cat.attention.values()).name
+    assert params(page) == {"image": "cat", "model": "test.safetensors", "layer": first}
     assert page.locator("text=root:").count() == 0
 
 
 def test_back_returns_to_the_layer_before(visit):
-    page = visit()
+    page = visit("/?layer=layer3.1.se")
     wait_until_drawn(page, "layer3.1.se")
     page.get_by_role("button", name="Next").click()
     wait_until_drawn(page, "layer4.0.se")
