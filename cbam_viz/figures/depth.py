@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.content import (
@@ -125,14 +126,24 @@ def draw_depth(spec: FigureSpec, strip: Strip) -> PaperFigure:
     return sheet.figure
 
 
+def _stages_align(lines: list[list[int]]) -> bool:
+    """Whether all lines, given as sizes of their stages, break at the same columns."""
+    ends = [list(accumulate(line)) for line in lines]
+    breaks = {end for line in ends for end in line[:-1]}
+    return all(end in line for line in ends for end in breaks if end < line[-1])
+
+
 def _rects(
     groups: tuple[int, ...], per_line: int, style: Style, aspect: float, *, heads: bool
 ) -> list[Rect]:
-    """Places of all pictures: lines of stages, a wider gap between two stages in a line."""
+    """Places of all pictures: lines of stages, a wider gap between two stages in a line.
+
+    Columns stay straight: where stages end at different columns of two lines, all gaps are alike.
+    """
     lines = plan_lines(groups, per_line)
     longest = max(sum(count for _, count in line) for line in lines)
     breaks = max(len(line) for line in lines) - 1
-    stage_gap = 2 * GAP
+    stage_gap = 2 * GAP if _stages_align([[count for _, count in line] for line in lines]) else GAP
     width = (style.width - GAP * (longest - 1) - (stage_gap - GAP) * breaks) / longest
     head = line_height(style.size) + _HEAD_GAP if heads else 0.0
     height = width * aspect

@@ -137,6 +137,27 @@ def test_the_depth_strip_shows_all_layers_in_order(one) -> None:
     assert lefts == sorted(lefts)
 
 
+@pytest.mark.parametrize(
+    ("blocks", "per_line", "wide"),
+    [((2, 2, 2, 2), 5, False), ((2, 3, 3), 6, True), ((1, 2), 4, True), ((3, 3, 1), 4, False)],
+)
+def test_columns_of_a_strip_are_straight(blocks, per_line, wide) -> None:
+    """A wider gap parts two stages, unless that would put one line out of step with another."""
+    built = build(FigureSpec(layout="depth", per_line=per_line), make_analysis(blocks=blocks))
+    boxes = [
+        artist(built.figure, f"picture {n}", AxesImage).axes.get_position()
+        for n in range(1, sum(blocks) + 2)
+    ]
+    lines: dict[float, list[float]] = {}
+    for box in boxes:
+        lines.setdefault(round(box.y0, 6), []).append(box.x0)
+    longest = max(lines.values(), key=len)
+    for line in lines.values():
+        assert line == pytest.approx(longest[: len(line)], abs=1e-9)
+    steps = np.diff(longest)
+    assert (steps.max() > steps.min() + 1e-6) == wide
+
+
 def test_contours_run_along_the_level(one) -> None:
     figure = draw("map:0", one, contours=(0.4,), frame="photo")
     collection = artist(figure, "row 1 column 1 contour 0.4", LineCollection)
