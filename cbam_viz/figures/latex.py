@@ -169,7 +169,8 @@ def _map_sentences(spec: FigureSpec, scale: Scale | None, maps: bool) -> list[st
 def _range_sentence(start: str, scale: Scale | None) -> str:
     if scale is None:
         return ""
-    return f"{start} from {tick_text(scale.low)} to {tick_text(scale.high)}"
+    span = scale.high - scale.low
+    return f"{start} from {tick_text(scale.low, span)} to {tick_text(scale.high, span)}"
 
 
 def _frame_sentence(spec: FigureSpec, study: Study) -> str:

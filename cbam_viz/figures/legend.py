@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from cbam_viz.figures.marks import MINUS, number_text
+import math
+
+from cbam_viz.figures.marks import MINUS
 from cbam_viz.figures.pictures import OwnPixels
 from cbam_viz.figures.plan import Rect
 from cbam_viz.figures.sheet import Sheet, Style
@@ -46,7 +48,7 @@ def draw_legend(sheet: Sheet, what: str, scale: Scale | None, colormap: str) -> 
         (("lowest", 0.0), ("highest", 1.0))
         if scale is None
         else tuple(
-            (tick_text(scale.low + share * (scale.high - scale.low)), share)
+            (tick_text(scale.low + share * (scale.high - scale.low), scale.high - scale.low), share)
             for share in (0.0, 0.5, 1.0)
         )
     )
@@ -65,9 +67,16 @@ def scale_words(scale: Scale | None, *, short: bool = False) -> str:
     return "shared" if short else "one scale for all"
 
 
-def tick_text(value: float) -> str:
-    """A round number without needless zeros."""
-    if value == round(value):
-        return f"{value:.0f}".replace("-", MINUS)
-    text = number_text(value)
-    return text.rstrip("0") if text.endswith("0") and "e" not in text and "." in text else text
+def tick_text(value: float, span: float) -> str:
+    """A value on a scale of length `span`, to about a hundredth of it, without needless zeros.
+
+    An end of 0.00018 on a scale up to 0.99998 is 0, and the other end 1. Without a length, four
+    digits.
+    """
+    if span <= 0:
+        return f"{value:.4g}".replace("-", MINUS)
+    decimals = max(0, 2 - math.ceil(math.log10(span)))
+    text = f"{value:.{decimals}f}"
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text in ("-0", "") else text.replace("-", MINUS)

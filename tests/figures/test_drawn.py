@@ -12,6 +12,7 @@ from matplotlib.text import Text
 
 from cbam_viz.errors import FigureError
 from cbam_viz.figures import FigureSpec, Row, Study, build, columns_from_text
+from cbam_viz.figures.legend import tick_text
 from cbam_viz.figures.marks import nice_length
 from cbam_viz.images import Photo
 from cbam_viz.render import absolute_scale, lookup_table, overlay, place
@@ -309,3 +310,22 @@ def test_extreme_photos_do_not_crash(size: tuple[int, int]) -> None:
     photo: Photo = make_photo(*size)
     figure = draw("input,map:0", make_analysis(photo, view="whole"), scale_bar="photo")
     assert all(axes.get_position().width > 0 for axes in figure.axes)
+
+
+@pytest.mark.parametrize(
+    ("value", "span", "text"),
+    [
+        (0.0, 1.0, "0"),
+        (0.00018, 0.9998, "0"),
+        (0.99998, 0.9998, "1"),
+        (0.5, 1.0, "0.5"),
+        (0.4871, 0.052, "0.487"),
+        (0.4871, 0.52, "0.49"),
+        (-1.5, 3.0, "\N{MINUS SIGN}1.5"),
+        (-0.001, 3.0, "0"),
+        (250.0, 500.0, "250"),
+        (0.5, 0.0, "0.5"),
+    ],
+)
+def test_ticks_are_rounded_to_about_a_hundredth_of_the_scale(value, span, text) -> None:
+    assert tick_text(value, span) == text
