@@ -40,8 +40,11 @@ _SPECIAL = {
 
 def escape(text: str) -> str:
     """The text as LaTeX sets it letter by letter: `_`, `%` and their kin lose their power."""
-    plain = re.sub(r"[\x00-\x1f\x7f]+", " ", text)
-    return "".join(_SPECIAL.get(letter, letter) for letter in plain)
+    return "".join(_SPECIAL.get(letter, letter) for letter in _one_line(text))
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"[\x00-\x1f\x7f\x85\u2028\u2029]+", " ", text)
 
 
 def caption(built: Built) -> str:
@@ -85,15 +88,22 @@ def caption(built: Built) -> str:
 
 
 def latex(built: Built, file: str, *, label: str = "cbam-attention") -> str:
-    """A `figure` environment (`figure*` across two columns) that includes `file`."""
+    """A `figure` environment (`figure*` across two columns) that includes `file`.
+
+    A comment above it says so where LaTeX cannot include a file of that name.
+    """
     wide = built.spec.width == "text" and _two_columns(built.spec)
     environment = "figure*" if wide else "figure"
     # The file has the width of the column already; naming the width guards against a changed class.
     width = {"text": r"\textwidth", "column": r"\columnwidth"}.get(str(built.spec.width))
     option = f"[width={width}]" if width else ""
     name = re.sub(r"[^\w.\-+=@,/]", "-", file)
+    comment = (
+        f"% LaTeX cannot include {_one_line(file)}: rename it to {name}" if name != file else ""
+    )
     return "\n".join(
         (
+            *([comment] if comment else []),
             rf"\begin{{{environment}}}[t]",
             r"  \centering",
             rf"  \includegraphics{option}{{{name}}}",

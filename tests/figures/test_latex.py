@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -87,6 +90,36 @@ def test_a_shared_scale_is_given_in_numbers(three: Study) -> None:
     low, high = re.search(r"one scale from ([\d.]+) to ([\d.]+)\.", words).groups()  # type: ignore[union-attr]
     assert float(low) == pytest.approx(min(float(m.min()) for m in maps), abs=0.006)
     assert float(high) == pytest.approx(max(float(m.max()) for m in maps), abs=0.006)
+
+
+def test_a_name_that_latex_cannot_include_is_said(one) -> None:
+    built = build(FigureSpec(), one)
+    first, second, *_ = latex(built, "a & b\n\\input{x}.pdf").splitlines()
+    assert first == r"% LaTeX cannot include a & b \input{x}.pdf: rename it to a---b--input-x-.pdf"
+    assert second.startswith(r"\begin{figure")
+    assert not latex(built, "größe_1.pdf").startswith("%")
+
+
+LATEX = """\\documentclass{article}
+\\usepackage{graphicx}
+\\begin{document}
+\\input{figure.tex}
+\\end{document}
+"""
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed")
+def test_latex_sets_the_snippet_whatever_the_names_are(tmp_path: Path) -> None:
+    network = r"we&ird 100%_$#{net}~^ \x <b> \"q\" ü"
+    one = make_analysis(network=network)
+    built = build(FigureSpec(venue="neurips"), one)
+    (tmp_path / "figure.tex").write_text(latex(built, "figure_1.pdf"), encoding="utf-8")
+    (tmp_path / "main.tex").write_text(LATEX, encoding="utf-8")
+    (tmp_path / "figure_1.pdf").write_bytes(built.render("pdf"))
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:].decode(errors="replace")
+    assert (tmp_path / "main.pdf").read_bytes().startswith(b"%PDF")
 
 
 @pytest.mark.parametrize(
