@@ -21,6 +21,7 @@ from training.evaluate import evaluate, load_checkpoint, to_markdown
 from training.losses import divergence
 from training.model import create_network, soften_gates
 from training.optimizer import Muon, orthogonalise
+from training.recipe import Recipe
 from training.teacher import TeacherSettings, compute_targets, open_targets
 
 ARGUMENTS = {
@@ -109,6 +110,26 @@ def test_the_checkpoint_rebuilds_the_network(finished: Path) -> None:
         shown = cbam_viz.create_model(metadata["architecture"], checkpoint=path)(images)
     assert torch.equal(ours, wanted)
     torch.testing.assert_close(shown, wanted, atol=1e-6, rtol=0)
+
+
+def test_a_price_on_open_places_closes_them(data: Path, cache: Path, tmp_path: Path) -> None:
+    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    opened = []
+    for price in ("0", "5"):
+        more = ("--lr", "0.05", "--open-spatial", price, "--open-spatial-after", "160")
+        command.main(options(data, cache, tmp_path / price, *more))
+        network = load_checkpoint(tmp_path / price / "last.safetensors").network
+        maps = [layer.spatial for layer in cbam_viz.capture(network, images).values()]
+        opened.append(torch.stack([one.mean() for one in maps if one is not None]).mean().item())
+    assert opened[1] < opened[0] - 0.05
+
+
+def test_penalties_begin_when_the_recipe_says() -> None:
+    recipe = Recipe(batch=10, gate_decay=0.5, open_spatial=2.0, open_spatial_after=100)
+    assert [recipe.gate_decay_at(step) for step in (0, 9, 10)] == [0.5, 0.5, 0.5]
+    assert [recipe.open_spatial_at(step) for step in (0, 9, 10)] == [0.0, 0.0, 2.0]
+    without = Recipe(attention=None, gate_decay=0.5, open_spatial=2.0)
+    assert (without.gate_decay_at(0), without.open_spatial_at(0)) == (0.0, 0.0)
 
 
 def test_the_twin_differs_by_its_gates_alone(data: Path, cache: Path, tmp_path: Path) -> None:
