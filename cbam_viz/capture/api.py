@@ -10,10 +10,10 @@ from torch import nn
 
 from ..attention import Attention
 from ..errors import CaptureError
+from ..wrappers import unwrap
 from .assemble import Changed
 from .recorder import Recorder
 from .state import allow_compiled, force_eager
-from .structure import unwrap
 from .table import table_of
 
 

@@ -1,10 +1,9 @@
-"""From what hooks and watching gave to the results, and to the plan for later forwards."""
+"""From what hooks and watching gave to the result."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,23 +16,24 @@ from ..attention import (
     LayerAttention,
     LayerFeatures,
     SpatialDescriptors,
-    Unsupported,
 )
 from ..errors import CaptureError, NoAttentionError
-from .cells import cells_of, even_cells, holds_for_other_sizes
-from .checks import Check, check_for
+from ..wrappers import clean_name
+from .cells import even_cells
 from .descent import branches_of, descriptors_of
+from .forward import (
+    Forward,
+    KnownCall,
+    call_key,
+    cells_on_input,
+    general_layers,
+    known_calls,
+    known_gates,
+)
 from .known import KnownLayer
-from .pairing import Found, branch_sums, name_layers, paired, weighted_sums
-from .products import Gate, Odd, Product
-from .recipes import Recipe, recipe_for
-from .structure import ROOT_NAME, clean_name, plain_copy, stage_of
+from .pairing import Found
+from .structure import plain_copy, stage_of
 from .table import LayerPlan, Plan, Table
-
-if TYPE_CHECKING:
-    from .recorder import Forward
-
-_Call = dict[str, list[Tensor]]
 
 
 class Changed(Exception):  # noqa: N818
@@ -48,13 +48,13 @@ def attention_of(
     assert plan is not None
     layers: list[tuple[int, LayerAttention]] = []
     for order, prefix, number, call in known_calls(table, forward):
-        key = _key(table.known[prefix].name, number)
+        key = call_key(table.known[prefix].name, number)
         placed = plan.cells.get(key), plan.verified.get(key, False)
         layers.append(
             (order, _known_layer(table.known[prefix], number, call, forward.input_size, placed))
         )
     if forward.watch is not None:
-        for found in _general(table, forward):
+        for found in general_layers(table, forward):
             layer = _watched_layer(found, forward, branches, descriptors)
             layers.append((found.products[0].node.order, layer))
     else:
@@ -89,86 +89,14 @@ def _demand_some(layers: dict[str, LayerAttention], plan: Plan, never: tuple[str
     )
 
 
-def learned_plan(table: Table, forward: Forward) -> Plan:
-    """What the watched forward showed, for the ones to come."""
-    watch = forward.watch
-    assert watch is not None
-    layers: list[LayerPlan] = []
-    found = _general(table, forward)
-    sizes = True
-    for one in found:
-        recipes = [
-            _checked_recipe(gate, forward)
-            for gate in (one.channel, one.spatial)
-            if gate is not None
-        ]
-        channel = recipes[0] if one.channel else None
-        spatial = recipes[-1] if one.spatial else None
-        sizes = sizes and all(recipe is not None and recipe.any_size for recipe in recipes)
-        sizes = sizes and holds_for_other_sizes(one.products[-1].layout)
-        cells = _cells(one, forward)
-        layers.append(
-            LayerPlan(
-                one.key, one.module, one.call, channel, spatial, cells, one.composition,
-                all(product.verified for product in one.products),
-                _working_check(one, forward),
-            )
-        )  # fmt: skip
-    cells_known, verified, fixed = _known_placements(table, forward)
-    quick = all(
-        plan.check is not None
-        and (plan.channel is not None or one.channel is None)
-        and (plan.spatial is not None or one.spatial is None)
-        for plan, one in zip(layers, found, strict=True)
-    )
-    return Plan(
-        layers, quick, cells_known, verified, _unsupported(table, forward, found),
-        _never_entered(table, forward, found), sizes and fixed,
-    )  # fmt: skip
-
-
-def known_calls(table: Table, forward: Forward) -> list[tuple[int, str, int, _Call]]:
-    """Calls of layers of known classes: (order, prefix, number, what was seen)."""
-    calls: list[tuple[int, str, int, _Call]] = []
-    running: dict[str, _Call] = {}
-    counts: dict[str, int] = {}
-    for order, (prefix, what, tensor) in enumerate(forward.events):
-        if tensor is None:
-            continue
-        call = running.get(prefix)
-        if call is None or (what in call and what != "branches"):
-            counts[prefix] = counts.get(prefix, 0) + 1
-            call = running[prefix] = {}
-            at = forward.known_inputs.get((prefix, counts[prefix]))
-            calls.append((at.order if at is not None else order, prefix, counts[prefix], call))
-        call.setdefault(what, []).append(tensor)
-    return calls
-
-
-def _key(module: str, number: int) -> str:
-    return module if number == 1 else f"{module}#{number}"
-
-
-def _known_gates(layer: KnownLayer, call: _Call) -> tuple[Tensor | None, Tensor | None]:
-    gates: list[Tensor | None] = []
-    for what, site in (("channel", layer.channel), ("spatial", layer.spatial)):
-        if site is None or what not in call:
-            gates.append(None)
-        elif site.sigmoid:
-            gates.append(torch.sigmoid(call[what][0]))
-        else:
-            gates.append(call[what][0])
-    return gates[0], gates[1]
-
-
 def _known_layer(
     known: KnownLayer,
     number: int,
-    call: _Call,
+    call: KnownCall,
     input_size: tuple[int, int],
     placed: tuple[Cells | None, bool],
 ) -> LayerAttention:
-    channel, spatial = _known_gates(known, call)
+    channel, spatial = known_gates(known, call)
     cells, verified = placed
     composition: Composition = "channel then spatial"
     if channel is None or spatial is None:
@@ -179,7 +107,7 @@ def _known_layer(
     assert some is not None
     branches, descriptors = call.get("branches", []), call.get("descriptors", [])
     return LayerAttention(
-        name=_key(known.name, number),
+        name=call_key(known.name, number),
         module=known.name,
         call=number,
         stage=stage_of(known.name),
@@ -204,90 +132,6 @@ def _known_layer(
         if "before" in call and "after" in call
         else None,
     )
-
-
-def _known_placements(
-    table: Table, forward: Forward
-) -> tuple[dict[str, Cells], dict[str, bool], bool]:
-    """Cells and verification of layers of known classes; whether cells hold for any size."""
-    cells: dict[str, Cells] = {}
-    verified: dict[str, bool] = {}
-    fixed = True
-    assert forward.watch is not None
-    for _, prefix, number, call in known_calls(table, forward):
-        known = table.known[prefix]
-        key = _key(known.name, number)
-        channel, spatial = _known_gates(known, call)
-        node = forward.known_inputs.get((prefix, number))
-        if node is not None and spatial is not None:
-            size = int(spatial.shape[-2]), int(spatial.shape[-1])
-            cells[key] = cells_of(node.layout, forward.input_size, size)
-            fixed = fixed and holds_for_other_sizes(node.layout) and cells[key].exact
-        mine = [p for p in forward.watch.products if _call_in(p, prefix) == number]
-        seen = {gate.kind: gate.value for p in mine for gate in p.gates}
-        verified[key] = all(p.verified for p in mine) and all(
-            gate is None or (kind in seen and torch.equal(seen[kind].flatten(), gate.flatten()))
-            for kind, gate in (("channel", channel), ("spatial", spatial))
-        )
-    return cells, verified, fixed
-
-
-def _call_in(product: Product | Odd, prefix: str) -> int | None:
-    return next((f.number for f in product.frame.path() if f.module == prefix), None)
-
-
-def _general(table: Table, forward: Forward) -> list[Found]:
-    """All layers that the products show, but those of known classes."""
-    if forward.found is None:
-        watch = forward.watch
-        assert watch is not None
-        pooling = weighted_sums(watch.products)
-        products = [
-            product
-            for product in watch.products
-            if product not in pooling
-            and not any(frame.module in table.known for frame in product.frame.path())
-        ]
-        forward.found = paired(products)
-        name_layers(forward.found, len(table.children), table.scripted)
-    return forward.found
-
-
-def _cells(found: Found, forward: Forward) -> Cells | None:
-    if found.spatial is None:
-        return None
-    product = next(p for p in found.products if "spatial" in p.kinds)
-    size = found.spatial.value.shape
-    return cells_of(product.layout, forward.input_size, (int(size[1]), int(size[2])))
-
-
-def _checked_recipe(gate: Gate, forward: Forward) -> Recipe | None:
-    """A recipe that gives the very gate that was multiplied."""
-    recipe = recipe_for(gate.node, forward.outputs, tuple(gate.value.shape[1:]))
-    if recipe is None:
-        return None
-    try:
-        again = recipe.gate(forward.leaves)
-    except (RuntimeError, TypeError, KeyError):
-        return None
-    return recipe if torch.equal(again, gate.value) else None
-
-
-def _working_check(found: Found, forward: Forward) -> Check | None:
-    """A check that holds for the forward that was watched."""
-    gates = [gate for gate in (found.channel, found.spatial) if gate is not None]
-    check = check_for(
-        [gate.node for gate in gates],
-        [product.node for product in found.products],
-        forward.boundaries,
-    )
-    if check is None:
-        return None
-    try:
-        holds = check.holds(forward.samples, [gate.value for gate in gates])
-    except (RuntimeError, TypeError, KeyError):
-        return None
-    return check if holds else None
 
 
 def _watched_layer(
@@ -316,7 +160,7 @@ def _watched_layer(
         stage=stage_of(clean_name(found.module)),
         channel=None if found.channel is None else plain_copy(found.channel.value),
         spatial=None if found.spatial is None else plain_copy(found.spatial.value),
-        cells=_cells(found, forward),
+        cells=cells_on_input(found, forward),
         composition=found.composition,
         found_by="watch",
         verified=all(product.verified for product in found.products),
@@ -369,29 +213,3 @@ def _demand(layer: LayerPlan, forward: Forward, gates: list[Tensor]) -> None:
         raise Changed(layer.key)
     if not check.holds(forward.samples, gates):
         raise Changed(layer.key)
-
-
-def _unsupported(table: Table, forward: Forward, found: list[Found]) -> tuple[Unsupported, ...]:
-    assert forward.watch is not None
-    seen = [(odd.node.order, odd.frame, odd.reason) for odd in forward.watch.odd]
-    for product in branch_sums(forward.watch.products):
-        reason = "weights for several branches, which are summed up"
-        seen.append((product.node.order, product.frame, reason))
-    told: dict[str, str] = {}
-    for _, frame, reason in sorted(seen, key=lambda one: one[0]):
-        if not any(around.module in table.known for around in frame.path()):
-            told.setdefault(clean_name(frame.module) or ROOT_NAME, reason)
-    return tuple(Unsupported(module, reason) for module, reason in told.items())
-
-
-def _never_entered(table: Table, forward: Forward, found: list[Found]) -> tuple[str, ...]:
-    assert forward.watch is not None
-    entered = {clean_name(name) for name in forward.watch.calls}
-    return tuple(
-        name
-        for name in table.lookalikes
-        if name not in entered and not any(other.startswith(name + ".") for other in entered)
-    )
-
-
-__all__ = ["Changed", "attention_of", "known_calls", "learned_plan", "replace"]

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CaptureError, NoAttentionError
+from ..wrappers import unwrap
 from .api import capture
-from .structure import unwrap
 from .table import table_of
 
 

@@ -12,7 +12,8 @@ from typing import Literal
 
 from torch import nn
 
-from .structure import ROOT_NAME, clean_name
+from ..wrappers import clean_name
+from .structure import ROOT_NAME
 
 Part = Literal["channel", "spatial"]
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from .structure import ROOT_NAME, clean_name
+from ..wrappers import clean_name
+from .structure import ROOT_NAME
 
 
 def lookalikes(model: nn.Module, known: Mapping[str, object]) -> tuple[str, ...]:

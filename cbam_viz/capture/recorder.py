@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,43 +10,20 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 
 from ..attention import Attention
-from .assemble import attention_of, learned_plan
-from .checks import Boundary, sampled
+from .assemble import attention_of
+from .checks import sampled
+from .forward import Forward
 from .hooks import Moment, Tap, Tapping, kept
-from .pairing import Found
+from .learn import learned_plan
 from .products import Wants, Watch
-from .recipes import Leaf
 from .state import Buffers, calm, train_lock
 from .structure import image_in, input_size_of
 from .table import Plan, Table, forget, known_taps, remembered, signature_of, table_of
-from .trace import Node, parameter_storages
+from .trace import parameter_storages
 
 _LARGEST_LEAF = 1 << 18
 _MOST_CHANGES = 2
 """A network that went another way than planned this often is watched at every forward."""
-
-
-@dataclass
-class Forward:
-    """What one forward showed."""
-
-    input_size: tuple[int, int]
-    signature: Any
-    plan: Plan | None
-    watch: Watch | None
-    events: list[tuple[str, str, Tensor | None]] = field(default_factory=list)
-    """Layers of known classes: (prefix, what, copy), in order."""
-    leaves: dict[Leaf, Tensor] = field(default_factory=dict)
-    calls: dict[str, int] = field(default_factory=dict)
-    passed: dict[Any, int] = field(default_factory=dict)
-    outputs: dict[Node, Leaf] = field(default_factory=dict)
-    """While watching: which nodes are outputs of modules."""
-    known_inputs: dict[tuple[str, int], Node] = field(default_factory=dict)
-    boundaries: dict[Node, Boundary] = field(default_factory=dict)
-    """While watching: what modules received and returned."""
-    samples: dict[Boundary, Tensor] = field(default_factory=dict)
-    first: dict[Leaf, int] = field(default_factory=dict)
-    found: list[Found] | None = None
 
 
 class Recorder:

@@ -3,34 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 ROOT_NAME = "model"
 """Name of a layer that is itself the model."""
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """The network inside DataParallel, DistributedDataParallel and torch.compile's wrapper.
-
-    Layers are named after it, so that a wrapped network's layers have the names they always had.
-    """
-    while True:
-        if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-            model = model.module
-        elif not isinstance(model, torch.jit.ScriptModule) and "_orig_mod" in model._modules:
-            model = cast(nn.Module, model._modules["_orig_mod"])
-        else:
-            return model
-
-
-def clean_name(name: str) -> str:
-    """A dotted name without the parts that torch.compile's wrappers of submodules add."""
-    if "_orig_mod" not in name:
-        return name
-    return ".".join(part for part in name.split(".") if part != "_orig_mod")
 
 
 def fingerprint(model: nn.Module) -> tuple[tuple[int, ...], tuple[bool, ...]]:

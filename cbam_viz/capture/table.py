@@ -19,7 +19,7 @@ from .known import KnownLayer, known_layers
 from .lookalikes import lookalikes
 from .recipes import Recipe
 from .state import is_compiled
-from .structure import clean_name, fingerprint
+from .structure import fingerprint
 
 Places = dict[Any, list[tuple[ref[nn.Module], Hashable, Moment]]]
 """Taps that do not keep the modules alive."""
@@ -213,6 +213,3 @@ def known_taps(
             if site is not None:
                 taps.append(Tap(at(site.path), (prefix, what)))
     return taps
-
-
-__all__ = ["LayerPlan", "Plan", "Table", "clean_name", "known_taps", "signature_of", "table_of"]

@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from cbam_viz.errors import ModelError, NoAttentionError
 from cbam_viz.models.insert import ORIGINAL
 from cbam_viz.models.loaded import input_channels, input_spec
+from cbam_viz.wrappers import unwrap
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,7 @@ def cost(
     ModelError
         It cannot be run on an input of this size.
     """
-    while isinstance(model, nn.DataParallel) or "_orig_mod" in model._modules:
-        model = model.get_submodule("module" if isinstance(model, nn.DataParallel) else "_orig_mod")
+    model = unwrap(model)
     names = list(layers) if layers is not None else _cbam_names(model)
     if not names:
         raise NoAttentionError(

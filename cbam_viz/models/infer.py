@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from cbam_viz.errors import ModelError
-from cbam_viz.models.create import create_model
+from cbam_viz.models.build import build_model
 from cbam_viz.models.families import squeeze_excite_classes
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -93,7 +93,7 @@ def skeleton(architecture: str, *, bare: bool) -> Shapes | None:
     """
     try:
         with torch.device("meta"):
-            model = create_model(architecture, attention=None)
+            model = build_model(architecture, attention=None)
     except (ModelError, RuntimeError, NotImplementedError):
         return None
     left_out = [f"{name}." for name in classifier_names(architecture)]

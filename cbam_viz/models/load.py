@@ -12,7 +12,7 @@ from torch import nn
 
 from cbam_viz.errors import CheckpointError, ModelError
 from cbam_viz.models.attention_layer import AttentionLike
-from cbam_viz.models.create import create_model
+from cbam_viz.models.build import build_model
 from cbam_viz.models.families import known_architecture
 from cbam_viz.models.files import read_weights
 from cbam_viz.models.fit import Fit, fit_attention, fit_tensors, value_notes
@@ -140,7 +140,7 @@ def _untrained(
     if architecture is None:
         raise ModelError("Give a checkpoint or an architecture, such as 'resnet50'.")
     layer = None if attention == PLAIN else attention or "cbam"
-    model = create_model(architecture, attention=layer, num_classes=num_classes, **kwargs)
+    model = build_model(architecture, attention=layer, num_classes=num_classes, **kwargs)
     return LoadedModel(
         model=model,
         name=name or f"{architecture}, untrained",
@@ -199,7 +199,7 @@ def _inferred(weights: Weights) -> str:
 
 def _build(plan: Plan, weights: Weights) -> nn.Module:
     """Build the planned network, with each attention layer in the size that the file has."""
-    model = create_model(
+    model = build_model(
         plan.architecture,
         attention=plan.attention,
         num_classes=plan.num_classes,

@@ -1,0 +1,104 @@
+"""What one forward showed: the copies that hooks kept, and the layers to be read from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..attention import Cells
+from .cells import cells_of
+from .checks import Boundary
+from .known import KnownLayer
+from .pairing import Found, name_layers, paired, weighted_sums
+from .products import Watch
+from .recipes import Leaf
+from .table import Plan, Table
+from .trace import Node
+
+KnownCall = dict[str, list[Tensor]]
+"""One call of a layer of a known class: what was seen, by what it is."""
+
+
+@dataclass
+class Forward:
+    """What one forward showed."""
+
+    input_size: tuple[int, int]
+    signature: Any
+    plan: Plan | None
+    watch: Watch | None
+    events: list[tuple[str, str, Tensor | None]] = field(default_factory=list)
+    """Layers of known classes: (prefix, what, copy), in order."""
+    leaves: dict[Leaf, Tensor] = field(default_factory=dict)
+    calls: dict[str, int] = field(default_factory=dict)
+    passed: dict[Any, int] = field(default_factory=dict)
+    outputs: dict[Node, Leaf] = field(default_factory=dict)
+    """While watching: which nodes are outputs of modules."""
+    known_inputs: dict[tuple[str, int], Node] = field(default_factory=dict)
+    boundaries: dict[Node, Boundary] = field(default_factory=dict)
+    """While watching: what modules received and returned."""
+    samples: dict[Boundary, Tensor] = field(default_factory=dict)
+    first: dict[Leaf, int] = field(default_factory=dict)
+    found: list[Found] | None = None
+
+
+def known_calls(table: Table, forward: Forward) -> list[tuple[int, str, int, KnownCall]]:
+    """Calls of layers of known classes: (order, prefix, number, what was seen)."""
+    calls: list[tuple[int, str, int, KnownCall]] = []
+    running: dict[str, KnownCall] = {}
+    counts: dict[str, int] = {}
+    for order, (prefix, what, tensor) in enumerate(forward.events):
+        if tensor is None:
+            continue
+        call = running.get(prefix)
+        if call is None or (what in call and what != "branches"):
+            counts[prefix] = counts.get(prefix, 0) + 1
+            call = running[prefix] = {}
+            at = forward.known_inputs.get((prefix, counts[prefix]))
+            calls.append((at.order if at is not None else order, prefix, counts[prefix], call))
+        call.setdefault(what, []).append(tensor)
+    return calls
+
+
+def call_key(module: str, number: int) -> str:
+    return module if number == 1 else f"{module}#{number}"
+
+
+def known_gates(layer: KnownLayer, call: KnownCall) -> tuple[Tensor | None, Tensor | None]:
+    gates: list[Tensor | None] = []
+    for what, site in (("channel", layer.channel), ("spatial", layer.spatial)):
+        if site is None or what not in call:
+            gates.append(None)
+        elif site.sigmoid:
+            gates.append(torch.sigmoid(call[what][0]))
+        else:
+            gates.append(call[what][0])
+    return gates[0], gates[1]
+
+
+def general_layers(table: Table, forward: Forward) -> list[Found]:
+    """All layers that the products show, but those of known classes."""
+    if forward.found is None:
+        watch = forward.watch
+        assert watch is not None
+        pooling = weighted_sums(watch.products)
+        products = [
+            product
+            for product in watch.products
+            if product not in pooling
+            and not any(frame.module in table.known for frame in product.frame.path())
+        ]
+        forward.found = paired(products)
+        name_layers(forward.found, len(table.children), table.scripted)
+    return forward.found
+
+
+def cells_on_input(found: Found, forward: Forward) -> Cells | None:
+    if found.spatial is None:
+        return None
+    product = next(p for p in found.products if "spatial" in p.kinds)
+    size = found.spatial.value.shape
+    return cells_of(product.layout, forward.input_size, (int(size[1]), int(size[2])))
