@@ -36,7 +36,8 @@ class Cells:
     Coordinates are continuous: input pixel `k` covers `[k, k + 1)`. The receptive field of cell
     `(i, j)` is centred on `(offset_y + i * stride_y, offset_x + j * stride_x)`. For a ResNet's last
     stage that is `(0.5 + 32 i, 0.5 + 32 j)`: stretching a 7 x 7 map over 224 pixels would put every
-    cell 15.5 pixels too far to the lower right.
+    cell 15.5 pixels too far to the lower right. A stride is negative where the network has flipped
+    its features.
     """
 
     stride_y: float

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from .operators import NORMALISING, POINTWISE, SQUASHING
+from .operators import AFFINE, NORMALISING, POINTWISE, SPREADING, SQUASHING
 from .trace import Node, origin
 
 
@@ -49,11 +49,28 @@ def anatomy(gate: Node, feature: Node, limit: int = 300) -> Anatomy:
     return found
 
 
+def is_squashed(gate: Node) -> bool:
+    """The factor is a sigmoid's or softmax's result, at most scaled, shifted, enlarged."""
+    node = origin(gate)
+    while node.base in SPREADING or (node.base in AFFINE and _varies_once(node)):
+        node = origin(max(node.inputs, key=lambda one: one.depends))
+    return node.base in SQUASHING
+
+
+def _varies_once(node: Node) -> bool:
+    return sum(one.depends for one in node.inputs) == 1
+
+
+def is_activation(path: Anatomy) -> bool:
+    """X * sigmoid(x) and its like: nothing but pointwise functions of the features themselves."""
+    return path.reaches and path.names <= POINTWISE
+
+
 def is_no_attention(node: Node, path: Anatomy) -> bool:
     """Normalisation (x / std), activation (x * sigmoid(x)), masks, unlearned divisors."""
     if node.base == "div" and not (path.learned and {"exp", "sigmoid"} & path.names):
         return True
-    normalising = path.names & NORMALISING and not path.names & SQUASHING
+    normalising = path.names & NORMALISING and not path.names & (SQUASHING | {"exp"})
     if not path.learned and (not path.reaches or normalising):
         return True
-    return path.reaches and path.names <= POINTWISE
+    return is_activation(path)

@@ -25,7 +25,7 @@ class Factor:
     centre: float = 0.0
     """Continuous coordinate of the middle of the first receptive field; pixel k is [k, k + 1)."""
     step: float = 0.0
-    """From one cell to the next; 0 where placement is not known."""
+    """From one cell to the next, negative if flipped; 0 where placement is not known."""
     reach: float = 0.0
     """Extent of one receptive field."""
     exact: bool = True
@@ -89,7 +89,7 @@ def window(
             size=size,
             centre=old.centre + old.step * (span / 2 - padding),
             step=old.step * stride,
-            reach=old.reach + old.step * span,
+            reach=old.reach + abs(old.step) * span,
         ),
     )
 
@@ -107,7 +107,7 @@ def transposed_window(
             size=size,
             centre=old.centre + old.step * (padding - span / 2) / stride,
             step=old.step / stride,
-            reach=old.reach + old.step * max(0, math.ceil(span / stride) - 1),
+            reach=old.reach + abs(old.step) * max(0, math.ceil(span / stride) - 1),
         ),
     )
 

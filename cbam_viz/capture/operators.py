@@ -29,6 +29,14 @@ SUMMING = _names("sum")
 
 SQUASHING = _names("sigmoid hardsigmoid tanh _softmax")
 
+AFFINE = _names("add sub rsub mul div neg")
+"""With one operand that depends on the input, these only scale and shift it."""
+
+SPREADING = _names(
+    "upsample_nearest2d _upsample_nearest_exact2d upsample_bilinear2d upsample_bicubic2d repeat"
+)
+"""A coarse gate made as large as the features."""
+
 NORMALISING = _names(
     "sqrt rsqrt var var_mean std std_mean norm linalg_vector_norm pow square native_layer_norm "
     "native_group_norm native_batch_norm _native_batch_norm_legit"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..attention import Composition
 from .anatomy import anatomy
 from .axes import CHANNEL, COLUMN, ROW, labels
-from .products import Gate, Odd, Product
+from .products import Gate, Product
 from .structure import ROOT_NAME
 from .trace import Frame, Node, origin
 
@@ -185,6 +185,3 @@ def _total(product: Product) -> Node | None:
     """The sum that is the only thing made of a product."""
     users = [user for user in product.node.users if user.name != "detach"]
     return users[0] if len(users) == 1 and users[0].base == "sum" else None
-
-
-__all__ = ["Found", "Odd", "name_layers", "paired", "weighted_sums"]

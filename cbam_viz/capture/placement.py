@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from .axes import (
+    BATCH,
     BRANCH,
     CHANNEL,
     COLUMN,
@@ -83,8 +84,7 @@ def _convolution(
     stride, padding, dilation = (_dims(args[k], spatial, 1) for k in (3, 4, 5))
     transposed = bool(args[6])
     layout = as_image(inputs[0])
-    channels = (Factor(CHANNEL, int(out.shape[1])),)
-    result: list[Axis] = [layout[0], channels]
+    result: list[Axis] = [layout[0], _output_channels(layout[1], int(out.shape[1]), int(args[8]))]
     for d in range(spatial):
         axis, size, kernel = layout[2 + d], int(out.shape[2 + d]), int(weight.shape[2 + d])
         if transposed:
@@ -110,6 +110,13 @@ def _convolution(
                 )
             )
     return tuple(result)
+
+
+def _output_channels(axis: Axis, size: int, groups: int) -> Axis:
+    """Channels; those of each photo, where photos folded into channels are groups of their own."""
+    if len(axis) > 1 and axis[0].label == BATCH and groups % axis[0].size == 0:
+        return (axis[0], Factor(CHANNEL, size // axis[0].size))
+    return (Factor(CHANNEL, size),)
 
 
 def _pool(
@@ -305,6 +312,19 @@ def _first(
     return inputs[0]
 
 
+def _flipped(
+    args: Sequence[Any], kwargs: dict[str, Any], inputs: Sequence[Layout], out: Tensor
+) -> Layout:
+    """The first cell comes last: steps go backwards."""
+    layout = list(inputs[0])
+    for dim in args[1]:
+        axis = layout[int(dim)]
+        if len(axis) == 1 and axis[0].label in (ROW, COLUMN):
+            end = axis[0].centre + axis[0].step * (axis[0].size - 1)
+            layout[int(dim)] = (replace(axis[0], centre=end, step=-axis[0].step, fixed=False),)
+    return tuple(layout)
+
+
 def _roughly(
     args: Sequence[Any], kwargs: dict[str, Any], inputs: Sequence[Layout], out: Tensor
 ) -> Layout:
@@ -366,7 +386,8 @@ def _rules() -> dict[str, Rule]:
             _first,
             "_batch_norm_with_update prelu _prelu_kernel clone _to_copy copy mkldnn_convolution",
         ),
-        (_roughly, "roll flip"),
+        (_roughly, "roll"),
+        (_flipped, "flip"),
         (_product, "mm bmm addmm baddbmm matmul linear"),
         (_shuffled, "pixel_shuffle pixel_unshuffle"),
     ]

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .anatomy import Anatomy, anatomy, is_no_attention
-from .axes import BATCH, CHANNEL, COLUMN, ROW, Axis, Layout, image_layout, labels
+from .anatomy import Anatomy, anatomy, is_activation, is_no_attention, is_squashed
+from .axes import BATCH, CHANNEL, COLUMN, OTHER, ROW, Layout, labels
 from .checks import agree
 from .operators import MULTIPLYING, SQUASHING
 from .placement import as_image
 from .trace import Frame, Node, Trace, origin
-
-Kind = Literal["channel", "spatial"]
-
-CONSTANT = 2e-6
-"""A dense gate counts as constant along an axis if it varies by less, relative to its size."""
+from .varying import Kind, as_map, is_constant, readable, reduced, varying_dims
 
 _DENSE = {
     True: "one joint gate over channels and positions, as in BAM",
     False: "a dense gate: a weight for every value, neither channel weights nor a map",
 }
+
+
+_BLEND = "features blended by torch.lerp: no product of features and a gate"
+_ONE_CELL = "a gate on a map of one cell, where it cannot be told from the features"
 
 
 @dataclass(eq=False)
@@ -124,9 +123,11 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
         """Look at each multiplication."""
         if self.wants.small and node.depends and result.numel() <= 1 << 20 and result.ndim >= 2:
             self.small[node] = result.clone()
-        if node.base not in MULTIPLYING or len(nodes) < 2 or result.ndim < 3:
+        if len(nodes) < 2 or result.ndim < 3 or not result.is_floating_point():
             return
-        if not result.is_floating_point():
+        if node.base == "lerp" and len(nodes) == 3:
+            self._blend(node, nodes)
+        if node.base not in MULTIPLYING:
             return
         operands = list(args[:3] if node.base == "addcmul" else args[:2])
         if extra is not None:
@@ -137,7 +138,7 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
     def _look(
         self, node: Node, operands: list[Tensor], nodes: Sequence[Node], result: Tensor
     ) -> None:
-        layout = _readable(node.layout)
+        layout = readable(node.layout)
         one, two = (
             _Operand(tensor, nodes[len(operands) - 2 + k], set())
             for k, tensor in enumerate(operands[-2:])
@@ -146,7 +147,7 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
             return
         every = {d for d, axis in enumerate(layout) if labels(axis) - {BATCH}}
         for operand in (one, two):
-            operand.dims = _varying(operand.tensor, layout) & every
+            operand.dims = varying_dims(operand.tensor, layout) & every
         if one.dims == two.dims == every:
             _constant_dims(one, two, layout)
         gate = _the_gate(one, two, every)
@@ -164,13 +165,17 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
         if is_no_attention(node, path):
             return
         kind = _kind(seen.gate.dims, layout)
+        reason = None
         if _one_cell(layout) and not _plain_at_one_cell(kind, seen.gate.node, path):
-            return
-        if kind is None:
+            reason = _ONE_CELL
+        elif _other_axes(layout):
+            reason = f"features of {len(layout)} dimensions that are not channels, rows and columns"
+        elif kind is None:
             reason = _odd_reason(seen.gate.dims, layout)
-            self.odd.append(Odd(node.frame, reason, node, seen.feature.node))
+        if reason is not None or kind is None:
+            self.odd.append(Odd(node.frame, reason or "", node, seen.feature.node))
             return
-        small, value = _reduced(seen.gate.tensor, kind, layout)
+        small, value = reduced(seen.gate.tensor, kind, layout)
         feature = seen.feature.tensor
         if node.base == "div":
             value, again = 1 / value, feature / small
@@ -198,7 +203,7 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
         for operand in (one, two):
             kind = _kind(operand.dims, layout)
             if kind is not None:
-                value = _reduced(operand.tensor, kind, layout)[1]
+                value = reduced(operand.tensor, kind, layout)[1]
                 found[kind] = Gate(kind, value, operand.node)
         if len(found) == 2:
             self._outer[node] = _Outer(found["channel"], found["spatial"])
@@ -214,29 +219,20 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
                 return
         for gate, feature in ((node_b, node_a), (node_a, node_b)):
             path = anatomy(gate, feature)
-            squashed = path.learned or path.names & SQUASHING
-            if path.reaches and squashed and not is_no_attention(node, path):
+            made = path.reaches and (path.learned or path.names & SQUASHING)
+            if is_squashed(gate):
+                dense = not is_activation(path)
+            else:
+                dense = bool(made) and not is_no_attention(node, path)
+            if dense:
                 self.odd.append(Odd(node.frame, _DENSE[path.narrow], node, feature))
                 return
 
-
-def _readable(layout: Layout) -> Layout | None:
-    layout = as_image(layout)
-    known = {label for axis in layout for label in labels(axis)}
-    if known & {ROW, COLUMN, CHANNEL}:
-        return layout
-    if len(layout) == 4 and not known:
-        return image_layout([1, 1, 1, 1], placed=False)
-    return layout if known & {CHANNEL} else None
-
-
-def _varying(tensor: Tensor, layout: Layout) -> set[int]:
-    skip = len(layout) - tensor.ndim
-    return {
-        d + skip
-        for d, (size, stride) in enumerate(zip(tensor.shape, tensor.stride(), strict=True))
-        if size > 1 and stride != 0 and d + skip >= 0
-    }
+    def _blend(self, node: Node, nodes: Sequence[Node]) -> None:
+        """torch.lerp(start, end, gate): no product of features and gate."""
+        _, end, gate = nodes
+        if gate.depends and (is_squashed(gate) or not is_no_attention(node, anatomy(gate, end))):
+            self.odd.append(Odd(node.frame, _BLEND, node, end))
 
 
 def _constant_dims(one: _Operand, two: _Operand, layout: Layout) -> None:
@@ -247,24 +243,12 @@ def _constant_dims(one: _Operand, two: _Operand, layout: Layout) -> None:
     found = []
     for operand in (two, one):
         for dims in (places, channels):
-            if dims and dims != dense and _is_constant(operand.tensor, dims, len(layout)):
+            if dims and dims != dense and is_constant(operand.tensor, dims, len(layout)):
                 found.append((operand, dense - dims))
                 break
     if len(found) == 1:
         operand, dims = found[0]
         operand.dims = dims
-
-
-def _is_constant(tensor: Tensor, dims: set[int], ndim: int) -> bool:
-    skip = ndim - tensor.ndim
-    start = probe = tensor
-    for d in dims:
-        start = start.narrow(d - skip, 0, 1)
-        probe = probe.narrow(d - skip, tensor.shape[d - skip] - 1, 1)
-    size = start.abs().max()
-    if not bool(((probe - start).abs() <= CONSTANT * size).all()):
-        return False
-    return bool(((tensor - start).abs() <= CONSTANT * size).all()) and bool(size > 0)
 
 
 def _the_gate(one: _Operand, two: _Operand, every: set[int]) -> _Operand | None:
@@ -287,7 +271,12 @@ def _disjoint(one: _Operand, two: _Operand, every: set[int]) -> bool:
 
 def _one_cell(layout: Layout) -> bool:
     """Maps of 1 x 1: features and channel gates have the same shape."""
-    return not any(labels(axis) & {ROW, COLUMN} for axis in layout)
+    return not any(labels(axis) - {BATCH, CHANNEL} for axis in layout)
+
+
+def _other_axes(layout: Layout) -> bool:
+    """Volumes, signals, tokens of unknown order: some axis is none of (B, C, H, W)."""
+    return any(OTHER in labels(axis) for axis in layout)
 
 
 def _plain_at_one_cell(kind: Kind | None, gate: Node, path: Anatomy) -> bool:
@@ -329,56 +318,6 @@ def _odd_reason(dims: set[int], layout: Layout) -> str:
     return "a gate over " + " and ".join(words) + ": neither one weight a channel nor one map"
 
 
-def _reduced(gate: Tensor, kind: Kind, layout: Layout) -> tuple[Tensor, Tensor]:
-    """A copy of what varies: as it broadcasts against the features, and as (B, C) or (B, h, w)."""
-    skip = len(layout) - gate.ndim
-    small = gate[(None,) * skip] if skip > 0 else gate
-    keep = {CHANNEL} if kind == "channel" else {ROW, COLUMN}
-    for d, axis in enumerate(layout):
-        size = math.prod(factor.size for factor in axis)
-        wanted = labels(axis) & (keep | {BATCH})
-        if wanted and small.shape[d] == 1 and size > 1:
-            small = small.expand(*(size if k == d else n for k, n in enumerate(small.shape)))
-        elif not wanted and small.shape[d] > 1:
-            small = small.narrow(d, 0, 1)
-    small = small.clone(memory_format=torch.contiguous_format)
-    factors: list[tuple[str, int]] = []
-    for d, axis in enumerate(layout):
-        if labels(axis) & (keep | {BATCH}):
-            factors.extend((f.label, f.size) for f in axis)
-        else:
-            factors.append(("", int(small.shape[d])))
-    view = small.reshape([size for _, size in factors])
-    order = sorted(range(len(factors)), key=lambda k: _PLACE.get(factors[k][0], -1))
-    view = view.permute(order)
-    sizes = {label: math.prod(n for f, n in factors if f == label) for label in _PLACE}
-    if kind == "channel":
-        return small, view.reshape(sizes[BATCH], sizes[CHANNEL])
-    return small, view.reshape(sizes[BATCH], sizes[ROW], sizes[COLUMN])
-
-
-_PLACE = {BATCH: 0, CHANNEL: 1, ROW: 2, COLUMN: 3}
-
-
-def as_map(tensor: Tensor, layout: Layout) -> Tensor:
-    """A tensor of any layout as (B, C, h, w)."""
-    factors = [(f.label, f.size) for axis in layout for f in (axis or _UNIT)]
-    view = tensor.reshape([size for _, size in factors])
-    view = view.permute(sorted(range(len(factors)), key=lambda k: _PLACE.get(factors[k][0], -1)))
-    sizes = [math.prod(n for f, n in factors if f == label) for label in _PLACE]
-    return view.reshape(sizes)
-
-
-class _One:
-    label, size = "", 1
-
-
-_UNIT: tuple[Any, ...] = (_One(),)
-
-
 def _feature_layout(feature: Node, layout: Layout) -> Layout:
     known = as_image(feature.layout)
     return known if len(known) == len(layout) else layout
-
-
-__all__ = ["Axis", "Gate", "Odd", "Product", "Wants", "Watch", "anatomy", "as_map"]

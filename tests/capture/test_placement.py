@@ -46,6 +46,17 @@ class Focus(nn.Module):
         return torch.cat(parts, 1)[:, :4] + 0 * parts[3] + 0 * parts[2]
 
 
+class Flipped(nn.Module):
+    """Left and right exchanged, as in augmentation at test time, between strided convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = conv(3, 2, 1), conv(3, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.two(self.one(x).flip(-1))
+
+
 class ChannelsLast(nn.Module):
     """A patch embedding that goes through (B, H, W, C) and tokens and back."""
 
@@ -78,6 +89,7 @@ EXACT: dict[str, Callable[[], nn.Module]] = {
     "shortcut of an average": lambda: Both(conv(3, 2, 1), nn.Sequential(nn.AvgPool2d(2), conv(1))),
     "side by side": lambda: Both(conv(3, 2, 1), nn.MaxPool2d(2), cat=True),
     "focus": Focus,
+    "flipped": Flipped,
     "tokens": lambda: nn.Sequential(conv(4, 4), ChannelsLast()),
     "back to input size": lambda: nn.Sequential(
         nn.AvgPool2d(3, 3), nn.Upsample(scale_factor=3, mode="bilinear", align_corners=False)

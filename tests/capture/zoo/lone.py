@@ -61,6 +61,21 @@ class GatedChannelTransform(Attentive):
         return x * gate
 
 
+class GaussianContext(Attentive):
+    """Gaussian context transformer: exp(-z^2 / 2) of the normalised means, nothing learnt."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        means = x.mean((2, 3), keepdim=True)
+        centred = means - means.mean(1, keepdim=True)
+        scaled = centred / torch.sqrt(centred.pow(2).mean(1, keepdim=True) + 1e-5)
+        gate = torch.exp(-scaled.square() / 2)
+        self.note(gate)
+        return x * gate.expand_as(x)
+
+
 class SpatialOnly(Gates):
     """CBAM's spatial half alone."""
 
@@ -102,7 +117,7 @@ class AttentionGate(Attentive):
 STRUCTURES = {
     cls.__name__: cls
     for cls in (
-        SqueezeExcite, EfficientChannel, EffectiveSqueeze, GatedChannelTransform, SpatialOnly,
-        SpatialSoftmax, AttentionGate,
+        SqueezeExcite, EfficientChannel, EffectiveSqueeze, GatedChannelTransform,
+        GaussianContext, SpatialOnly, SpatialSoftmax, AttentionGate,
     )
 }  # fmt: skip

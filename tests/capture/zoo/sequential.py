@@ -275,6 +275,25 @@ class MatrixProducts(Attentive):
         return sa * x
 
 
+class KernelsForEachPhoto(Gates):
+    """A dynamic convolution before the gates: the photos of a batch are folded into channels."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.kernels = nn.Linear(channels, channels * channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        kernels = self.kernels(x.mean((2, 3))).view(batch * channels, channels, 1, 1)
+        folded = F.conv2d(x.reshape(1, -1, height, width), kernels, groups=batch)
+        x = folded.view(batch, channels, height, width)
+        ca = self.channel(x)
+        x = x * ca
+        sa = self.spatial(x)
+        self.note(ca, sa)
+        return x * sa
+
+
 class Unpaired(Gates):
     """A ReLU and a batch norm between the two products: each gate is a layer of its own."""
 
@@ -295,6 +314,6 @@ STRUCTURES = {
     for cls in (
         GatesReturned, ProductsReturned, Repeated, ExpandedFirst, FlatGate, InPlaceSigmoid,
         InPlaceProduct, GateOverwritten, OneStatement, Inline, TupleReturned, Pairs, NamesSwapped,
-        UpsampledMap, MatrixProducts,
+        UpsampledMap, MatrixProducts, KernelsForEachPhoto,
     )
 }  # fmt: skip

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from cbam_viz.capture import capture
 from cbam_viz.errors import NoAttentionError
 
-from . import innocent, sequential, unsupported
+from . import arithmetic, innocent, sequential, unsupported
 from .test_exact import SIZES, assert_exact
 from .truth import Make, host, photo, truths
 
@@ -21,6 +21,9 @@ REASONS = {
     "DenseGate": ("dense", "every value", "joint"),
     "Triplet": ("permuted", "axes", "axis"),
     "TripletView": ("permuted", "axes", "axis"),
+    "SiblingGate": ("joint",),
+    "GatedUnit": ("dense",),
+    "Blend": ("lerp",),
 }
 
 
@@ -72,3 +75,48 @@ def test_what_is_no_attention_is_not_paired_with_gates(name: str) -> None:
     assert_exact(attention, truths(model))
     assert list(attention) == ["first.cbam", "second.cbam"]
     assert attention.unsupported == ()
+
+
+class Volume(nn.Module):
+    """CBAM on (B, C, D, H, W), or on signals (B, C, L)."""
+
+    def __init__(self, dimensions: int) -> None:
+        super().__init__()
+        convolution = {1: nn.Conv1d, 3: nn.Conv3d}[dimensions]
+        self.places = tuple(range(2, 2 + dimensions))
+        self.stem, self.mlp = convolution(3, 8, 3, padding=1), convolution(8, 8, 1)
+        self.score = convolution(2, 1, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        x = x * self.mlp(x.mean(self.places, keepdim=True)).sigmoid()
+        maps = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)
+        return x * self.score(maps).sigmoid()
+
+
+@pytest.mark.parametrize(("dimensions", "shape"), [(1, (30,)), (3, (6, 7, 8))])
+def test_gates_on_volumes_and_signals_are_reported(dimensions: int, shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(Volume(dimensions)).eval()
+    for batch in (1, 2):
+        with torch.no_grad():
+            attention = capture(model, torch.randn(batch, 3, *shape))
+        assert list(attention) == []
+        assert [entry.module for entry in attention.unsupported] == ["0"]
+        assert f"{2 + dimensions} dimensions" in attention.unsupported[0].reason
+
+
+AMBIGUOUS = {
+    "OneStatement": sequential.OneStatement,
+    "ProductOfGates": arithmetic.ProductOfGates,
+    "JointGate": unsupported.JointGate,
+}
+
+
+@pytest.mark.parametrize("name", AMBIGUOUS)
+def test_a_gate_left_out_on_maps_of_one_cell_is_named(name: str) -> None:
+    model = host(AMBIGUOUS[name])
+    with torch.no_grad():
+        attention = capture(model, photo(2, 2, 2))
+    assert {entry.module for entry in attention.unsupported} == {"first", "second"}
+    assert all("one cell" in entry.reason for entry in attention.unsupported)

@@ -73,3 +73,33 @@ def test_split_attention_is_reported(name: str) -> None:
     assert list(attention) == []
     stages = [entry.module.split(".")[0] for entry in attention.unsupported]
     assert stages == [f"layer{k}" for k in (1, 2, 3, 4) for _ in range(len(stages) // 4)]
+
+
+def test_attention_of_ghostnetv2_beside_its_gates_is_reported() -> None:
+    """DFC: a gate from a coarse copy of the features, enlarged, one weight for every value."""
+    model = timm_network("ghostnetv2_100")
+    with torch.inference_mode():
+        attention = capture(model, photo(1, 128, 128))
+    expected = [
+        name for name, module in model.named_modules() if type(module).__name__ == "GhostModuleV2"
+    ]
+    assert len(expected) == 14
+    reported = {entry.module: entry.reason for entry in attention.unsupported}
+    assert set(expected) == set(reported)
+    assert all("joint" in reason for reason in reported.values())
+    assert all(layer.module.endswith(".se") for layer in attention.values())
+
+
+def test_gates_after_convolutions_with_kernels_for_each_photo() -> None:
+    """CondConv folds the photos of a batch into channels; the gates after it are each photo's."""
+    model = timm_network("tf_efficientnet_cc_b0_4e")
+    seen = {}
+    for name, module in model.named_modules():
+        if type(module).__name__ == "SqueezeExcite":
+            module.gate.register_forward_hook(
+                lambda _, args, out, name=name: seen.update({name: out.flatten(1).clone()})
+            )
+    with torch.inference_mode():
+        attention = capture(model, photo(2, 64, 64))
+    assert list(attention) == list(seen)
+    assert all(torch.equal(layer.channel, seen[name]) for name, layer in attention.items())

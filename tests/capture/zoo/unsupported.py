@@ -159,11 +159,57 @@ class LargeKernel(Gates):
         return x.clone() * self.point(self.deep(x))
 
 
+class AttentionalFusion(Gates):
+    """AFF: a dense gate, computed from the sum, shares two features out."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.local, self.other = nn.Conv2d(channels, channels, 1), nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        other = self.other(x)
+        both = x + other
+        gate = torch.sigmoid(self.local(both) + self.channel_logits(both))
+        return 2 * x * gate + 2 * other * (1 - gate)
+
+
+class SiblingGate(Gates):
+    """GhostNetV2's DFC: a gate from a coarse copy of the input, enlarged, on other features."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.features = nn.Conv2d(channels, channels, 1)
+        self.coarse = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = self.coarse(F.avg_pool2d(x, 2, 2, ceil_mode=True)).sigmoid()
+        return self.features(x) * F.interpolate(gate, size=x.shape[2:])
+
+
+class GatedUnit(Gates):
+    """GLU: one half of a convolution's channels gates the other half."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.both = nn.Conv2d(channels, 2 * channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features, gate = self.both(x).chunk(2, 1)
+        return features * torch.sigmoid(gate)
+
+
+class Blend(Gates):
+    """torch.lerp between two features, by a channel gate."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.lerp(F.avg_pool2d(x, 3, 1, 1), x, self.channel(x))
+
+
 STRUCTURES = {
     cls.__name__: cls
     for cls in (
         JointGate, JointSum, DenseGate, PaddedGather, FourMaps, FourMapsRepeated, GroupsInBatch,
         CoordinateAttention, Triplet, TripletView, SplitAttention,
-        SplitRadix, Unweighted, LargeKernel,
+        SplitRadix, Unweighted, LargeKernel, AttentionalFusion, SiblingGate, GatedUnit, Blend,
     )
 }  # fmt: skip
