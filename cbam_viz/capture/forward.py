@@ -92,7 +92,7 @@ def general_layers(table: Table, forward: Forward) -> list[Found]:
             and not any(frame.module in table.known for frame in product.frame.path())
         ]
         forward.found = paired(products)
-        name_layers(forward.found, len(table.children), table.scripted)
+        name_layers(forward.found, len(table.children), watch.calls, scripted=table.scripted)
     return forward.found
 
 

@@ -119,6 +119,9 @@ def _unsupported(table: Table, forward: Forward, found: list[Found]) -> tuple[Un
     for product in branch_sums(forward.watch.products):
         reason = "weights for several branches, which are summed up"
         seen.append((product.node.order, product.frame, reason))
+    for frame, error in forward.watch.errors:
+        reason = f"an operation that could not be read ({type(error).__name__}: {error})"
+        seen.append((frame.serial, frame, reason))
     told: dict[str, str] = {}
     for _, frame, reason in sorted(seen, key=lambda one: one[0]):
         if not any(around.module in table.known for around in frame.path()):

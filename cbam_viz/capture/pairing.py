@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 from dataclasses import dataclass
 
 from ..attention import Composition
@@ -106,10 +107,13 @@ def _around(one: Frame, two: Frame) -> Frame:
     return next(frame for frame in two.path() if frame in frames)
 
 
-def name_layers(layers: list[Found], children_of_root: int, scripted: bool) -> None:
+def name_layers(
+    layers: list[Found], children_of_root: int, entered: Container[str], *, scripted: bool
+) -> None:
     """Give each layer its module's name; gates that share one call take their own modules' names.
 
-    In TorchScript, whose modules no hook sees, the parameters on the way to the gates say it.
+    Where the parameters on the way to the gates belong to a module whose call no hook has seen, it
+    is that one: in TorchScript, in graphs of torch.fx, where `forward` itself was called.
     """
     together: dict[Frame, int] = {}
     for layer in layers:
@@ -118,10 +122,11 @@ def name_layers(layers: list[Found], children_of_root: int, scripted: bool) -> N
     for layer in layers:
         frame = layer.frame
         name = frame.module
-        owner = _owner(layer) if scripted else ""
-        if owner.startswith(name):
-            name = owner or name
-        elif together[frame] > 1 or (frame.parent is None and children_of_root > 4):
+        shared = together[frame] > 1
+        owner = _owner(layer) if scripted or shared or frame.parent is None else ""
+        if owner.startswith(name) and owner and owner not in entered:
+            name = owner
+        elif shared or (frame.parent is None and children_of_root > 4):
             below = _producer(layer, frame)
             name = name if below is None else below.module
         layer.module = name or ROOT_NAME

@@ -260,7 +260,8 @@ def _stack(
 ) -> Layout:
     d = int(_arg(args, kwargs, 1, "dim", 0)) % out.ndim
     rest = merged(inputs, [int(n) for k, n in enumerate(out.shape) if k != d])
-    return (*rest[:d], (Factor(BRANCH, int(out.shape[d])),), *rest[d:])
+    photos = d == 0 and rest and labels(rest[0]) == {CHANNEL}
+    return (*rest[:d], (Factor(BATCH if photos else BRANCH, int(out.shape[d])),), *rest[d:])
 
 
 def _view(

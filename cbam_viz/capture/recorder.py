@@ -17,7 +17,7 @@ from .hooks import Moment, Tap, Tapping, kept
 from .learn import learned_plan
 from .products import Wants, Watch
 from .state import Buffers, calm, train_lock
-from .structure import image_in, input_size_of
+from .structure import images_in, input_size_of
 from .table import Plan, Table, forget, known_taps, remembered, signature_of, table_of
 from .trace import parameter_storages
 
@@ -171,8 +171,7 @@ class Recorder:
         if plan is None:
             wants = Wants(bool(self._features), self._branches or self._descriptors)
             watch = Watch(parameter_storages(self.root), wants)
-            image = image_in(args, kwargs)
-            if image is not None:
+            for image in images_in(args, kwargs):
                 watch.place_input(image)
         self._forward = Forward(input_size_of(args, kwargs), signature, plan, watch)
         _sample(self._forward, "", 1, "in", args)

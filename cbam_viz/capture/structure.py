@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -19,18 +20,23 @@ def fingerprint(model: nn.Module) -> tuple[tuple[int, ...], tuple[bool, ...]]:
     of `named_modules`, and runs at every capture.
     """
     found: list[int] = [0 if model._compiled_call_impl is None else 1]
-    training = [model.training]
+    training = [_trains(model)]
     waiting = [] if isinstance(model, torch.jit.ScriptModule) else [model]
     while waiting:
         for child in waiting.pop()._modules.values():
             if child is not None:
                 found.append(id(child))
-                training.append(child.training)
+                training.append(_trains(child))
                 if child._compiled_call_impl is not None:
                     found.append(1)
                 if child._modules:
                     waiting.append(child)
     return tuple(found), tuple(training)
+
+
+def _trains(module: nn.Module) -> bool:
+    """Whether a module is in train mode; frozen TorchScript does not say, and is not."""
+    return bool(getattr(module, "training", False))
 
 
 def stage_of(name: str) -> str:
@@ -53,32 +59,52 @@ def stage_of(name: str) -> str:
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
-    """All tensors in nested tuples, lists and dictionaries, in order."""
+    """All tensors in nested tuples, lists, mappings and dataclasses, in order."""
     if isinstance(value, Tensor):
         yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from tensors_in(item)
+    else:
+        for part in parts_of(value):
+            yield from tensors_in(part)
+
+
+def parts_of(value: Any) -> Iterator[Any]:
+    """What a tuple, list, mapping or dataclass holds; nothing for anything else."""
+    if isinstance(value, Mapping):
+        yield from value.values()
     elif isinstance(value, (tuple, list)):
-        for item in value:
-            yield from tensors_in(item)
+        yield from value
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        yield from (getattr(value, field.name) for field in dataclasses.fields(value))
 
 
-def image_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
-    """The network's input: the first (B, C, H, W) tensor among its arguments."""
-    fallback = None
+def images_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
+    """The network's input: the first (B, C, H, W) tensor among its arguments.
+
+    Where there is none, the first list of (C, H, W) tensors, as detectors take it.
+    """
     for tensor in tensors_in((args, kwargs)):
         if tensor.ndim == 4:
-            return tensor
-        if fallback is None and tensor.ndim >= 2 and tensor.is_floating_point():
-            fallback = tensor
-    return fallback
+            return [tensor]
+    return next(_lists_of_images((args, kwargs)), [])
+
+
+def _lists_of_images(value: Any) -> Iterator[list[Tensor]]:
+    alike = all(isinstance(part, Tensor) and part.ndim == 3 for part in parts_of(value))
+    if isinstance(value, list) and value and alike:
+        yield value
+    for part in parts_of(value):
+        if not isinstance(part, Tensor):
+            yield from _lists_of_images(part)
 
 
 def input_size_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, int]:
     """Height and width of the network's input; (0, 0) if it takes no image."""
-    image = image_in(args, kwargs)
-    return (0, 0) if image is None else (int(image.shape[-2]), int(image.shape[-1]))
+    images = images_in(args, kwargs) or [
+        tensor
+        for tensor in tensors_in((args, kwargs))
+        if tensor.ndim >= 2 and tensor.is_floating_point()
+    ]
+    return (int(images[0].shape[-2]), int(images[0].shape[-1])) if images else (0, 0)
 
 
 def plain_copy(tensor: Tensor) -> Tensor:

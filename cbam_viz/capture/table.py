@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary, ref
@@ -19,7 +19,7 @@ from .known import KnownLayer, known_layers
 from .lookalikes import lookalikes
 from .recipes import Recipe
 from .state import is_compiled
-from .structure import fingerprint
+from .structure import fingerprint, parts_of
 
 Places = dict[Any, list[tuple[ref[nn.Module], Hashable, Moment]]]
 """Taps that do not keep the modules alive."""
@@ -175,11 +175,11 @@ def signature_of(args: tuple[Any, ...], kwargs: dict[str, Any], training: tuple[
 def _described(value: Any) -> Any:
     if isinstance(value, Tensor):
         return ("tensor", tuple(value.shape), value.dtype, value.device.type)
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return tuple((str(key), _described(item)) for key, item in value.items())
-    if isinstance(value, (list, tuple)):
-        return tuple(_described(item) for item in value)
-    return value if isinstance(value, (int, float, str, bool, type(None))) else type(value).__name__
+    if isinstance(value, (int, float, str, bool, type(None))):
+        return value
+    return (type(value).__name__, *(_described(part) for part in parts_of(value)))
 
 
 def _without_sizes(described: Any) -> Any:

@@ -85,7 +85,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.root = Frame("", 0, None)
         self.frame = self.root
         self.calls: dict[str, int] = {}
-        self.errors: list[Exception] = []
+        self.errors: list[tuple[Frame, Exception]] = []
         self._parameters = parameters
         self._nodes: dict[tuple[Any, ...], tuple[int, Node]] = {}
         self._latest: dict[int, tuple[int, Node]] = {}
@@ -107,11 +107,10 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return
 
     def place_input(self, image: Tensor) -> None:
-        """Say which tensor is the network's input, whose pixels lie where they are."""
+        """Say which tensor, (B, C, H, W) or (C, H, W), is an image, its pixels in place."""
         node = self._new("input", None, (), {}, (), image)
         node.depends = True
-        if image.ndim == 4:
-            node.layout = image_layout(tuple(image.shape), placed=True)
+        node.layout = image_layout((1, *image.shape)[-4:], placed=True)[-image.ndim :]
         self._store(image, node)
 
     def node(self, tensor: Tensor) -> Node:
@@ -156,7 +155,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             with torch.no_grad():
                 return step(*args)
         except Exception as error:
-            self.errors.append(error)
+            self.errors.append((self.frame, error))
             return None
 
     def _before(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from cbam_viz.capture import Capture, capture
 
@@ -149,7 +150,8 @@ def test_wrapped_and_copied(make: type) -> None:
     model = make()
     with torch.no_grad():
         expected = capture(model, photos())
-        assert same_layers(capture(nn.DataParallel(model), photos()), expected)
+        for wrapper in (nn.DataParallel(model), AveragedModel(model)):
+            assert same_layers(capture(wrapper, photos()), expected)
         twin = copy.deepcopy(model)
         assert hooks_of(twin) == 0
         assert same_layers(capture(twin, photos()), expected)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from cbam_viz.attention import Cells
 from cbam_viz.capture import Capture, capture
-from cbam_viz.errors import CaptureError, CbamVizError
+from cbam_viz.errors import CaptureError
 
 from . import composition, sequential
 from .test_exact import assert_exact, same
@@ -320,35 +323,6 @@ def test_a_copy_is_another_model() -> None:
         assert list(attention) == ["first", "second"]
 
 
-class Volume(nn.Module):
-    """A 3-D or 1-D network with gates that are no (B, C) and (B, h, w) of a photo."""
-
-    def __init__(self, dimensions: int) -> None:
-        super().__init__()
-        conv = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[dimensions - 1]
-        self.over = tuple(range(2, 2 + dimensions))
-        self.stem, self.fc = conv(3, 8, 3, padding=1), conv(8, 8, 1)
-        self.map = conv(8, 1, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.stem(x)
-        x = x * torch.sigmoid(self.fc(x.mean(self.over, keepdim=True)))
-        return x * torch.sigmoid(self.map(x))
-
-
-@pytest.mark.parametrize("shape", [(2, 3, 4, 8, 8), (2, 3, 64)])
-def test_video_and_signals_get_no_maps(shape: tuple[int, ...]) -> None:
-    torch.manual_seed(0)
-    model = Volume(len(shape) - 2).eval()
-    try:
-        with torch.no_grad():
-            attention = capture(model, torch.rand(shape))
-    except CbamVizError:
-        return
-    assert all(layer.spatial is None for layer in attention.values())
-    assert all(layer.channel.shape == (2, 8) for layer in attention.values())
-
-
 class Scriptable(nn.Module):
     """A CBAM that TorchScript can compile."""
 
@@ -391,6 +365,18 @@ def as_trace(model: nn.Module) -> nn.Module:
     return torch.jit.trace(model, photo(2))
 
 
+def as_frozen(model: nn.Module) -> nn.Module:
+    return torch.jit.freeze(torch.jit.script(model))
+
+
+def as_graph(model: nn.Module) -> nn.Module:
+    return torch.fx.symbolic_trace(model)
+
+
+def as_export(model: nn.Module) -> nn.Module:
+    return torch.export.export(model, (photo(2),)).module()
+
+
 def with_scripted_children(model: nn.Module) -> nn.Module:
     model.first, model.second = torch.jit.script(model.first), torch.jit.script(model.second)
     return model
@@ -414,7 +400,12 @@ class ScriptableHost(nn.Module):
         return self.second(x).mean((2, 3))
 
 
-@pytest.mark.parametrize("wrap", [as_script, as_trace, with_scripted_children, compiled])
+WRAPPED = [
+    as_script, as_trace, as_frozen, as_graph, as_export, with_scripted_children, compiled,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrap", WRAPPED)
 def test_scripted_traced_compiled(wrap: Callable[[nn.Module], nn.Module]) -> None:
     torch.manual_seed(0)
     model = ScriptableHost().eval()
@@ -422,13 +413,71 @@ def test_scripted_traced_compiled(wrap: Callable[[nn.Module], nn.Module]) -> Non
         warnings.simplefilter("ignore")
         expected = scriptable_truth(model, photo())
         attention = capture(wrap(model), photo())
-    assert len(attention) == 2
+    names = ["model", "model#2"] if wrap is as_frozen else ["first", "second"]
+    assert list(attention) == names, "frozen TorchScript alone has no modules left"
     for layer, (channel, spatial) in zip(attention.values(), expected, strict=True):
         assert layer.composition == "channel then spatial"
         assert layer.channel is not None
         assert layer.spatial is not None
         assert torch.allclose(layer.channel, channel, rtol=0, atol=1e-6)
         assert torch.allclose(layer.spatial, spatial, rtol=0, atol=1e-6)
+
+
+def test_a_forward_that_is_called_itself() -> None:
+    """`layer.forward(x)` runs no hooks; the layer's parameters tell which one it was."""
+
+    class Direct(ScriptableHost):
+        def forward(self, x: Tensor) -> Tensor:
+            x = torch.relu(self.middle(self.first.forward(torch.relu(self.stem(x)))))
+            return self.second.forward(x).mean((2, 3))
+
+    torch.manual_seed(0)
+    with torch.no_grad():
+        attention = capture(Direct().eval(), photo())
+    assert list(attention) == ["first", "second"]
+    assert attention.not_called == ()
+
+
+@dataclass
+class Request:
+    """What some networks take instead of a tensor."""
+
+    images: list[Tensor]
+    flag: bool = True
+
+
+class Detector(nn.Module):
+    """Takes a list of images, alone or in a dictionary or a dataclass, as detectors do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = Host(sequential.GatesReturned)
+
+    def forward(self, batch: list[Tensor] | dict[str, list[Tensor]] | Request) -> list[Tensor]:
+        if isinstance(batch, dict):
+            batch = batch["images"]
+        images = batch.images if isinstance(batch, Request) else batch
+        return list(self.body(torch.stack(images)))
+
+
+@pytest.mark.parametrize("wrap", [list, lambda images: {"images": images}, Request])
+def test_a_list_of_images(wrap: Callable[[list[Tensor]], Any]) -> None:
+    torch.manual_seed(0)
+    model = ready(Detector())
+    with torch.no_grad():
+        attention = capture(model, wrap(list(photo())))
+    assert_exact(attention, truths(model))
+    assert attention.input_size == (24, 20)
+    assert all(layer.cells == Cells(2.0, 2.0, 0.5, 0.5) for layer in attention.values())
+
+
+def test_what_could_not_be_looked_at_is_named() -> None:
+    """Tensors without values (torch's meta device) stand for all that a watch cannot read."""
+    model = host(sequential.GatesReturned).to("meta")
+    attention = capture(model, photo().to("meta"))
+    assert list(attention) == []
+    assert [entry.module for entry in attention.unsupported] == ["first", "second"]
+    assert all("could not be read" in entry.reason for entry in attention.unsupported)
 
 
 @pytest.mark.parametrize("name", ["features", "branches", "x"])
