@@ -6,7 +6,7 @@ figures, stores) reads these classes and nothing else of the network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -138,6 +138,8 @@ class Attention(Mapping[str, LayerAttention]):
     """Attention modules that exist in the network and did not run in this forward."""
 
     def __getitem__(self, name: str) -> LayerAttention:
+        if name not in self.layers:
+            raise KeyError(f"There is no layer {name!r} in {self!r}.")
         return self.layers[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -148,10 +150,16 @@ class Attention(Mapping[str, LayerAttention]):
 
     def __repr__(self) -> str:
         height, width = self.input_size
-        layers = (
-            ", ".join(self) if len(self) <= 3 else f"{', '.join([*self][:2])}, ..., {[*self][-1]}"
-        )
-        return f"<Attention of {len(self)} layers ({layers}) on an input of {height} x {width}>"
+        told = [
+            f"<Attention of {len(self)} layers ({_few([*self])}) on an input of {height} x {width}"
+        ]
+        if self.unsupported:
+            told.append(
+                f"not captured: {_few([f'{u.module} ({u.reason})' for u in self.unsupported])}"
+            )
+        if self.not_called:
+            told.append(f"not called: {_few(self.not_called)}")
+        return "; ".join(told) + ">"
 
     def _repr_html_(self) -> str | None:
         return _html.render(self) if _html.render is not None else None
@@ -159,6 +167,11 @@ class Attention(Mapping[str, LayerAttention]):
     def calls(self, module: str) -> tuple[LayerAttention, ...]:
         """All calls of one module, in order; empty if it was not captured."""
         return tuple(layer for layer in self.layers.values() if layer.module == module)
+
+
+def _few(names: Sequence[str]) -> str:
+    """The first ones and the last."""
+    return ", ".join(names if len(names) <= 3 else (*names[:2], "...", names[-1]))
 
 
 @dataclass

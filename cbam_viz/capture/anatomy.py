@@ -49,7 +49,26 @@ def anatomy(gate: Node, feature: Node, limit: int = 300) -> Anatomy:
     return found
 
 
-def is_squashed(gate: Node) -> bool:
+def is_attention(product: Node, gate: Node, path: Anatomy, *, dense: bool = False) -> bool:
+    """Whether a factor is attention: no normalisation, activation, mask or unlearned divisor.
+
+    A `dense` factor has a weight for every value; one that is neither squashed nor made of the
+    features themselves is another feature map.
+    """
+    if product.base == "div" and not (path.learned and {"exp", "sigmoid"} & path.names):
+        return False
+    if path.reaches and path.names <= POINTWISE:
+        return False
+    if product.base != "div" and _is_squashed(gate):
+        return True
+    weighing = path.names & (SQUASHING | {"exp"})
+    normalising = path.names & NORMALISING and not weighing
+    if not path.learned and (not path.reaches or normalising):
+        return False
+    return not dense or bool(path.reaches and (path.learned or path.names & SQUASHING))
+
+
+def _is_squashed(gate: Node) -> bool:
     """The factor is a sigmoid's or softmax's result, at most scaled, shifted, enlarged."""
     node = origin(gate)
     while node.base in SPREADING or (node.base in AFFINE and _varies_once(node)):
@@ -59,18 +78,3 @@ def is_squashed(gate: Node) -> bool:
 
 def _varies_once(node: Node) -> bool:
     return sum(one.depends for one in node.inputs) == 1
-
-
-def is_activation(path: Anatomy) -> bool:
-    """X * sigmoid(x) and its like: nothing but pointwise functions of the features themselves."""
-    return path.reaches and path.names <= POINTWISE
-
-
-def is_no_attention(node: Node, path: Anatomy) -> bool:
-    """Normalisation (x / std), activation (x * sigmoid(x)), masks, unlearned divisors."""
-    if node.base == "div" and not (path.learned and {"exp", "sigmoid"} & path.names):
-        return True
-    normalising = path.names & NORMALISING and not path.names & (SQUASHING | {"exp"})
-    if not path.learned and (not path.reaches or normalising):
-        return True
-    return is_activation(path)

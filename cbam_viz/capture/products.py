@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .anatomy import Anatomy, anatomy, is_activation, is_no_attention, is_squashed
+from .anatomy import Anatomy, anatomy, is_attention
 from .axes import BATCH, CHANNEL, COLUMN, OTHER, ROW, Layout, labels
 from .checks import agree
-from .operators import MULTIPLYING, SQUASHING
+from .operators import MULTIPLYING
 from .placement import as_image
 from .trace import Frame, Node, Trace, origin
 from .varying import Kind, as_map, is_constant, readable, reduced, varying_dims
@@ -162,7 +162,7 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
     def _gate(self, seen: _Multiplied) -> None:
         node, layout = seen.node, seen.layout
         path = anatomy(seen.gate.node, seen.feature.node)
-        if is_no_attention(node, path):
+        if not is_attention(node, seen.gate.node, path):
             return
         kind = _kind(seen.gate.dims, layout)
         reason = None
@@ -219,19 +219,14 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
                 return
         for gate, feature in ((node_b, node_a), (node_a, node_b)):
             path = anatomy(gate, feature)
-            made = path.reaches and (path.learned or path.names & SQUASHING)
-            if is_squashed(gate):
-                dense = not is_activation(path)
-            else:
-                dense = bool(made) and not is_no_attention(node, path)
-            if dense:
+            if is_attention(node, gate, path, dense=True):
                 self.odd.append(Odd(node.frame, _DENSE[path.narrow], node, feature))
                 return
 
     def _blend(self, node: Node, nodes: Sequence[Node]) -> None:
         """torch.lerp(start, end, gate): no product of features and gate."""
         _, end, gate = nodes
-        if gate.depends and (is_squashed(gate) or not is_no_attention(node, anatomy(gate, end))):
+        if gate.depends and is_attention(node, gate, anatomy(gate, end)):
             self.odd.append(Odd(node.frame, _BLEND, node, end))
 
 

@@ -177,6 +177,21 @@ class CrossGated(Gates):
         return a * of_a + b * of_b
 
 
+class Similarity(Gates):
+    """PIDNet: where two features agree; the map shares out one of them and a later copy of it."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.query, self.key = nn.Conv2d(channels, channels, 1), nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        agreement = (self.query(x) * self.key(x)).sum(1, keepdim=True).sigmoid()
+        other = F.avg_pool2d(x, 3, 1, 1)
+        self.note(spatial=1 - agreement)
+        self.note(spatial=agreement)
+        return (1 - agreement) * x + agreement * other
+
+
 class Interleaved(Gates):
     """Two CBAMs on two branches, their products taking turns."""
 
@@ -240,7 +255,7 @@ class OverBatch(Gates):
         return y * sa
 
 
-SEVERAL = {cls.__name__: cls for cls in (CrossGated, Interleaved, HalfAndHalf)}
+SEVERAL = {cls.__name__: cls for cls in (CrossGated, Similarity, Interleaved, HalfAndHalf)}
 """Structures with two layers in one forward; their modules' names are the capture's choice."""
 
 STRUCTURES = {

@@ -37,6 +37,17 @@ def test_other_attention_is_reported(name: str, size: tuple[int, int, int]) -> N
     assert {entry.module for entry in attention.unsupported} == {"first", "second"}
 
 
+def test_a_result_without_layers_says_why() -> None:
+    """`capture` returns what it saw, output included; asking for a layer tells the reason."""
+    model = host(unsupported.JointGate)
+    with torch.no_grad():
+        attention = capture(model, photo())
+        assert torch.equal(attention.output, model(photo()))
+    assert "0 layers" in repr(attention)
+    with pytest.raises(KeyError, match=r"no layer 'first'.*not captured: first \(one joint gate"):
+        attention["first"]
+
+
 @pytest.mark.parametrize("name", REASONS)
 def test_reasons_say_what_it_is(name: str) -> None:
     model = host(unsupported.STRUCTURES[name])
