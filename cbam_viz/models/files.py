@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import re
 import stat
 import zipfile
 from collections.abc import Mapping
@@ -30,6 +32,16 @@ _MAX_ENTRIES = 100_000
 _CHUNK = 1024**2
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
+
+_NUMBERS = frozenset(
+    {
+        torch.float64, torch.float32, torch.float16, torch.bfloat16,
+        torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz,
+        torch.int64, torch.int32, torch.int16, torch.int8, torch.bool,
+        torch.uint8, torch.uint16, torch.uint32, torch.uint64,
+    }
+)  # fmt: skip
+"""Types of tensors that a checkpoint may hold; those of weights must be floating-point."""
 
 _NOT_WEIGHTS = (
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself: run git lfs pull"),
@@ -79,8 +91,12 @@ def read_weights(source: Path | bytes, *, folder: Path | None = None) -> WeightF
     if size > MAX_BYTES:
         raise CheckpointError(f"The file has {size / 1e9:.1f} GB; the limit is 8 GB.")
     try:
-        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream:
-            return _read(stream, source, size)
+        if isinstance(source, bytes):
+            return _read(io.BytesIO(source), source, size)
+        with source.open("rb") as stream:
+            file = _read(stream, source, size)
+            _check_unchanged(stream, source, size)
+            return file
     except OSError as error:
         raise CheckpointError(f"The checkpoint cannot be read: {error}.") from error
     except MemoryError as error:
@@ -91,7 +107,7 @@ def _check_path(path: Path, folder: Path | None) -> int:
     try:
         real = path.resolve(strict=True)
         status = real.stat()
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:  # ValueError: a name that holds a zero
         what = "is a link to nothing" if path.is_symlink() else "does not exist"
         raise CheckpointError(f"{path} {what}. Check the path of the checkpoint.") from error
     if not stat.S_ISREG(status.st_mode):
@@ -100,6 +116,13 @@ def _check_path(path: Path, folder: Path | None) -> int:
     if folder is not None and not real.is_relative_to(folder.resolve()):
         raise CheckpointError(f"{path.name} leads out of the folder {folder.name}; not opened.")
     return status.st_size
+
+
+def _check_unchanged(stream: IO[bytes], path: Path, size: int) -> None:
+    """Refuse a file that another one has replaced meanwhile, or that is still being written."""
+    opened, now = os.fstat(stream.fileno()), path.stat()
+    if not os.path.samestat(opened, now) or now.st_size != size:
+        raise CheckpointError(f"{path.name} changed while it was read. Try again when it is done.")
 
 
 def _read(stream: IO[bytes], source: Path | bytes, size: int) -> WeightFile:
@@ -117,7 +140,7 @@ def _read(stream: IO[bytes], source: Path | bytes, size: int) -> WeightFile:
         content = _torch_load(stream, source, mapped=False)
     else:
         raise _not_weights(start)
-    _check_sizes(content, size)
+    _check_tensors(content, size)
     return WeightFile(content, metadata, _sha256(stream), size)
 
 
@@ -180,6 +203,8 @@ def _check_zip(stream: IO[bytes], size: int) -> None:
             if len(entries) > _MAX_ENTRIES:
                 raise CheckpointError(f"The file lists {len(entries):,} parts; too many.")
             _refuse_scripts(entries)
+            if any(entry.flag_bits & 1 for entry in entries):
+                raise CheckpointError("The file is an encrypted zip archive: unpack it first.")
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
                 raise CheckpointError(
                     "The file is a compressed zip archive. PyTorch stores weights uncompressed, "
@@ -234,18 +259,24 @@ def _torch_load(stream: IO[bytes], source: Path | bytes, *, mapped: bool) -> Any
         raise
     except Exception as error:
         text = str(error)
-        if "weights_only" in text or "Weights only" in text or "Unsupported" in text:
-            raise needs_unpickling(text.strip().splitlines()[-1][:120]) from error
+        unknown = re.search(r"Unsupported \w+[^\n]{0,100}|GLOBAL [^\n]{0,100}", text)
+        if unknown is not None:
+            raise needs_unpickling(unknown.group().rstrip(". ")) from error
         cause = text.partition("\n")[0][:120] or type(error).__name__
         raise CheckpointError(
             f"The PyTorch file is damaged or cut off ({cause}). Download or copy it again."
         ) from error
 
 
-def _check_sizes(content: Any, size: int) -> None:
-    """Refuse tensors that claim more than the file holds, such as one element repeated."""
+def _check_tensors(content: Any, size: int) -> None:
+    """Refuse tensors that claim more than the file holds, and those that are no plain numbers."""
     total = 0
     for tensor in tensors_in(content):
+        if tensor.dtype not in _NUMBERS:
+            raise CheckpointError(
+                f"The file holds tensors of type {str(tensor.dtype).removeprefix('torch.')}; only "
+                "ordinary floating-point weights can be read."
+            )
         if tensor.layout is not torch.strided or tensor.is_meta or tensor.is_quantized:
             raise CheckpointError(
                 "The file holds sparse, quantised or empty tensors; only plain weights can be read."

@@ -10,6 +10,7 @@ from timm.layers import EcaModule
 from timm.layers.cbam import CbamModule, LightCbamModule
 from torch import Tensor, nn
 
+from cbam_viz.errors import CheckpointError
 from cbam_viz.models.families import squeeze_excite_classes
 from cbam_viz.models.infer import AttentionShape, is_counter
 from cbam_viz.models.state import Weights
@@ -44,6 +45,12 @@ def fit_attention(model: nn.Module, layers: Mapping[str, AttentionShape]) -> Non
             continue
         if not isinstance(present, (CbamModule, LightCbamModule)) or _has_shape(present, shape):
             continue
+        if shape.kernel % 2 == 0:
+            raise CheckpointError(
+                f"The spatial convolution of {name} is {shape.kernel} x {shape.kernel}; with an "
+                "even kernel timm's CBAM cannot run. Show the network through its own Python code: "
+                "--model module:factory."
+            )
         cls = CbamModule if shape.kind == "cbam" else LightCbamModule
         layer = cls(
             shape.channels,
@@ -115,21 +122,59 @@ def _same_values(wanted: Tensor, given: Tensor) -> bool:
     ]
 
 
-def value_notes(tensors: Mapping[str, Tensor]) -> list[str]:
-    """Say in sentences what is remarkable about values that are about to be loaded."""
-    notes = []
+def check_values(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse values that a network's weights cannot have.
+
+    Raises
+    ------
+    CheckpointError
+        Integers, truth values or complex numbers where the network has fractions; or numbers that
+        are not finite.
+    """
+    wanted = model.state_dict()
+    fractions = [name for name in tensors if wanted[name].is_floating_point()]
+    for name in fractions:
+        if not tensors[name].is_floating_point():
+            raise CheckpointError(
+                f"The checkpoint holds {name} as {_name_of(tensors[name].dtype)}, not as "
+                "floating-point numbers: its weights are quantised, or of another program. Save "
+                "the ordinary weights."
+            )
+    buffers = {name for name, _ in model.named_buffers()}
+    bad = [
+        name
+        for name in fractions
+        if (tensors[name].isnan() if name in buffers else ~_widened(tensors[name]).isfinite()).any()
+    ]
+    if bad:
+        raise CheckpointError(
+            f"The checkpoint holds {len(bad)} tensor{'s' if len(bad) > 1 else ''} with values that "
+            f"are not finite, such as {bad[0]}: the training has diverged, and the attention would "
+            "be noise. Take an earlier checkpoint."
+        )
+
+
+def type_notes(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Say in sentences what became of number types other than the network's own."""
     kinds = {
-        str(tensor.dtype).removeprefix("torch.")
+        tensor.dtype
         for tensor in tensors.values()
         if tensor.is_floating_point() and tensor.dtype != torch.float32
     }
-    if kinds:
-        notes.append(f"Weights stored as {', '.join(sorted(kinds))} were converted to float32.")
-    bad = [
-        name
-        for name, tensor in tensors.items()
-        if tensor.is_floating_point() and not tensor.isfinite().all()
-    ]
-    if bad:
-        notes.append(f"{len(bad)} tensors hold values that are not finite, such as {bad[0]}.")
+    wide = torch.float64 in kinds
+    narrow = ", ".join(sorted(_name_of(kind) for kind in kinds - {torch.float64}))
+    notes = []
+    if narrow:
+        notes.append(f"Weights stored as {narrow} were widened to float32, which changes no value.")
+    if wide:
+        notes.append("Weights stored as float64 were rounded to float32.")
     return notes
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    """8-bit floats cannot be asked whether they are finite."""
+    return tensor.float() if tensor.element_size() == 1 else tensor
+
+
+def _name_of(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

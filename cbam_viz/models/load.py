@@ -15,7 +15,7 @@ from cbam_viz.models.attention_layer import AttentionLike
 from cbam_viz.models.build import build_model
 from cbam_viz.models.families import known_architecture
 from cbam_viz.models.files import read_weights
-from cbam_viz.models.fit import Fit, fit_attention, fit_tensors, value_notes
+from cbam_viz.models.fit import Fit, check_values, fit_attention, fit_tensors, type_notes
 from cbam_viz.models.infer import (
     attention_layers,
     classifier_size,
@@ -34,7 +34,9 @@ from cbam_viz.models.loaded import (
     input_spec,
 )
 from cbam_viz.models.metadata import parse_metadata
-from cbam_viz.models.state import Weights, find_weights
+from cbam_viz.models.state import Weights, find_weights, shared_prefix, without_prefix
+
+_MOST_PREFIXES = 3
 
 PLAIN = "none"
 """As `attention`: the network as timm defines it."""
@@ -103,6 +105,7 @@ def load_model(
     metadata = parse_metadata(file.metadata)
     weights = find_weights(file.content)
     translate(weights)
+    _remove_unknown_prefixes(weights)
     plan = _plan(
         weights,
         metadata,
@@ -116,6 +119,7 @@ def load_model(
     _check(trial, plan, weights, allow_missing_attention=allow_missing_attention)
     model = _build(plan, weights)
     fit = fit_tensors(model, weights)
+    check_values(model, fit.tensors)
     model.load_state_dict(fit.tensors, strict=False)
     _describe_input(model, metadata)
     classes = _classes(model, metadata, weights)
@@ -184,6 +188,19 @@ def _plan(
     )
 
 
+def _remove_unknown_prefixes(weights: Weights) -> None:
+    """Remove prefixes that most names share, if the network can be told then and not before."""
+    trial, removed = weights.tensors, list[str]()
+    while not infer_architecture(shapes_of(trial)):
+        prefix = shared_prefix(trial)
+        if prefix is None or len(removed) == _MOST_PREFIXES:
+            return
+        trial = without_prefix(trial, prefix)
+        removed.append(prefix)
+    weights.tensors = trial
+    weights.notes.extend(f"The prefix {prefix!r} was removed." for prefix in removed)
+
+
 def _inferred(weights: Weights) -> str:
     fitting = infer_architecture(shapes_of(weights.tensors))
     if not fitting:
@@ -232,8 +249,7 @@ def _check(fit: Fit, plan: Plan, weights: Weights, *, allow_missing_attention: b
 
 def _misfit(fit: Fit, plan: Plan, weights: Weights) -> str:
     fitting = infer_architecture(shapes_of(weights.tensors))
-    better = [name for name in fitting if name != plan.architecture]
-    hint = f" Its tensors fit {better[0]}." if better else ""
+    hint = f" Its tensors fit {fitting[0]}." if fitting and plan.architecture not in fitting else ""
     what = []
     if fit.missing:
         what.append(f"{len(fit.missing)} tensors are missing, such as {fit.missing[0]}")
@@ -274,5 +290,5 @@ def _report(fit: Fit, weights: Weights) -> LoadReport:
         unexpected=fit.unexpected,
         reshaped=tuple(dict.fromkeys([*weights.reshaped, *fit.reshaped])),
         renamed=dict(weights.renamed),
-        notes=(*weights.notes, *value_notes(fit.tensors)),
+        notes=(*weights.notes, *type_notes(fit.tensors)),
     )

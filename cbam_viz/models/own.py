@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from cbam_viz.errors import CheckpointError
 from cbam_viz.models.files import read_weights
+from cbam_viz.models.fit import check_values, type_notes
 from cbam_viz.models.infer import is_counter
 from cbam_viz.models.loaded import LoadedModel, LoadReport, few, wrap_model
 from cbam_viz.models.state import find_weights
@@ -50,12 +51,14 @@ def load_own_model(
             f"The checkpoint has no values for {len(missing)} of the network's tensors: "
             f"{few(missing)}. Load the checkpoint that belongs to this code."
         )
-    module.load_state_dict(given, strict=False)
+    fitting = {key: value for key, value in given.items() if key in wanted}
+    check_values(module, fitting)
+    module.load_state_dict(fitting, strict=False)
     report = LoadReport(
-        matched=tuple(key for key in wanted if key in given),
+        matched=tuple(key for key in wanted if key in fitting),
         missing=missing,
         unexpected=tuple(key for key in given if key not in wanted),
-        notes=tuple(weights.notes),
+        notes=(*weights.notes, *type_notes(fitting)),
     )
     described = wrap_model(module.eval(), name=name)
     return dataclasses.replace(described, report=report, sha256=file.sha256)

@@ -39,8 +39,18 @@ _DTYPES = frozenset(
     }
 )  # fmt: skip
 
+_ODD_TENSORS = {
+    "_rebuild_sparse_tensor": "sparse tensors",
+    "_rebuild_qtensor": "quantised tensors",
+    "_rebuild_nested_tensor": "nested tensors",
+    "_rebuild_meta_tensor_no_storage": "tensors without values (torch's meta device)",
+    "_rebuild_tensor_v3": "tensors of other number types (8-bit floats, unsigned integers)",
+}
+"""torch's own functions for tensors that are no plain weights."""
+
 _MEMO = frozenset({"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"})
 _INTEGERS = frozenset({"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"})
+_STRINGS = frozenset({"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"})
 
 HOW_TO_CONVERT = (
     "If you trust where it is from, load it once where it was made and save the weights alone: "
@@ -78,9 +88,15 @@ def _check_instruction(
     name: str, argument: Any, recent: list[tuple[str, Any]], file_size: int
 ) -> None:
     if name == "GLOBAL":
-        if not _harmless(str(argument)):
-            raise needs_unpickling(str(argument).replace(" ", "."))
-    elif name in {"STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4", "PERSID"}:
+        _check_name(str(argument))
+    elif name == "STACK_GLOBAL":
+        parts = [str(text) for kind, text in recent if kind in _STRINGS][-2:]
+        _check_name(" ".join(parts))
+        raise CheckpointError(
+            "The file was saved with pickle protocol 4 or newer, which torch cannot read safely. "
+            f"Save it again with torch.save's own protocol. {HOW_TO_CONVERT}"
+        )
+    elif name in {"INST", "OBJ", "EXT1", "EXT2", "EXT4", "PERSID"}:
         raise needs_unpickling(f"the pickle instruction {name}")
     elif name == "BINPERSID":
         before = [entry for entry in recent if entry[0] != "NONE"]
@@ -92,6 +108,18 @@ def _check_instruction(
                 f"The file claims a tensor of {count[0][1]:,} numbers and has only "
                 f"{file_size:,} bytes. It is damaged or made to exhaust memory."
             )
+
+
+def _check_name(name: str) -> None:
+    """Refuse a function or class, `module attribute`, that plain weights do not need."""
+    module, _, attribute = name.partition(" ")
+    if module == "torch._utils" and attribute in _ODD_TENSORS:
+        raise CheckpointError(
+            f"The file holds {_ODD_TENSORS[attribute]}; only plain weights can be read. Save the "
+            "network's ordinary floating-point weights."
+        )
+    if not _harmless(name):
+        raise needs_unpickling(name.replace(" ", "."))
 
 
 def _harmless(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -149,10 +150,22 @@ def _strip_prefixes(weights: Weights) -> None:
         prefix = next((p for p in _PREFIXES if _shared(p, weights.tensors)), None)
         if prefix is None:
             return
-        inside = {k[len(prefix) :]: v for k, v in weights.tensors.items() if k.startswith(prefix)}
-        outside = {k: v for k, v in weights.tensors.items() if not k.startswith(prefix)}
         weights.notes.append(f"The prefix {prefix!r} was removed.")
-        weights.tensors = {**outside, **inside}
+        weights.tensors = without_prefix(weights.tensors, prefix)
+
+
+def without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors under names without the prefix; other names are kept, and come first."""
+    inside = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+    outside = {k: v for k, v in tensors.items() if not k.startswith(prefix)}
+    return {**outside, **inside}
+
+
+def shared_prefix(tensors: Mapping[str, Tensor]) -> str | None:
+    """Return the first part that most names have in common, with its dot; None if there is none."""
+    firsts = Counter(name.partition(".")[0] + "." for name in tensors if "." in name)
+    prefix = firsts.most_common(1)[0][0] if firsts else ""
+    return prefix if prefix and _shared(prefix, tensors) else None
 
 
 def _shared(prefix: str, tensors: Mapping[str, Tensor]) -> bool:

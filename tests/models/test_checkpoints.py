@@ -173,6 +173,18 @@ def test_own_networks_refuse_what_does_not_fit(tmp_path: Path) -> None:
     assert loaded.report.missing == ("backbone.bias", "head.weight", "head.bias")
 
 
+def test_own_networks_refuse_values_that_weights_cannot_have(tmp_path: Path) -> None:
+    state = Own().state_dict()
+    for value in (torch.full_like(state["head.weight"], torch.nan), state["head.weight"].int()):
+        torch.save({**state, "head.weight": value}, tmp_path / "own.pth")
+        with pytest.raises(CheckpointError, match=r"head\.weight"):
+            load_own_model(Own(), tmp_path / "own.pth")
+    torch.save({name: value.half() for name, value in state.items()}, tmp_path / "half.pth")
+    loaded = load_own_model(Own(), tmp_path / "half.pth")
+    assert loaded.report is not None
+    assert "float16 were widened" in loaded.report.text
+
+
 def test_wrapping_any_module() -> None:
     own = Own()
     wrapped = wrap_model(own, InputSpec(size=(32, 48)), ["a", "b"], "mine")

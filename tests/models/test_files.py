@@ -114,6 +114,46 @@ def test_trap_in_a_second_pickle_of_the_archive(tmp_path: Path) -> None:
     assert not mark.exists()
 
 
+@pytest.mark.parametrize("protocol", [4, 5])
+def test_newer_pickle_protocols_are_named_for_what_they_are(tmp_path: Path, protocol: int) -> None:
+    """torch cannot read them without unpickling; weights in them are not called a danger."""
+    torch.save({"weight": torch.ones(2)}, tmp_path / "weights.pth", pickle_protocol=protocol)
+    with pytest.raises(CheckpointError, match="protocol 4 or newer") as refusal:
+        read_weights(tmp_path / "weights.pth")
+    assert "run code" not in str(refusal.value)
+    trap = {"a": Trap(os.system, f"touch {tmp_path / 'mark'}")}
+    torch.save(trap, tmp_path / "trap.pth", pickle_protocol=protocol)
+    with pytest.raises(CheckpointError, match=r"(posix|nt)\.system"):
+        read_weights(tmp_path / "trap.pth")
+    assert not (tmp_path / "mark").exists()
+
+
+KINDS = {
+    "sparse": lambda: torch.eye(3).to_sparse(),
+    "quantised": lambda: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8),
+    "nested": lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
+    "without values": lambda: torch.ones(2, device="meta"),
+    "other number types": lambda: torch.ones(4).to(torch.float8_e4m3fn),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", KINDS)
+def test_tensors_of_other_kinds_are_no_danger_and_are_named(tmp_path: Path, kind: str) -> None:
+    torch.save({"weight": KINDS[kind]()}, tmp_path / "odd.pth")
+    with pytest.raises(CheckpointError, match=kind) as refusal:
+        read_weights(tmp_path / "odd.pth")
+    assert "run code" not in str(refusal.value)
+
+
+def test_what_torch_cannot_read_is_said(tmp_path: Path) -> None:
+    """A number of 5,000 digits is an instruction of pickle that torch does not know."""
+    torch.save({"weight": torch.ones(2), "n": 10**5000}, tmp_path / "n.pth")
+    with pytest.raises(CheckpointError, match="Unsupported operand") as refusal:
+        read_weights(tmp_path / "n.pth")
+    assert "documentation" not in str(refusal.value)
+
+
 def calls(tree: ast.AST) -> Iterator[tuple[str, dict[str, ast.expr]]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
@@ -321,6 +361,32 @@ def overlapping() -> bytes:
 def test_zip_bombs(data: bytes, text: str) -> None:
     with pytest.raises(CheckpointError, match=text):
         read_weights(data)
+
+
+def test_an_encrypted_zip(tmp_path: Path) -> None:
+    torch.save({"weight": torch.ones(2)}, tmp_path / "weights.pth")
+    data = bytearray((tmp_path / "weights.pth").read_bytes())
+    at = data.find(b"PK\x01\x02")
+    data[at + 8] |= 1
+    with pytest.raises(CheckpointError, match="encrypted"):
+        read_weights(bytes(data))
+
+
+def test_a_file_that_changes_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"weight": torch.ones(2)}, path)
+    load = torch.load
+
+    def replaced(*args: object, **kwargs: object) -> object:
+        torch.save({"weight": torch.zeros(2)}, tmp_path / "new.pth")
+        (tmp_path / "new.pth").replace(path)
+        return load(*args, **kwargs)
+
+    monkeypatch.setattr(torch, "load", replaced)
+    with pytest.raises(CheckpointError, match="changed while it was read"):
+        read_weights(path)
 
 
 def test_zip_without_weights() -> None:

@@ -176,7 +176,11 @@ def test_half_precision_and_other_shapes(model: nn.Module, state: State) -> None
     loaded = load_model(save(half))
     assert loaded.model.fc.weight.dtype == torch.float32
     assert torch.equal(loaded.model.fc.weight, state["fc.weight"].half().float())
-    assert "float16" in loaded.report.text
+    assert "float16 were widened to float32, which changes no value" in loaded.report.text
+    double = {k: v.double() if v.is_floating_point() else v for k, v in state.items()}
+    loaded = load_model(save(double))
+    assert_same(loaded, model)
+    assert "float64 were rounded to float32" in loaded.report.text
     linear = {k: v[:, :, 0, 0].clone() if "channel.fc" in k else v for k, v in state.items()}
     loaded = load_model(save(linear), architecture="test_resnet", attention="cbam")
     assert_same(loaded, model)
@@ -276,9 +280,51 @@ def test_files_of_another_network(state: State) -> None:
         load_model(save({"blocks.weight": torch.zeros(3, 3)}))
 
 
-def test_weights_that_are_not_finite_are_told(state: State) -> None:
-    bad = {**state, "conv1.0.weight": torch.full_like(state["conv1.0.weight"], float("nan"))}
-    assert "not finite, such as conv1.0.weight" in load_model(save(bad)).report.text
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_not_finite_are_refused(state: State, value: float) -> None:
+    """A training that diverged: every map would be empty, or noise."""
+    bad = {**state, "conv1.0.weight": torch.full_like(state["conv1.0.weight"], value)}
+    with pytest.raises(CheckpointError, match=r"not finite, such as conv1\.0\.weight"):
+        load_model(save(bad))
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int64, torch.bool])
+def test_weights_that_are_no_fractions_are_refused(state: State, dtype: torch.dtype) -> None:
+    """Quantised weights, say: without their scales they are other numbers."""
+    bad = {**state, "fc.weight": (state["fc.weight"] * 100).to(dtype)}
+    kind = str(dtype).removeprefix("torch.")
+    with pytest.raises(CheckpointError, match=f"fc.weight as {kind}"):
+        load_model(save(bad))
+
+
+def test_complex_weights_are_refused(state: State) -> None:
+    bad = {**state, "fc.weight": torch.complex(state["fc.weight"], state["fc.weight"])}
+    with pytest.raises(CheckpointError, match="complex64"):
+        load_model(saved(bad))
+
+
+def test_an_even_spatial_kernel_is_refused(state: State) -> None:
+    """timm pads by half of it: the map would be larger than the features."""
+    name = next(name for name in state if name.endswith("spatial.conv.conv.weight"))
+    with pytest.raises(CheckpointError, match="4 x 4"):
+        load_model(save({**state, name: torch.ones(1, 2, 4, 4)}))
+
+
+@pytest.mark.parametrize("prefix", ["my_cnn.", "online.trunk."])
+def test_a_prefix_nobody_knows(model: nn.Module, state: State, prefix: str) -> None:
+    """It is taken off where the tensors without it are a network that timm knows."""
+    beside = {"head.weight": torch.ones(2, 2)}
+    loaded = load_model(saved({**prefixed(prefix)(state), **beside}))
+    assert_same(loaded, model)
+    assert (
+        f"The prefix {prefix.split('.', maxsplit=1)[0] + '.'!r} was removed" in loaded.report.text
+    )
+
+
+def test_the_hint_names_no_twin_of_the_network_itself(state: State) -> None:
+    with pytest.raises(CheckpointError, match="no place in it") as refusal:
+        load_model(save({**state, "fc.more": torch.ones(3)}), architecture="test_resnet")
+    assert "fit" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(
