@@ -20,23 +20,21 @@ def fingerprint(model: nn.Module) -> tuple[tuple[int, ...], tuple[bool, ...]]:
     of `named_modules`, and runs at every capture.
     """
     found: list[int] = [0 if model._compiled_call_impl is None else 1]
-    training = [_trains(model)]
+    training = [bool(getattr(model, "training", False))]
     waiting = [] if isinstance(model, torch.jit.ScriptModule) else [model]
     while waiting:
         for child in waiting.pop()._modules.values():
             if child is not None:
                 found.append(id(child))
-                training.append(_trains(child))
+                try:
+                    training.append(child.training)
+                except AttributeError:  # frozen TorchScript does not say, and is not
+                    training.append(False)
                 if child._compiled_call_impl is not None:
                     found.append(1)
                 if child._modules:
                     waiting.append(child)
     return tuple(found), tuple(training)
-
-
-def _trains(module: nn.Module) -> bool:
-    """Whether a module is in train mode; frozen TorchScript does not say, and is not."""
-    return bool(getattr(module, "training", False))
 
 
 def stage_of(name: str) -> str:

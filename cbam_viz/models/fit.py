@@ -132,7 +132,7 @@ def check_values(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         are not finite.
     """
     wanted = model.state_dict()
-    fractions = [name for name in tensors if wanted[name].is_floating_point()]
+    fractions = [n for n, value in wanted.items() if n in tensors and value.is_floating_point()]
     for name in fractions:
         if not tensors[name].is_floating_point():
             raise CheckpointError(
