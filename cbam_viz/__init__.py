@@ -45,13 +45,12 @@ if TYPE_CHECKING:
     )
     from cbam_viz.capture import Capture as capturing  # noqa: N813
     from cbam_viz.capture import capture, find_cbam_layers
+    from cbam_viz.costs import ModelCost, cost
     from cbam_viz.images import Photo, prepare, read_photo, samples
     from cbam_viz.models import (
         LoadedModel,
         LoadReport,
-        ModelCost,
         convert_checkpoint,
-        cost,
         create_model,
         default_checkpoint,
         input_spec,
@@ -122,13 +121,12 @@ _HOMES = {
         "Unsupported",
     ),
     "cbam_viz.capture": ("capture", "find_cbam_layers"),
+    "cbam_viz.costs": ("ModelCost", "cost"),
     "cbam_viz.images": ("Photo", "prepare", "read_photo", "samples"),
     "cbam_viz.models": (
         "LoadReport",
         "LoadedModel",
-        "ModelCost",
         "convert_checkpoint",
-        "cost",
         "create_model",
         "default_checkpoint",
         "input_spec",

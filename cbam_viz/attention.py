@@ -107,6 +107,9 @@ class LayerAttention:
     at a few positions, and watched again if that fails."""
     dtype: torch.dtype
     """What the gates were computed in."""
+    weights: tuple[str, ...] = ()
+    """Dotted names of the parameters and buffers that make the gates out of the features; empty if
+    the result was read from a file."""
     branches: ChannelBranches | None = None
     descriptors: SpatialDescriptors | None = None
     features: LayerFeatures | None = None

@@ -9,6 +9,6 @@ in any case. `assemble` makes the result.
 """
 
 from .api import Capture, capture
-from .find import find_cbam_layers
+from .find import cbam_layers_seen, find_cbam_layers
 
-__all__ = ["Capture", "capture", "find_cbam_layers"]
+__all__ = ["Capture", "capture", "cbam_layers_seen", "find_cbam_layers"]

@@ -31,7 +31,7 @@ from .forward import (
     known_gates,
 )
 from .known import KnownLayer
-from .pairing import Found
+from .pairing import Found, weights_of
 from .structure import plain_copy, stage_of
 from .table import LayerPlan, Plan, Table
 
@@ -118,6 +118,7 @@ def _known_layer(
         found_by="hook",
         verified=verified,
         dtype=some.dtype,
+        weights=known.weights,
         branches=ChannelBranches(*(plain_copy(one.flatten(1)) for one in branches))
         if len(branches) == 2
         else None,
@@ -165,6 +166,7 @@ def _watched_layer(
         found_by="watch",
         verified=all(product.verified for product in found.products),
         dtype=gate.value.dtype,
+        weights=tuple(map(clean_name, weights_of(found))),
         branches=branches_of(found, watch) if branches else None,
         descriptors=descriptors_of(found, watch) if descriptors else None,
         features=features,
@@ -201,6 +203,7 @@ def _planned_layers(plan: Plan, forward: Forward) -> Iterable[tuple[int, LayerAt
                 found_by="watch",
                 verified=layer.verified,
                 dtype=gates[0].dtype,
+                weights=tuple(map(clean_name, layer.weights)),
             ),
         )
 

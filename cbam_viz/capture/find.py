@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..attention import LayerAttention
 from ..errors import CaptureError, NoAttentionError
 from ..wrappers import unwrap
 from .api import capture
@@ -28,8 +29,16 @@ def find_cbam_layers(model: nn.Module, *args: Any, **kwargs: Any) -> list[str]:
     table, _ = table_of(unwrap(model))
     if table.known and not table.lookalikes and not args and not kwargs:
         return [layer.name for layer in table.known.values()]
-    if not args and not kwargs:
-        args = (noise_for(model),)
+    layers = cbam_layers_seen(model, *(args if args or kwargs else (noise_for(model),)), **kwargs)
+    return list(dict.fromkeys(layer.module for layer in layers))
+
+
+def cbam_layers_seen(model: nn.Module, *args: Any, **kwargs: Any) -> list[LayerAttention]:
+    """What one forward shows of layers with both gates; the network is as it was afterwards.
+
+    Raises:
+        CaptureError: the network cannot run on such an input.
+    """
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
     try:
         with torch.random.fork_rng(devices=list(devices)), torch.no_grad():
@@ -43,20 +52,23 @@ def find_cbam_layers(model: nn.Module, *args: Any, **kwargs: Any) -> list[str]:
             f"({type(error).__name__}: {error}). Pass it an input of its own: "
             "find_cbam_layers(model, x), or look at list(capture(model, x))."
         ) from error
-    both = [layer for layer in attention.values() if None not in (layer.channel, layer.spatial)]
-    return list(dict.fromkeys(layer.module for layer in both))
+    return [layer for layer in attention.values() if None not in (layer.channel, layer.spatial)]
 
 
-def noise_for(model: nn.Module) -> Tensor:
-    """Two images of noise, as the network may take them; the global random state is not used."""
+def noise_for(model: nn.Module, size: tuple[int, int] | None = None) -> Tensor:
+    """Two images of noise, as the network may take them; the global random state is not used.
+
+    Of height and width `size`, or of those in its `pretrained_cfg`, or of 224 pixels.
+    """
     root = unwrap(model)
     cfg = getattr(root, "pretrained_cfg", None)
-    size = cfg.get("input_size") if isinstance(cfg, dict) else None
+    shape = cfg.get("input_size") if isinstance(cfg, dict) else None
     first = next((p for p in root.parameters() if p.is_floating_point()), None)
-    if size is None:
+    if shape is None:
         convolution = next((p for p in root.parameters() if p.ndim == 4), None)
-        size = (3 if convolution is None else _input_channels(root), 224, 224)
-    noise = torch.randn(2, *size, generator=torch.Generator().manual_seed(0))
+        shape = (3 if convolution is None else _input_channels(root), 224, 224)
+    shape = (shape[0], *(size or shape[1:]))
+    noise = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
     return noise if first is None else noise.to(first.device, first.dtype)
 
 

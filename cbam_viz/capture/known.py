@@ -7,7 +7,7 @@ what feature maps are multiplied by.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import nn
@@ -41,6 +41,8 @@ class KnownLayer:
     """A module whose input is the two maps [mean, maximum]."""
     halves: tuple[str, ...]
     """The modules that multiply, in order: the input of the first is the layer's input."""
+    weights: tuple[str, ...] = ()
+    """Dotted names of its parameters, below the model."""
 
 
 def known_layers(model: nn.Module) -> dict[str, KnownLayer]:
@@ -59,7 +61,10 @@ def known_layers(model: nn.Module) -> dict[str, KnownLayer]:
             continue
         layer = _known(clean_name(name) or ROOT_NAME, module, timm)
         if layer is not None:
-            layers[name] = layer
+            weights = tuple(
+                clean_name(weight) for weight, _ in module.named_parameters(prefix=name)
+            )
+            layers[name] = replace(layer, weights=weights)
             inside.append(name + "." if name else "")
     return _without_shared_gates(model, layers)
 

@@ -9,7 +9,7 @@ from ..wrappers import clean_name
 from .cells import cells_of, holds_for_other_sizes
 from .checks import Check, check_for
 from .forward import Forward, call_key, cells_on_input, general_layers, known_calls, known_gates
-from .pairing import Found, branch_sums
+from .pairing import Found, branch_sums, weights_of
 from .products import Gate, Odd, Product
 from .recipes import Recipe, recipe_for
 from .structure import ROOT_NAME
@@ -38,6 +38,7 @@ def learned_plan(table: Table, forward: Forward) -> Plan:
             LayerPlan(
                 one.key, one.module, one.call, channel, spatial, cells, one.composition,
                 all(product.verified for product in one.products),
+                weights_of(one),
                 _working_check(one, forward),
             )
         )  # fmt: skip

@@ -134,13 +134,18 @@ def name_layers(
         layer.key = layer.module if layer.call == 1 else f"{layer.module}#{layer.call}"
 
 
-def _owner(layer: Found) -> str:
-    """The innermost module that owns all parameters between the features and the gates."""
+def weights_of(layer: Found) -> tuple[str, ...]:
+    """Names of the parameters and buffers between the features and the gates."""
     owners: set[str] = set()
     for product in layer.products:
         for gate in product.gates:
             owners |= anatomy(gate.node, product.feature).owners
-    names = [owner.split(".")[:-1] for owner in owners]
+    return tuple(sorted(owners))
+
+
+def _owner(layer: Found) -> str:
+    """The innermost module that owns all parameters between the features and the gates."""
+    names = [owner.split(".")[:-1] for owner in weights_of(layer)]
     common: list[str] = []
     for parts in zip(*names, strict=False):
         if len(set(parts)) > 1:

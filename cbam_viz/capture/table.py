@@ -37,6 +37,7 @@ class LayerPlan:
     cells: Cells | None
     composition: Composition
     verified: bool
+    weights: tuple[str, ...]
     check: Check | None
 
 

@@ -11,7 +11,7 @@ from cbam_viz.cli.options import ModelChoice, json_option, model_options
 from cbam_viz.cli.text import print_json, print_table
 
 if TYPE_CHECKING:
-    from cbam_viz.models import ModelCost
+    from cbam_viz.costs import ModelCost
 
 
 class Size(click.ParamType[tuple[int, int]]):
@@ -44,7 +44,7 @@ class Size(click.ParamType[tuple[int, int]]):
 @json_option
 def cost(choice: ModelChoice, size: tuple[int, int] | None, as_json: bool) -> None:
     """Count parameters and FLOPs of a network with and without CBAM, and of each CBAM layer."""
-    from cbam_viz.models import cost as count
+    from cbam_viz.costs import cost as count
 
     result = count(choice.open().model, size)
     if as_json:

@@ -1,4 +1,4 @@
-"""Networks: building them with CBAM, reading checkpoints safely, inserting CBAM, counting cost.
+"""Networks: building them with CBAM, reading checkpoints safely, inserting CBAM.
 
 Importing this package makes `import timm` work beside any build of torch (see `_compat`).
 """
@@ -8,7 +8,6 @@ from cbam_viz._compat import ensure_torchvision
 ensure_torchvision()
 
 from cbam_viz.models.convert import Conversion, convert_checkpoint  # noqa: E402
-from cbam_viz.models.cost import LayerCost, ModelCost, cost  # noqa: E402
 from cbam_viz.models.create import create_model  # noqa: E402
 from cbam_viz.models.families import CbamFamily, cbam_families  # noqa: E402
 from cbam_viz.models.insert import insert_cbam  # noqa: E402
@@ -31,13 +30,10 @@ __all__ = [
     "CbamFamily",
     "CheckpointEntry",
     "Conversion",
-    "LayerCost",
     "LoadReport",
     "LoadedModel",
-    "ModelCost",
     "cbam_families",
     "convert_checkpoint",
-    "cost",
     "create_model",
     "default_checkpoint",
     "imagenet_classes",

@@ -19,7 +19,8 @@ from cbam_viz.errors import CheckpointError
 from cbam_viz.ui import session
 
 if TYPE_CHECKING:
-    from cbam_viz.models import CheckpointEntry, LoadedModel, ModelCost
+    from cbam_viz.costs import ModelCost
+    from cbam_viz.models import CheckpointEntry, LoadedModel
 
 UNTRAINED = "untrained"
 FALLBACK = "resnet18"
@@ -161,7 +162,7 @@ def _build(architecture: str) -> LoadedModel:
 @st.cache_resource(max_entries=KEPT, show_spinner=False)
 def cost_of(request: Request) -> ModelCost:
     """Parameters and FLOPs, counted at the network's own input size."""
-    from cbam_viz.models import cost
+    from cbam_viz.costs import cost
 
     return cost(load(request).model)
 

@@ -11,7 +11,7 @@ from cbam_viz.images import Photo
 from cbam_viz.render import Scale
 
 if TYPE_CHECKING:
-    from cbam_viz.models import ModelCost
+    from cbam_viz.costs import ModelCost
 
 
 def plain(text: str) -> str:

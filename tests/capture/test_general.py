@@ -46,6 +46,20 @@ def test_authors_structure_from_the_weights() -> None:
             assert layer.verified
 
 
+@pytest.mark.parametrize("make", [authors_cbam, timm_cbam])
+def test_each_layer_knows_the_weights_that_make_its_gates(make: type) -> None:
+    """Those of its own module, all of them, and none of another; later forwards say the same."""
+    model = make()
+    names = [name for name, _ in (*model.named_parameters(), *model.named_buffers())]
+    with torch.no_grad():
+        for _ in range(2):
+            for name, layer in capture(model, photos()).items():
+                own = {one for one in names if one.startswith(name + ".")}
+                assert set(layer.weights) <= own
+                missing = own - set(layer.weights)
+                assert all(one.split(".")[-1].startswith(("num_", "running_")) for one in missing)
+
+
 def test_hooks_alone_give_what_watching_gave() -> None:
     """From the second capture on nothing is watched, on images never seen."""
     model, other = authors_cbam(), authors_cbam()

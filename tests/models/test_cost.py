@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 import cbam_viz.models  # noqa: F401
 from cbam_viz import ModelError, NoAttentionError
-from cbam_viz.models import cost, create_model, insert_cbam
+from cbam_viz.costs import cost
+from cbam_viz.models import create_model, insert_cbam
 
 import timm  # isort: skip  (after cbam_viz.models, which makes its import work anywhere)
 from timm.layers.cbam import CbamModule  # isort: skip
@@ -97,8 +100,42 @@ def test_other_peoples_layers_by_class_name_or_by_name() -> None:
     assert [layer.flops for layer in cost(model, (8, 8), layers=["2"]).layers] == [32]
 
 
+class Gate(nn.Sequential):
+    """Makes a channel gate, or a map; the block that owns it multiplies."""
+
+
+class Block(nn.Module):
+    """CBAM written into a residual block, whose own convolution is no part of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3, padding=1)
+        self.ca = Gate(nn.Conv2d(4, 2, 1, bias=False), nn.ReLU(), nn.Conv2d(2, 4, 1, bias=False))
+        self.sa = Gate(nn.Conv2d(2, 1, 3, padding=1), nn.BatchNorm2d(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.conv(x)
+        y = y * (self.ca(y.mean((2, 3), keepdim=True)) + self.ca(y.amax((2, 3), True))).sigmoid()
+        maps = torch.cat([y.mean(1, keepdim=True), y.amax(1, keepdim=True)], 1)
+        return x + y * self.sa(maps).sigmoid()
+
+
+@pytest.mark.parametrize("wrap", [lambda model: model, nn.DataParallel, AveragedModel])
+def test_cbam_inside_blocks_is_looked_for(wrap: Callable[[nn.Module], nn.Module]) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), Block(), Block()).eval()
+    counted = cost(wrap(model), (6, 8))
+    assert [layer.name for layer in counted.layers] == ["1", "2"]
+    # MLP 4 -> 2 -> 4, twice; 3 x 3 convolution of 2 maps with its bias; BatchNorm
+    assert [layer.parameters for layer in counted.layers] == [2 * 4 * 2 + (18 + 1) + 2] * 2
+    assert [layer.flops for layer in counted.layers] == [2 * 2 * 16 + 2 * 18 * 6 * 8] * 2
+    assert counted.plain_parameters == (3 * 4 + 4) + 2 * (9 * 16 + 4)
+
+
 def test_refusals() -> None:
     with pytest.raises(NoAttentionError, match="no CBAM layer whose cost"):
         cost(timm.create_model("resnet18"))
     with pytest.raises(ModelError, match="cannot be counted on an input of 64 x 64"):
         cost(nn.Sequential(nn.Linear(3, 3), MyCBAM()), (64, 64))
+    with pytest.raises(ModelError, match="cannot be counted on an input of 64 x 64"):
+        cost(nn.Sequential(nn.Linear(3, 3), nn.Conv2d(4, 4, 1)), (64, 64))

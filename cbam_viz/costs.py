@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +13,12 @@ from timm.layers.cbam import CbamModule, LightCbamModule
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from cbam_viz.errors import ModelError, NoAttentionError
+from cbam_viz.capture import cbam_layers_seen
+from cbam_viz.capture.find import noise_for
+from cbam_viz.errors import CaptureError, ModelError, NoAttentionError
 from cbam_viz.models.insert import ORIGINAL
 from cbam_viz.models.loaded import input_channels, input_spec
-from cbam_viz.wrappers import unwrap
+from cbam_viz.wrappers import clean_name, unwrap
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,10 @@ def cost(
 ) -> ModelCost:
     """Count parameters and FLOPs with and without CBAM, in total and for each layer.
 
-    The network itself is neither run nor changed: a copy without memory is (on torch's meta
-    device), so the count takes the same time for every input size.
+    The network is not changed. It is run once where its CBAM layers must be looked for, and else
+    not at all: a copy without memory (on torch's meta device) is counted. Of CBAM that is written
+    into another module's forward, the parameters that make the gates count, and the FLOPs of the
+    modules that own them.
 
     Parameters
     ----------
@@ -85,7 +89,7 @@ def cost(
         Height and width; the network's own (`input_spec`) if not given.
     layers
         Dotted names of the CBAM layers. If not given: timm's, and any module whose class is named
-        after CBAM.
+        after CBAM; where there is none, what one forward on noise shows (`capture`).
 
     Raises
     ------
@@ -95,20 +99,51 @@ def cost(
         It cannot be run on an input of this size.
     """
     model = unwrap(model)
-    names = list(layers) if layers is not None else _cbam_names(model)
-    if not names:
+    size = input_size or input_spec(model).size
+    parts = _parts(model, layers, size)
+    if not parts:
         raise NoAttentionError(
             "The network has no CBAM layer whose cost could be told. Build one with "
             "cbam_viz.create_model, or put layers into yours with cbam_viz.insert_cbam."
         )
-    size = input_size or input_spec(model).size
     flops = _count_flops(model, size)
     order = {name: place for place, name in enumerate(flops)}
     counted = [
-        LayerCost(name, _parameters(model.get_submodule(name)), flops.get(name, 0))
-        for name in sorted(names, key=lambda name: order.get(name, len(order)))
+        LayerCost(name, _numbers(weights), sum(flops.get(module, 0) for module in modules))
+        for name, (weights, modules) in parts.items()
     ]
-    return ModelCost(size, _parameters(model), flops.get("", 0), tuple(counted))
+    counted.sort(key=lambda layer: order.get(layer.name, len(order)))
+    whole = _numbers(dict(model.named_parameters()))
+    return ModelCost(size, whole, flops.get("", 0), tuple(counted))
+
+
+_Part = tuple[Mapping[str, nn.Parameter], tuple[str, ...]]
+"""One layer's parameters by name, and the modules whose FLOPs are its own."""
+
+
+def _parts(
+    model: nn.Module, layers: Sequence[str] | None, size: tuple[int, int]
+) -> dict[str, _Part]:
+    """Return the CBAM layers: those named, else those known by class or name, else those seen."""
+    names = list(layers) if layers is not None else _cbam_names(model)
+    if names or layers is not None:
+        return {
+            name: (dict(model.get_submodule(name).named_parameters()), (name,)) for name in names
+        }
+    if any(weight.is_meta for weight in model.parameters()):
+        return {}
+    try:
+        seen = cbam_layers_seen(model, noise_for(model, size))
+    except CaptureError as error:
+        raise _cannot_be_counted(size, error.__cause__ or error) from error
+    known = {clean_name(name): weight for name, weight in model.named_parameters()}
+    found: dict[str, _Part] = {}
+    for layer in seen:
+        weights = {name: known[name] for name in layer.weights if name in known}
+        owners = dict.fromkeys(name.rpartition(".")[0] for name in weights)
+        leaves = [name for name in owners if not list(model.get_submodule(name).children())]
+        found.setdefault(layer.module, (weights, tuple(leaves)))
+    return found
 
 
 def _cbam_names(model: nn.Module) -> list[str]:
@@ -124,8 +159,8 @@ def _cbam_names(model: nn.Module) -> list[str]:
     return found
 
 
-def _parameters(module: nn.Module) -> int:
-    return sum(weight.numel() for weight in module.parameters())
+def _numbers(weights: Mapping[str, nn.Parameter]) -> int:
+    return sum(weight.numel() for weight in weights.values())
 
 
 def _count_flops(model: nn.Module, size: tuple[int, int]) -> dict[str, int]:
@@ -140,11 +175,15 @@ def _count_flops(model: nn.Module, size: tuple[int, int]) -> dict[str, int]:
         with torch.no_grad(), _attributed(twin, counter, found), counter:
             twin.eval()(picture)
     except Exception as error:
-        raise ModelError(
-            f"The network cannot be counted on an input of {size[0]} x {size[1]} pixels: {error}."
-        ) from error
+        raise _cannot_be_counted(size, error) from error
     found[""] = counter.get_total_flops()
     return found
+
+
+def _cannot_be_counted(size: tuple[int, int], error: BaseException) -> ModelError:
+    return ModelError(
+        f"The network cannot be counted on an input of {size[0]} x {size[1]} pixels: {error}."
+    )
 
 
 def _without_memory(model: nn.Module) -> nn.Module:
