@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -63,6 +64,62 @@ def test_a_module_never_called_is_named() -> None:
         attention = capture(model, photo())
     assert list(attention) == ["first", "second"]
     assert attention.not_called == ("spare_cbam",)
+
+
+class SquareCbam(nn.Module):
+    """ultralytics's: one layer without a bottleneck for the channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.conv = nn.Conv2d(CHANNELS, CHANNELS, 1), nn.Conv2d(2, 1, 7, padding=3)
+
+
+class FeaturesToMap(nn.Module):
+    """A map straight from the features, and a class name that says what it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(CHANNELS, 2)
+        self.conv = nn.Conv2d(CHANNELS, 1, 7, padding=3)
+
+
+class MyCBAMLayer(FeaturesToMap):
+    """The same under its name."""
+
+
+class GatedBlock(nn.Module):
+    """A residual block with a convolution and both gates, of which it calls nothing but that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)
+        self.ca = nn.Sequential(nn.Conv2d(CHANNELS, 2, 1), nn.ReLU(), nn.Conv2d(2, CHANNELS, 1))
+        self.sa = nn.Sequential(nn.Conv2d(2, 1, 7, padding=3), nn.BatchNorm2d(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+IDLE = {
+    "without a bottleneck": (SquareCbam, ("spare",)),
+    "named after CBAM": (MyCBAMLayer, ("spare",)),
+    "no CBAM at all": (FeaturesToMap, ()),
+    "gates of a block that runs": (GatedBlock, ("first.body.ca", "first.body.sa")),
+}
+
+
+@pytest.mark.parametrize("kind", IDLE)
+def test_what_never_runs_is_named_whoever_wrote_it(kind: str) -> None:
+    make, names = IDLE[kind]
+    torch.manual_seed(0)
+    model = Host(sequential.GatesReturned)
+    if make is GatedBlock:
+        model.first = nn.Sequential(OrderedDict(body=make()))
+    else:
+        model.spare = make()
+    with torch.no_grad():
+        attention = capture(ready(model), photo())
+    assert attention.not_called == names
 
 
 class Twice(Attentive):
