@@ -59,7 +59,7 @@ def is_attention(product: Node, gate: Node, path: Anatomy, *, dense: bool = Fals
         return False
     if path.reaches and path.names <= POINTWISE:
         return False
-    if product.base != "div" and _is_squashed(gate):
+    if product.base != "div" and is_squashed(gate):
         return True
     weighing = path.names & (SQUASHING | {"exp"})
     normalising = path.names & NORMALISING and not weighing
@@ -68,7 +68,7 @@ def is_attention(product: Node, gate: Node, path: Anatomy, *, dense: bool = Fals
     return not dense or bool(path.reaches and (path.learned or path.names & SQUASHING))
 
 
-def _is_squashed(gate: Node) -> bool:
+def is_squashed(gate: Node) -> bool:
     """The factor is a sigmoid's or softmax's result, at most scaled, shifted, enlarged."""
     node = origin(gate)
     while node.base in SPREADING or (node.base in AFFINE and _varies_once(node)):

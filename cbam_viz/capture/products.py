@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .anatomy import Anatomy, anatomy, is_attention
+from .anatomy import Anatomy, anatomy, is_attention, is_squashed
 from .axes import BATCH, CHANNEL, COLUMN, OTHER, ROW, Layout, labels
 from .checks import agree
 from .operators import MULTIPLYING
@@ -169,6 +169,8 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
         if _one_cell(layout) and not _plain_at_one_cell(kind, seen.gate.node, path):
             reason = _ONE_CELL
         elif _other_axes(layout):
+            if not path.reaches and not is_squashed(seen.gate.node):
+                return  # scores between tokens, say, times a temperature
             reason = f"features of {len(layout)} dimensions that are not channels, rows and columns"
         elif kind is None:
             reason = _odd_reason(seen.gate.dims, layout)

@@ -91,6 +91,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._latest: dict[int, tuple[int, Node]] = {}
         self._alive: dict[int, StorageWeakRef] = {}
         self._order = 0
+        self._placed = False
 
     def enter(self, module: str) -> Frame:
         """A module begins."""
@@ -108,6 +109,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def place_input(self, image: Tensor) -> None:
         """Say which tensor, (B, C, H, W) or (C, H, W), is an image, its pixels in place."""
+        self._placed = True
         node = self._new("input", None, (), {}, (), image)
         node.depends = True
         node.layout = image_layout((1, *image.shape)[-4:], placed=True)[-image.ndim :]
@@ -178,7 +180,10 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for result in _tensors(out if isinstance(out, tuple) else (out,)):
             node = self._new(name, func, saved, saved_kwargs, inputs, result)
             node.layout = layout_after(name, args, kwargs, layouts, result)
-            node.depends = base(name) not in VALUELESS and any(one.depends for one in inputs)
+            constant = name == "lift_fresh" and self._placed  # torch.tensor(...) in the forward
+            node.depends = (
+                not constant and base(name) not in VALUELESS and any(one.depends for one in inputs)
+            )
             for one in inputs:
                 one.users.append(node)
             written = name.endswith("_") and not name.startswith("_")

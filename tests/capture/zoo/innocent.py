@@ -133,6 +133,24 @@ class SelfAttention(nn.Module):
         return x + self.gamma * (v @ weights.transpose(1, 2)).view_as(x)
 
 
+class CosineAttention(nn.Module):
+    """Swin v2's: scores between positions times a learnt temperature, clamped by a constant."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.temperature = nn.Parameter(torch.rand(2, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        tokens = self.qkv(x.flatten(2).transpose(1, 2))
+        q, k, v = tokens.reshape(batch, height * width, 3, 2, -1).permute(2, 0, 3, 1, 4)
+        scores = F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-2, -1)
+        scores = scores * self.temperature.clamp(max=torch.log(torch.tensor(100.0))).exp()
+        out = (scores.softmax(-1) @ v).transpose(1, 2).reshape(batch, height, width, channels)
+        return out.permute(0, 3, 1, 2)
+
+
 class Fusion(nn.Module):
     """BiFPN's weighted sum: learnt numbers, normalised."""
 
@@ -163,6 +181,7 @@ STRUCTURES = {
     cls.__name__: cls
     for cls in (
         LayerNormByHand, RootMeanSquareNorm, InstanceNormByHand, LayerScale, FrozenNorm,
-        SwishByHand, MishByHand, Dropped, PositionMask, SelfAttention, Fusion, ContextAdded,
+        SwishByHand, MishByHand, Dropped, PositionMask, SelfAttention, CosineAttention, Fusion,
+        ContextAdded,
     )
 }  # fmt: skip
