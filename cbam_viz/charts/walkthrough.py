@@ -91,8 +91,12 @@ def branch_chart(
     }
 
 
-def sigmoid_chart(logits: npt.NDArray[Any], weights: npt.NDArray[Any]) -> Spec:
+def sigmoid_chart(
+    logits: npt.NDArray[Any], weights: npt.NDArray[Any], *, selected: int | None = None
+) -> Spec:
     """Show how logits (C,) become weights (C,): a point a channel, on the curve of the sigmoid.
+
+    The point of the channel `selected` is marked.
 
     The weights are those of the network, not computed here, so that a point off the curve would
     show a gate that is no sigmoid. Raises RenderError for vectors that do not match.
@@ -138,6 +142,11 @@ def sigmoid_chart(logits: npt.NDArray[Any], weights: npt.NDArray[Any]) -> Spec:
             {
                 "data": {"values": points},
                 "mark": {"type": "circle", "size": 40, "opacity": 0.6, "color": STRONG},
+                "encoding": {**encoding, "tooltip": tooltip},
+            },
+            {
+                "data": {"values": [one for one in points if one["channel"] == selected]},
+                "mark": {"type": "circle", "size": 140, "opacity": 1, "color": ACCENT},
                 "encoding": {**encoding, "tooltip": tooltip},
             },
         ],

@@ -1,8 +1,7 @@
-"""Channel weights as a clickable chart, and one channel before and after its gate."""
+"""Channel weights as bars to choose from, and one channel before and after its gate."""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,11 +9,13 @@ import numpy.typing as npt
 import streamlit as st
 
 from cbam_viz.attention import LayerAttention
-from cbam_viz.charts import SELECTION, channel_chart, ranks
+from cbam_viz.charts import channel_bars, ranks
 from cbam_viz.render import Scale
-from cbam_viz.ui import pictures, session, words
+from cbam_viz.ui import components, pictures, session, words
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.state import ORDERS, TOP_KS
+
+BARS = "channel_bars"
 
 
 def draw(scene: Scene, layer: LayerAttention) -> None:
@@ -25,9 +26,11 @@ def draw(scene: Scene, layer: LayerAttention) -> None:
         return
     weights = layer.channel[0].numpy()
     _controls()
-    _chart(layer.name, weights, _checked_channel(len(weights)))
+    chosen = _checked_channel(len(weights))
+    draw_bars(weights, chosen)
+    st.caption("Click a bar, or reach the bars with Tab and move with the arrow keys.")
     st.number_input(
-        "Click a bar, or enter a channel, to see it before and after its gate",
+        "Channel to see before and after its gate",
         min_value=0,
         max_value=len(weights) - 1,
         step=1,
@@ -59,30 +62,24 @@ def _controls() -> None:
         )
 
 
-def _chart(name: str, weights: npt.NDArray[np.float32], selected: int | None) -> None:
-    # A key for each layer: a bar chosen in one must not stay marked in the next.
-    key = f"channel_chart {name}"
+def draw_bars(weights: npt.NDArray[np.float32], selected: int | None) -> None:
+    """The bars of one layer; choosing one chooses its channel."""
     settings = session.settings()
-    spec = channel_chart(
+    data = channel_bars(
         weights,
         order="sorted" if settings.order == "sorted" else "index",
         top_k=settings.top,
         selected=selected,
     )
-    st.vega_lite_chart(
-        spec=spec,
-        width="stretch",
-        key=key,
-        on_select=partial(_take_click, key),
-        selection_mode=SELECTION,
-    )
+    components.bars(data, key=BARS, on_pick_change=_take_pick)
 
 
-def _take_click(key: str) -> None:
-    """A click on a bar chooses its channel; a click beside the bars leaves it."""
-    picked: Any = st.session_state[key]["selection"].get(SELECTION)
-    if picked:
-        session.change(channel=int(picked[0][SELECTION]))
+def _take_pick() -> None:
+    """A bar that was clicked or reached with the keys chooses its channel; -1 chooses none."""
+    state: Any = st.session_state[BARS]
+    picked, scene = state.get("pick"), session.memory().scene
+    if isinstance(picked, int) and scene is not None:
+        session.change(channel=picked if picked >= 0 else None)
 
 
 def _checked_channel(count: int) -> int | None:

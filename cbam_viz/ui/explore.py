@@ -20,7 +20,7 @@ from cbam_viz.ui import (
     words,
 )
 from cbam_viz.ui.errors import boundary
-from cbam_viz.ui.layout import COLUMNS
+from cbam_viz.ui.layout import two_columns
 from cbam_viz.ui.prediction import top_classes
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.state import SHOWS
@@ -33,7 +33,7 @@ def page(scene: Scene) -> None:
     """Everything about one layer. A fragment: display controls rerun this and nothing else."""
     with boundary():
         layer = scene.layer()
-        left, right = st.columns(COLUMNS, gap="large")
+        left, right = two_columns("explore")
         with left:
             layer_choice.draw(scene, layer)
             if layer.spatial is None:

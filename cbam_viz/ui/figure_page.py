@@ -16,7 +16,7 @@ from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.figure_files import Made
 from cbam_viz.ui.figure_sources import Chosen, Network
 from cbam_viz.ui.figure_state import control
-from cbam_viz.ui.layout import COLUMNS
+from cbam_viz.ui.layout import two_columns
 from cbam_viz.ui.scene import Scene
 
 LARGE = 10_000_000
@@ -27,7 +27,7 @@ LARGE = 10_000_000
 def page(scene: Scene) -> None:
     """The file itself at the left, its controls at the right."""
     with boundary():
-        shown, beside = st.columns(COLUMNS, gap="large")
+        shown, beside = two_columns("figure")
         with beside:
             spec, photos, networks = _settings(scene)
         with shown, boundary():

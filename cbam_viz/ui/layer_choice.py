@@ -28,7 +28,8 @@ def draw(scene: Scene, layer: LayerAttention) -> None:
     numbers = next(one for one in scene.statistics() if one.name == layer.name)
     for flag in numbers.flags:
         sentence = f"This layer is {flag}." if flag.startswith(PREDICATES) else f"{flag}."
-        st.caption(f":orange[:material/flag: {words.plain(sentence)}]")
+        # Not a caption: those are faded, and orange would be too faint to read.
+        st.markdown(f":small[:orange[:material/flag: {words.plain(sentence)}]]")
 
 
 def _step(text: str, icon: str, names: list[str], target: int) -> None:

@@ -16,7 +16,7 @@ from cbam_viz.images import Photo
 from cbam_viz.render import COLORMAPS
 from cbam_viz.ui import networks, photos, pictures, session
 from cbam_viz.ui.errors import boundary
-from cbam_viz.ui.layout import COLUMNS
+from cbam_viz.ui.layout import two_columns, use_style
 from cbam_viz.ui.state import VIEWS
 from cbam_viz.ui.words import plain
 
@@ -81,6 +81,7 @@ def main() -> None:
         layout="wide",
         initial_sidebar_state=SIDEBAR,
     )
+    use_style()
     with boundary():
         _run()
 
@@ -161,7 +162,7 @@ def _scene(photo: Photo, network_slot: DeltaGenerator, waiting: DeltaGenerator) 
 def _preview(waiting: DeltaGenerator, photo: Photo) -> None:
     """The photo, at once, while PyTorch is still being imported."""
     with waiting.container():
-        picture, beside = st.columns(COLUMNS, gap="large")
+        picture, beside = two_columns("preview")
         beside.skeleton(height=420)
         with picture:
             st.caption(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +15,14 @@ import streamlit as st
 from cbam_viz.attention import LayerAttention, LayerFeatures
 from cbam_viz.render import Scale, map_scale
 from cbam_viz.ui import pictures, session, words
+from cbam_viz.ui.layout import two_columns
 from cbam_viz.ui.scene import Scene
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
+
+Map = npt.NDArray[np.float32]
+Gate = Literal["channel", "spatial"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,32 @@ class Lesson:
     layer: LayerAttention
     features: LayerFeatures
     channel: int
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    """Of the steps, which differ from layer to layer."""
+
+    @property
+    def gates(self) -> tuple[Gate, ...]:
+        """The layer's gates in the order in which they act."""
+        present: dict[Gate, bool] = {
+            "channel": self.layer.channel is not None,
+            "spatial": self.layer.spatial is not None,
+        }
+        order: tuple[Gate, ...] = ("channel", "spatial")
+        if self.layer.composition == "spatial then channel":
+            order = ("spatial", "channel")
+        return tuple(gate for gate in order if present[gate])
+
+    def primes(self, gate: Gate) -> str:
+        """The marks behind F for what this gate sees: none for the layer's own input."""
+        second = self.gates.index(gate) == 1 and self.layer.composition != "parallel"
+        return "'" if second else ""
+
+    def seen_by(self, gate: Gate) -> npt.NDArray[np.float32]:
+        """The features (C, h, w) that this gate looks at and multiplies."""
+        between = self.features.between
+        behind = between if self.primes(gate) and between is not None else self.features.before
+        values: npt.NDArray[np.float32] = behind[0].numpy()
+        return values
 
     @property
     def weights(self) -> npt.NDArray[np.float32]:
@@ -38,22 +69,37 @@ class Lesson:
 
 
 @contextmanager
-def step(number: int, title: str) -> Iterator[tuple[DeltaGenerator, DeltaGenerator]]:
+def step(lesson: Lesson, title: str, equation: str) -> Iterator[tuple[DeltaGenerator, ...]]:
     """A numbered step: what happens on the left, the network's own numbers on the right."""
+    number = next(lesson.numbers)
     st.markdown(f"#### {number}. {title}")
-    left, right = st.columns([5, 6], gap="large")
+    left, right = two_columns(f"step_{number}", (5, 6))
+    left.latex(equation)
     yield left, right
 
 
-def picture(
-    lesson: Lesson,
-    title: str,
-    values: npt.NDArray[np.float32],
-    *,
-    scale: Scale | None = None,
+def pair(
+    lesson: Lesson, first: tuple[str, Map], second: tuple[str, Map], scale: Scale | None = None
 ) -> None:
+    """Two maps of the layer side by side, on one scale if it is given."""
+    for column, (title, values) in zip(st.columns(2, wrap=False), (first, second), strict=True):
+        with column:
+            picture(lesson, title, values, scale=scale)
+
+
+def pair_before_and_after(lesson: Lesson, gate: Gate, factor: Map | np.float32, told: str) -> None:
+    """The followed channel before and after it was multiplied by `factor`, on one scale."""
+    primes = lesson.primes(gate).replace("'", "′")
+    before = lesson.seen_by(gate)[lesson.channel]
+    after = before * factor
+    scale = common_scale(before, after)
+    pair(lesson, (f"Channel {lesson.channel} of F{primes}", before), (told, after), scale)
+    low, high = words.number(scale.low), words.number(scale.high)
+    st.caption(f"Colours: {low} to {high}, the same for both.")
+
+
+def picture(lesson: Lesson, title: str, values: Map, *, scale: Scale | None = None) -> None:
     """A map of the layer on the photo's frame, with its range stated below."""
-    own = scale or map_scale(values)
     low, high = float(values.min()), float(values.max())
     text = f"{title}: {words.number(low)} to {words.number(high)}"
     st.image(
@@ -61,7 +107,7 @@ def picture(
             values,
             lesson.layer.cells,
             lesson.scene.analysis.geometry,
-            scale=own,
+            scale=scale or map_scale(values),
             colormap=session.settings().colormap,
         ),
         caption=text,
@@ -70,11 +116,6 @@ def picture(
     )
 
 
-def bar(scale: Scale, note: str = "") -> None:
-    """What the colours of the pictures above stand for."""
-    st.caption(f"Colours: {words.range_of(scale)}{note}.")
-
-
-def common_scale(*maps: npt.NDArray[np.float32]) -> Scale:
+def common_scale(*maps: Map) -> Scale:
     """One scale for several maps, so that they can be compared."""
     return Scale("shared", float(min(m.min() for m in maps)), float(max(m.max() for m in maps)))

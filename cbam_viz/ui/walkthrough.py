@@ -8,16 +8,29 @@ from __future__ import annotations
 
 import streamlit as st
 
-from cbam_viz.attention import LayerAttention
-from cbam_viz.ui import layer_choice, session, steps_channel, steps_spatial
+from cbam_viz.attention import LayerAttention, LayerFeatures
+from cbam_viz.ui import layer_choice, pictures, session, steps_channel, steps_spatial
 from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.scene import Scene
-from cbam_viz.ui.steps import Lesson
+from cbam_viz.ui.steps import Lesson, picture, step
 
-INTRODUCTION = (
-    "A CBAM layer receives feature maps and decides twice what to keep: first **which channels** "
-    "matter, then **which places**. Every number below was computed by this network on this photo."
+INTRODUCTION = {
+    "channel then spatial": "first **which channels** matter, then **which places**",
+    "spatial then channel": "first **which places** matter, then **which channels**",
+    "parallel": "**which channels** matter and, beside it, **which places**",
+    "channel": "**which channels** matter",
+    "spatial": "**which places** matter",
+}
+ENDINGS = {
+    "parallel": "Both results are brought together, and that goes on through the network.",
+    "channel": "This layer has no spatial map: its walk ends here.",
+    "spatial": "This layer has no channel weights: its walk ends here.",
+}
+ENDING = (
+    "What comes out goes on through the network; in a residual block, the block's input is added "
+    "to it."
 )
+PARTS = {"channel": steps_channel.draw, "spatial": steps_spatial.draw}
 
 
 @st.fragment
@@ -25,31 +38,61 @@ def page(scene: Scene) -> None:
     """All steps of one layer, for one of its channels."""
     with boundary():
         layer = scene.layer()
-        st.markdown(INTRODUCTION)
+        st.markdown(
+            f"This layer receives feature maps and decides {INTRODUCTION[layer.composition]}. "
+            "Every number below was computed by this network on this photo."
+        )
         layer_choice.draw(scene, layer)
         with st.spinner("Reading this layer's features …"):
             details = scene.details(layer.name)
         if details.features is None:
             st.info("This layer's features could not be captured, so its steps cannot be shown.")
             return
-        lesson = Lesson(scene, details, details.features, _channel(layer))
-        steps_channel.draw(lesson)
-        steps_spatial.draw(lesson)
+        channel = _channel(layer, details.features)
+        lesson = Lesson(scene, details, details.features, channel)
+        _features(lesson)
+        for gate in lesson.gates:
+            PARTS[gate](lesson)
+        st.markdown(ENDINGS.get(layer.composition, ENDING))
         session.write_url()
 
 
-def _channel(layer: LayerAttention) -> int:
-    """The channel that the numbers follow: the chosen one, or the one with the highest weight."""
-    if layer.channel is None:
-        return 0
-    weights = layer.channel[0]
+def _features(lesson: Lesson) -> None:
+    before = lesson.features.before[0].numpy()
+    channels, rows, columns = before.shape
+    equation = rf"F \in \mathbb{{R}}^{{{channels} \times {rows} \times {columns}}}"
+    with step(lesson, "What the layer receives", equation) as (left, right):
+        left.markdown(
+            f"{channels} feature maps of {rows} × {columns} cells. Each map answers to one "
+            f"kind of pattern. Beside the photo is channel {lesson.channel}."
+        )
+        with right:
+            one, other = st.columns(2, wrap=False)
+            one.image(
+                pictures.preview(lesson.scene.photo, pictures.CARD_SIDE),
+                caption="The photo",
+                width="stretch",
+                alt=lesson.scene.photo.name,
+            )
+            with other:
+                picture(lesson, f"Channel {lesson.channel}", before[lesson.channel])
+
+
+def _channel(layer: LayerAttention, features: LayerFeatures) -> int:
+    """The channel that the numbers follow: the chosen one, or the one that its gate takes most of.
+
+    Not the one of the highest weight: a weight of 1 changes nothing, and there is nothing to see.
+    """
+    strength = features.before[0].abs().mean((1, 2))
+    if layer.channel is not None:
+        strength = strength * (1 - layer.channel[0]).abs()
     chosen = session.settings().channel
-    if chosen is None or chosen >= len(weights):
-        session.change(channel=int(weights.argmax()))
+    if chosen is None or chosen >= len(strength):
+        session.change(channel=int(strength.argmax()))
     st.number_input(
         "Channel to follow",
         min_value=0,
-        max_value=len(weights) - 1,
+        max_value=len(strength) - 1,
         step=1,
         width=180,
         help="The numbers below follow this one of the layer's channels.",

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from cbam_viz import RenderError
-from cbam_viz.charts import branch_chart, sigmoid_chart
-from tests.charts.test_channel_chart import validate
+from cbam_viz.charts import Spec, branch_chart, sigmoid_chart
 
 AVERAGE = np.array([1.0, -2.0, 0.5, 0.0])
 MAXIMUM = np.array([0.5, 1.0, 3.0, -1.0])
+
+
+@functools.cache
+def schema() -> Any:
+    """Of layered charts; with all kinds allowed, errors would list every kind's."""
+    altair = pytest.importorskip("altair")
+    jsonschema = pytest.importorskip("jsonschema")
+    folder = Path(altair.__file__).parent / "vegalite"
+    found = json.loads(next(folder.glob("v*/schema/vega-lite-schema.json")).read_text())
+    return jsonschema.Draft7Validator({**found, "$ref": "#/definitions/TopLevelLayerSpec"})
+
+
+def validate(spec: Spec) -> None:
+    """Against the schema that Altair, and so Streamlit, brings along."""
+    schema().validate(json.loads(json.dumps(spec, allow_nan=False)))
 
 
 def test_branches_and_their_sum() -> None:
@@ -42,7 +59,7 @@ def test_points_have_the_networks_weights_and_the_curve_is_a_sigmoid() -> None:
     weights = np.array([0.1, 0.2, 0.3, 0.4])  # of a gate that is no sigmoid
     spec = sigmoid_chart(logits, weights)
     validate(spec)
-    curve, points = (layer["data"]["values"] for layer in spec["layer"])
+    curve, points, _ = (layer["data"]["values"] for layer in spec["layer"])
     assert [(item["logit"], item["weight"]) for item in points] == list(
         zip(logits, weights, strict=True)
     )
@@ -71,3 +88,10 @@ def test_what_does_not_match() -> None:
     for channels in ([], [4], [-1]):
         with pytest.raises(RenderError, match="channels from 0 to 3"):
             branch_chart(AVERAGE, MAXIMUM, channels=channels)
+
+
+def test_the_followed_channel_is_marked_on_the_curve() -> None:
+    spec = sigmoid_chart(np.array([0.0, 2.0]), np.array([0.5, 0.88]), selected=1)
+    validate(spec)
+    assert spec["layer"][-1]["data"]["values"] == [{"channel": 1, "logit": 2.0, "weight": 0.88}]
+    assert sigmoid_chart(AVERAGE, MAXIMUM)["layer"][-1]["data"]["values"] == []

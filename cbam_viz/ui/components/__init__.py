@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-__all__ = ["gallery", "ranking", "viewer"]
+__all__ = ["bars", "gallery", "ranking", "viewer"]
 
 
 def viewer(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
@@ -19,6 +19,11 @@ def viewer(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
 def gallery(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
     """All layers as cards; trigger `open` with a layer's name."""
     return _component("gallery")(data=data, key=key, **callbacks)
+
+
+def bars(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
+    """Channel weights; trigger `pick` with a channel, or -1 for none."""
+    return _component("bars")(data=data, key=key, **callbacks)
 
 
 def ranking(data: dict[str, Any], *, key: str) -> None:
