@@ -77,8 +77,8 @@ def draw_bars(weights: npt.NDArray[np.float32], selected: int | None) -> None:
 def _take_pick() -> None:
     """A bar that was clicked or reached with the keys chooses its channel; -1 chooses none."""
     state: Any = st.session_state[BARS]
-    picked, scene = state.get("pick"), session.memory().scene
-    if isinstance(picked, int) and scene is not None:
+    picked = state.get("pick")
+    if isinstance(picked, int):
         session.change(channel=picked if picked >= 0 else None)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from pathlib import Path
 
 import streamlit as st
 
@@ -17,7 +16,7 @@ from cbam_viz.models import LoadedModel
 from cbam_viz.ui import figure_state, networks, session
 from cbam_viz.ui.figure_state import Brought, control
 from cbam_viz.ui.networks import Request
-from cbam_viz.ui.photos import TYPES
+from cbam_viz.ui.photos import TYPES, sample_photo
 from cbam_viz.ui.photos import UPLOADER as SIDEBAR_UPLOADER
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.state import UPLOAD
@@ -129,7 +128,7 @@ def _photo(name: str, scene: Scene) -> Chosen:
         return _current(scene)
     for sample in samples():
         if name == f"sample:{sample.name}":
-            return Chosen(_read_sample(sample.path), name, None)
+            return Chosen(sample_photo(sample), name, None)
     one = figure_state.memory().photos[name]
     return Chosen(one.photo, one.photo.name, one.content)
 
@@ -140,11 +139,6 @@ def _current(scene: Scene) -> Chosen:
         return Chosen(scene.photo, f"sample:{chosen}", None)
     file = st.session_state.get(SIDEBAR_UPLOADER)
     return Chosen(scene.photo, scene.photo.name, file.getvalue() if file is not None else None)
-
-
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _read_sample(path: Path) -> Photo:
-    return read_photo(path)
 
 
 def _take_uploads() -> None:

@@ -13,7 +13,7 @@ from cbam_viz.statistics import LayerStatistics
 from cbam_viz.ui import components, display_controls, layer_table, pictures, session, words
 from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.prediction import one_line
-from cbam_viz.ui.scene import Scene
+from cbam_viz.ui.scene import Scene, current
 
 GALLERY = "layers_gallery"
 
@@ -40,7 +40,7 @@ def open_layer(name: str) -> None:
 
 def _open() -> None:
     state: Any = st.session_state[GALLERY]
-    name, scene = state.get("open"), session.memory().scene
+    name, scene = state.get("open"), current()
     if scene is not None and name in scene.layers:
         open_layer(name)
 

@@ -84,10 +84,10 @@ def _is_plain_twin(metadata: Mapping[str, Any]) -> bool:
     return not has_attention and bool(metadata.get("compare_with"))
 
 
-def load_default() -> LoadedModel | None:
-    """Load what the first visitor will ask for; None if there is nothing to load."""
+def default_request() -> Request | None:
+    """The request for what the first visitor will see; None where the folder holds no network."""
     entry = next(iter(entries()), None)
-    return None if entry is None else load(request_for(entry.path))
+    return None if entry is None else request_for(entry.path)
 
 
 @st.cache_resource(show_spinner=False)

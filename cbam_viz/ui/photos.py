@@ -42,7 +42,7 @@ def current() -> Photo:
     if chosen == UPLOAD and own is not None:
         photo: Photo = own.content
         return photo
-    return _read_sample(next(sample for sample in samples() if sample.name == chosen))
+    return sample_photo(next(sample for sample in samples() if sample.name == chosen))
 
 
 def credit() -> str:
@@ -54,7 +54,8 @@ def credit() -> str:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _read_sample(sample: Sample) -> Photo:
+def sample_photo(sample: Sample) -> Photo:
+    """One of the samples, decoded once for all sessions."""
     return read_photo(sample.path, name=sample.path.name)
 
 

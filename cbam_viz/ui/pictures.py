@@ -185,9 +185,12 @@ def colour_bar(scale: Scale, colormap: str) -> dict[str, Any]:
         colours = [table[round(255 * step / 16)] for step in range(17)]
     else:
         colours = [table[128]] * 2
+    ticks = scale.range_label
+    if scale.kind == "absolute":
+        ticks = (f"{ticks[0]}, held back", f"{ticks[1]}, let through")
     return {
         "colors": [f"rgb({red} {green} {blue})" for red, green, blue in colours],
-        "ticks": list(scale.range_label),
+        "ticks": list(ticks),
         "label": f"Scale: {scale.label}",
     }
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import TypeVar
 
+import streamlit as st
+
 from cbam_viz.analysis import Analysis, analyse
 from cbam_viz.attention import LayerAttention
 from cbam_viz.images import Photo, View
@@ -14,8 +16,12 @@ from cbam_viz.render import Scale
 from cbam_viz.statistics import LayerStatistics, all_statistics, layer_to_show
 from cbam_viz.ui import pictures, session
 from cbam_viz.ui.networks import Request
+from cbam_viz.ui.state import UPLOAD
 
 T = TypeVar("T")
+
+SAMPLES_KEPT = 12
+"""Results that all sessions share: those of sample photos, which are nobody's secret."""
 
 
 @dataclass(frozen=True)
@@ -118,12 +124,34 @@ class Scene:
 
 
 def make_scene(photo: Photo, loaded: LoadedModel, request: Request) -> Scene:
-    """Run the network on the photo, unless this session did so a moment ago.
+    """Run the network on the photo, unless that was done a moment ago.
 
     Raises CbamVizError if the network has no attention or cannot take the photo.
     """
-    view: View = "crop" if session.settings().view == "crop" else "whole"
+    view = session.settings().view
+    public = request.path is not None and session.settings().image != UPLOAD
+    look = of_sample if public else _look
     result = session.memory().analyses.get_or_make(
-        (photo.sha256, request, view), lambda: analyse(loaded, photo, view)
+        (photo.sha256, request, view), lambda: look(photo.sha256, request, view, photo, loaded)
     )
     return Scene(photo, loaded, request, view, result)
+
+
+def current() -> Scene | None:
+    """What this session's last run showed, for callbacks."""
+    found: Scene | None = session.memory().scene
+    return found
+
+
+def _look(
+    _sha256: str, _request: Request, view: View, photo: Photo, loaded: LoadedModel
+) -> Analysis:
+    return analyse(loaded, photo, view)
+
+
+@st.cache_resource(max_entries=SAMPLES_KEPT, show_spinner=False)
+def of_sample(
+    sha256: str, request: Request, view: View, _photo: Photo, _loaded: LoadedModel
+) -> Analysis:
+    """A sample photo by a network of the server: the same for every visitor, so shared by all."""
+    return _look(sha256, request, view, _photo, _loaded)

@@ -11,21 +11,20 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from cbam_viz.ui import networks
 from cbam_viz.ui.errors import show_unexpected
 
 __all__ = ["SCRIPT", "preload", "show_unexpected"]
 
 SCRIPT = Path(__file__).with_name("script.py")
-SOON_NEEDED = ("pandas", "pyarrow", *(f"cbam_viz.ui.{page}" for page in ("explore", "gallery")))
-"""What Streamlit and the pages would import in the middle of a first visit."""
+SOON_NEEDED = ("cbam_viz.ui.gallery", "cbam_viz.ui.walkthrough", "pandas", "pyarrow")
+"""What the other pages would import in the middle of a visit."""
 
 log = logging.getLogger("cbam_viz.app")
 
 
 @asynccontextmanager
 async def preload(_app: Any) -> AsyncIterator[None]:
-    """Start importing PyTorch and loading the default network while the server comes up."""
+    """Make the first page while the server comes up and the first browser loads its scripts."""
     threading.Thread(target=_warm_up, name="cbam-viz-preload", daemon=True).start()
     yield
 
@@ -33,9 +32,7 @@ async def preload(_app: Any) -> AsyncIterator[None]:
 def _warm_up() -> None:
     """Whatever fails here fails again, with a sentence, on the page that needs it."""
     try:
-        importlib.import_module("cbam_viz.ui.shell")  # what the first visitor needs first
-        networks.import_torch()
-        networks.load_default()
+        make_first_page()
         for name in SOON_NEEDED:
             importlib.import_module(name)
         # Streamlit collects garbage after every run. Without this, each time Python would go
@@ -43,4 +40,27 @@ def _warm_up() -> None:
         gc.collect()
         gc.freeze()
     except Exception:
-        log.warning("the default network could not be loaded in advance", exc_info=True)
+        log.warning("the first page could not be made in advance", exc_info=True)
+
+
+def make_first_page() -> None:
+    """Load what a visitor without a link sees first, in the order in which the page needs it.
+
+    The photo and its preview are on the page before PyTorch is imported, which takes seconds.
+    """
+    from cbam_viz.images import samples
+    from cbam_viz.ui import photos, pictures
+    from cbam_viz.ui.state import Settings
+
+    importlib.import_module("cbam_viz.ui.shell")
+    photo = photos.sample_photo(samples()[0])
+    pictures.preview(photo)
+    from cbam_viz.ui import networks
+
+    networks.import_torch()
+    importlib.import_module("cbam_viz.ui.explore")
+    from cbam_viz.ui import scene
+
+    request = networks.default_request()
+    if request is not None:
+        scene.of_sample(photo.sha256, request, Settings().view, photo, networks.load(request))

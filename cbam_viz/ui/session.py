@@ -6,15 +6,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from cbam_viz.ui.state import Settings, from_params, to_params
-
-if TYPE_CHECKING:
-    from cbam_viz.ui.scene import Scene
 
 T = TypeVar("T")
 
@@ -76,7 +73,8 @@ class Memory:
     analyses: Recent = field(default_factory=lambda: Recent(SCENES))
     details: Recent = field(default_factory=lambda: Recent(DETAILS))
     pictures: Recent = field(default_factory=lambda: Recent(PICTURES))
-    scene: Scene | None = None
+    scene: Any = None
+    """What the last run showed; `scene.current` gives it back with its type."""
     pages: dict[str, Any] = field(default_factory=dict)
     """Streamlit's pages by address, to switch to."""
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from cbam_viz.images import View
+
 COLORMAP = "viridis"
 SCALES = {"absolute": "absolute, 0 to 1", "shared": "shared by all layers", "per map": "per map"}
 SHOWS = {"overlay": "Overlay", "map": "Map only", "contours": "Contours"}
@@ -33,7 +35,7 @@ class Settings:
     image: str | None = None
     model: str | None = None
     arch: str | None = None
-    view: str = "whole"
+    view: View = "whole"
     layer: str | None = None
     show: str = "overlay"
     opacity: float = 0.6

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from cbam_viz.ui import scene
 from cbam_viz.ui.server import SCRIPT
 from tests.app_checkpoint import write_checkpoint
 
@@ -28,6 +29,7 @@ def open_app(checkpoint_folder, monkeypatch) -> Callable[..., AppTest]:
 
     def run(page: str = "", folder: Path = checkpoint_folder, **params: str) -> AppTest:
         monkeypatch.setenv("CBAM_VIZ_CHECKPOINTS", str(folder))
+        scene.of_sample.clear()  # what all sessions of a server share, and tests must not
         app = AppTest.from_file(str(SCRIPT), default_timeout=60)
         for name, value in params.items():
             app.query_params[name] = value

@@ -9,6 +9,7 @@ const ALONE = 160 // height of a single row
 const ROW = 36
 const GAP = 16
 const MOST_ROWS = 8
+const NARROWEST = 5 // pixels of the chosen bar's backdrop: bars of one pixel are hard to find
 const REST = 250 // milliseconds
 
 const instances = new WeakMap()
@@ -152,6 +153,9 @@ function mark(chart) {
   const position = chart.positions.get(chosen)
   if (position !== undefined) {
     const tint = column(chart, position)
+    const missing = Math.max(0, NARROWEST - Number(tint.getAttribute("width")))
+    tint.setAttribute("x", Number(tint.getAttribute("x")) - missing / 2)
+    tint.setAttribute("width", Number(tint.getAttribute("width")) + missing)
     tint.setAttribute("class", "chosen")
     tint.style.fill = accent
     tint.style.fillOpacity = 0.3

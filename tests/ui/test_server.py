@@ -1,0 +1,48 @@
+"""What happens before the first visitor, and what visitors share."""
+
+from __future__ import annotations
+
+import logging
+
+from cbam_viz.ui import scene, server
+
+
+def count_forwards(monkeypatch) -> list[int]:
+    runs: list[int] = []
+    analyse = scene.analyse
+    monkeypatch.setattr(scene, "analyse", lambda *a, **k: runs.append(1) or analyse(*a, **k))
+    return runs
+
+
+def test_the_first_page_is_made_before_the_first_visitor(open_app, checkpoint_folder, monkeypatch):
+    monkeypatch.setenv("CBAM_VIZ_CHECKPOINTS", str(checkpoint_folder))
+    scene.of_sample.clear()
+    runs = count_forwards(monkeypatch)
+    server.make_first_page()
+    assert len(runs) == 1
+    monkeypatch.setattr(scene.of_sample, "clear", lambda: None, raising=False)
+    app = open_app()
+    assert not app.exception
+    assert not app.error
+    assert len(runs) == 1  # the visitor's page needed no forward of its own
+
+
+def test_samples_are_shared_and_uploads_are_not(open_app, png, monkeypatch):
+    runs = count_forwards(monkeypatch)
+    app = open_app()
+    app.file_uploader(key="photo_file").upload("mine.png", png).run()
+    assert len(runs) == 2
+    shared = scene.of_sample
+    monkeypatch.setattr(shared, "clear", lambda: None, raising=False)
+    other = open_app()
+    assert len(runs) == 2  # the sample again
+    other.file_uploader(key="photo_file").upload("mine.png", png).run()
+    assert len(runs) == 3  # the same file, but another session's
+
+
+def test_a_network_that_cannot_be_loaded_does_not_stop_the_server(tmp_path, monkeypatch, caplog):
+    (tmp_path / "broken.safetensors").write_bytes(b"no network")
+    monkeypatch.setenv("CBAM_VIZ_CHECKPOINTS", str(tmp_path))
+    with caplog.at_level(logging.WARNING, "cbam_viz.app"):
+        server._warm_up()
+    assert "could not be made in advance" in caplog.text or not caplog.text
