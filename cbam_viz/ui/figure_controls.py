@@ -10,6 +10,7 @@ import streamlit as st
 from cbam_viz.figures import FigureSpec, Row, format_column, parse_column, venues
 from cbam_viz.figures.content import Study, default_columns, short_names, stages
 from cbam_viz.render import COLORMAPS
+from cbam_viz.ui import figure_sources
 from cbam_viz.ui.figure_sources import Chosen, Network, analysis_of
 from cbam_viz.ui.figure_state import control
 from cbam_viz.ui.scene import Scene
@@ -93,7 +94,11 @@ def page_size() -> dict[str, Any]:
     )  # fmt: skip
     if width == "free":
         width = st.number_input(
-            "Millimetres", min_value=20.0, max_value=1000.0, step=1.0, **control("mm", 120.0)
+            "Millimetres",
+            min_value=20.0,
+            max_value=1000.0,
+            step=1.0,
+            **control("mm", 120.0, between=(20, 1000)),
         )
     return {"venue": key, "width": width}
 
@@ -113,7 +118,7 @@ def look() -> dict[str, Any]:
         1.0,
         step=0.05,
         disabled=values["style"] == "map",
-        **control("opacity", 0.55),
+        **control("opacity", 0.55, between=(0, 1)),
     )
     values["frame"] = _pick(
         left, "Show", "frame", {"seen": "the seen part", "photo": "the whole photo"}
@@ -161,7 +166,7 @@ def blocks() -> int | None:
 
 
 def _row(one: Chosen, kind: str) -> Row:
-    sha = one.photo.sha256[:16]
+    sha = figure_sources.key_of_photo(one.photo)
     height, width = one.photo.size
     label = st.text_input("Label", placeholder="as set above", **control(f"label_{sha}", ""))
     group = ""
@@ -173,14 +178,8 @@ def _row(one: Chosen, kind: str) -> Row:
     for name, title in (("zoom", "Zoom inset"), ("box", "Box"), ("crop", "Crop")):
         regions[name] = None
         if height > 1 and width > 1 and st.toggle(title, **control(f"{name}_{sha}", False)):
-            top, bottom = st.slider(
-                f"{title}: top and bottom", 0, height,
-                **control(f"{name}_y_{sha}", (height * 3 // 8, height * 5 // 8)),
-            )  # fmt: skip
-            left, right = st.slider(
-                f"{title}: left and right", 0, width,
-                **control(f"{name}_x_{sha}", (width * 3 // 8, width * 5 // 8)),
-            )  # fmt: skip
+            top, bottom = _ends(f"{title}: top and bottom", f"{name}_y_{sha}", height)
+            left, right = _ends(f"{title}: left and right", f"{name}_x_{sha}", width)
             regions[name] = (
                 float(top), float(left), float(max(bottom, top + 1)), float(max(right, left + 1)),
             )  # fmt: skip
@@ -192,6 +191,13 @@ def _row(one: Chosen, kind: str) -> Row:
         zoom=regions["zoom"],
         boxes=() if box is None else (box,),
     )
+
+
+def _ends(title: str, name: str, side: int) -> tuple[int, int]:
+    """Both ends of a region along a side of `side` pixels."""
+    middle = (side * 3 // 8, side * 5 // 8)
+    ends: tuple[int, int] = st.slider(title, 0, side, **control(name, middle, between=(0, side)))
+    return ends
 
 
 def _columns(scene: Scene, networks: list[Network]) -> tuple[Any, ...]:
@@ -257,7 +263,11 @@ def _order() -> str:
 
 def _count(name: str, title: str, most: int) -> int | None:
     count = st.number_input(
-        title, min_value=0, max_value=most, help="0 leaves it to the figure.", **control(name, 0)
+        title,
+        min_value=0,
+        max_value=most,
+        help="0 leaves it to the figure.",
+        **control(name, 0, range(most + 1)),
     )
     return int(count) or None
 

@@ -11,7 +11,7 @@ from cbam_viz.figures import FORMATS, MIME_TYPES, FigureSpec, FileFormat
 from cbam_viz.figures.latex import caption
 from cbam_viz.figures.manifest import font_of
 from cbam_viz.ui import figure_controls as controls
-from cbam_viz.ui import figure_files, figure_sources
+from cbam_viz.ui import figure_files, figure_sources, figure_state, session
 from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.figure_files import Made
 from cbam_viz.ui.figure_sources import Chosen, Network
@@ -27,11 +27,13 @@ LARGE = 10_000_000
 def page(scene: Scene) -> None:
     """The file itself at the left, its controls at the right."""
     with boundary():
+        figure_state.begin()
         shown, beside = two_columns("figure")
         with beside:
             spec, photos, networks = _settings(scene)
         with shown, boundary():
             _figure(spec, photos, networks, scene)
+        session.write_url()
 
 
 def _settings(scene: Scene) -> tuple[FigureSpec, list[Chosen], list[Network]]:

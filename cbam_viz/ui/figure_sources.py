@@ -12,8 +12,9 @@ from cbam_viz.errors import CbamVizError
 from cbam_viz.figures import FigureSpec, Study
 from cbam_viz.figures.study import analyse_for
 from cbam_viz.images import MAX_BYTES, Photo, read_photo, samples
-from cbam_viz.models import LoadedModel
-from cbam_viz.ui import figure_state, networks, session
+from cbam_viz.models import CheckpointEntry, LoadedModel
+from cbam_viz.ui import figure_state, network_panel, networks, session, words
+from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.figure_state import Brought, control
 from cbam_viz.ui.networks import Request
 from cbam_viz.ui.photos import TYPES, sample_photo
@@ -24,6 +25,7 @@ from cbam_viz.ui.state import UPLOAD
 MOST_ROWS = 16
 CURRENT = "current"
 UPLOADER = "figure_uploads"
+SECOND = "figure_checkpoint"
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ def choose_photos(scene: Scene) -> list[Chosen]:
     brought = figure_state.memory().photos
     titles = {CURRENT: f"{scene.photo.name} (sidebar)"}
     titles |= {f"sample:{sample.name}": sample.title for sample in samples()}
-    titles |= {sha256: one.photo.name for sha256, one in brought.items()}
+    titles |= {key: one.photo.name for key, one in brought.items()}
+    titles = words.distinct(titles)
     picked = st.multiselect(
         "Photos",
         list(titles),
@@ -68,14 +71,14 @@ def choose_photos(scene: Scene) -> list[Chosen]:
         max_upload_size=MAX_BYTES // 2**20,
     )
     for text in figure_state.memory().errors:
-        st.error(text, icon=":material/broken_image:")
+        st.error(words.plain(text), icon=":material/broken_image:")
     return [_photo(name, scene) for name in picked]
 
 
 def choose_networks(scene: Scene) -> list[Network]:
     """The sidebar's network, and another one beside it if asked for."""
     entries = {entry.path.name: entry for entry in networks.entries()}
-    titles = {"": "none"} | {name: entry.title for name, entry in entries.items()}
+    titles = {"": "none"} | networks.titles(entries.values()) | {UPLOAD: "Upload a checkpoint …"}
     name = st.selectbox(
         "Second network",
         list(titles),
@@ -84,10 +87,19 @@ def choose_networks(scene: Scene) -> list[Network]:
         **control("second", "", list(titles)),
     )
     chosen = [Network(scene.loaded, scene.request)]
-    if name:
-        request = networks.request_for(entries[name].path)
-        chosen.append(Network(networks.load(request), request))
+    with boundary(), st.spinner("Loading the second network …"):
+        request = _second_request(name, entries)
+        if request is not None:
+            chosen.append(Network(networks.load(request), request))
     return chosen
+
+
+def _second_request(name: str, entries: dict[str, CheckpointEntry]) -> Request | None:
+    """None while no second network is wanted, or its file is still missing."""
+    if name != UPLOAD:
+        return networks.request_for(entries[name].path) if name else None
+    network_panel.upload_checkpoint(SECOND)
+    return networks.upload_request(SECOND)
 
 
 def study_of(spec: FigureSpec, photos: list[Chosen], chosen: list[Network], scene: Scene) -> Study:
@@ -123,6 +135,11 @@ def analysis_of(spec: FigureSpec, photo: Photo, network: Network, scene: Scene) 
     )
 
 
+def key_of_photo(photo: Photo) -> str:
+    """Short enough for a URL, and the same photo's in every session."""
+    return photo.sha256[:12]
+
+
 def _photo(name: str, scene: Scene) -> Chosen:
     if name == CURRENT:
         return _current(scene)
@@ -153,8 +170,9 @@ def _take_uploads() -> None:
         except CbamVizError as error:
             errors.append(str(error))
             continue
-        if photo.sha256 not in ours.photos:
-            ours.photos[photo.sha256] = Brought(photo, content)
-            picked.append(photo.sha256)
+        key = key_of_photo(photo)
+        if key not in ours.photos:
+            ours.photos[key] = Brought(photo, content)
+            picked.append(key)
     ours.values["photos"] = picked[:MOST_ROWS]
     ours.errors = tuple(errors)

@@ -25,12 +25,14 @@ INFERRED = "Inferred from the file"
 def choose() -> Request | None:
     """Let the visitor pick a network; None while its file is still missing."""
     entries = {entry.path.name: entry for entry in networks.entries()}
-    titles = {name: entry.title for name, entry in entries.items()}
+    titles = networks.titles(entries.values())
     titles |= {UPLOAD: "Upload a checkpoint …", UNTRAINED: "Untrained network …"}
     _check(titles)
     st.selectbox(
         "Network", list(titles), format_func=titles.__getitem__, **session.control("model")
     )
+    for sentence in networks.unreadable():
+        st.caption(words.plain(sentence))
     chosen = session.settings().model
     if chosen == UNTRAINED:
         return Request(architecture=_architecture(optional=False))
@@ -94,9 +96,12 @@ def _check(titles: dict[str, str]) -> None:
     """Fall back to the default network where the setting names none that exists."""
     chosen = session.settings().model
     if chosen in titles and not (chosen == UPLOAD and not _uploading()):
+        session.forget_linked_model()
         return
     if chosen == UPLOAD:
         session.note("A link does not carry uploaded checkpoints, so this is another network.")
+    elif chosen is not None and chosen != session.memory().link.model:
+        session.note(f"{chosen} is gone from the server, so this is another network.")
     elif chosen is not None:
         session.note("The link names a network that is not here.")
     session.change(model=next(iter(titles)))  # the default comes first
@@ -134,22 +139,28 @@ def _insist() -> bool:
 
 
 def _upload() -> Request | None:
+    upload_checkpoint(UPLOADER)
+    architecture, insist = _architecture(optional=True), _insist()
+    return networks.upload_request(UPLOADER, architecture, insist)
+
+
+def upload_checkpoint(purpose: str) -> None:
+    """A place to drop a checkpoint; `networks.upload_request(purpose)` then asks for it."""
     st.file_uploader(
         "Checkpoint file",
         type=TYPES,
-        key=UPLOADER,
+        key=purpose,
         on_change=_take_upload,
+        args=(purpose,),
         help="safetensors, or PyTorch files that hold plain tensors. Nothing in the file is run.",
     )
-    architecture, insist = _architecture(optional=True), _insist()
-    return networks.upload_request(architecture, insist)
 
 
-def _take_upload() -> None:
-    file = st.session_state[UPLOADER]
+def _take_upload(purpose: str) -> None:
+    file = st.session_state[purpose]
     if file is None:
-        session.memory().checkpoint = None
+        session.memory().checkpoints.pop(purpose, None)
         return
     content = file.getvalue()
     digest = hashlib.sha256(content).hexdigest()
-    session.memory().checkpoint = Upload(file.name, digest, content)
+    session.memory().checkpoints[purpose] = Upload(file.name, digest, content)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import importlib
 import os
 import threading
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,6 +80,18 @@ def entries() -> tuple[CheckpointEntry, ...]:
     return tuple(entry for entry in found if not _is_plain_twin(entry.metadata))
 
 
+def titles(found: Iterable[CheckpointEntry]) -> dict[str, str]:
+    """Titles by file name; two files of one title, which a list could not tell apart, get names."""
+    entries = list(found)
+    often = Counter(entry.title for entry in entries)
+    return {
+        entry.path.name: entry.title
+        if often[entry.title] == 1
+        else f"{entry.title} ({entry.path.name})"
+        for entry in entries
+    }
+
+
 def _is_plain_twin(metadata: Mapping[str, Any]) -> bool:
     has_attention = metadata.get("attention") or metadata.get("inserted_cbam")
     return not has_attention and bool(metadata.get("compare_with"))
@@ -98,11 +111,30 @@ def architectures() -> tuple[str, ...]:
     return tuple(timm.list_models())
 
 
+def unreadable() -> list[str]:
+    """Why files of the checkpoints folder are not on offer, a sentence each."""
+    from cbam_viz.models.metadata import read_metadata
+
+    if not folder().is_dir():
+        return []
+    sentences = []
+    for path in sorted(folder().glob("*.safetensors")):
+        try:
+            read_metadata(path)
+        except CheckpointError as error:
+            sentences.append(f"Not on offer: {error}")
+    return sentences
+
+
 def request_for(path: Path, architecture: str | None = None, insist: bool = False) -> Request:
-    """The request for a file of the checkpoints folder."""
+    """The request for a file of the checkpoints folder. Raises CheckpointError if it is gone."""
+    try:
+        stamp = path.stat().st_mtime_ns
+    except OSError as error:
+        raise CheckpointError(f"{path.name} is gone. Choose another network.") from error
     return Request(
         path=path,
-        stamp=path.stat().st_mtime_ns,
+        stamp=stamp,
         architecture=architecture,
         insist=insist,
     )
@@ -113,8 +145,7 @@ def load(request: Request) -> LoadedModel:
     if request.path is not None:
         loaded = _load_file(request)
     elif request.sha256 is not None:
-        own = session.memory().checkpoint
-        loaded = _load_bytes(request, None if own is None else own.content)
+        loaded = _load_bytes(request, _uploaded(request.sha256))
     else:
         loaded = _build(request.architecture or FALLBACK)
     _warm.set()
@@ -167,9 +198,20 @@ def cost_of(request: Request) -> ModelCost:
     return cost(load(request).model)
 
 
-def upload_request(architecture: str | None, insist: bool) -> Request | None:
-    """The request for this session's uploaded checkpoint; None if there is none."""
-    own = session.memory().checkpoint
+def _uploaded(sha256: str) -> bytes | None:
+    """The bytes of a checkpoint that this session brought; never those of another session."""
+    for own in session.memory().checkpoints.values():
+        if own.sha256 == sha256:
+            content: bytes = own.content
+            return content
+    return None
+
+
+def upload_request(
+    purpose: str, architecture: str | None = None, insist: bool = False
+) -> Request | None:
+    """The request for the checkpoint that this session uploaded; None if there is none."""
+    own = session.memory().checkpoints.get(purpose)
     if own is None:
         return None
     return Request(

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from cbam_viz.ui.state import Settings, from_params, to_params
+from cbam_viz.ui.state import Settings, from_params, page_params, to_params
 
 T = TypeVar("T")
 
@@ -69,10 +69,15 @@ class Memory:
     photo: Upload | None = None
     photo_error: str = ""
     """Why the last upload could not be read."""
-    checkpoint: Upload | None = None
+    checkpoints: dict[str, Upload] = field(default_factory=dict)
+    """Uploaded networks by what they are for: the page's, or the second one of a figure."""
     analyses: Recent = field(default_factory=lambda: Recent(SCENES))
     details: Recent = field(default_factory=lambda: Recent(DETAILS))
     pictures: Recent = field(default_factory=lambda: Recent(PICTURES))
+    page_link: dict[str, str] | None = None
+    """What a link says of its page's own controls, until that page has read it."""
+    page_params: dict[str, str] = field(default_factory=dict)
+    """What the page that is shown adds to the URL."""
     scene: Any = None
     """What the last run showed; `scene.current` gives it back with its type."""
     pages: dict[str, Any] = field(default_factory=dict)
@@ -95,6 +100,12 @@ def change(**values: Any) -> None:
     """Change settings; the URL follows at the end of the run."""
     ours = memory()
     ours.settings = replace(ours.settings, **values)
+
+
+def forget_linked_model() -> None:
+    """The link's network was there; if it is missing later, that is not the link's fault."""
+    ours = memory()
+    ours.link = replace(ours.link, model=None)
 
 
 def note(text: str) -> None:
@@ -124,6 +135,7 @@ def read_url(colormaps: tuple[str, ...]) -> None:
     params = st.query_params.to_dict()
     ours.settings, ours.notes = from_params(params, colormaps=colormaps)
     ours.link = ours.settings
+    ours.page_link = page_params(params)
 
 
 def _went_back_or_forward() -> bool:
@@ -133,7 +145,7 @@ def _went_back_or_forward() -> bool:
 
 def write_url() -> None:
     """Make the address bar a link to what is shown."""
-    params = to_params(settings())
+    params = to_params(settings()) | memory().page_params
     if st.query_params.to_dict() != params:
         st.query_params.from_dict(params)
 

@@ -69,7 +69,9 @@ ENTRIES = (
 )
 
 
-SIDEBAR = 330
+WITH_OWN_CONTROLS = "figure"
+"""Address of the page whose controls are in the URL besides the settings that all pages share."""
+SIDEBAR = 380
 """Width in pixels at first: the titles of the networks fit in."""
 
 
@@ -89,6 +91,9 @@ def main() -> None:
 def _run() -> None:
     session.read_url(COLORMAPS)
     page = st.navigation(_pages(), position="top")
+    session.memory().page_params = {}
+    if page.url_path != WITH_OWN_CONTROLS:
+        session.memory().page_link = None
     with st.sidebar:
         st.title("cbam-viz")
         photos.choose()

@@ -6,6 +6,8 @@ what is allowed, replaced by its default where it is not, and named in a note.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -21,6 +23,8 @@ TOP_KS = (0, 5, 10, 20, 50)
 UPLOAD = "upload"
 """Stands in a URL for a photo or a checkpoint that no link can carry."""
 MAX_TEXT = 120
+PAGE_PREFIX = "fig_"
+"""Of the parameters that belong to the controls of one page, the figure's."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,47 @@ def from_params(
         except ValueError:
             notes.append(f"The link's {name} “{_shown(text)}” is not one of the choices.")
     return Settings(**values), tuple(notes)
+
+
+def page_params(params: Mapping[str, str]) -> dict[str, str]:
+    """Parameters of a page's own controls, without their prefix; the page checks them."""
+    return {
+        name.removeprefix(PAGE_PREFIX): text
+        for name, text in params.items()
+        if name.startswith(PAGE_PREFIX)
+    }
+
+
+def written(value: Any) -> str:
+    """A control's value as a URL holds it: numbers short, lists with commas, switches as 0 or 1."""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, list | tuple):
+        return ",".join(written(one) for one in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def read_like(text: str, example: Any) -> Any:
+    """What `written` wrote, as the type of `example`; raises ValueError for anything else."""
+    if isinstance(example, list | tuple):
+        parts = text.split(",") if text else []
+        of = example[0] if isinstance(example, tuple) else ""
+        values = [read_like(part, of) for part in parts]
+        if isinstance(example, tuple) and len(values) != len(example):
+            raise ValueError(text)
+        return type(example)(values)
+    if isinstance(example, bool):
+        return {"0": False, "1": True}[text] if text in ("0", "1") else _refuse(text)
+    if isinstance(example, int):
+        return int(text) if re.fullmatch(r"-?[0-9]{1,6}", text) else _refuse(text)
+    if isinstance(example, float):
+        value = float(text)
+        return value if math.isfinite(value) else _refuse(text)
+    return text if len(text) <= MAX_TEXT and text.isprintable() else _refuse(text)
+
+
+def _refuse(text: str) -> Any:
+    raise ValueError(text)
 
 
 def _readers(colormaps: Sequence[str]) -> dict[str, Callable[[str], Any]]:

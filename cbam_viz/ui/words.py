@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
 def plain(text: str) -> str:
     """Text that holds names of files or layers, safe where Streamlit reads Markdown."""
     return re.sub(r"([\\`*_\[\]<>$~#|])", r"\\\1", text)
+
+
+def distinct(titles: Mapping[str, str]) -> dict[str, str]:
+    """The same titles with a number behind those that came before: lists take titles for keys."""
+    seen: Counter[str] = Counter()
+    result = {}
+    for key, title in titles.items():
+        seen[title] += 1
+        result[key] = title if seen[title] == 1 else f"{title} ({seen[title]})"
+    return result
 
 
 def layer_option(layer: LayerAttention) -> str:

@@ -36,6 +36,10 @@ def open_app(checkpoint_folder, monkeypatch) -> Callable[..., AppTest]:
         if page:
             app.run()
             app._page_hash = _hash_of(app, page)
+            app.session_state["cbam_viz_memory"].linked = False  # opened there, not come from there
+            app.query_params.clear()
+            for name, value in params.items():
+                app.query_params[name] = value
         return app.run()
 
     return run

@@ -14,7 +14,7 @@ from PIL import Image
 from cbam_viz.figures.manifest import read_manifest
 from cbam_viz.figures.remake import remake
 from cbam_viz.ui.figure_files import Made, bundle
-from cbam_viz.ui.figure_sources import UPLOADER, Chosen, Network
+from cbam_viz.ui.figure_sources import SECOND, UPLOADER, Chosen, Network
 from tests.app_checkpoint import NAME, write_checkpoint
 
 
@@ -101,6 +101,100 @@ def test_a_second_network_stands_beside_the_first(open_app, tmp_path: Path) -> N
     assert not app.error
     first, second = made(app).built.study.analyses[0]
     assert first.attention["layer4.1.se"].spatial.equal(second.attention["layer4.1.se"].spatial)
+
+
+def test_an_uploaded_network_stands_beside_the_first(
+    page, checkpoint_folder: Path, png: bytes
+) -> None:
+    choose(page, "second", "upload")
+    assert len(made(page).built.study.analyses[0]) == 1  # its file is still missing
+    content = (checkpoint_folder / NAME).read_bytes()
+    page.get_by_key(SECOND).upload("rival.safetensors", content).run()
+    choose(page, "columns", ["input", "map:layer4.1.se", "map@2:layer4.1.se"])
+    assert not page.error
+    first, second = made(page).built.study.analyses[0]
+    assert first.attention["layer4.1.se"].spatial.equal(second.attention["layer4.1.se"].spatial)
+
+    page.get_by_key(SECOND).set_value(None).run()
+    page.get_by_key(SECOND).upload("noise.pth", png).run()
+    assert not page.exception
+    assert len(page.error) == 1
+    assert page.get_by_key("figure_venue") is not None  # the page goes on with one network
+    assert len(made(page).built.study.analyses[0]) == 1
+
+
+LINK = {
+    "fig_layout": "grid", "fig_photos": "sample:coffee,current", "fig_venue": "icml",
+    "fig_width": "free", "fig_mm": "90.5", "fig_scale": "per map", "fig_opacity": "0.3",
+    "fig_columns": "map:layer4.1.se,input", "fig_headings": "One, two | Three",
+    "fig_contour": "1", "fig_level": "0.25", "fig_blocks": "2", "fig_image_dpi": "300",
+}  # fmt: skip
+
+
+def test_a_link_reopens_the_figure(open_app) -> None:
+    app = open_app("figure", **LINK)
+    assert not app.exception
+    assert not app.error
+    assert not app.info
+    spec = made(app).built.spec
+    assert [column.head for column in spec.columns] == ["One, two", "Three"]
+    assert [column.kind for column in spec.columns] == ["map", "input"]
+    assert (spec.venue, spec.scale, spec.opacity, spec.blocks) == ("icml", "per map", 0.3, 2)
+    assert (spec.contours, spec.image_dpi) == ((0.25,), 300)
+    names = [row[0].photo.name for row in made(app).built.study.analyses]
+    assert names == ["coffee.jpg", "cat.jpg"]
+    (sheet,) = pypdf.PdfReader(io.BytesIO(made(app).data)).pages
+    assert float(sheet.mediabox.width) == pytest.approx(90.5 / 25.4 * 72, abs=0.5)
+    written = {name: value for name, value in app.query_params.items() if name[:4] == "fig_"}
+    assert written == {name: value for name, value in LINK.items() if name != "fig_layout"}
+
+
+def test_a_zoom_is_in_the_link_and_comes_back(page, open_app) -> None:
+    sha = page.session_state["cbam_viz_memory"].scene.photo.sha256[:12]
+    choose(page, f"zoom_{sha}", True)
+    choose(page, f"zoom_y_{sha}", (10, 90))
+    rows = made(page).built.spec.rows
+    link = {name: value for name, value in page.query_params.items() if name[:4] == "fig_"}
+    assert link == {f"fig_zoom_{sha}": "1", f"fig_zoom_y_{sha}": "10,90"}
+    app = open_app("figure", **link)
+    assert made(app).built.spec.rows == rows
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("layout", "circle"),
+        ("photos", "current,../../etc/passwd"),
+        ("columns", "input,map:layer9"),
+        ("opacity", "nan"),
+        ("opacity", "7"),
+        ("blocks", "-1"),
+        ("blocks", "99999999999999999999"),
+        ("heads", "maybe"),
+        ("second", "/etc/passwd"),
+        ("dpi", "1e9"),
+        ("headings", "x" * 5000),
+    ],
+)
+def test_what_a_link_cannot_mean_becomes_the_default_and_a_note(open_app, name, text) -> None:
+    app = open_app("figure", **{f"fig_{name}": text})
+    assert not app.exception
+    assert not app.error
+    assert len(app.info) == 1
+    assert name in app.info[0].value
+    assert f"fig_{name}" not in app.query_params or name in ("photos", "columns")
+
+
+def test_other_pages_do_not_carry_the_figures_controls_and_give_them_back(page) -> None:
+    choose(page, "venue", "icml")
+    assert page.query_params["fig_venue"] == "icml"
+    address = page._page_hash
+    page._page_hash = page.session_state["cbam_viz_memory"].pages["explore"]._script_hash
+    page.run()
+    assert "fig_venue" not in page.query_params
+    page._page_hash = address
+    page.run()
+    assert page.query_params["fig_venue"] == "icml"
 
 
 def test_the_figure_survives_a_visit_to_another_page(page) -> None:

@@ -186,3 +186,50 @@ def test_a_twin_without_attention_is_not_offered(open_app, folder):
     assert not app.error
     assert app.query_params["model"] == NAME
     assert "A twin" not in app.selectbox(key="set_model").options
+
+
+def test_a_file_that_is_deleted_or_spoilt_meanwhile_gets_a_sentence(open_app, folder):
+    second = folder / "second.safetensors"
+    second.write_bytes((folder / NAME).read_bytes())
+    app = open_app(folder=folder, model="second.safetensors")
+    assert app.query_params["model"] == "second.safetensors"
+    second.unlink()
+    app.run()
+    assert not app.exception
+    assert app.query_params["model"] == NAME
+    assert "second.safetensors is gone from the server, so this is another network." in words(app)
+
+    second.write_bytes((folder / NAME).read_bytes()[:200_000])  # header whole, tensors cut
+    app = open_app(folder=folder, model="second.safetensors")
+    assert not app.exception
+    assert len(app.error) == 1
+    assert "damaged or cut off" in words(app)
+
+    second.write_bytes(b"no network at all")
+    app = open_app(folder=folder)
+    assert not app.error
+    assert "Not on offer: second.safetensors is no whole safetensors file" in words(app)
+
+
+def test_a_file_that_vanishes_between_listing_and_loading_gets_a_sentence(
+    open_app, folder, monkeypatch
+):
+    from cbam_viz.ui import networks
+
+    entries = networks.entries()
+    app = open_app(folder=folder)
+    monkeypatch.setattr(networks, "entries", lambda: entries)
+    assert not app.error
+    (folder / NAME).unlink()
+    app.run()
+    assert not app.exception
+    assert "Something went wrong" not in words(app)
+
+
+def test_two_files_of_one_title_are_told_apart(open_app, folder):
+    (folder / "copy.safetensors").write_bytes((folder / NAME).read_bytes())
+    app = open_app(folder=folder)
+    options = app.selectbox(key="set_model").options
+    assert options[:2] == ["Test network (copy.safetensors)", f"Test network ({NAME})"]
+    app.selectbox(key="set_model").select(NAME).run()
+    assert app.query_params["model"] == NAME
