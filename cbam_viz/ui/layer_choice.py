@@ -8,7 +8,7 @@ from cbam_viz.attention import LayerAttention
 from cbam_viz.ui import session, words
 from cbam_viz.ui.scene import Scene
 
-PREDICATES = ("untrained", "flat", "saturated")
+PREDICATES = ("untrained", "flat", "saturated", "nearly binary")
 
 
 def draw(scene: Scene, layer: LayerAttention) -> None:
