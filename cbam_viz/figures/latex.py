@@ -38,13 +38,19 @@ _SPECIAL = {
 }
 
 
+_NEVER_IN_FILE_NAMES = re.compile(r'[#%{}\\"\x00-\x1f\x7f\ud800-\udfff]|  +')
+r"""What `\includegraphics` cannot be told in any spelling."""
+
+
 def escape(text: str) -> str:
     """The text as LaTeX sets it letter by letter: `_`, `%` and their kin lose their power."""
-    return "".join(_SPECIAL.get(letter, letter) for letter in _one_line(text))
+    plain = re.sub(r"[\x00-\x1f\x7f]+", " ", text)
+    return "".join(_SPECIAL.get(letter, letter) for letter in plain)
 
 
-def _one_line(text: str) -> str:
-    return re.sub(r"[\x00-\x1f\x7f\x85\u2028\u2029]+", " ", text)
+def file_name(name: str) -> str:
+    r"""A name that `\includegraphics` finds, with `-` for letters that LaTeX cannot have there."""
+    return re.sub(r"([$&~^])", r"\\string\1", _NEVER_IN_FILE_NAMES.sub("-", name))
 
 
 def caption(built: Built) -> str:
@@ -88,25 +94,20 @@ def caption(built: Built) -> str:
 
 
 def latex(built: Built, file: str, *, label: str = "cbam-attention") -> str:
-    """A `figure` environment (`figure*` across two columns) that includes `file`.
-
-    A comment above it says so where LaTeX cannot include a file of that name.
-    """
+    """A `figure` environment (`figure*` across two columns) that includes `file`."""
     wide = built.spec.width == "text" and _two_columns(built.spec)
     environment = "figure*" if wide else "figure"
     # The file has the width of the column already; naming the width guards against a changed class.
     width = {"text": r"\textwidth", "column": r"\columnwidth"}.get(str(built.spec.width))
     option = f"[width={width}]" if width else ""
-    name = re.sub(r"[^\w.\-+=@,/]", "-", file)
-    comment = (
-        f"% LaTeX cannot include {_one_line(file)}: rename it to {name}" if name != file else ""
-    )
+    plain = _NEVER_IN_FILE_NAMES.sub("-", file)
+    rename = f"% LaTeX cannot include a file of that name: rename it to {plain}"
     return "\n".join(
         (
-            *([comment] if comment else []),
+            *(() if plain == file else (rename,)),
             rf"\begin{{{environment}}}[t]",
             r"  \centering",
-            rf"  \includegraphics{option}{{{name}}}",
+            rf"  \includegraphics{option}{{{file_name(file)}}}",
             rf"  \caption{{{escape(caption(built))}}}",
             rf"  \label{{fig:{re.sub(r'[^A-Za-z0-9:-]', '-', label)}}}",
             rf"\end{{{environment}}}",

@@ -106,7 +106,7 @@ def _from_tueplots(
 
 
 def _aaai() -> Venue:
-    """Tueplots' widths are 0.9 and 1.8 points below those that the style file sets."""
+    """The style file sets 0.9 and 1.8 points more than tueplots."""
     rough = _from_tueplots(
         "aaai", "AAAI", half="aaai2024_half", full="aaai2024_full", height=9.0, sizes="aaai2024"
     )
