@@ -131,6 +131,8 @@ def figure(
     for output in outputs:
         if output.suffix.lower() not in FORMATS:
             raise click.UsageError(f"{output} must end in one of {', '.join(FORMATS)}.")
+        if outputs.count(output) > 1:
+            raise click.UsageError(f"--output names {output} twice.")
     if manifest is not None:
         if sources:
             raise click.UsageError("--from names the images already; leave them out.")
@@ -223,21 +225,23 @@ def _targets(manifest: Manifest, folder: Path, outputs: Sequence[Path]) -> dict[
     click.UsageError
         An output in a format that the manifest has no file of.
     """
-    made = {
-        Path(file.name).suffix: file.name
-        for file in manifest.files
-        if Path(file.name).suffix in FORMATS
-    }
+    from cbam_viz.figures.output import format_of
+    from cbam_viz.figures.remake import pictures
+
+    names = pictures(manifest)
     if not outputs:
-        return {name: folder / name for name in made.values()}
-    targets = {}
+        return {name: folder / name for name in names}
+    made = {format_of(name): name for name in names}
+    targets: dict[str, Path] = {}
     for output in outputs:
-        name = made.get(output.suffix.lower())
+        name = made.get(format_of(output.name))
         if name is None:
             raise click.UsageError(
-                f"The manifest describes {', '.join(made.values()) or 'no file'}, and nothing "
-                f"that ends in {output.suffix}."
+                f"The manifest describes {', '.join(names) or 'no picture'}, and nothing that "
+                f"ends in {output.suffix}."
             )
+        if name in targets:
+            raise click.UsageError(f"{targets[name]} and {output} would be the same file, {name}.")
         targets[name] = output
     return targets
 

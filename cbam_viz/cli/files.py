@@ -35,4 +35,8 @@ def write(path: Path, data: bytes, *, force: bool) -> Path:
 
 
 def _is_there(path: Path) -> bool:
-    return any(path.iterdir()) if path.is_dir() else path.exists()
+    try:
+        return any(path.iterdir()) if path.is_dir() else path.exists()
+    except OSError as error:
+        name = str(path) if len(str(path)) < 80 else f"{str(path)[:40]}…"
+        raise StoreError(f"{name} cannot be looked at: {error.strerror}.") from error

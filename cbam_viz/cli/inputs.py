@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 from collections.abc import Iterable
 from pathlib import Path
@@ -47,6 +48,8 @@ def _expand(source: str) -> list[Path]:
     if source.startswith(SAMPLE):
         return [_sample(source.removeprefix(SAMPLE))]
     path = Path(source)
+    if not _can_be_a_path(path):
+        raise click.UsageError(f"{source[:40]}… is too long for the name of a file.")
     if path.is_dir():
         inside = (file for file in path.rglob("*") if not _hidden(file.relative_to(path)))
         return sorted(file for file in inside if file.suffix.lower() in SUFFIXES and file.is_file())
@@ -56,6 +59,14 @@ def _expand(source: str) -> list[Path]:
     if not matches:
         raise click.UsageError(f"There is no file, folder or match of pattern {source!r}.")
     return [file for file in matches if file.is_file()]
+
+
+def _can_be_a_path(path: Path) -> bool:
+    try:
+        path.exists()
+    except OSError as error:
+        return error.errno != errno.ENAMETOOLONG
+    return True
 
 
 def _sample(name: str) -> Path:

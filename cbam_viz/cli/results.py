@@ -120,4 +120,7 @@ def write_index(output: Path, outcomes: Iterable[Outcome], *, force: bool) -> Pa
                 outcome.error or "",
             )
         )
-    return write(output / INDEX, text.getvalue().encode(), force=force)
+    return write(
+        # A file name may hold bytes that are no UTF-8; they are spelt out.
+        output / INDEX, text.getvalue().encode("utf-8", "backslashreplace"), force=force
+    )  # fmt: skip

@@ -74,7 +74,12 @@ class FileMade:
     """A file that came out."""
 
     name: str
+    """Without a folder: files lie beside the manifest."""
     sha256: str
+
+    def __post_init__(self) -> None:
+        if self.name in ("", ".", "..") or any(mark in self.name for mark in "/\\\0"):
+            raise FigureError(f"{self.name!r} in the manifest is no plain file name.")
 
 
 @dataclass(frozen=True)
@@ -94,13 +99,23 @@ class Manifest:
         """The text of the file; equal manifests give equal texts."""
         data = {"cbam_viz_figure": SCHEMA, **asdict(self)}
         data["spec"] = self.spec.to_dict()
-        return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+        # A file name may hold bytes that are no UTF-8; JSON can spell them, UTF-8 cannot.
+        return text if _is_unicode(text) else json.dumps(data, indent=2) + "\n"
 
     @property
     def versions(self) -> Mapping[str, str]:
         """Versions that it was made with."""
         versions: Mapping[str, str] = self.about.get("versions", {})
         return versions
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def sha256(data: bytes) -> str:
@@ -272,8 +287,11 @@ def find_file(file: str, folder: Path) -> Path | None:
         if file == SAMPLE + sample.name:
             return sample.path
     for path in (folder / file, folder / Path(file).name):
-        if path.is_file():
-            return path
+        try:
+            if path.is_file():
+                return path
+        except OSError:  # a name longer than the file system's, a folder that may not be read
+            continue
     return None
 
 

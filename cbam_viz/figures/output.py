@@ -33,6 +33,8 @@ from cbam_viz.store import write_atomic
 
 FileFormat = Literal["pdf", "svg", "png", "tiff"]
 FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
+SUFFIXES = (*(f".{one}" for one in FORMATS), ".tif")
+"""Endings of their file names."""
 MIME_TYPES: dict[FileFormat, str] = {
     "pdf": "application/pdf",
     "svg": "image/svg+xml",

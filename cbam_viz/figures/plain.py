@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,9 @@ from cbam_viz.errors import FigureError
 
 _T = TypeVar("_T")
 
+LARGEST = 2**53
+"""Numbers from here on are refused: JSON has numbers that no float can hold."""
+
 
 def from_plain(kind: type[_T], data: Any, where: str) -> _T:
     """An instance of the dataclass `kind`; fields that are left out get their defaults.
@@ -20,7 +24,9 @@ def from_plain(kind: type[_T], data: Any, where: str) -> _T:
         FigureError: if a field is unknown or a value is none it can have; the text names it.
     """
     if not isinstance(data, Mapping):
-        raise FigureError(f"{where.capitalize()} is described by {data!r}, which is no object.")
+        raise FigureError(
+            f"{where.capitalize()} is described by {reprlib.repr(data)}, which is no object."
+        )
     hints = typing.get_type_hints(kind)
     known = {field.name for field in fields(typing.cast(Any, kind))}
     if unknown := sorted(set(data) - known):
@@ -45,21 +51,30 @@ def _read(hint: Any, value: Any, where: str) -> Any:
         return _read_tuple(arguments, value, where)
     if origin is not None and origin is not Literal:
         if not isinstance(value, origin):
-            raise FigureError(f"{value!r} cannot be {where}.")
+            raise _refused(value, where)
         return value
     if origin is Literal:
         ok = value in arguments
     elif hint is float:
-        ok = isinstance(value, (int, float)) and not isinstance(value, bool)
+        ok = _is_number(value, (int, float))
     elif hint is int:
-        ok = isinstance(value, int) and not isinstance(value, bool)
+        ok = _is_number(value, int)
     elif isinstance(hint, type) and hint not in (str, bool):
         return from_plain(hint, value, where)
     else:
         ok = isinstance(value, hint)
     if not ok:
-        raise FigureError(f"{value!r} cannot be {where}.")
+        raise _refused(value, where)
     return value
+
+
+def _is_number(value: Any, kinds: Any) -> bool:
+    """Whether it is a finite number of a size that any setting can have."""
+    return isinstance(value, kinds) and not isinstance(value, bool) and abs(value) < LARGEST
+
+
+def _refused(value: Any, where: str) -> FigureError:
+    return FigureError(f"{reprlib.repr(value)} cannot be {where}.")
 
 
 def _read_union(arguments: Sequence[Any], value: Any, where: str) -> Any:
@@ -72,14 +87,16 @@ def _read_union(arguments: Sequence[Any], value: Any, where: str) -> Any:
             return _read(argument, value, where)
         except FigureError:
             continue
-    raise FigureError(f"{value!r} cannot be {where}.")
+    raise _refused(value, where)
 
 
 def _read_tuple(arguments: Sequence[Any], value: Any, where: str) -> tuple[Any, ...]:
     if not isinstance(value, (list, tuple)):
-        raise FigureError(f"{value!r} cannot be {where}: a list is wanted.")
+        raise FigureError(f"{reprlib.repr(value)} cannot be {where}: a list is wanted.")
     if len(arguments) == 2 and arguments[1] is Ellipsis:
         return tuple(_read(arguments[0], item, where) for item in value)
     if len(value) != len(arguments):
-        raise FigureError(f"{value!r} cannot be {where}: {len(arguments)} numbers are wanted.")
+        raise FigureError(
+            f"{reprlib.repr(value)} cannot be {where}: {len(arguments)} numbers are wanted."
+        )
     return tuple(_read(hint, item, where) for hint, item in zip(arguments, value, strict=True))

@@ -16,7 +16,7 @@ from cbam_viz.figures.manifest import (
     find_file,
     open_photo,
 )
-from cbam_viz.figures.output import FORMATS, FileFormat
+from cbam_viz.figures.output import SUFFIXES, format_of
 from cbam_viz.figures.study import Tick, study
 from cbam_viz.models import LoadedModel, load_model
 
@@ -33,6 +33,11 @@ class Remade:
     """By the names in the manifest."""
     differences: tuple[str, ...]
     """Sentences on files that came out otherwise; empty: byte for byte the same."""
+
+
+def pictures(manifest: Manifest) -> list[str]:
+    """Names of the manifest's files that show the figure."""
+    return [file.name for file in manifest.files if Path(file.name).suffix.lower() in SUFFIXES]
 
 
 def remake(
@@ -52,17 +57,15 @@ def remake(
         FigureError: if a photo or checkpoint is gone or has changed.
         CbamVizError: if one cannot be read.
     """
+    if not pictures(manifest):
+        raise FigureError("The manifest names no picture that could be made again.")
     photos = [open_photo(source, folder) for source in manifest.photos]
     networks = [
         open_source(source, (folder, *search), open_network or open_plainly)
         for source in manifest.networks
     ]
     built = build(manifest.spec, study(manifest.spec, networks, photos, manifest.view, tick=tick))
-    files = {
-        file.name: built.render(known, dpi=manifest.dpi)
-        for file in manifest.files
-        if (known := _format(file.name)) is not None
-    }
+    files = {name: built.render(format_of(name), dpi=manifest.dpi) for name in pictures(manifest)}
     return Remade(built, files, tuple(differences(manifest, files)))
 
 
@@ -103,8 +106,3 @@ def open_plainly(source: NetworkSource, path: Path | None) -> LoadedModel:
         num_classes=source.num_classes,
         allow_missing_attention=source.allow_missing_attention,
     )
-
-
-def _format(name: str) -> FileFormat | None:
-    ending = name.rpartition(".")[2]
-    return next((known for known in FORMATS if known == ending), None)

@@ -7,6 +7,7 @@ recorded in the manifest.
 from __future__ import annotations
 
 import json
+import math
 import typing
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -31,6 +32,9 @@ Region = tuple[float, float, float, float]
 """(top, left, bottom, right) in pixels of the photo."""
 
 _NAMED_KINDS = ("map", "stage", "channels")
+
+MOST_COLUMNS, MOST_MARKS = 64, 64
+"""Of a grid; of contour levels, and of boxes in a row. More cannot be told apart on a page."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +80,14 @@ class Row:
     """Rectangles drawn on the pictures."""
 
     def __post_init__(self) -> None:
+        _at_most("boxes in a row", self.boxes, MOST_MARKS)
         for region in (self.crop, self.zoom, *self.boxes):
-            if region is not None and not (region[0] < region[2] and region[1] < region[3]):
+            if region is not None and not (
+                all(map(math.isfinite, region)) and region[0] < region[2] and region[1] < region[3]
+            ):
                 raise FigureError(
                     "A region is top, left, bottom, right in pixels of the photo; "
-                    f"{region} is empty."
+                    f"{region} is empty or endless."
                 )
 
 
@@ -141,6 +148,10 @@ class FigureSpec:
                     f"{name.replace('_', ' ').capitalize()} is one of {', '.join(value)}; "
                     f"got {getattr(self, name)!r}."
                 )
+        _at_most("columns", self.columns, MOST_COLUMNS)
+        _at_most("contours", self.contours, MOST_MARKS)
+        if not all(map(math.isfinite, self.contours)):
+            raise FigureError("A contour needs a number as its level, such as 0.5.")
         _in_range("opacity", self.opacity, 0, 1)
         _in_range("image_dpi", self.image_dpi, 36, 2400)
         _in_range("blocks", self.blocks, 1, 8)
@@ -200,9 +211,14 @@ def format_column(column: Column) -> str:
 def _in_range(name: str, value: float | None, low: float, high: float | None) -> None:
     if value is None:
         return
-    if value < low or (high is not None and value > high):
+    if not low <= value <= (math.inf if high is None else high):
         limits = f"{low:g} to {high:g}" if high is not None else f"{low:g} or more"
         raise FigureError(f"{name.replace('_', ' ').capitalize()} is {limits}; got {value:g}.")
+
+
+def _at_most(what: str, values: tuple[Any, ...], most: int) -> None:
+    if len(values) > most:
+        raise FigureError(f"A figure takes at most {most} {what}; got {len(values)}.")
 
 
 def _choices(kind: type[Any]) -> dict[str, tuple[str, ...]]:

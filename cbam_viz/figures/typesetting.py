@@ -31,6 +31,9 @@ ELLIPSIS = "…"
 NO_BREAK = "\u00a0"
 """A space at which no line breaks; set as a plain one."""
 
+LONGEST_TEXT = 240
+"""Letters. Of longer texts only both ends are looked at: no line of a figure holds more."""
+
 LINE_HEIGHT = 1.18
 """Baseline to baseline, in type sizes."""
 
@@ -95,6 +98,8 @@ def wrap(text: str, width: float, font: str, size: float, max_lines: int = 2) ->
 
     Breaks after spaces and after the marks inside names such as `layer3.block_2/cbam`.
     """
+    if len(text) > LONGEST_TEXT:
+        text = text[: LONGEST_TEXT // 2] + ELLIPSIS + text[-LONGEST_TEXT // 2 :]
     lines: list[str] = []
     for paragraph in text.split("\n"):
         lines += _wrap_paragraph(paragraph, width, font, size)

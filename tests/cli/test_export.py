@@ -158,6 +158,20 @@ def test_force_overwrites(folder: Path) -> None:
     assert len(cbam_viz.load_npz(target).attention) == 4
 
 
+def test_a_file_name_that_is_no_unicode_does_not_stop_the_others(folder: Path) -> None:
+    write_photo(folder / "photos" / "a.png")
+    odd = folder / "photos" / os.fsdecode(b"odd\xff.png")
+    try:
+        odd.write_bytes((folder / "photos" / "a.png").read_bytes())
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 only")
+    ended = invoke("export", "photos", "-o", "out")
+    assert ended.exit_code == 0, ended.output
+    assert [row["source"] for row in index_of(folder / "out")] == [
+        "photos/a.png", r"photos/odd\udcff.png",
+    ]  # fmt: skip
+
+
 def test_a_wrong_layer_is_wrong_usage_and_can_come_from_a_worker(folder: Path) -> None:
     write_photo(folder / "p.png")
     ended = invoke("export", "p.png", "-o", "out", "--format", "png", "-l", "layer9")

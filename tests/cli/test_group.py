@@ -136,3 +136,17 @@ def test_completion_scripts_are_for_this_command(shell: str) -> None:
 def test_completion_completes_commands() -> None:
     ended = run(_CBAM_VIZ_COMPLETE="bash_complete", COMP_WORDS="cbam-viz ex", COMP_CWORD="1")
     assert ended.stdout.split() == ["plain,export"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no broken pipes")
+def test_a_reader_that_leaves_early_sees_no_error() -> None:
+    command = [sys.executable, "-c", "import sys; from cbam_viz.cli import main; main()"]
+    running = subprocess.Popen(
+        [*command, "figure", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert running.stdout is not None
+    assert running.stderr is not None
+    running.stdout.close()
+    errors = running.stderr.read()
+    assert running.wait(timeout=60) == 1
+    assert errors == b""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import shutil
+import time
 from pathlib import Path
 
 import pypdf
@@ -11,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cbam_viz.cli import cli
+from cbam_viz.images import samples
 
 NETWORK = ("-a", "resnet10t", "--num-classes", "5")
 
@@ -112,6 +116,7 @@ def test_another_network_stands_beside_the_first(run, tmp_path: Path) -> None:
         (("-o", "f.pdf"), "Name at least one image"),
         (("sample:cat",), "Say where the figure goes"),
         (("sample:cat", "-o", "f.jpg"), "must end in one of"),
+        (("sample:cat", "-o", "f.pdf", "-o", "f.pdf"), "names f.pdf twice"),
         (("sample:dog", "-o", "f.pdf"), "There is no sample 'dog'"),
         (("sample:cat", "-o", "f.pdf", "--width", "wide"), "--width is column, text"),
         (("sample:cat", "-o", "f.pdf", "--zoom", "1,2,3"), "--zoom takes"),
@@ -133,6 +138,8 @@ def test_wrong_usage_is_status_2(run, arguments: tuple[str, ...], words: str) ->
         (("--venue", "nurips"), "Did you mean neurips"),
         (("--colormap", "jet"), "no colour map 'jet'"),
         (("--crop", "900,900,950,950"), "lies outside"),
+        (("--crop", "0,0,inf,50"), "is empty or endless"),
+        (("--contour", "nan"), "needs a number as its level"),
         (("--font", "No Such Font"), "not installed"),
         (("--layout", "channel", "--channel", "99999"), "there is no channel 99999"),
     ],
@@ -176,3 +183,44 @@ def test_the_examples_in_the_help_run(run, tmp_path: Path, monkeypatch) -> None:
         result = run(*arguments)
         assert result.exit_code == 0, (arguments, result.output)
     assert (tmp_path / "again.pdf").read_bytes() == (tmp_path / "depth.pdf").read_bytes()
+
+
+def test_every_ending_can_be_made_again(run, tmp_path: Path) -> None:
+    made = run("sample:cat", "-o", "f.tif", "-o", "g.PDF", *NETWORK, "--with", "manifest")
+    assert made.exit_code == 0, made.output
+    again = run("--from", "f.manifest.json", "--force")
+    assert again.exit_code == 0, again.output
+    assert "Byte for byte the same" in again.stdout
+    other = run("--from", "f.manifest.json", "-o", "h.tiff", "-o", "h.pdf")
+    assert other.exit_code == 0, other.output
+    assert (tmp_path / "h.tiff").read_bytes() == (tmp_path / "f.tif").read_bytes()
+    assert (tmp_path / "h.pdf").read_bytes() == (tmp_path / "g.PDF").read_bytes()
+
+
+def test_a_file_name_that_is_no_unicode(run, tmp_path: Path) -> None:
+    photo = os.fsdecode(b"odd\xff.jpg")
+    try:
+        shutil.copy(samples()[0].path, photo)
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 only")
+    made = run(photo, "-o", "f.pdf", *NETWORK, "--with", "all", "--row-labels", "name")
+    assert made.exit_code == 0, made.output
+    again = run("--from", "f.manifest.json", "-o", "g.pdf")
+    assert "Byte for byte the same" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [(("x" * 300 + ".jpg", "-o", "f.pdf"), 2), (("sample:cat", "-o", "x" * 300 + ".pdf"), 3)],
+)
+def test_names_longer_than_file_systems_take(run, arguments: tuple[str, ...], status: int) -> None:
+    result = run(*arguments, *NETWORK)
+    assert result.exit_code == status, result.output
+    assert len(result.stderr) < 300
+
+
+def test_a_label_without_end_is_cut_at_once(run) -> None:
+    started = time.monotonic()
+    result = run("sample:cat", "-o", "f.pdf", *NETWORK, "--label", "x" * 100_000)
+    assert result.exit_code == 0, result.output
+    assert time.monotonic() - started < 30

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -198,3 +199,66 @@ def test_a_network_without_attention_may_stand_beside_one_with_it() -> None:
             build(spec.with_(columns=columns_from_text(text)), built.study)
     with pytest.raises(NoAttentionError):
         study(SPEC, [beside], [make_photo()])
+
+
+HUGE = 10**400
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    ids=lambda value: str(value)[:20],
+    argvalues=[
+        (("files", 0, "name"), "../../escaped.pdf", "no plain file name"),
+        (("files", 0, "name"), "/tmp/escaped.pdf", "no plain file name"),
+        (("files", 0, "name"), "", "no plain file name"),
+        (("dpi",), HUGE, "cannot be dpi of the manifest"),
+        (("spec", "opacity"), HUGE, "cannot be opacity of spec"),
+        (("spec", "opacity"), float("nan"), "cannot be opacity of spec"),
+        (("spec", "width"), HUGE, "cannot be width of spec"),
+        (("spec", "blocks"), HUGE, "cannot be blocks of spec"),
+        (("spec", "contours"), [float("nan")], "cannot be contours of spec"),
+        (("spec", "contours"), [0.1] * 3000, "at most 64 contours"),
+        (("spec", "columns"), [{"kind": "input"}] * 3000, "at most 64 columns"),
+        (("spec", "rows"), [{"crop": [0, 0, HUGE, HUGE]}], "cannot be crop of rows of spec"),
+    ],
+)
+def test_hostile_manifests_are_refused_in_a_sentence(
+    made: Path, path: tuple[str | int, ...], value: object, message: str
+) -> None:
+    document = json.loads(made.read_text())
+    place = document
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        data = json.dumps(document).encode()
+    finally:
+        sys.set_int_max_str_digits(limit)
+    with pytest.raises(FigureError, match=message) as refused:
+        read_manifest(data)
+    assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize("kind", ["photos", "networks"])
+def test_a_file_name_too_long_is_a_file_that_is_not_there(made: Path, kind: str) -> None:
+    manifest = read_manifest(made)
+    long = "x" * 5000
+    if kind == "photos":
+        changed = replace(manifest, photos=(replace(manifest.photos[0], file=long),))
+    else:
+        changed = replace(manifest, networks=(replace(manifest.networks[0], checkpoint=long),))
+    with pytest.raises(FigureError, match="is not there"):
+        remake(changed, made.parent, open_network=opener())
+
+
+def test_a_manifest_without_a_picture_says_so(made: Path) -> None:
+    with pytest.raises(FigureError, match="names no picture"):
+        remake(replace(read_manifest(made), files=()), made.parent, open_network=opener())
+
+
+def test_names_that_are_no_unicode_come_back(made: Path) -> None:
+    manifest = read_manifest(made)
+    odd = replace(manifest, photos=(replace(manifest.photos[0], file="a\udcff.png"),))
+    assert read_manifest(odd.to_json().encode()) == odd
