@@ -61,6 +61,7 @@ class ByClass:
     """Classes in the order of their first photo."""
 
     layer: str
+    head: str
     classes: tuple[ClassWeights, ...]
     scale: Scale
 
@@ -106,7 +107,7 @@ def by_class(spec: FigureSpec, study: Study) -> ByClass:
     )
     means = [one.weights for one in classes]
     scale = absolute_scale() if spec.scale == "absolute" else shared_scale(means)
-    return ByClass(layer, classes, scale)
+    return ByClass(layer, short_names(attention)[layer], classes, scale)
 
 
 def draw_by_layer(spec: FigureSpec, panels: tuple[LayerWeights, ...]) -> PaperFigure:
@@ -138,7 +139,8 @@ def draw_by_class(spec: FigureSpec, content: ByClass) -> PaperFigure:
     names = [_class_name(one) for one in content.classes]
     label_width = min(max(style.measure(name) for name in names), 0.3 * style.width) + 4
     head, foot = line_height(style.size) + 1.5, style.small + 3.5
-    line = max(_CLASS_LINE, line_height(style.size) + 1)
+    labels = [style.wrap(name, label_width - 4, lines=2) for name in names]
+    line = max(_CLASS_LINE, max(map(len, labels)) * line_height(style.size) + 1)
     room = style.max_height - head - foot - legend_height(style)
     line = min(line, room / len(names))
     height = line * len(names)
@@ -149,13 +151,12 @@ def draw_by_class(spec: FigureSpec, content: ByClass) -> PaperFigure:
     if spec.order == "weight":
         order = np.argsort(-matrix.mean(axis=0), kind="stable")
     _draw_matrix(sheet, rect, matrix[:, order], content.scale, spec.colormap)
-    for index, name in enumerate(names):
-        (short,) = style.wrap(name, label_width - 4, lines=1)
-        y = rect.y + (index + 0.5) * line + 0.33 * style.size
-        sheet.text(label_width - 3, y, short, ha="right", gid=f"class {index + 1}")
+    for index, lines in enumerate(labels):
+        place = Rect(0, rect.y + index * line, label_width - 3, line)
+        sheet.lines(place, lines, ha="right", gid=f"class {index + 1}")
         if index:
             sheet.rule(rect.x, rect.y + index * line, rect.right, rect.y + index * line, color="w")
-    sheet.text(rect.x + rect.width / 2, head - 3.5, content.layer, gid="head 1")
+    sheet.text(rect.x + rect.width / 2, head - 3.5, content.head, gid="head 1")
     _draw_channel_axis(sheet, rect, matrix.shape[1], spec)
     draw_legend(sheet, "Channel weight", content.scale, spec.colormap)
     return sheet.figure

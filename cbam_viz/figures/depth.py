@@ -108,6 +108,8 @@ def draw_depth(spec: FigureSpec, strip: Strip) -> PaperFigure:
     smallest = max(NARROWEST_PICTURE, SMALLEST_PICTURE / shape**0.5)
     per_line = spec.per_line or choose_per_line(groups, style.width, smallest)
     per_line = min(per_line, len(pictures))
+    if per_line <= 2:  # one missing picture would leave half a line white
+        groups = (len(pictures),)
     rects = _rects(groups, per_line, style, aspect, heads=spec.heads)
     sheet = style.sheet(rects[-1].bottom + legend_height(style))
     rasters = Rasters(spec.image_dpi)

@@ -22,6 +22,7 @@ from cbam_viz.figures.content import (
     short_names,
 )
 from cbam_viz.figures.spec import Column, FigureSpec
+from cbam_viz.figures.typesetting import NO_BREAK
 from cbam_viz.render import Scale
 
 
@@ -70,7 +71,7 @@ def gated_content(spec: FigureSpec, study: Study) -> GatedChannel:
     columns = (Column("input"), *(Column("map", name) for _ in maps[0]))
     weights = tuple(float(channel_weights(layer)[channel]) for layer in layers)
     short = short_names(first.attention)[name]
-    heads = _heads([head for head, _ in maps[0]], f"{short}, channel {channel}", weights)
+    heads = _heads([head for head, _ in maps[0]], f"{short}, channel{NO_BREAK}{channel}", weights)
     labels = row_labels(spec, study)
     if len(weights) > 1:
         labels = tuple(

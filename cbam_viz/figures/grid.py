@@ -15,10 +15,14 @@ from cbam_viz.figures.spec import FigureSpec
 from cbam_viz.figures.typesetting import NO_BREAK, line_height
 
 HEAD_LINES = 3
+NETWORK_LINES = 5
+"""Of a network's name in a heading: cut short, two networks may look like one."""
 MOST_LINES = 4
 """Of a class's name and its probability together."""
 _LOWEST_BARS = 24.0
 """Points: below this height bars cannot be told apart."""
+_TALLEST_LABEL = 5.0
+"""Type sizes: a row gets no higher than this for its label's sake."""
 _HEAD_GAP = 2.0
 
 
@@ -131,11 +135,10 @@ def _wrapped_heads(
 
 
 def _wrap_head(style: Style, text: str, width: float) -> list[str]:
-    """At most `HEAD_LINES` lines; a network's name is cut short before what is shown of it."""
+    """At most `HEAD_LINES` lines, after those of a network's name."""
     *network, shown = text.split("\n")
     last = style.wrap(shown, width, lines=HEAD_LINES - 1 if network else HEAD_LINES)
-    room = max(1, HEAD_LINES - len(last))
-    return [*style.wrap(" ".join(network), width, lines=room), *last] if network else last
+    return [*style.wrap(" ".join(network), width, lines=NETWORK_LINES), *last] if network else last
 
 
 def _labels_need_two_lines(drawing: _Drawing, room: GridRoom, blocks: int) -> bool:
@@ -178,8 +181,12 @@ def _room(
         if any(_label(drawing, row) for row in range(len(regions)))
         else 0.0,
         min_heights=tuple(
-            max(_text_height(style, row, columns), _LOWEST_BARS if has_bars else 0.0)
-            for row in grid.rows
+            max(
+                _text_height(style, row, columns),
+                _label_height(style, _label(drawing, index)),
+                _LOWEST_BARS if has_bars else 0.0,
+            )
+            for index, row in enumerate(grid.rows)
         ),
         foot_height=style.small + 2.5 if has_bars else 0.0,
     )
@@ -193,6 +200,12 @@ def _text_height(style: Style, row: tuple[Place, ...], columns: tuple[ColumnRoom
             lines = _wrap_words(style, place.text, column.fixed or style.width, MOST_LINES)
             heights.append(len(lines) * line_height(style.size))
     return max(heights)
+
+
+def _label_height(style: Style, label: str) -> float:
+    """What the longest word of a row's label needs, within limits: it stands upright."""
+    longest = max((style.measure(word) for word in label.split(" ")), default=0.0)
+    return min(longest + 1, _TALLEST_LABEL * style.size)
 
 
 def _draw_heads(sheet: Sheet, plan: GridPlan, heads: list[list[str]]) -> None:

@@ -26,6 +26,12 @@ LINE = 0.8
 EDGE = 1.8
 """Widths in points of a mark and of the dark line below it."""
 
+CONTOUR, CONTOUR_EDGE = 0.5, 1.3
+"""The same of contours, which may wind closely."""
+
+MOST_DECIMALS = 6
+"""Float32 gates near 1 hold no more."""
+
 CONTOUR_GRID = 256
 """Contours are traced on a copy of the map with so many points along its longer side."""
 
@@ -55,8 +61,7 @@ def draw_marks(sheet: Sheet, drawn: Drawn, spec: FigureSpec, row: Row, letter: s
         draw_scale_bar(sheet, drawn, spec, right=corners["scale bar"] == "lower right")
     if isinstance(drawn.content, MapPicture) and drawn.content.scale.kind == "per map":
         low, high = drawn.content.scale.low, drawn.content.scale.high
-        text = f"{number_text(low)} to {number_text(high)}"
-        tag(sheet, drawn, text, corners["range"], "range")
+        tag(sheet, drawn, range_text(low, high), corners["range"], "range")
     if letter:
         tag(sheet, drawn, letter, corners["letter"], "letter")
 
@@ -98,7 +103,7 @@ def draw_contours(drawn: Drawn, content: MapPicture, levels: Sequence[float]) ->
     """Contour lines of a map at levels in its own values."""
     for level in levels:
         lines = contour_lines(content, level)
-        for color, width in ((DARK, EDGE), (LIGHT, LINE)):
+        for color, width in ((DARK, CONTOUR_EDGE), (LIGHT, CONTOUR)):
             name = f"{drawn.gid} contour {level:g}"
             drawn.axes.add_collection(
                 LineCollection(
@@ -183,9 +188,13 @@ def draw_scale_bar(sheet: Sheet, drawn: Drawn, spec: FigureSpec, *, right: bool)
     )
     text = f"{length} px" if spec.scale_bar == "photo" else f"{length} input px"
     half = sheet.measure(text, sheet.small) / 2 + 2
+    centre, baseline = x + width / 2, y - 5.4
+    if rect.height < margin + 5.4 + 1.4 * sheet.small:  # too low for a text above the bar
+        centre = x - half - 2 if right else x + width + half + 2
+        baseline = y + 0.8
     sheet.text(
-        min(max(x + width / 2, rect.x + half), rect.right - half),
-        y - 5.4,
+        min(max(centre, rect.x + half), rect.right - half),
+        baseline,
         text,
         size=sheet.small,
         color=LIGHT,
@@ -212,8 +221,9 @@ def tag(sheet: Sheet, drawn: Drawn, text: str, corner: str, gid: str) -> None:
     )
 
 
-def number_text(value: float) -> str:
-    """Two decimals, more where the number is small."""
-    if value == 0 or 0.01 <= abs(value) < 100:
-        return f"{value:.2f}".replace("-", MINUS)
-    return f"{value:.2g}".replace("-", MINUS)
+def range_text(low: float, high: float) -> str:
+    """Both ends, to about a hundredth of the range: 0.00066 of a map that goes up to 1 is 0.00."""
+    span = high - low
+    decimals = max(2, 2 - math.ceil(math.log10(span))) if span > 0 else 4
+    decimals = min(decimals, MOST_DECIMALS)
+    return f"{low:.{decimals}f} to {high:.{decimals}f}".replace("-", MINUS)

@@ -110,7 +110,8 @@ def wrap(text: str, width: float, font: str, size: float, max_lines: int = 2) ->
 
 
 def _wrap_paragraph(text: str, width: float, font: str, size: float) -> list[str]:
-    pieces = re.findall(r"[^ \t._/\-]*[ \t._/\-]*", text)
+    # A point between digits belongs to a number: 0.99 stays whole.
+    pieces = re.findall(r"(?:[^ \t._/\-]|(?<=\d)\.(?=\d))*[ \t._/\-]*", text)
     lines = [""]
     for piece in pieces:
         longer = lines[-1] + piece

@@ -13,7 +13,7 @@ from matplotlib.text import Text
 from cbam_viz.errors import FigureError
 from cbam_viz.figures import FigureSpec, Row, Study, build, columns_from_text
 from cbam_viz.figures.legend import tick_text
-from cbam_viz.figures.marks import nice_length
+from cbam_viz.figures.marks import nice_length, range_text
 from cbam_viz.images import Photo
 from cbam_viz.render import absolute_scale, lookup_table, overlay, place
 
@@ -329,3 +329,63 @@ def test_extreme_photos_do_not_crash(size: tuple[int, int]) -> None:
 )
 def test_ticks_are_rounded_to_about_a_hundredth_of_the_scale(value, span, text) -> None:
     assert tick_text(value, span) == text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (0.00066, 0.999, "0.00 to 1.00"),
+        (3.4e-5, 0.5, "0.00 to 0.50"),
+        (0.4871, 0.5391, "0.487 to 0.539"),
+        (0.49990, 0.50010, "0.49990 to 0.50010"),
+        (0.5, 0.5, "0.5000 to 0.5000"),
+        (-1.5, 1.5, "\N{MINUS SIGN}1.50 to 1.50"),
+    ],
+)
+def test_a_maps_own_range_is_rounded_by_its_length(low: float, high: float, text: str) -> None:
+    assert range_text(low, high) == text
+
+
+def test_a_low_row_is_high_enough_for_its_label(one) -> None:
+    panorama = make_analysis(make_photo(20, 200), view="whole")
+    figure = draw("input,map:0", panorama, rows=(Row(label="weight 0.86"),))
+    assert [text for gid, text in texts(figure).items() if gid and "label" in gid] == [
+        "weight", "0.86",
+    ]  # fmt: skip
+
+
+def test_a_scale_bars_length_stays_inside_a_low_picture() -> None:
+    panorama = make_analysis(make_photo(20, 200), view="whole")
+    figure = draw("input", panorama, scale_bar="photo", width=40.0, venue="free")
+    (axes,) = (axes for axes in figure.axes if axes.get_gid() == "row 1 column 1 axes")
+    length = next(t for t in figure.texts if t.get_gid() == "row 1 column 1 scale bar length")
+    size = length.get_fontsize() / (figure.get_figheight() * 72)
+    box = axes.get_position()
+    assert box.y0 <= length.get_position()[1] < length.get_position()[1] + 0.75 * size <= box.y1
+
+
+def test_long_class_names_take_two_lines(one) -> None:
+    spec = FigureSpec(
+        layout="channels", by="class", width="column", rows=(Row(group="black-and-tan coonhound"),)
+    )
+    written = texts(build(spec, one).figure)
+    assert (written["class 1 line 1"], written["class 1 line 2"]) == ("black-and-tan", "coonhound")
+    assert written["head 1"] == "layer2.1"
+
+
+def test_pictures_two_in_a_line_leave_no_hole(one) -> None:
+    figure = build(FigureSpec(layout="depth", per_line=2), one).figure
+    tops = [round(axes.get_position().y0, 4) for axes in figure.axes if "picture" in axes.get_gid()]
+    assert [tops.count(top) for top in dict.fromkeys(tops)][:-1] == [2] * (len(set(tops)) - 1)
+
+
+def test_networks_with_like_names_stay_apart_in_headings() -> None:
+    names = "Everyday photos, ResNet-18 with CBAM", "Everyday photos, ResNet-18 without CBAM"
+    pair = Study((tuple(make_analysis(network=name) for name in names),))
+    figure = draw("input,map:0,prediction,prediction@2", pair, width="column")
+    heads = [
+        " ".join(t for gid, t in texts(figure).items() if gid and gid.startswith(f"head {n} of"))
+        for n in (3, 4)
+    ]
+    assert "\N{HORIZONTAL ELLIPSIS}" not in "".join(heads)
+    assert "without" in heads[1]
