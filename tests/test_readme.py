@@ -14,8 +14,8 @@ import torch
 from click.testing import CliRunner
 
 import cbam_viz
+from cbam_viz.cli.choice import checkpoints_folder
 from cbam_viz.cli.group import COMMANDS, cli
-from cbam_viz.cli.options import checkpoints_folder
 from cbam_viz.images import samples
 
 ROOT = Path(__file__).parents[1]

@@ -14,55 +14,22 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from multiprocessing import get_context
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from cbam_viz.cli.jobs import Job, Outcome, Target
+from cbam_viz.cli.network import open_network
+from cbam_viz.cli.results import write_results
 from cbam_viz.errors import CbamVizError
 
 if TYPE_CHECKING:
     from cbam_viz.analysis import Analysis
-    from cbam_viz.cli.drawing import Style
-    from cbam_viz.cli.options import ModelChoice
-    from cbam_viz.images import Photo, View
+    from cbam_viz.images import Photo
     from cbam_viz.models import LoadedModel
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 """From glibc's malloc.h."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is done with each image; sent to each worker once."""
-
-    choice: ModelChoice
-    view: View
-    layers: tuple[str, ...]
-    formats: tuple[str, ...]
-    style: Style
-    force: bool = False
-
-
-@dataclass(frozen=True)
-class Target:
-    """One image and where its results go."""
-
-    source: Path
-    folder: Path
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one image."""
-
-    source: Path
-    folder: Path
-    error: str | None = None
-    """Why it failed, in a sentence."""
-    files: tuple[Path, ...] = ()
-    sha256: str | None = None
-    predictions: tuple[dict[str, Any], ...] = ()
 
 
 def run(
@@ -73,7 +40,7 @@ def run(
     With one worker everything happens in this process, with `loaded` if it is given.
     """
     if workers == 1:
-        state = _State(job, loaded or job.choice.open(quiet=True))
+        state = _State(job, loaded or open_network(job.choice, quiet=True))
         for batch in batches:
             yield state.process(batch)
         return
@@ -149,8 +116,6 @@ class _State:
         ]
 
     def _write(self, target: Target, analysis: Analysis) -> Outcome:
-        from cbam_viz.cli.results import write_results
-
         try:
             files = write_results(analysis, self.loaded, target.folder, self.job)
         except CbamVizError as error:
@@ -172,7 +137,7 @@ def _start_worker(job: Job) -> None:
     import torch
 
     torch.set_num_threads(1)
-    _state = _State(job, job.choice.open(quiet=True))
+    _state = _State(job, open_network(job.choice, quiet=True))
 
 
 def _process(batch: Sequence[Target]) -> list[Outcome]:

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from cbam_viz.cli.options import FOLDER_VARIABLE, checkpoints_folder, json_option
+from cbam_viz.cli.choice import FOLDER_VARIABLE, checkpoints_folder
+from cbam_viz.cli.options import json_option
 from cbam_viz.cli.text import print_json, print_table
 
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cbam_viz.cli.options import ModelChoice, json_option, model_options
+from cbam_viz.cli.choice import ModelChoice
+from cbam_viz.cli.network import open_network
+from cbam_viz.cli.options import json_option, model_options
 from cbam_viz.cli.text import print_json, print_table
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ def cost(choice: ModelChoice, size: tuple[int, int] | None, as_json: bool) -> No
     """Count parameters and FLOPs of a network with and without CBAM, and of each CBAM layer."""
     from cbam_viz.costs import cost as count
 
-    result = count(choice.open().model, size)
+    result = count(open_network(choice).model, size)
     if as_json:
         described = {
             f"{part}{what}": getattr(result, f"{part}{what}")

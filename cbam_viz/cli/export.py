@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cbam_viz.cli.batch import Job, Outcome, Target, keep_memory, run
+from cbam_viz.cli.batch import keep_memory, run
+from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.drawing import Style
 from cbam_viz.cli.files import refuse_existing
 from cbam_viz.cli.inputs import find_images
+from cbam_viz.cli.jobs import Job, Outcome, Target
+from cbam_viz.cli.network import open_network
 from cbam_viz.cli.options import (
-    ModelChoice,
     force_option,
     json_option,
     model_options,
@@ -108,7 +110,7 @@ def export(
     ]
     refuse_existing([output / INDEX, *(target.folder for target in planned)], force)
     keep_memory()
-    loaded = choice.open()
+    loaded = open_network(choice)
     batches = [planned[i : i + BATCH] for i in range(0, len(planned), BATCH)]
     count = workers or _useful_workers(len(planned), len(batches))
     outcomes = _follow(run(job, batches, count, loaded), len(planned))

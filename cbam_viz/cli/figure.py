@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cbam_viz.cli.choice import ModelChoice, checkpoints_folder
 from cbam_viz.cli.figure_options import Wishes, figure_options, spec_of
 from cbam_viz.cli.files import refuse_existing, write
 from cbam_viz.cli.inputs import find_images
+from cbam_viz.cli.network import find_checkpoint, open_network
 from cbam_viz.cli.options import (
-    ModelChoice,
-    checkpoints_folder,
     force_option,
     json_option,
     model_options,
@@ -186,7 +186,7 @@ def _draw(spec: Any, choices: Sequence[ModelChoice], paths: Sequence[Path], view
     from cbam_viz.images import read_photo
 
     photos = [read_photo(path) for path in paths]
-    networks = [choice.open(quiet=number > 0) for number, choice in enumerate(choices)]
+    networks = [open_network(choice, quiet=number > 0) for number, choice in enumerate(choices)]
     with _progress(len(photos) * len(networks)) as tick:
         analyses = study(spec, networks, photos, view, tick=tick)  # type: ignore[arg-type]
     return build(spec, analyses), networks, photos
@@ -203,12 +203,12 @@ def _again(
     targets = _targets(manifest, path.parent, outputs)
     refuse_existing(targets.values(), force)
 
-    def open_network(source: NetworkSource, checkpoint: Path | None) -> LoadedModel:
-        return _choice_of(source, checkpoint, choice).open(quiet=True)
+    def opened(source: NetworkSource, checkpoint: Path | None) -> LoadedModel:
+        return open_network(_choice_of(source, checkpoint, choice), quiet=True)
 
     with _progress(len(manifest.photos) * len(manifest.networks)) as tick:
         remade = remake(
-            manifest, path.parent, open_network=open_network, search=(checkpoints_folder(),),
+            manifest, path.parent, open_network=opened, search=(checkpoints_folder(),),
             tick=tick,
         )  # fmt: skip
     written = [write(target, remade.files[name], force=force) for name, target in targets.items()]
@@ -272,7 +272,6 @@ def _sources(
     photos: Sequence[Any],
     folder: Path,
 ) -> Sources:
-    from cbam_viz.cli.network import find_checkpoint
     from cbam_viz.figures.bundle import Sources
     from cbam_viz.figures.manifest import network_source, photo_source
 

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.inputs import find_one_image
-from cbam_viz.cli.options import ModelChoice, json_option, model_options, view_option
+from cbam_viz.cli.network import open_network
+from cbam_viz.cli.options import json_option, model_options, view_option
 from cbam_viz.cli.report import layer_json, print_limits
 from cbam_viz.cli.text import print_json, print_table
 
@@ -35,7 +37,7 @@ def layers(choice: ModelChoice, image: str, view: View, as_json: bool) -> None:
     from cbam_viz.analysis import analyse
     from cbam_viz.images import read_photo
 
-    attention = analyse(choice.open(), read_photo(path), view).attention
+    attention = analyse(open_network(choice), read_photo(path), view).attention
     print_limits(attention)
     described = [layer_json(layer) for layer in attention.values()]
     if as_json:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cbam_viz.cli.options import ModelChoice, checkpoints_folder
+from cbam_viz.cli.choice import ModelChoice, checkpoints_folder
 from cbam_viz.errors import CheckpointError, ModelError
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from cbam_viz.models import LoadedModel
 
 
-def open_network(choice: ModelChoice) -> LoadedModel:
-    """Build the network and load its weights.
+def open_network(choice: ModelChoice, *, quiet: bool = False) -> LoadedModel:
+    """Build the network and load its weights; the load report goes to standard error.
 
     Raises
     ------
@@ -30,22 +30,10 @@ def open_network(choice: ModelChoice) -> LoadedModel:
     CbamVizError
         The network cannot be built, or the checkpoint does not fit it.
     """
-    if choice.factory is not None:
-        return _own_network(choice)
-    import torch
-
-    from cbam_viz.models import load_model
-
-    checkpoint = find_checkpoint(choice)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)  # without a checkpoint the same random weights at every run
-        return load_model(
-            checkpoint,
-            architecture=choice.architecture,
-            attention=choice.attention,
-            num_classes=choice.num_classes,
-            allow_missing_attention=choice.allow_missing_attention,
-        )
+    loaded = _own_network(choice) if choice.factory is not None else _known_network(choice)
+    if not quiet:
+        click.echo(_origin(loaded), err=True)
+    return loaded
 
 
 def find_checkpoint(choice: ModelChoice) -> Path | None:
@@ -141,6 +129,24 @@ def _import_file(file: Path) -> ModuleType:
     return module
 
 
+def _known_network(choice: ModelChoice) -> LoadedModel:
+    """One that timm defines."""
+    import torch
+
+    from cbam_viz.models import load_model
+
+    checkpoint = find_checkpoint(choice)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # without a checkpoint the same random weights at every run
+        return load_model(
+            checkpoint,
+            architecture=choice.architecture,
+            attention=choice.attention,
+            num_classes=choice.num_classes,
+            allow_missing_attention=choice.allow_missing_attention,
+        )
+
+
 def _own_network(choice: ModelChoice) -> LoadedModel:
     assert choice.factory is not None
     for option, value in (
@@ -159,3 +165,9 @@ def _own_network(choice: ModelChoice) -> LoadedModel:
         return wrap_model(network.eval(), name=name)
     allow = choice.allow_missing_attention
     return load_own_model(network, find_checkpoint(choice) or "", allow_missing=allow, name=name)
+
+
+def _origin(loaded: LoadedModel) -> str:
+    if loaded.report is not None:
+        return f"{loaded.name}: {loaded.report.text}"
+    return f"{loaded.name}: no checkpoint, the weights are what the code made them."

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from dataclasses import fields
+from typing import Any, TypeVar, cast
 
 import click
 
+from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.drawing import Style
 
-if TYPE_CHECKING:
-    from cbam_viz.models import LoadedModel
-
 Command = TypeVar("Command", bound=Callable[..., Any])
-FOLDER_VARIABLE = "CBAM_VIZ_CHECKPOINTS"
 
 _MODEL_OPTIONS = (
     click.option(
@@ -141,44 +136,3 @@ def json_option(command: Command) -> Command:
     return click.option(
         "--json", "as_json", is_flag=True, help="Print JSON on standard output, for scripts."
     )(command)
-
-
-@dataclass(frozen=True)
-class ModelChoice:
-    """What the command line says about the network; picklable, for worker processes."""
-
-    checkpoint: str | None = None
-    architecture: str | None = None
-    attention: str | None = None
-    num_classes: int | None = None
-    factory: str | None = None
-    allow_missing_attention: bool = False
-
-    def open(self, *, quiet: bool = False) -> LoadedModel:
-        """Build the network and load its weights; the load report goes to standard error.
-
-        Raises
-        ------
-        CbamVizError
-            The network cannot be built, or the checkpoint does not fit it.
-        """
-        from cbam_viz.cli.network import open_network
-
-        loaded = open_network(self)
-        if not quiet:
-            click.echo(_origin(loaded), err=True)
-        return loaded
-
-
-def _origin(loaded: LoadedModel) -> str:
-    if loaded.report is not None:
-        return f"{loaded.name}: {loaded.report.text}"
-    return f"{loaded.name}: no checkpoint, the weights are what the code made them."
-
-
-def checkpoints_folder() -> Path:
-    """Return where checkpoints lie: $CBAM_VIZ_CHECKPOINTS, the checkout's folder, ./checkpoints."""
-    if os.environ.get(FOLDER_VARIABLE):
-        return Path(os.environ[FOLDER_VARIABLE])
-    beside_package = Path(__file__).resolve().parents[2] / "checkpoints"
-    return beside_package if beside_package.is_dir() else Path("checkpoints")

@@ -16,7 +16,7 @@ from cbam_viz.cli.report import choose_layers
 
 if TYPE_CHECKING:
     from cbam_viz.analysis import Analysis
-    from cbam_viz.cli.batch import Job, Outcome
+    from cbam_viz.cli.jobs import Job, Outcome
     from cbam_viz.models import LoadedModel
     from cbam_viz.render import ImageFormat
 

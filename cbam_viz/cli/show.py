@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.drawing import Style, overlays
 from cbam_viz.cli.files import refuse_existing, write
 from cbam_viz.cli.inputs import find_one_image
+from cbam_viz.cli.network import open_network
 from cbam_viz.cli.options import (
-    ModelChoice,
     force_option,
     json_option,
     model_options,
@@ -84,7 +85,7 @@ def show(
     from cbam_viz.statistics import layer_statistics
 
     photo = read_photo(path)
-    analysis = analyse(choice.open(), photo, view)
+    analysis = analyse(open_network(choice), photo, view)
     chosen = choose_layers(analysis.attention, names)
     statistics = [layer_statistics(layer) for layer in chosen or analysis.attention.values()]
     written = _write_overlays(analysis, chosen, output, style, force) if output else {}

@@ -141,7 +141,7 @@ def test_nothing_is_overwritten_and_nothing_is_computed_for_it(
     write_photo(folder / "p.png")
     assert invoke("export", "p.png", "-o", "out").exit_code == 0
     before = (folder / "out" / "p" / "gates.npz").stat().st_mtime_ns
-    monkeypatch.setattr("cbam_viz.cli.options.ModelChoice.open", None)
+    monkeypatch.setattr("cbam_viz.cli.export.open_network", None)
     ended = invoke("export", "p.png", "-o", "out")
     assert ended.exit_code == 3
     assert "exist already" in ended.stderr

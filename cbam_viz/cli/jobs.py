@@ -1,0 +1,45 @@
+"""What `cbam-viz export` has to do, and what came of it: plain values that travel to workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cbam_viz.cli.choice import ModelChoice
+    from cbam_viz.cli.drawing import Style
+    from cbam_viz.images import View
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is done with each image; sent to each worker once."""
+
+    choice: ModelChoice
+    view: View
+    layers: tuple[str, ...]
+    formats: tuple[str, ...]
+    style: Style
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Target:
+    """One image and where its results go."""
+
+    source: Path
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one image."""
+
+    source: Path
+    folder: Path
+    error: str | None = None
+    """Why it failed, in a sentence."""
+    files: tuple[Path, ...] = ()
+    sha256: str | None = None
+    predictions: tuple[dict[str, Any], ...] = ()
