@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import socket
 from pathlib import Path
 
 import click
@@ -46,11 +47,29 @@ def app(ctx: click.Context, port: int | None, address: str | None, no_browser: b
     if script == PACKAGED:
         settings |= PACKAGED_SETTINGS
     if port is not None:
+        refuse_taken(address or "localhost", port)
         settings["server.port"] = str(port)
     if no_browser:
         settings["server.headless"] = "true"
     flags = [f"--{name}={value}" for name, value in settings.items()]
     return run_streamlit(script.parent, ["run", str(script), *flags, *ctx.args])
+
+
+def refuse_taken(address: str, port: int) -> None:
+    """Raise CbamVizError if a server cannot listen there, which Streamlit says in its log only."""
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            if os.name == "posix":  # as servers do; elsewhere it would let two of them listen
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+    except OSError as error:
+        raise CbamVizError(
+            f"The app cannot listen at {address}, port {port}: {error.strerror}. Stop what runs "
+            "there, or choose another with --port."
+        ) from error
 
 
 def app_script() -> Path:

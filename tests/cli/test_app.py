@@ -56,6 +56,21 @@ def test_the_server_answers_on_this_machine_only_and_ends_with_ctrl_c(tmp_path: 
     assert b"Traceback" not in output
 
 
+def test_a_port_that_is_taken_is_said_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "run_streamlit", None)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        ended = invoke("app", "--address", "127.0.0.1", "--port", str(port))
+    assert ended.exit_code == 3
+    assert f"port {port}: Address already in use" in ended.stderr
+    assert "--port" in ended.stderr
+    assert invoke("app", "--address", "no.such.host.invalid", "--port", "8600").exit_code == 3
+
+
 def test_options_reach_streamlit(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[tuple[Path, list[str]]] = []
     monkeypatch.setattr(
