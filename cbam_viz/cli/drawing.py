@@ -50,7 +50,7 @@ def overlays(
 
     photo = analysis.photo
     size = photo.size if style.max_side is None else fit_size(photo.size, style.max_side)
-    pixels = resize_photo(photo.pixels, size)
+    pixels = resize_photo(photo.shown, size)
     maps = [
         spatial_map(layer) for layer in analysis.attention.values() if layer.spatial is not None
     ]

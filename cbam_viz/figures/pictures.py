@@ -75,11 +75,11 @@ class Rasters:
         else:
             factor = (region[3] - region[1]) / (width / POINTS_PER_INCH * self.image_dpi)
         if factor <= 1:
-            return photo.pixels
+            return photo.shown
         size = max(1, round(height / factor)), max(1, round(full_width / factor))
         key = (photo.sha256, *size)
         if key not in self._reduced:
-            self._reduced[key] = resize_photo(photo.pixels, size)
+            self._reduced[key] = resize_photo(photo.shown, size)
         return self._reduced[key]
 
 

@@ -16,7 +16,7 @@ class Photo:
     """
 
     pixels: npt.NDArray[np.uint8]
-    """(H, W, 3) RGB, contiguous, read-only."""
+    """(H, W, 3) RGB, contiguous, read-only: what networks are given."""
     name: str
     """File name without folders; `photo` where none is known."""
     sha256: str
@@ -25,6 +25,13 @@ class Photo:
     """What the content is, such as `JPEG`; `array` where the source was an array."""
     notes: tuple[str, ...] = ()
     """What was done to show it, in sentences: turned as EXIF says, put on white, and so on."""
+    in_srgb: npt.NDArray[np.uint8] | None = None
+    """The same picture as its colour profile means it; None where it has none, or one like sRGB."""
+
+    @property
+    def shown(self) -> npt.NDArray[np.uint8]:
+        """(H, W, 3) RGB as people should see it; what every picture is drawn on."""
+        return self.pixels if self.in_srgb is None else self.in_srgb
 
     @property
     def size(self) -> tuple[int, int]:

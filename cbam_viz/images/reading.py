@@ -20,6 +20,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from cbam_viz.errors import ImageError
 from cbam_viz.images.photo import Photo
+from cbam_viz.images.profiles import as_meant
 from cbam_viz.images.recognise import content_differs, say_damaged, say_unidentified
 from cbam_viz.images.rgb import array_to_rgb, image_to_rgb
 
@@ -131,7 +132,7 @@ def _from_bytes(data: bytes, label: str, max_megapixels: float, max_bytes: int) 
             _check_pixels(image.size, title, max_megapixels)
             _check_scans(data, image.format, title)
             content = image.format or "unknown"
-            pixels, notes = _decode(image)
+            pixels, in_srgb, notes = _decode(image)
     except (ImageError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -144,7 +145,7 @@ def _from_bytes(data: bytes, label: str, max_megapixels: float, max_bytes: int) 
         raise ImageError(say_damaged(title, data)) from error
     if differs := content_differs(label, content):
         notes = (*notes, differs)
-    return _photo(pixels, label, hashlib.sha256(data).hexdigest(), content, notes)
+    return _photo(pixels, label, hashlib.sha256(data).hexdigest(), content, notes, in_srgb=in_srgb)
 
 
 @cache
@@ -165,12 +166,12 @@ def _from_image(image: Image.Image, name: str | None, max_megapixels: float) -> 
     content = image.format or "array"
     try:
         # A copy, as decoding and turning change an image in place, and it is the caller's.
-        pixels, notes = _decode(image.copy())
+        pixels, in_srgb, notes = _decode(image.copy())
     except MemoryError:
         raise
     except Exception as error:
         raise ImageError(f"{title} cannot be decoded: {error}. Save it again.") from error
-    return _photo(pixels, label, _array_sha256(pixels), content, notes)
+    return _photo(pixels, label, _array_sha256(pixels), content, notes, in_srgb=in_srgb)
 
 
 def _from_array(array: npt.NDArray[np.generic], name: str | None, max_megapixels: float) -> Photo:
@@ -182,8 +183,10 @@ def _from_array(array: npt.NDArray[np.generic], name: str | None, max_megapixels
     return _photo(pixels, label, _array_sha256(array), "array", notes)
 
 
-def _decode(image: Image.Image) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
-    """Upright RGB pixels, and notes; raises whatever Pillow raises."""
+def _decode(
+    image: Image.Image,
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8] | None, tuple[str, ...]]:
+    """Upright RGB pixels, the same by its colour profile, and notes; raises what Pillow raises."""
     orientation, notes = _orientation(image)
     frames = image.format != "MPO" and bool(getattr(image, "is_animated", False))
     image.load()
@@ -193,9 +196,12 @@ def _decode(image: Image.Image) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]
         image = ImageOps.exif_transpose(image)
         notes += (f"It was {_TURNED[orientation]}, as its EXIF orientation {orientation} says.",)
     pixels, more = image_to_rgb(image)
+    in_srgb, profiled = as_meant(image, pixels)
+    if profiled:
+        more += (profiled,)
     if frames:
         more += ("Of several frames the first is shown.",)
-    return pixels, notes + more
+    return pixels, in_srgb, notes + more
 
 
 def _orientation(image: Image.Image) -> tuple[int, tuple[str, ...]]:
@@ -239,8 +245,19 @@ def _array_sha256(array: npt.NDArray[np.generic]) -> str:
 
 
 def _photo(
-    pixels: npt.NDArray[np.uint8], label: str, sha256: str, content: str, notes: tuple[str, ...]
+    pixels: npt.NDArray[np.uint8],
+    label: str,
+    sha256: str,
+    content: str,
+    notes: tuple[str, ...],
+    *,
+    in_srgb: npt.NDArray[np.uint8] | None = None,
 ) -> Photo:
+    shown = None if in_srgb is None else _own(in_srgb)
+    return Photo(_own(pixels), label or "photo", sha256, content, notes, shown)
+
+
+def _own(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     own = np.ascontiguousarray(pixels)
     own.flags.writeable = False
-    return Photo(own, label or "photo", sha256, content, notes)
+    return own

@@ -1,7 +1,7 @@
 """Any decoded picture as 8-bit RGB, with a sentence for each choice made on the way.
 
 Colour profiles are left aside: timm's and torchvision's loaders ignore them too, and the network
-must see what it would see there.
+must see what it would see there. `profiles.py` is for the eyes.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def icon() -> Image.Image:
 
 def preview(photo: Photo, longest: int = PHOTO_SIDE) -> bytes:
     """The photo at a size for screens, encoded."""
-    return encode(resize_photo(photo.pixels, fit_size(photo.size, longest)), "jpeg")
+    return encode(resize_photo(photo.shown, fit_size(photo.size, longest)), "jpeg")
 
 
 def base_photo(photo: Photo, geometry: Geometry) -> str:
@@ -86,7 +86,7 @@ def base_photo(photo: Photo, geometry: Geometry) -> str:
     size = fit_size(photo.size, PHOTO_SIDE)
     # Which pixels were seen does not depend on the map.
     seen = place(np.zeros((1, 1)), Cells(1, 1, 0, 0), geometry, size).seen
-    return data_url(hatch_unseen(resize_photo(photo.pixels, size), seen))
+    return data_url(hatch_unseen(resize_photo(photo.shown, size), seen))
 
 
 def layer_picture(
@@ -102,7 +102,7 @@ def layer_picture(
     size = fit_size(photo.size, CONTOUR_SIDE if show == "contours" else MAP_SIDE)
     placed = place_map(layer, geometry, size)
     if show == "contours":
-        small = resize_photo(photo.pixels, size)
+        small = resize_photo(photo.shown, size)
         return data_url(contours(small, placed, scale=scale, colormap=colormap))
     colours = colorize(placed.values, scale, colormap)
     if show == "map":
@@ -124,18 +124,18 @@ def full_overlay(
     """The current picture as PNG at the photo's own resolution."""
     placed = place_map(layer, geometry, photo.size)
     if show == "contours":
-        return encode(contours(photo.pixels, placed, scale=scale, colormap=colormap))
+        return encode(contours(photo.shown, placed, scale=scale, colormap=colormap))
     if show == "map":
-        backdrop = np.full_like(photo.pixels, BACKDROP)
+        backdrop = np.full_like(photo.shown, BACKDROP)
         colours = colorize(placed.values, scale, colormap)
         return encode(hatch_unseen(colours, placed.seen, background=backdrop))
-    blended = overlay(photo.pixels, placed, scale=scale, colormap=colormap, opacity=opacity)
+    blended = overlay(photo.shown, placed, scale=scale, colormap=colormap, opacity=opacity)
     return encode(blended)
 
 
 def small_photo(photo: Photo) -> Pixels:
     """The photo at the size of a card, to be made once for all of them."""
-    return resize_photo(photo.pixels, fit_size(photo.size, CARD_SIDE))
+    return resize_photo(photo.shown, fit_size(photo.size, CARD_SIDE))
 
 
 def card_picture(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 from urllib.parse import parse_qs, urlparse
 
@@ -18,6 +19,7 @@ from cbam_viz.statistics import layer_to_show
 pytestmark = pytest.mark.browser
 
 CANVAS = "canvas[role=img]"
+BARS = ".bars svg"
 SLIDER = "input[type=range]"
 GREY = (120, 130, 140)
 
@@ -164,11 +166,13 @@ def test_a_click_on_a_bar_shows_that_channel_before_and_after_its_gate(
     content = png(GREY, square=(240, 40, 40))
     page = visit("/?layer=layer1.0.se")
     upload(page, "own.png", content)
-    chart = page.get_by_test_id("stVegaLiteChart").locator("canvas, svg").first
-    box = chart.bounding_box()
-    page.mouse.click(box["x"] + 0.6 * box["width"], box["y"] + 0.5 * box["height"])
+    bars = page.locator(BARS)
+    place = bars.locator("rect[data-channel='38']").bounding_box()
+    box = bars.bounding_box()
+    page.mouse.click(place["x"] + place["width"] / 2, box["y"] + 12)  # above the bar's end
     settle(page)
     channel = int(params(page)["channel"])
+    assert channel == 38
     text = page.get_by_text(re.compile(rf"^Channel {channel} · weight")).inner_text()
 
     layer = own_analysis(content, checkpoint_folder).attention["layer1.0.se"]
@@ -177,6 +181,62 @@ def test_a_click_on_a_bar_shows_that_channel_before_and_after_its_gate(
     assert text == f"Channel {channel} · weight {weights[channel]:.3f} · rank {rank} of 64"
     assert page.get_by_text(re.compile("^Before its gate: ")).is_visible()
     assert page.get_by_text(re.compile("^After its gate: ")).is_visible()
+
+
+def test_bars_are_as_high_as_the_weights(visit, checkpoint_folder):
+    """In one row and in several, by index and sorted, against the weights of this process."""
+    content = samples()[0].path.read_bytes()
+    attention = own_analysis(content, checkpoint_folder).attention
+    for name, order in (("layer1.0.se", "index"), ("layer4.1.se", "sorted")):
+        page = visit(f"/?layer={name}&order={order}")
+        page.locator(f"{BARS} rect[data-channel]").first.wait_for()
+        found = page.locator(BARS).evaluate(
+            """svg => [...svg.querySelectorAll("rect[data-channel]")].map(bar => [
+                Number(bar.dataset.channel), ...["x", "y", "width", "height"].map(
+                    side => Number(bar.getAttribute(side)))])"""
+        )
+        weights = attention[name].channel[0].numpy()
+        bars = {int(channel): rest for channel, *rest in found}
+        assert len(bars) == len(weights)
+        rows = sorted({round(y + height) for _, y, _, height in bars.values()})
+        tall = 160 if len(rows) == 1 else 36
+        heights = np.array([bars[channel][3] for channel in range(len(weights))])
+        np.testing.assert_allclose(heights, tall * weights, atol=1e-3)
+        drawn = sorted(bars, key=lambda c: (round(bars[c][1] + bars[c][3]), bars[c][0]))
+        wanted = range(len(weights)) if order == "index" else np.argsort(-weights, kind="stable")
+        assert drawn == list(wanted)
+        for feet in rows:  # side by side, none over another
+            row = sorted(b for b in bars.values() if round(b[1] + b[3]) == feet)
+            assert all(a[0] + a[2] <= b[0] for a, b in itertools.pairwise(row))
+            assert min(width for _, _, width, _ in row) >= 1
+
+
+def test_the_keyboard_reaches_the_bars_and_chooses_one(visit):
+    page = visit("/?layer=layer1.0.se")
+    wait_until_drawn(page, "layer1.0.se")
+    page.get_by_role("combobox", name=re.compile("Mark the highest")).focus()
+    page.keyboard.press("Tab")
+    slider = page.get_by_role("slider", name=re.compile("^Bars of 64 channel weights"))
+    assert slider.evaluate("bars => bars.matches(':focus-visible')")
+    ring = slider.evaluate("bars => getComputedStyle(bars).outlineStyle")
+    assert ring == "solid"
+    assert slider.get_attribute("aria-valuetext") == "no channel chosen"
+    for key in ("Home", "ArrowRight", "ArrowRight", "PageDown", "ArrowLeft"):
+        page.keyboard.press(key)
+    assert slider.get_attribute("aria-valuetext").startswith("channel 11 · weight 0.")
+    page.wait_for_timeout(300)
+    settle(page)
+    assert params(page)["channel"] == "11"
+    assert page.get_by_text(re.compile("^Channel 11 · weight")).is_visible()
+    assert slider.evaluate("bars => bars.matches(':focus')")  # and goes on from here
+    page.keyboard.press("End")
+    page.wait_for_timeout(300)
+    settle(page)
+    assert params(page)["channel"] == "63"
+    page.keyboard.press("Escape")
+    page.wait_for_timeout(300)
+    settle(page)
+    assert "channel" not in params(page)
 
 
 def download(page, name: str) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import logging
 import re
@@ -9,6 +11,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import cbam_viz
 from cbam_viz.images import read_photo, samples
@@ -16,6 +19,8 @@ from cbam_viz.statistics import layer_statistics, layer_to_show
 from cbam_viz.ui import errors, scene, words
 from cbam_viz.ui.photos import UPLOADER
 from tests.app_checkpoint import NAME
+from tests.images.helpers import encoded
+from tests.images.test_profiles import red_and_green_swapped
 
 
 def component(app, key: str) -> dict:
@@ -214,3 +219,16 @@ def test_names_are_shown_as_they_are_and_not_as_markdown(text):
     escaped = words.plain(text)
     assert re.sub(r"\\(.)", r"\1", escaped) == text
     assert not re.search(r"(?<!\\)[`*_\[\]<>$~#|]", escaped)
+
+
+def test_a_photo_is_drawn_in_the_colours_of_its_profile(open_app):
+    pixels = np.full((60, 80, 3), (200, 40, 40), np.uint8)
+    app = open_app(show="overlay", opacity="0")
+    data = encoded(pixels, "PNG", icc_profile=red_and_green_swapped())
+    app.file_uploader(key=UPLOADER).upload("wide.png", data).run()
+    url = component(app, "explore_viewer")["photo"]
+    drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))))
+    assert np.abs(drawn[30, 40].astype(int) - (40, 200, 40)).max() <= 4
+    scene_of = app.session_state["cbam_viz_memory"].scene
+    assert scene_of.photo.pixels[30, 40].tolist() == [200, 40, 40]
+    assert "is shown with it" in texts(app)
