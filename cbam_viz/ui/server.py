@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import logging
+import os
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -43,6 +44,18 @@ def _warm_up() -> None:
         log.warning("the first page could not be made in advance", exc_info=True)
 
 
+def leave_a_core_free() -> None:
+    """For the browser and for other visitors: PyTorch's threads wait for the slowest of them.
+
+    With every core taken by PyTorch, a busy machine of two cores loaded and ran a network five to
+    ten times slower. Whoever sets OMP_NUM_THREADS has decided.
+    """
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, torch.get_num_threads() - 1))
+
+
 def make_first_page() -> None:
     """Load what a visitor without a link sees first, in the order in which the page needs it.
 
@@ -58,6 +71,7 @@ def make_first_page() -> None:
     from cbam_viz.ui import networks
 
     networks.import_torch()
+    leave_a_core_free()
     importlib.import_module("cbam_viz.ui.explore")
     from cbam_viz.ui import scene
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 
+import pytest
+import torch
+
 from cbam_viz.ui import scene, server
 from tests.app_checkpoint import write_checkpoint
 
@@ -48,3 +51,18 @@ def test_a_network_that_cannot_be_loaded_does_not_stop_the_server(tmp_path, monk
     with caplog.at_level(logging.WARNING, "cbam_viz.app"):
         server._warm_up()
     assert "could not be made in advance" in caplog.text
+
+
+@pytest.mark.parametrize(("chosen", "threads"), [(None, 3), ("4", 4)])
+def test_one_core_is_left_to_the_browser_unless_the_user_decided(monkeypatch, chosen, threads):
+    before = torch.get_num_threads()
+    if chosen is None:
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    else:
+        monkeypatch.setenv("OMP_NUM_THREADS", chosen)
+    torch.set_num_threads(4)
+    try:
+        server.leave_a_core_free()
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
