@@ -229,12 +229,14 @@ def _check_scans(data: bytes, content: str | None, title: str) -> None:
 
 def _too_many_pixels(title: str, size: tuple[int, ...] | None, limit: float) -> ImageError:
     amount = f"{size[0] * size[1] / 1e6:.1f} megapixels" if size else "far too many pixels"
-    return ImageError(f"{title} has {amount}; the limit is {limit:g}. Make the picture smaller.")
+    return ImageError(
+        f"{title} has {amount}; the limit is {limit:g} megapixels. Make the picture smaller."
+    )
 
 
 def _too_many_bytes(title: str, size: int, limit: int) -> ImageError:
     return ImageError(
-        f"{title} has {size / 2**20:.1f} MB; the limit is {limit / 2**20:g}. Make the file "
+        f"{title} has {size / 2**20:.1f} MB; the limit is {limit / 2**20:g} MB. Make the file "
         "smaller, by saving it as a JPEG for instance."
     )
 

@@ -84,7 +84,7 @@ def control(
         session.memory().page_params[PAGE_PREFIX + name] = written(current)
     key = f"figure_{name}"
     st.session_state[key] = current
-    return {"key": key, "on_change": _take, "args": (name, key)}
+    return {"key": key, "on_change": _take, "args": (name, key, among)}
 
 
 def _from_link(name: str, default: Any) -> Any:
@@ -118,5 +118,7 @@ def _note(name: str) -> None:
     session.note(f"Not all of the link's “{what}” could be used: it names what is not here.")
 
 
-def _take(name: str, key: str) -> None:
-    memory().values[name] = st.session_state[key]
+def _take(name: str, key: str, among: Sequence[Any] | None) -> None:
+    value = st.session_state[key]
+    if among is None or isinstance(value, list) or value in among:
+        memory().values[name] = value

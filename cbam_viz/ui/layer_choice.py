@@ -20,7 +20,7 @@ def draw(scene: Scene, layer: LayerAttention) -> None:
             f"Layer {position + 1} of {len(names)}, from the first to the last",
             names,
             format_func=lambda name: words.layer_option(scene.layers[name]),
-            **session.control("layer"),
+            **session.control("layer", names),
         )
         _step("Previous", "chevron_left", names, position - 1)
         _step("Next", "chevron_right", names, position + 1)

@@ -29,7 +29,10 @@ def choose() -> Request | None:
     titles |= {UPLOAD: "Upload a checkpoint …", UNTRAINED: "Untrained network …"}
     _check(titles)
     st.selectbox(
-        "Network", list(titles), format_func=titles.__getitem__, **session.control("model")
+        "Network",
+        list(titles),
+        format_func=titles.__getitem__,
+        **session.control("model", list(titles)),
     )
     for sentence in networks.unreadable():
         st.caption(words.plain(sentence))
@@ -124,7 +127,7 @@ def _architecture(*, optional: bool) -> str | None:
         "Architecture",
         options,
         format_func=lambda name: INFERRED if name is None else name,
-        **session.control("arch"),
+        **session.control("arch", options),
     )
     return chosen
 

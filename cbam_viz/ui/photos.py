@@ -22,7 +22,12 @@ def choose() -> None:
     if own is not None:
         titles[UPLOAD] = f"Your photo: {own.name}"
     _check(titles)
-    st.selectbox("Image", list(titles), format_func=titles.__getitem__, **session.control("image"))
+    st.selectbox(
+        "Image",
+        list(titles),
+        format_func=titles.__getitem__,
+        **session.control("image", list(titles)),
+    )
     st.file_uploader(
         "Your own photo",
         type=TYPES,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -150,21 +150,26 @@ def write_url() -> None:
         st.query_params.from_dict(params)
 
 
-def control(name: str) -> dict[str, Any]:
+def control(name: str, among: Collection[Any] | None = None) -> dict[str, Any]:
     """Arguments that tie a widget to the setting `name`, in both directions.
 
     The setting is the truth: the widget is set from it before every run and writes to it when the
-    visitor moves it, so that links, clicks in a picture and the widget can never disagree.
+    visitor moves it, so that links, clicks in a picture and the widget can never disagree. `among`
+    are the options of a list that changes: a browser that has not heard of the change yet sends the
+    text of an option that is gone, and that says nothing.
     """
     key = f"set_{name}"
     st.session_state[key] = getattr(settings(), name)
-    return {"key": key, "on_change": _take, "args": (name, key)}
+    return {"key": key, "on_change": _take, "args": (name, key, among)}
 
 
 RESETS = {"layer": {"channel": None}, "model": {"channel": None, "arch": None}}
 """Settings that mean nothing any more once another one has changed."""
 
 
-def _take(name: str, key: str) -> None:
+def _take(name: str, key: str, among: Collection[Any] | None) -> None:
+    value = st.session_state[key]
+    if among is not None and value not in among:
+        return
     memory().link = Settings()
-    change(**{name: st.session_state[key]}, **RESETS.get(name, {}))
+    change(**{name: value}, **RESETS.get(name, {}))

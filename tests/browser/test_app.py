@@ -289,6 +289,15 @@ def test_a_bad_file_gets_a_sentence_and_the_session_goes_on(visit, png):
     upload(page, "good.png", png((200, 40, 40)))
 
 
+def test_a_bad_photo_after_a_good_one_is_not_blamed_on_a_link(visit, png):
+    page = visit()
+    upload(page, "good.png", png((200, 40, 40)))
+    upload(page, "broken.png", b"this is no picture", good=False)
+    assert page.get_by_test_id("stMain").get_by_test_id("stAlert").count() == 0
+    assert params(page)["image"] == "cat"
+    upload(page, "better.png", png((40, 40, 200)))
+
+
 def test_two_sessions_never_see_each_others_photo_or_maps(visit, png):
     red, blue = (220, 30, 30), (30, 30, 220)
     first, second = (visit("/?opacity=0&layer=layer3.1.se") for _ in range(2))

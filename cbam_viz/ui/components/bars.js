@@ -9,6 +9,7 @@ const ALONE = 160 // height of a single row
 const ROW = 36
 const GAP = 16
 const MOST_ROWS = 8
+const NARROW = 1.6 // pixels of a bar where there are many
 const NARROWEST = 5 // pixels of the chosen bar's backdrop: bars of one pixel are hard to find
 const REST = 250 // milliseconds
 
@@ -68,7 +69,7 @@ function layOut(chart) {
   const room = width - LEFT - (alone ? 4 : RIGHT)
   let perRow = count
   if (!alone) {
-    perRow = 2 ** Math.floor(Math.log2(Math.max(room, 32) / 2))
+    perRow = 2 ** Math.floor(Math.log2(Math.max(room, 32) / NARROW))
     while (perRow * MOST_ROWS < count) perRow *= 2
   }
   const rows = Math.ceil(count / perRow)
