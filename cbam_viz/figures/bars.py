@@ -50,13 +50,12 @@ def draw_bars(
     if band is not None:
         axes.add_patch(
             StepPatch(band[1], edges, baseline=band[0],  # type: ignore[arg-type]
- facecolor=BAND, edgecolor="none",
-                      linewidth=0, fill=True, gid=f"{gid} band")
+                      facecolor=BAND, edgecolor="none", linewidth=0, fill=True,
+                      gid=f"{gid} band")
         )  # fmt: skip
         axes.add_patch(
             StepPatch(weights, edges, baseline=None,  # type: ignore[arg-type]
- fill=False, edgecolor=FILL, linewidth=0.5,
-                      joinstyle="miter", gid=gid)
+                      fill=False, edgecolor=FILL, linewidth=0.5, joinstyle="miter", gid=gid)
         )  # fmt: skip
     else:
         axes.add_patch(
