@@ -10,7 +10,7 @@ import streamlit as st
 
 from cbam_viz.attention import LayerAttention
 from cbam_viz.charts import channel_bars, ranks
-from cbam_viz.render import Scale
+from cbam_viz.render import Scale, shared_scale
 from cbam_viz.ui import components, pictures, session, words
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.state import ORDERS, TOP_KS
@@ -110,8 +110,7 @@ def _one_channel(scene: Scene, layer: LayerAttention, channel: int) -> None:
         source = features.between
     before = source[0, channel].numpy()
     after = before * weights[channel]
-    low, high = float(min(before.min(), after.min())), float(max(before.max(), after.max()))
-    scale = Scale("per map", low, high)
+    scale = shared_scale((before, after))
     for column, title, values in zip(
         st.columns(2, gap="small", wrap=False),
         ("Before its gate", "After its gate"),
@@ -120,7 +119,8 @@ def _one_channel(scene: Scene, layer: LayerAttention, channel: int) -> None:
     ):
         with column:
             _field(scene, layer, title, values, scale)
-    st.caption(f"Both on one scale, {words.range_of(scale)}.")
+    low, high = words.number(scale.low), words.number(scale.high)
+    st.caption(f"Both on one scale, {low} to {high}.")
 
 
 def _field(

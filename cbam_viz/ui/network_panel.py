@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from cbam_viz.errors import ModelError
+from cbam_viz.errors import CheckpointError, ModelError
 from cbam_viz.ui import networks, session, words
 from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.networks import FALLBACK, UNTRAINED, Request
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 TYPES = ("safetensors", "pth", "pt", "bin", "ckpt", "tar")
 UPLOADER = "checkpoint_file"
 INFERRED = "Inferred from the file"
+INSIST = "Show it even without trained attention"
+KEY_INSIST = "insist"
+HERE = f"In this app: “Architecture” and “{INSIST}” in the sidebar."
 
 
 def choose() -> Request | None:
@@ -45,6 +48,17 @@ def choose() -> Request | None:
     if entry.architecture is not None:
         return networks.request_for(entry.path)
     return networks.request_for(entry.path, _architecture(optional=True), _insist())
+
+
+def load(request: Request) -> LoadedModel:
+    """The network. An error that advises Python's arguments says what they are called here."""
+    try:
+        return networks.load(request)
+    except CheckpointError as error:
+        advises = any(word in str(error) for word in ("architecture", "allow_missing_attention"))
+        if advises and KEY_INSIST in st.session_state:
+            raise CheckpointError(f"{error} {HERE}") from error
+        raise
 
 
 def describe(request: Request, loaded: LoadedModel) -> None:
@@ -134,8 +148,8 @@ def _architecture(*, optional: bool) -> str | None:
 
 def _insist() -> bool:
     return st.checkbox(
-        "Show it even without trained attention",
-        key="insist",
+        INSIST,
+        key=KEY_INSIST,
         help="If the file holds no weights for the attention layers, they stay random and what "
         "they show is noise.",
     )

@@ -7,6 +7,7 @@ URL, because a picture that a session made is then reachable by that session alo
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -196,7 +197,10 @@ def colour_bar(scale: Scale, colormap: str) -> dict[str, Any]:
 
 
 def readout(layer: LayerAttention, geometry: Geometry, size: tuple[int, int]) -> dict[str, Any]:
-    """The map's own numbers, and how picture pixels of `size` turn into cell numbers."""
+    """The map's own numbers, and how picture pixels of `size` turn into cell numbers.
+
+    Values that are no finite numbers are None: JSON has nothing else for them.
+    """
     values, cells = spatial_map(layer), layer.cells
     assert cells is not None
     step_y = geometry.photo_size[0] / size[0] / geometry.scale_y / cells.stride_y
@@ -206,7 +210,9 @@ def readout(layer: LayerAttention, geometry: Geometry, size: tuple[int, int]) ->
     return {
         "rows": values.shape[0],
         "columns": values.shape[1],
-        "values": [round(value, 4) for value in values.ravel().tolist()],
+        "values": [
+            round(value, 4) if math.isfinite(value) else None for value in values.ravel().tolist()
+        ],
         "y": [start_y, step_y],
         "x": [start_x, step_x],
     }

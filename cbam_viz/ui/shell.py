@@ -155,7 +155,7 @@ def _scene(photo: Photo, network_slot: DeltaGenerator, waiting: DeltaGenerator) 
         return None
     try:
         with _busy(cold, waiting, "Loading the network …"):
-            loaded = networks.load(request)
+            loaded = network_panel.load(request)
         with network_slot:
             network_panel.describe(request, loaded)
         with _busy(cold, waiting, "Running the network on the photo …"):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import streamlit as st
 
 from cbam_viz.attention import LayerAttention, LayerFeatures
-from cbam_viz.render import Scale, map_scale
+from cbam_viz.render import Scale, map_scale, shared_scale
 from cbam_viz.ui import pictures, session, words
 from cbam_viz.ui.layout import two_columns
 from cbam_viz.ui.scene import Scene
@@ -92,7 +92,7 @@ def pair_before_and_after(lesson: Lesson, gate: Gate, factor: Map | np.float32, 
     primes = lesson.primes(gate).replace("'", "′")
     before = lesson.seen_by(gate)[lesson.channel]
     after = before * factor
-    scale = common_scale(before, after)
+    scale = shared_scale((before, after))
     pair(lesson, (f"Channel {lesson.channel} of F{primes}", before), (told, after), scale)
     low, high = words.number(scale.low), words.number(scale.high)
     st.caption(f"Colours: {low} to {high}, the same for both.")
@@ -114,8 +114,3 @@ def picture(lesson: Lesson, title: str, values: Map, *, scale: Scale | None = No
         width="stretch",
         alt=text,
     )
-
-
-def common_scale(*maps: Map) -> Scale:
-    """One scale for several maps, so that they can be compared."""
-    return Scale("shared", float(min(m.min() for m in maps)), float(max(m.max() for m in maps)))

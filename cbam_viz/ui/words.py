@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from cbam_viz.attention import Attention, LayerAttention
 from cbam_viz.images import Photo
-from cbam_viz.render import Scale
 
 if TYPE_CHECKING:
     from cbam_viz.costs import ModelCost
+
+
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def plain(text: str) -> str:
@@ -70,6 +73,8 @@ def picture_alt(photo: Photo, layer: LayerAttention) -> str:
     assert layer.spatial is not None
     values = layer.spatial[0]
     rows, columns = values.shape
+    if not bool(values.isfinite().all()):
+        return f"{photo.name} with the spatial map of {layer.name}, which holds no finite numbers"
     peak = int(values.argmax())
     down = _third(peak // columns, rows, "top", "bottom")
     across = _third(peak % columns, columns, "left", "right")
@@ -150,15 +155,17 @@ def quantity(count: int) -> str:
     return str(count)
 
 
-def range_of(scale: Scale) -> str:
-    """Both ends of a scale, with a real minus sign."""
-    low, high = scale.range_label
-    return f"{low} to {high}".replace("-", "−")
-
-
 def number(value: float) -> str:
     """A gate's value, or any other, with as many digits as one can compare."""
-    text = f"{value:.3f}" if value == 0 or 0.001 <= abs(value) < 1000 else f"{value:.1e}"
+    if not math.isfinite(value):
+        return "not a number" if math.isnan(value) else "infinite"
+    if value == 0 or 0.001 <= abs(value) < 1000:
+        text = f"{value:.3f}"
+    elif 0.0001 <= abs(value) < 0.001:
+        text = f"{value:.5f}"
+    else:
+        digits, _, exponent = f"{value:.1e}".partition("e")
+        text = f"{digits} × 10{str(int(exponent)).translate(RAISED)}"
     return text.replace("-", "−")
 
 

@@ -91,7 +91,7 @@ def test_missing_attention_is_an_error_unless_the_visitor_insists(open_app, fold
     plain = timm.create_model("resnet18", num_classes=4)
     torch.save(plain.state_dict(), folder / "plain.pth")
     app = open_app(folder=folder, model="plain.pth")
-    assert "attention" in words(app)
+    assert "In this app: “Architecture” and “Show it even without trained attention”" in words(app)
     app.checkbox(key="insist").check().run()
     assert not app.exception
     assert not app.error
@@ -233,3 +233,23 @@ def test_two_files_of_one_title_are_told_apart(open_app, folder):
     assert options[:2] == ["Test network (copy.safetensors)", f"Test network ({NAME})"]
     app.selectbox(key="set_model").select(NAME).run()
     assert app.query_params["model"] == NAME
+
+
+@pytest.mark.parametrize("page", ["", "layers", "how", "figure"])
+@pytest.mark.parametrize("spoilt", [float("nan"), 1e30])
+def test_a_network_that_has_diverged_is_shown_as_what_it_is(open_app, folder, page, spoilt):
+    """Its gates are NaN: nothing may fail over them, and the layer says so."""
+    state = create_model("resnet18", num_classes=3, zero_init_last=False).state_dict()
+    state = {
+        k: v * spoilt if "conv" in k and v.is_floating_point() else v for k, v in state.items()
+    }
+    torch.save(state, folder / "diverged.pth")
+    app = open_app(page, folder=folder, model="diverged.pth", channel="3", scale="shared")
+    assert not app.exception
+    assert not app.error
+    parts = {"": ("explore_viewer", "channel_bars"), "layers": ("layers_gallery",)}
+    for key in parts.get(page, ()):
+        given = json.loads(app.get_by_key(key).proto.json)
+        json.dumps(given, allow_nan=False)  # browsers refuse NaN
+    if page in ("", "how"):
+        assert "are not finite numbers" in words(app)

@@ -130,14 +130,18 @@ function read(viewer, event) {
   const [top, left, bottom, right] = viewer.data.seen
   const seen = y >= top && y < bottom && x >= left && x < right
   viewer.readout.hidden = false
-  viewer.readout.textContent = seen ? interpolate(cells, y, x).toFixed(3) : "not seen by the model"
+  viewer.readout.textContent = seen ? written(interpolate(cells, y, x)) : "not seen by the model"
   viewer.readout.style.left = `${event.clientX - box.left + viewer.canvas.offsetLeft}px`
   viewer.readout.style.top = `${event.clientY - box.top}px`
 }
 
+function written(value) {
+  return Number.isNaN(value) ? "not a number" : value.toFixed(3)
+}
+
 function interpolate(cells, y, x) {
   const { rows, columns, values } = cells
-  const at = (i, j) => values[i * columns + j]
+  const at = (i, j) => values[i * columns + j] ?? NaN
   const i = clamp(cells.y[0] + cells.y[1] * y, 0, rows - 1)
   const j = clamp(cells.x[0] + cells.x[1] * x, 0, columns - 1)
   const i0 = Math.floor(i)
