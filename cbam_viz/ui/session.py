@@ -126,13 +126,14 @@ def read_url(colormaps: tuple[str, ...]) -> None:
     """Take the settings from the URL when a link was opened or the visitor went back or forward.
 
     At other runs the URL says nothing new: it is either what this session wrote, or, after two
-    quick clicks, what it wrote before that and the browser has not replaced yet.
+    quick clicks, what it wrote before that and the browser has not replaced yet. Nor does an
+    address without any parameter, which is what the browser passes through from page to page.
     """
     ours = memory()
-    if ours.linked and not _went_back_or_forward():
+    params = st.query_params.to_dict()
+    if ours.linked and not (params and _went_back_or_forward()):
         return
     ours.linked = True
-    params = st.query_params.to_dict()
     ours.settings, ours.notes = from_params(params, colormaps=colormaps)
     ours.link = ours.settings
     ours.page_link = page_params(params)

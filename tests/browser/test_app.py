@@ -358,6 +358,48 @@ def test_back_returns_to_the_layer_before(visit):
     wait_until_drawn(page, "layer3.1.se")
 
 
+def test_back_through_pages_never_loses_what_was_chosen(visit):
+    page = visit()
+    wait_until_drawn(page, "layer3.1.se")
+    page.get_by_role("button", name="Previous").click()
+    wait_until_drawn(page, "layer3.0.se")
+    settle(page)
+    for name in ("All layers", "Figure"):
+        page.get_by_test_id("stTopNavLink").filter(has_text=name).click()
+        settle(page)
+    page.get_by_text("One channel", exact=True).click()
+    settle(page)
+    assert params(page)["fig_layout"] == "channel"
+    layers = []
+    while urlparse(page.url).path != "/":
+        page.go_back()
+        settle(page)
+        layers.append(params(page).get("layer"))
+        assert len(layers) < 10
+    assert set(layers) == {"layer3.0.se"}
+    wait_until_drawn(page, "layer3.0.se")
+    page.go_forward()
+    settle(page)
+    assert params(page)["layer"] == "layer3.0.se"
+
+
+def test_a_link_reopens_a_figure(visit):
+    page = visit("/figure?fig_layout=channel&fig_layer=layer2.0.se&fig_channel=7&fig_format=svg")
+    page.get_by_text("Caption", exact=True).wait_for()
+    settle(page)
+    assert page.get_by_role("button", name="Figure (SVG)").is_visible()
+    assert page.get_by_label("Channel", exact=True).input_value() == "7"
+    assert params(page)["fig_channel"] == "7"
+    page.get_by_test_id("stTopNavLink").filter(has_text="Explore").click()
+    wait_until_drawn(page, "overlay")
+    settle(page)
+    assert not [name for name in params(page) if name.startswith("fig_")]
+    page.get_by_test_id("stTopNavLink").filter(has_text="Figure").click()
+    page.get_by_text("Caption", exact=True).wait_for()
+    settle(page)
+    assert params(page)["fig_channel"] == "7"
+
+
 def test_a_click_in_the_gallery_opens_the_layer(visit):
     page = visit("/layers")
     cards = page.locator("button.card")
