@@ -20,7 +20,7 @@ BARS = "channel_bars"
 
 def draw(scene: Scene, layer: LayerAttention) -> None:
     """The chart, and below it the channel that was clicked."""
-    st.markdown("##### Channel weights")
+    st.subheader("Channel weights", anchor=False)
     if layer.channel is None:
         st.info(f"{layer.name} has {words.composition(layer)}, so it has no channel weights.")
         return

@@ -65,7 +65,7 @@ def _figure(spec: FigureSpec, photos: list[Chosen], networks: list[Network], sce
     _facts(made)
     _downloads(made, photos, networks)
     st.caption("Caption")
-    st.write(words.replace("$", r"\$"))
+    st.code(words, language=None, wrap_lines=True)
 
 
 def _file_controls() -> tuple[FileFormat, int, bool]:

@@ -14,7 +14,7 @@ TABLE = "layers_table"
 
 def draw(statistics: Sequence[LayerStatistics]) -> None:
     """One row a layer."""
-    st.markdown("##### Numbers")
+    st.subheader("Numbers", anchor=False)
     rows = [_row(one) for one in statistics]
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     st.dataframe(
@@ -45,7 +45,7 @@ def _numbers(title: str, gate: GateStatistics | None) -> dict[str, float | None]
     return {
         f"{title} mean": None if gate is None else gate.mean,
         f"{title} spread": None if gate is None else gate.spread,
-        f"{title} saturated": None if gate is None else gate.saturated,
+        f"{title} saturated": None if gate is None else 100 * gate.saturated,
         f"{title} entropy": None if gate is None else gate.entropy,
     }
 
@@ -56,6 +56,6 @@ def _formats() -> dict[str, Any]:
     for title in ("M_s", "M_c"):
         formats[f"{title} mean"] = number(format="%.3f")
         formats[f"{title} spread"] = number(format="%.3f")
-        formats[f"{title} saturated"] = number(format="percent")
+        formats[f"{title} saturated"] = number(format="%.1f %%")
         formats[f"{title} entropy"] = number(format="%.4f")
     return formats

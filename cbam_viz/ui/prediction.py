@@ -13,7 +13,7 @@ def top_classes(analysis: Analysis) -> None:
     best = analysis.predictions[:5]
     if not best:
         return
-    st.markdown("##### Prediction")
+    st.subheader("Prediction", anchor=False)
     rows = [
         {
             "label": prediction.label,

@@ -72,7 +72,7 @@ class Lesson:
 def step(lesson: Lesson, title: str, equation: str) -> Iterator[tuple[DeltaGenerator, ...]]:
     """A numbered step: what happens on the left, the network's own numbers on the right."""
     number = next(lesson.numbers)
-    st.markdown(f"#### {number}. {title}")
+    st.subheader(f"{number}. {title}", anchor=False)
     left, right = two_columns(f"step_{number}", (5, 6))
     left.latex(equation)
     yield left, right

@@ -24,7 +24,7 @@ def made(app) -> Made:
 
 
 def texts(app) -> str:
-    kinds = ("markdown", "caption", "info", "error")
+    kinds = ("markdown", "caption", "code", "info", "error")
     return "\n".join(element.value for kind in kinds for element in app.get(kind))
 
 

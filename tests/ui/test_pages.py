@@ -105,7 +105,7 @@ def test_the_table_holds_the_statistics_of_every_layer(open_app, own):
         numbers = layer_statistics(layer)
         row = table.iloc[index]
         for title, gate in (("M_s", numbers.spatial), ("M_c", numbers.channel)):
-            expected = (gate.mean, gate.spread, gate.saturated, gate.entropy)
+            expected = (gate.mean, gate.spread, 100 * gate.saturated, gate.entropy)
             got = [row[f"{title} {what}"] for what in ("mean", "spread", "saturated", "entropy")]
             np.testing.assert_allclose(got, expected, atol=1e-6)
     stages = component(app, "layers_gallery")["stages"]

@@ -1,5 +1,7 @@
 // Every layer as a card, by stage. A card is a button: a click opens its layer in Explore.
 
+const FEW = 6 // layers that have room for larger cards
+
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component
   const root = parentElement.querySelector(".gallery")
@@ -8,7 +10,8 @@ export default function (component) {
   if (root.dataset.shown === text) return
   root.dataset.shown = text
   const open = name => setTriggerValue("open", name)
-  const stages = element("div", "stages")
+  const count = data.stages.reduce((sum, stage) => sum + stage.cards.length, 0)
+  const stages = element("div", count <= FEW ? "stages few" : "stages")
   stages.append(...data.stages.map(stage => section(stage, data.ratio, open)))
   root.replaceChildren(
     ...(data.bar ? [legend(data.bar)] : []),
