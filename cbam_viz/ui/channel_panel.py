@@ -28,7 +28,7 @@ def draw(scene: Scene, layer: LayerAttention) -> None:
     _controls()
     chosen = _checked_channel(len(weights))
     draw_bars(weights, chosen)
-    st.caption("Click a bar, or reach the bars with Tab and move with the arrow keys.")
+    st.caption("Click a bar, or press Tab until here and use the arrow keys.")
     st.number_input(
         "Channel to see before and after its gate",
         min_value=0,

@@ -69,7 +69,7 @@ def _figure(spec: FigureSpec, photos: list[Chosen], networks: list[Network], sce
 
 
 def _file_controls() -> tuple[FileFormat, int, bool]:
-    left, middle, right = st.columns((3, 2, 2), vertical_alignment="bottom")
+    left, middle, right = st.columns((9, 5, 5), vertical_alignment="bottom")
     file_format: FileFormat = left.segmented_control(
         "File",
         list(FORMATS),

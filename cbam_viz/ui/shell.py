@@ -71,7 +71,7 @@ ENTRIES = (
 
 WITH_OWN_CONTROLS = "figure"
 """Address of the page whose controls are in the URL besides the settings that all pages share."""
-SIDEBAR = 380
+SIDEBAR = 365
 """Width in pixels at first: the titles of the networks fit in."""
 
 

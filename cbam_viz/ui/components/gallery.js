@@ -1,6 +1,6 @@
 // Every layer as a card, by stage. A card is a button: a click opens its layer in Explore.
 
-const FEW = 6 // layers that have room for larger cards
+const FEW = 4 // layers that have room for larger cards, unless the photo is upright
 
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component
@@ -11,7 +11,9 @@ export default function (component) {
   root.dataset.shown = text
   const open = name => setTriggerValue("open", name)
   const count = data.stages.reduce((sum, stage) => sum + stage.cards.length, 0)
-  const stages = element("div", count <= FEW ? "stages few" : "stages")
+  const [width, height] = data.ratio.split("/").map(Number)
+  const few = count <= FEW && width >= height
+  const stages = element("div", few ? "stages few" : "stages")
   stages.append(...data.stages.map(stage => section(stage, data.ratio, open)))
   root.replaceChildren(
     ...(data.bar ? [legend(data.bar)] : []),
