@@ -359,7 +359,7 @@ def test_back_returns_to_the_layer_before(visit):
 
 
 def test_back_through_pages_never_loses_what_was_chosen(visit):
-    page = visit()
+    page = visit("/?layer=layer3.1.se")
     wait_until_drawn(page, "layer3.1.se")
     page.get_by_role("button", name="Previous").click()
     wait_until_drawn(page, "layer3.0.se")

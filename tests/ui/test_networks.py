@@ -235,15 +235,27 @@ def test_two_files_of_one_title_are_told_apart(open_app, folder):
     assert app.query_params["model"] == NAME
 
 
-@pytest.mark.parametrize("page", ["", "layers", "how", "figure"])
-@pytest.mark.parametrize("spoilt", [float("nan"), 1e30])
-def test_a_network_that_has_diverged_is_shown_as_what_it_is(open_app, folder, page, spoilt):
-    """Its gates are NaN: nothing may fail over them, and the layer says so."""
+def write_spoilt(path, factor):
+    """A network whose filters are multiplied by `factor`."""
     state = create_model("resnet18", num_classes=3, zero_init_last=False).state_dict()
-    state = {
-        k: v * spoilt if "conv" in k and v.is_floating_point() else v for k, v in state.items()
+    spoilt = {
+        k: v * factor if "conv" in k and v.is_floating_point() else v for k, v in state.items()
     }
-    torch.save(state, folder / "diverged.pth")
+    torch.save(spoilt, path)
+
+
+def test_weights_that_are_not_finite_get_a_sentence(open_app, folder):
+    write_spoilt(folder / "diverged.pth", float("nan"))
+    app = open_app(folder=folder, model="diverged.pth")
+    assert not app.exception
+    assert len(app.error) == 1
+    assert "finite" in app.error[0].value
+
+
+@pytest.mark.parametrize("page", ["", "layers", "how", "figure"])
+def test_a_network_that_has_diverged_is_shown_as_what_it_is(open_app, folder, page):
+    """Its gates are NaN: nothing may fail over them, and the layer says so."""
+    write_spoilt(folder / "diverged.pth", 1e30)
     app = open_app(page, folder=folder, model="diverged.pth", channel="3", scale="shared")
     assert not app.exception
     assert not app.error
