@@ -5,6 +5,7 @@ Files are made when a button is clicked, not before.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import PurePath
 
@@ -15,6 +16,8 @@ from cbam_viz.store import Provenance, csv_text, npz_bytes, safe_name
 from cbam_viz.ui import pictures, session
 from cbam_viz.ui.scene import Scene
 
+MIME_TYPES = {"png": "image/png", "npz": "application/zip", "csv": "text/csv"}
+
 
 def button(scene: Scene, layer: LayerAttention) -> None:
     """One button that opens the choices."""
@@ -22,24 +25,21 @@ def button(scene: Scene, layer: LayerAttention) -> None:
     with st.popover("Download", icon=":material/download:"):
         if layer.spatial is not None:
             _picture(scene, layer, stem)
-        st.download_button(
-            "Gates of all layers (NPZ)",
-            partial(gates_npz, scene),
-            file_name=f"{stem}_gates.npz",
-            mime="application/zip",
-            on_click="ignore",
-            key="download_npz",
-            width="stretch",
-        )
-        st.download_button(
-            "Gates of all layers (CSV)",
-            partial(gates_csv, scene),
-            file_name=f"{stem}_gates.csv",
-            mime="text/csv",
-            on_click="ignore",
-            key="download_csv",
-            width="stretch",
-        )
+        _offer("Gates of all layers (NPZ)", partial(gates_npz, scene), f"{stem}_gates.npz")
+        _offer("Gates of all layers (CSV)", partial(gates_csv, scene), f"{stem}_gates.csv")
+
+
+def _offer(label: str, make: Callable[[], bytes], name: str) -> None:
+    ending = PurePath(name).suffix[1:]
+    st.download_button(
+        label,
+        make,
+        file_name=name,
+        mime=MIME_TYPES[ending],
+        on_click="ignore",
+        key=f"download_{ending}",
+        width="stretch",
+    )
 
 
 def _picture(scene: Scene, layer: LayerAttention, stem: str) -> None:
@@ -55,15 +55,8 @@ def _picture(scene: Scene, layer: LayerAttention, stem: str) -> None:
         colormap=chosen.colormap,
         opacity=chosen.opacity,
     )
-    st.download_button(
-        f"This picture, {width} × {height} (PNG)",
-        make,
-        file_name=f"{stem}_{safe_name(layer.name)}.png",
-        mime="image/png",
-        on_click="ignore",
-        key="download_png",
-        width="stretch",
-    )
+    name = f"{stem}_{safe_name(layer.name)}.png"
+    _offer(f"This picture, {width} × {height} (PNG)", make, name)
 
 
 def gates_npz(scene: Scene) -> bytes:

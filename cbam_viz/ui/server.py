@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from cbam_viz.render import COLORMAPS, lookup_table
 from cbam_viz.ui.errors import show_unexpected
 
 __all__ = ["SCRIPT", "preload", "show_unexpected"]
@@ -34,6 +35,8 @@ def _warm_up() -> None:
     """Whatever fails here fails again, with a sentence, on the page that needs it."""
     try:
         make_first_page()
+        for colormap in COLORMAPS:
+            lookup_table(colormap)
         for name in SOON_NEEDED:
             importlib.import_module(name)
         # Streamlit collects garbage after every run. Without this, each time Python would go
