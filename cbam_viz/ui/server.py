@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from cbam_viz.render import COLORMAPS, lookup_table
 from cbam_viz.ui.errors import show_unexpected
 
 __all__ = ["SCRIPT", "preload", "show_unexpected"]
@@ -35,8 +34,7 @@ def _warm_up() -> None:
     """Whatever fails here fails again, with a sentence, on the page that needs it."""
     try:
         make_first_page()
-        for colormap in COLORMAPS:
-            lookup_table(colormap)
+        _make_colour_tables()
         for name in SOON_NEEDED:
             importlib.import_module(name)
         # Streamlit collects garbage after every run. Without this, each time Python would go
@@ -45,6 +43,13 @@ def _warm_up() -> None:
         gc.freeze()
     except Exception:
         log.warning("the first page could not be made in advance", exc_info=True)
+
+
+def _make_colour_tables() -> None:
+    from cbam_viz.render import COLORMAPS, lookup_table
+
+    for colormap in COLORMAPS:
+        lookup_table(colormap)
 
 
 def leave_a_core_free() -> None:

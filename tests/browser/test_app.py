@@ -410,7 +410,20 @@ def test_a_click_in_the_gallery_opens_the_layer(visit):
     assert urlparse(page.url).path in ("/", "/explore")
 
 
-@pytest.mark.parametrize("path", ["/", "/layers", "/how"])
+@pytest.mark.parametrize("path", ["/", "/how", "/figure"])
+@pytest.mark.parametrize("width", [820, 1024, 1440])
+def test_no_column_is_too_narrow_to_read(visit, path, width):
+    page = visit(path, viewport={"width": width, "height": 900})
+    widths = page.locator("[class*=st-key-two_columns]").evaluate_all(
+        """boxes => boxes.flatMap(box => [...box.querySelectorAll(
+            ":scope > * > [data-testid=stHorizontalBlock] > [data-testid=stColumn]")]
+            .map(column => column.clientWidth))"""
+    )
+    assert len(widths) >= 2
+    assert min(widths) >= 300
+
+
+@pytest.mark.parametrize("path", ["/", "/layers", "/how", "/figure"])
 def test_nothing_is_wider_than_a_phone(visit, path):
     page = visit(path, viewport={"width": 420, "height": 900})
     width = page.get_by_test_id("stMain").evaluate("main => main.scrollWidth - main.clientWidth")
