@@ -79,11 +79,11 @@ def vary(
         if small < side:
             view = resize(resize(np.ascontiguousarray(view), small), side)
     if recipe.colour > 0:
-        view = _recolour(view, rng.uniform(1 - recipe.colour, 1 + recipe.colour, 3))
+        view = recolour(view, rng.uniform(1 - recipe.colour, 1 + recipe.colour, 3))
     return np.ascontiguousarray(view)
 
 
-def _recolour(view: NDArray[np.uint8], factors: NDArray[np.float64]) -> NDArray[np.uint8]:
+def recolour(view: NDArray[np.uint8], factors: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Brightness, contrast and saturation times `factors` (3,), in one 3 x 4 colour matrix."""
     brightness, contrast, saturation = factors
     grey = np.full((3, 3), 1 / 3)
