@@ -99,7 +99,7 @@ class _State:
         photos: list[tuple[Target, Photo]] = []
         for target in batch:
             try:
-                photos.append((target, read_photo(target.source)))
+                photos.append((target, read_photo(target.source, window=self.job.window)))
             except CbamVizError as error:
                 outcomes.append(Outcome(target.source, target.folder, str(error)))
         return outcomes + self._analyse(photos)
@@ -121,8 +121,10 @@ class _State:
         except CbamVizError as error:
             return Outcome(target.source, target.folder, str(error))
         predictions = tuple(asdict(prediction) for prediction in analysis.predictions)
-        sha256 = analysis.photo.sha256
-        return Outcome(target.source, target.folder, None, files, sha256, predictions)
+        photo = analysis.photo
+        return Outcome(
+            target.source, target.folder, None, files, photo.sha256, photo.notes, predictions
+        )
 
 
 _state: _State | None = None

@@ -113,6 +113,30 @@ def view_option(command: Command) -> Command:
     )(command)
 
 
+def _window(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[float, float] | None:
+    """LOW,HIGH as two numbers."""
+    if value is None:
+        return None
+    try:
+        low, high = (float(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not LOW,HIGH, such as 0,4095.") from None
+    return low, high
+
+
+def window_option(command: Command) -> Command:
+    """Add --window."""
+    return click.option(
+        "--window",
+        callback=_window,
+        metavar="LOW,HIGH",
+        help="Values that are black and white, for images of more than 8 bits. [default: what the "
+        "file declares, 0,65535 for 16 bits]",
+    )(command)
+
+
 def picture_options(command: Command) -> Command:
     """Add the options of overlays; the command gets `style: Style`."""
 

@@ -87,6 +87,7 @@ def analysis_json(analysis: Analysis, statistics: Sequence[LayerStatistics]) -> 
             "sha256": analysis.photo.sha256,
             "height": analysis.photo.size[0],
             "width": analysis.photo.size[1],
+            "notes": list(analysis.photo.notes),
         },
         "model": analysis.model_name,
         "view": analysis.geometry.view,

@@ -10,7 +10,7 @@ import click
 from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.drawing import Style, overlays
 from cbam_viz.cli.files import refuse_existing, write
-from cbam_viz.cli.inputs import find_one_image
+from cbam_viz.cli.inputs import find_one_image, read_image
 from cbam_viz.cli.network import open_network
 from cbam_viz.cli.options import (
     force_option,
@@ -18,6 +18,7 @@ from cbam_viz.cli.options import (
     model_options,
     picture_options,
     view_option,
+    window_option,
 )
 from cbam_viz.cli.report import (
     analysis_json,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 @click.argument("image")
 @model_options
 @view_option
+@window_option
 @click.option(
     "--layer",
     "-l",
@@ -68,6 +70,7 @@ def show(
     image: str,
     choice: ModelChoice,
     view: View,
+    window: tuple[float, float] | None,
     names: tuple[str, ...],
     output: Path | None,
     style: Style,
@@ -81,10 +84,9 @@ def show(
     """
     path = find_one_image(image)
     from cbam_viz.analysis import analyse
-    from cbam_viz.images import read_photo
     from cbam_viz.statistics import layer_statistics
 
-    photo = read_photo(path)
+    photo = read_image(path, window)
     analysis = analyse(open_network(choice), photo, view)
     chosen = choose_layers(analysis.attention, names)
     statistics = [layer_statistics(layer) for layer in chosen or analysis.attention.values()]

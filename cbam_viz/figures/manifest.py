@@ -48,6 +48,8 @@ class PhotoSource:
     sha256: str
     size: tuple[int, int]
     """Height and width in pixels."""
+    window: tuple[float, float] | None = None
+    """The values that were stated to be black and white."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def photo_source(photo: Photo, path: Path | None, folder: Path) -> PhotoSource:
         file = SAMPLE + own[path.resolve()]
     else:
         file = relative(path, folder)
-    return PhotoSource(file, photo.name, photo.sha256, photo.size)
+    return PhotoSource(file, photo.name, photo.sha256, photo.size, photo.window)
 
 
 def network_source(
@@ -256,7 +258,7 @@ def open_photo(source: PhotoSource, folder: Path) -> Photo:
             f"The photo {source.file} is not there (looked in {folder}). Put it back, or beside "
             "the manifest."
         )
-    photo = read_photo(path, name=source.name)
+    photo = read_photo(path, name=source.name, window=source.window)
     if photo.sha256 != source.sha256:
         raise FigureError(
             f"The photo {path} has changed since the figure was made: its SHA-256 is "

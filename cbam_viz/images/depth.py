@@ -129,7 +129,7 @@ def eight_bits(
 
 def _declared_note(white: float, high: float) -> str:
     note = f"Its values were brought to 8 bits: {white:,.0f} is white."
-    if high < white * DARK:
+    if 0 < high < white * DARK:
         note += (
             f" The brightest is {high:,.0f}, so it is dark; if that is not meant, state the values "
             f"that are black and white, as in --window 0,{_power(high):.0f}."

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import importlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -80,7 +80,8 @@ def read_photo(
     it stands.
     """
     try:
-        return _read(source, name, _Asked(max_megapixels, max_bytes, check_window(window)))
+        asked = _Asked(max_megapixels, max_bytes, check_window(window))
+        return replace(_read(source, name, asked), window=asked.window)
     except MemoryError as error:
         raise ImageError(
             f"{_label(name, source)} needs more memory than there is. Make the picture smaller."
