@@ -1,5 +1,6 @@
 """Photos: reading uploads, what the network sees of them, and the samples."""
 
+from cbam_viz.images.apart import read_photo_apart
 from cbam_viz.images.geometry import VIEWS, Geometry, View
 from cbam_viz.images.library import Sample, samples
 from cbam_viz.images.photo import Photo
@@ -19,5 +20,6 @@ __all__ = [
     "View",
     "prepare",
     "read_photo",
+    "read_photo_apart",
     "samples",
 ]

@@ -21,6 +21,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from cbam_viz.errors import ImageError
 from cbam_viz.images.depth import Window, check_window, declared
+from cbam_viz.images.memory import check_memory
 from cbam_viz.images.photo import Photo
 from cbam_viz.images.profiles import as_meant
 from cbam_viz.images.recognise import content_differs, say_damaged, say_unidentified
@@ -29,8 +30,9 @@ from cbam_viz.images.rgb import array_to_rgb, image_to_rgb
 Source = bytes | bytearray | memoryview | str | Path | Image.Image | npt.NDArray[np.generic]
 
 MAX_MEGAPIXELS = 64.0
-"""Millions of pixels; decoding that many takes about 0.7 GB for a moment. The photos of most
-phones and cameras have 12 to 50."""
+"""Millions of pixels; the photos of most phones and cameras have 12 to 50. Decoding that many takes
+0.4 to 0.9 GB for a moment; kinds of picture that would take more than 1 GB (`memory.py`), such as
+large WebP, are refused before."""
 
 MAX_BYTES = 100 * 1024 * 1024
 """Size of a file in bytes; JPEGs of 64 megapixels stay well below."""
@@ -84,7 +86,7 @@ def read_photo(
         return replace(_read(source, name, asked), window=asked.window)
     except MemoryError as error:
         raise ImageError(
-            f"{_label(name, source)} needs more memory than there is. Make the picture smaller."
+            f"{label_of(name, source)} needs more memory than there is. Make the picture smaller."
         ) from error
 
 
@@ -93,7 +95,7 @@ def _read(source: Source, name: str | None, asked: _Asked) -> Photo:
         return _from_array(source, name, asked)
     if isinstance(source, Image.Image):
         return _from_image(source, name, asked)
-    label = _label(name, source)
+    label = label_of(name, source)
     if isinstance(source, bytes | bytearray | memoryview):
         data = bytes(source)
     elif isinstance(source, str | Path):
@@ -106,7 +108,7 @@ def _read(source: Source, name: str | None, asked: _Asked) -> Photo:
     return _from_bytes(data, label, asked)
 
 
-def _label(name: str | None, source: object) -> str:
+def label_of(name: str | None, source: object) -> str:
     """File name without folders and control characters, short enough for a sentence."""
     if name is None:
         name = str(source) if isinstance(source, str | Path) else getattr(source, "filename", "")
@@ -173,7 +175,7 @@ def _formats() -> tuple[str, ...]:
 
 
 def _from_image(image: Image.Image, name: str | None, asked: _Asked) -> Photo:
-    label = _label(name, image)
+    label = label_of(name, image)
     title = label or "The picture"
     if 0 in image.size:
         raise ImageError(f"{title} has no pixels.")
@@ -190,7 +192,7 @@ def _from_image(image: Image.Image, name: str | None, asked: _Asked) -> Photo:
 
 
 def _from_array(array: npt.NDArray[np.generic], name: str | None, asked: _Asked) -> Photo:
-    label = _label(name, array)
+    label = label_of(name, array)
     title = label or "The array"
     if array.ndim >= 2:
         _check_pixels(array.shape[:2], title, asked.max_megapixels)
@@ -206,11 +208,11 @@ def _decode(
     orientation, notes = _orientation(image)
     depth = declared(image)
     frames = image.format != "MPO" and bool(getattr(image, "is_animated", False))
+    check_memory(image, title, turned=orientation != 1)
     image.load()
     if orientation != 1:
-        # TIFF images turn themselves in load() and forget their orientation; for them this is
-        # a plain copy.
-        image = ImageOps.exif_transpose(image)
+        if image.format != "TIFF":  # those turn themselves in load()
+            image = ImageOps.exif_transpose(image)
         notes += (f"It was {_TURNED[orientation]}, as its EXIF orientation {orientation} says.",)
     pixels, more = image_to_rgb(image, depth, window, title)
     in_srgb, profiled = as_meant(image, pixels)

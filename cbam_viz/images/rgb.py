@@ -15,6 +15,9 @@ from PIL import Image, ImageCms
 from cbam_viz.errors import ImageError
 from cbam_viz.images.depth import Depth, Pixels, Window, declared_by_type, eight_bits
 
+_BAND = 256
+"""Rows that are put on white at a time."""
+
 _WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -76,13 +79,17 @@ def _grey_to_rgb(values: Pixels) -> Pixels:
 
 
 def _on_white(image: Image.Image) -> tuple[Pixels, tuple[str, ...]]:
-    rgba = image.convert("RGBA")
-    lowest, _ = rgba.getchannel("A").getextrema()
-    if lowest == 255:
-        return np.asarray(rgba.convert("RGB")), ()
-    white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-    pixels = np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
-    return pixels, ("Transparent parts are shown on white.",)
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    opaque = True
+    # In bands: five copies of a large picture would take gigabytes.
+    for top in range(0, image.height, _BAND):
+        band = image.crop((0, top, image.width, min(top + _BAND, image.height))).convert("RGBA")
+        if band.getchannel("A").getextrema()[0] != 255:
+            opaque = False
+            white = Image.new("RGBA", band.size, (255, 255, 255, 255))
+            band = Image.alpha_composite(white, band)
+        pixels[top : top + _BAND] = np.asarray(band.convert("RGB"))
+    return pixels, () if opaque else ("Transparent parts are shown on white.",)
 
 
 def _lab_to_rgb(image: Image.Image) -> Image.Image:
