@@ -1,6 +1,7 @@
 """Photos: reading uploads, what the network sees of them, and the samples."""
 
-from cbam_viz.images.geometry import VIEWS, Geometry, View
+from cbam_viz.images.coverage import border_note, cells_on_photo, layer_shares, photo_shares
+from cbam_viz.images.geometry import DEFAULT_VIEW, VIEWS, Geometry, View
 from cbam_viz.images.library import Sample, samples
 from cbam_viz.images.photo import Photo
 from cbam_viz.images.reading import MAX_BYTES, MAX_MEGAPIXELS, read_photo
@@ -8,6 +9,7 @@ from cbam_viz.images.spec import InputSpec
 from cbam_viz.images.views import ModelInput, prepare
 
 __all__ = [
+    "DEFAULT_VIEW",
     "MAX_BYTES",
     "MAX_MEGAPIXELS",
     "VIEWS",
@@ -17,6 +19,10 @@ __all__ = [
     "Photo",
     "Sample",
     "View",
+    "border_note",
+    "cells_on_photo",
+    "layer_shares",
+    "photo_shares",
     "prepare",
     "read_photo",
     "samples",
