@@ -37,9 +37,9 @@ def layers(choice: ModelChoice, image: str, view: View, as_json: bool) -> None:
     from cbam_viz.analysis import analyse
     from cbam_viz.images import read_photo
 
-    attention = analyse(open_network(choice), read_photo(path), view).attention
-    print_limits(attention)
-    described = [layer_json(layer) for layer in attention.values()]
+    analysis = analyse(open_network(choice), read_photo(path), view)
+    print_limits(analysis.attention)
+    described = [layer_json(layer, analysis.geometry) for layer in analysis.layers]
     if as_json:
         print_json(described)
         return
@@ -48,10 +48,15 @@ def layers(choice: ModelChoice, image: str, view: View, as_json: bool) -> None:
             layer["name"],
             layer["stage"],
             "–" if layer["channels"] is None else str(layer["channels"]),
-            "–" if layer["map_size"] is None else "{} × {}".format(*layer["map_size"]),
+            "–" if layer["map_size"] is None else _map(*layer["map_size"], layer["cells_on_photo"]),
             layer["composition"],
             layer["found_by"] if layer["verified"] else f"{layer['found_by']}, not verified",
         )
         for layer in described
     ]
     print_table(("layer", "stage", "channels", "map", "gates", "found by"), rows, right="channels")
+
+
+def _map(rows: int, columns: int, on_photo: int) -> str:
+    some = on_photo < rows * columns
+    return f"{rows} × {columns}" + (f", {on_photo} on the photo" if some else "")
