@@ -153,8 +153,8 @@ def relative_entropy(
 ) -> float | None:
     """Entropy of values normalised to sum 1, divided by log(n); None if they are no distribution.
 
-    A single value is as even as can be: 1. With `weights` (areas, all positive) it is the entropy of
-    the distribution over the area: one less its divergence from the uniform one, in units of the
+    A single value is as even as can be: 1. With `weights` (areas, all positive) it is the entropy
+    of the distribution over the area: 1 less its divergence from the uniform one, in units of the
     entropy of the areas themselves, which is log(n) where they are equal.
     """
     flat = np.asarray(values, dtype=np.float64).ravel()
@@ -179,9 +179,7 @@ def top_channels(weights: npt.NDArray[Any], count: int) -> tuple[int, ...]:
     return tuple(int(channel) for channel in order[:count])
 
 
-def _map_statistics(
-    layer: LayerAttention, index: int, geometry: Geometry | None
-) -> GateStatistics:
+def _map_statistics(layer: LayerAttention, index: int, geometry: Geometry | None) -> GateStatistics:
     assert layer.spatial is not None
     return gate_statistics(layer.spatial[index].numpy(), layer_shares(layer, geometry))
 
@@ -196,7 +194,11 @@ def _flags(
     if channel is not None:
         values = "channel weights"
         yield from _gate_flags(
-            channel, values, share=f"the {values} are", varies=f"the {values} differ", thing="channel"
+            channel,
+            values,
+            share=f"the {values} are",
+            varies=f"the {values} differ",
+            thing="channel",
         )
     if spatial is not None:
         yield from _gate_flags(

@@ -210,9 +210,8 @@ def test_all_layers_in_order() -> None:
     assert [item.name for item in found] == ["b", "a", "c"]
 
 
-# The photo is the lower left quarter of a 16 x 16 input: cells of 4 x 4, two of them a side, and half
-# of the third, whose centres lie at 8 and whose left and upper parts the photo has.
-QUARTER = Geometry((10, 10), (16, 16), 1.0, 1.0, -6.0, 0.0)
+# The photo is 10 x 10 pixels in the lower left corner of an input of 16 x 16; cells are of 4 x 4.
+CORNER = Geometry((10, 10), (16, 16), 1.0, 1.0, -6.0, 0.0)
 CENTRED = Cells(4, 4, 2, 2)
 IN_A_CORNER = torch.tensor(
     [
@@ -230,7 +229,7 @@ def placed(spatial: Tensor, cells: Cells = CENTRED, name: str = "layer1.0.se") -
 
 def test_a_map_counts_by_the_area_that_its_cells_have_on_the_photo() -> None:
     """Rows 2, 4, 4 of ten, columns 4, 4, 2 of ten; the rest lies in the border."""
-    found = layer_statistics(placed(IN_A_CORNER), geometry=QUARTER).spatial
+    found = layer_statistics(placed(IN_A_CORNER), geometry=CORNER).spatial
     assert found is not None
     rows, columns = [0.2, 0.4, 0.4], [0.4, 0.4, 0.2]
     cells = [
@@ -265,14 +264,14 @@ def test_a_warning_is_of_the_photo_and_not_of_its_border() -> None:
         "saturated: 56 % of the map is fully open (above 0.95), so it lets most places pass "
         "unchanged",
     )
-    assert layer_statistics(placed(spatial), geometry=QUARTER).flags == (
+    assert layer_statistics(placed(spatial), geometry=CORNER).flags == (
         "flat: over the photo the map varies by less than 0.01, so it prefers no place",
         "saturated: 100 % of the map over the photo is fully open (above 0.95), so it lets most "
         "places pass unchanged",
     )
     closed = torch.zeros(1, 4, 4)
     closed[0, 1:, :3] = torch.linspace(0.2, 0.8, 9).view(3, 3)
-    assert layer_statistics(placed(closed), geometry=QUARTER).flags == ()
+    assert layer_statistics(placed(closed), geometry=CORNER).flags == ()
 
 
 def test_the_layer_to_show_varies_on_the_photo_and_is_fine_there() -> None:

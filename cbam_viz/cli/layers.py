@@ -48,7 +48,9 @@ def layers(choice: ModelChoice, image: str, view: View, as_json: bool) -> None:
             layer["name"],
             layer["stage"],
             "–" if layer["channels"] is None else str(layer["channels"]),
-            "–" if layer["map_size"] is None else _map(*layer["map_size"], layer["cells_on_photo"]),
+            "–"
+            if layer["map_size"] is None
+            else _map_size(layer["map_size"], layer["cells_on_photo"]),
             layer["composition"],
             layer["found_by"] if layer["verified"] else f"{layer['found_by']}, not verified",
         )
@@ -57,6 +59,7 @@ def layers(choice: ModelChoice, image: str, view: View, as_json: bool) -> None:
     print_table(("layer", "stage", "channels", "map", "gates", "found by"), rows, right="channels")
 
 
-def _map(rows: int, columns: int, on_photo: int) -> str:
+def _map_size(size: list[int], on_photo: int) -> str:
+    rows, columns = size
     some = on_photo < rows * columns
     return f"{rows} × {columns}" + (f", {on_photo} on the photo" if some else "")

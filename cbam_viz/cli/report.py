@@ -75,7 +75,8 @@ def _row(name: str, gate: str, numbers: GateStatistics | None) -> tuple[str, ...
     count = str(numbers.count)
     if numbers.count < numbers.total:
         count += f" of {numbers.total}"
-    return (name, gate, count, *(f"{value:.3f}" for value in values), f"{numbers.saturated:.0%}", entropy)
+    digits = (f"{value:.3f}" for value in values)
+    return (name, gate, count, *digits, f"{numbers.saturated:.0%}", entropy)
 
 
 def print_limits(attention: Attention) -> None:

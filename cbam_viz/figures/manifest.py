@@ -184,6 +184,7 @@ def make_manifest(
         "scale": _scale(built),
         "inputs": [asdict(one.spec) for one in loaded],
         "geometry": geometries,
+        "border": built.study.border,
         "versions": versions(),
         "command": list(command),
     }

@@ -1,9 +1,9 @@
 """How much of the photo each cell of a map stands for, and what of the input is no photo.
 
 A cell stands for what a picture of the map draws in its colour: the rectangle around its centre, up
-to the midpoints to its neighbours, and, for the outermost cells, up to the edge of the input. Numbers
-that are weighted by these areas are the numbers of the picture: the mean of a map is the mean over
-the pixels of the photo, whatever lies in a border or hangs over the edge of the input.
+to the midpoints to its neighbours, and, for the outermost cells, up to the edge of the input.
+Numbers that are weighted by these areas are the numbers of the picture: the mean of a map is the
+mean over the pixels of the photo, whatever lies in a border or hangs over the edge of the input.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ _DARK, _LIGHT, _COLOURLESS = 40, 215, 32
 further apart than `_COLOURLESS` it is grey in between (ImageNet's mean colour is 124, 116, 104)."""
 
 
-def photo_shares(
-    shape: tuple[int, int], cells: Cells | None, geometry: Geometry | None
-) -> Shares:
+def photo_shares(shape: tuple[int, int], cells: Cells | None, geometry: Geometry | None) -> Shares:
     """Share of the seen part of the photo that each cell of a map (h, w) covers; sums to 1.
 
     0 for cells outside the photo. Where the cells' places or the photo are not known, all cells
@@ -62,7 +60,8 @@ def _shares(low: float, high: float, offset: float, stride: float, count: int) -
     edges[0], edges[-1] = -np.inf, np.inf
     covered: Shares = np.minimum(edges[1:], end) - np.maximum(edges[:-1], start)
     covered[covered <= TOUCHING * (end - start)] = 0
-    return covered / covered.sum()
+    covered /= covered.sum()
+    return covered
 
 
 def border_note(*geometries: Geometry) -> str:

@@ -19,9 +19,7 @@ CLASSES = ["ant", "bee", "cat", "dog", "elk"]
 SHAPE = {"channels": [8, 16, 32, 64], "zero_init_last": False}
 
 
-def write_tiny(
-    path: Path, *, seed: int = 0, default: bool = False, fixed: bool = False
-) -> Path:
+def write_tiny(path: Path, *, seed: int = 0, default: bool = False, fixed: bool = False) -> Path:
     """A ResNet-10-t of 8 to 64 channels with CBAM, for 64 pixels and five classes."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
