@@ -18,7 +18,7 @@ from cbam_viz.figures.channels import ByClass
 from cbam_viz.figures.content import Bars, Grid, MapPicture, Place, Words
 from cbam_viz.figures.depth import Strip
 from cbam_viz.figures.gated import GatedChannel
-from cbam_viz.images import photo_shares
+from cbam_viz.images import numbers_on_photo, photo_shares
 
 DOCUMENT = "cbam_viz"
 """Key of the JSON text that says what the arrays are."""
@@ -146,10 +146,8 @@ def _map_numbers(
 ) -> tuple[object, ...]:
     """Minimum, mean and maximum on the photo, the number of cells, and of those on the photo."""
     share = np.ones(values.shape) if photo_share is None else photo_share
-    on_photo = share > 0
-    shown = values[on_photo]
-    mean = np.average(shown, weights=share[on_photo])
-    return *(_digits(n) for n in (shown.min(), mean, shown.max())), values.size, shown.size
+    numbers = (_digits(number) for number in numbers_on_photo(values, share))
+    return *numbers, values.size, np.count_nonzero(share)
 
 
 def _of_grid(grid: Grid) -> Iterator[Shown]:

@@ -1,6 +1,12 @@
 """Photos: reading uploads, what the network sees of them, and the samples."""
 
-from cbam_viz.images.coverage import border_note, cells_on_photo, layer_shares, photo_shares
+from cbam_viz.images.coverage import (
+    border_note,
+    cells_on_photo,
+    layer_shares,
+    numbers_on_photo,
+    photo_shares,
+)
 from cbam_viz.images.geometry import DEFAULT_VIEW, VIEWS, Geometry, View
 from cbam_viz.images.library import Sample, samples
 from cbam_viz.images.photo import Photo
@@ -22,6 +28,7 @@ __all__ = [
     "border_note",
     "cells_on_photo",
     "layer_shares",
+    "numbers_on_photo",
     "photo_shares",
     "prepare",
     "read_photo",

@@ -8,6 +8,8 @@ mean over the pixels of the photo, whatever lies in a border or hangs over the e
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -51,6 +53,17 @@ def layer_shares(layer: LayerAttention, geometry: Geometry | None) -> Shares:
 def cells_on_photo(layer: LayerAttention, geometry: Geometry | None) -> int:
     """How many cells of a layer's map lie on the photo, in part at least."""
     return int(np.count_nonzero(layer_shares(layer, geometry)))
+
+
+def numbers_on_photo(values: npt.NDArray[Any], shares: Shares) -> tuple[float, float, float]:
+    """Lowest, mean and highest value of a map (h, w) on the photo; NaN where one of them is."""
+    on_photo = shares > 0
+    shown = np.asarray(values, dtype=np.float64)[on_photo]
+    return (
+        float(shown.min()),
+        float(np.average(shown, weights=shares[on_photo])),
+        float(shown.max()),
+    )
 
 
 def _shares(low: float, high: float, offset: float, stride: float, count: int) -> Shares:

@@ -15,12 +15,13 @@ def draw(scene: Scene, layer: LayerAttention) -> None:
     """The layer's name to choose from, neighbours, and what kind of layer it is."""
     names = list(scene.layers)
     position = names.index(layer.name)
+    geometry = scene.analysis.geometry
     with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall", wrap=False):
         st.selectbox(
             f"Layer {position + 1} of {len(names)}, from the first to the last",
             names,
-            format_func=lambda name: words.layer_option(scene.layers[name]),
-            **session.control("layer", names),
+            format_func=lambda name: words.layer_option(scene.layers[name], geometry),
+            **session.control("layer", names, shown=layer.name),
         )
         _step("Previous", "chevron_left", names, position - 1)
         _step("Next", "chevron_right", names, position + 1)
