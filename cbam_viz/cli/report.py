@@ -50,7 +50,7 @@ def print_analysis(analysis: Analysis, statistics: Sequence[LayerStatistics]) ->
     height, width = analysis.photo.size
     click.echo(f"{analysis.photo.name}, {width} × {height} pixels, in {analysis.model_name}")
     if note := border_note(analysis.geometry):
-        click.echo(f"  {note}; numbers are of the photo alone")
+        click.echo(f"  {note}; numbers of maps are of the photo alone")
     for prediction in analysis.predictions:
         click.echo(f"  {prediction.probability:6.1%}  {prediction.label}")
     click.echo()

@@ -64,7 +64,7 @@ def _cards(scene: Scene, statistics: dict[str, LayerStatistics]) -> dict[str, An
 
 def _card(scene: Scene, layer: LayerAttention, numbers: LayerStatistics) -> dict[str, Any]:
     geometry = scene.analysis.geometry
-    facts = [words.size_of(layer, geometry)]
+    facts = [words.size_of(layer), *words.of_cells(layer, geometry)]
     if numbers.spatial is not None:
         mean, spread = numbers.spatial.mean, numbers.spatial.spread
         facts.append(f"map {words.number(mean)} ± {words.number(spread)}")

@@ -15,17 +15,17 @@ def draw(scene: Scene, layer: LayerAttention) -> None:
     """The layer's name to choose from, neighbours, and what kind of layer it is."""
     names = list(scene.layers)
     position = names.index(layer.name)
-    geometry = scene.analysis.geometry
     with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall", wrap=False):
         st.selectbox(
             f"Layer {position + 1} of {len(names)}, from the first to the last",
             names,
-            format_func=lambda name: words.layer_option(scene.layers[name], geometry),
+            format_func=lambda name: words.layer_option(scene.layers[name]),
             **session.control("layer", names, shown=layer.name),
         )
         _step("Previous", "chevron_left", names, position - 1)
         _step("Next", "chevron_right", names, position + 1)
-    st.caption(f"{layer.stage} · {words.composition(layer)} · {words.proof(layer)}")
+    facts = [layer.stage, words.composition(layer), words.proof(layer)]
+    st.caption(" · ".join([*facts, *words.of_cells(layer, scene.analysis.geometry)]))
     numbers = next(one for one in scene.statistics() if one.name == layer.name)
     for flag in numbers.flags:
         sentence = f"This layer is {flag}." if flag.startswith(PREDICATES) else f"{flag}."

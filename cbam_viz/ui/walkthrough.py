@@ -11,7 +11,7 @@ import streamlit as st
 
 from cbam_viz.attention import LayerAttention, LayerFeatures
 from cbam_viz.images import photo_shares
-from cbam_viz.ui import layer_choice, pictures, session, steps_channel, steps_spatial
+from cbam_viz.ui import layer_choice, pictures, session, steps_channel, steps_spatial, words
 from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.steps import Lesson, picture, step
@@ -45,6 +45,8 @@ def page(scene: Scene) -> None:
             "Every number below was computed by this network on this photo."
         )
         layer_choice.draw(scene, layer)
+        for text in words.what_was_seen(scene.analysis.geometry):
+            st.caption(text)
         with st.spinner("Reading this layer's features …"):
             details = scene.details(layer.name)
         if details.features is None:

@@ -44,22 +44,28 @@ def distinct(titles: Mapping[str, str]) -> dict[str, str]:
     return result
 
 
-def layer_option(layer: LayerAttention, geometry: Geometry) -> str:
+def layer_option(layer: LayerAttention) -> str:
     """A layer in a list to choose from."""
-    return f"{layer.name}  ({size_of(layer, geometry)})"
+    return f"{layer.name}  ({size_of(layer)})"
 
 
-def size_of(layer: LayerAttention, geometry: Geometry) -> str:
+def size_of(layer: LayerAttention) -> str:
     """How large a layer's gates are."""
     parts = []
     if layer.spatial is not None:
         rows, columns = layer.spatial.shape[1:]
-        on_photo = cells_on_photo(layer, geometry)
-        some = f", {on_photo} on the photo" if on_photo < rows * columns else ""
-        parts.append(f"{rows} × {columns} cells{some}")
+        parts.append(f"{rows} × {columns} cells")
     if layer.channel is not None:
         parts.append(f"{layer.channel.shape[1]} channels")
     return ", ".join(parts)
+
+
+def of_cells(layer: LayerAttention, geometry: Geometry) -> list[str]:
+    """How many of a map's cells lie on the photo; nothing to say if all do, or there is no map."""
+    if layer.spatial is None:
+        return []
+    some, every = cells_on_photo(layer, geometry), layer.spatial[0].numel()
+    return [f"{some} of {every} cells on the photo"] if some < every else []
 
 
 def composition(layer: LayerAttention) -> str:
@@ -108,7 +114,7 @@ def range_on_photo(values: npt.NDArray[Any], cells: Cells | None, geometry: Geom
     """From the lowest to the highest value of a map (h, w) on the photo."""
     shares = photo_shares((values.shape[0], values.shape[1]), cells, geometry)
     low, _, high = numbers_on_photo(values, shares)
-    return f"{number(low)} to {number(high)}" + ("" if shares.all() else " on the photo")
+    return f"{number(low)} to {number(high)}"
 
 
 def what_was_seen(geometry: Geometry) -> list[str]:
@@ -118,7 +124,10 @@ def what_was_seen(geometry: Geometry) -> list[str]:
         share = percent(geometry.seen_share)
         texts.append(f"The network saw {share} of the photo; the rest is hatched.")
     if border := border_note(geometry):
-        texts.append(f"The photo is {border}. Numbers are of the photo alone.")
+        texts.append(
+            f"The photo is {border}. A map's numbers are of the photo alone; a stretched colour "
+            "scale spans the border too."
+        )
     return texts
 
 

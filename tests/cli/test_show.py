@@ -13,7 +13,8 @@ from PIL import Image
 from torch import nn
 
 import cbam_viz
-from cbam_viz.images import samples
+from cbam_viz.images import DEFAULT_VIEW, VIEWS, samples
+from cbam_viz.ui.state import Settings
 
 from .conftest import CLASSES, invoke, write_photo, write_tiny
 
@@ -67,6 +68,16 @@ def test_show_gives_the_networks_prediction_and_numbers(folder: Path, checkpoint
     assert shown["image"]["width"] == 90
 
 
+def test_the_default_view_is_that_of_app_and_python(folder: Path) -> None:
+    write_photo(folder / "photo.png")
+    shown = json.loads(invoke("show", "photo.png", "--json").stdout)
+    assert shown["view"] == DEFAULT_VIEW == Settings().view == "crop"
+    for command in ("show", "export", "figure", "layers"):
+        text = " ".join(invoke(command, "--help").stdout.split())
+        assert f"--view [{'|'.join(VIEWS)}]" in text
+        assert f"(default: {DEFAULT_VIEW}" in text.replace("[default: (", "(default: ")
+
+
 def areas(values: torch.Tensor, cells: dict[str, float]) -> torch.Tensor:
     """Pixels of the crop of 64 x 64 that are nearest to each cell's centre."""
     pixels = torch.arange(64 * 16) / 16 + 1 / 32
@@ -84,7 +95,7 @@ def test_a_border_is_said_and_counted_in_nothing(folder: Path, checkpoints: Path
     path = write_tiny(folder / "fixed.safetensors", fixed=True)
     ended = invoke("show", "photo.png", "-c", path, "--view", "whole")
     told = "fitted into 64 × 64 with a grey border: 33 % of the input is border"
-    assert ended.stdout.splitlines()[1].strip() == f"{told}; numbers are of the photo alone"
+    assert ended.stdout.splitlines()[1].strip() == f"{told}; numbers of maps are of the photo alone"
     shown = json.loads(invoke("show", "photo.png", "-c", path, "--view", "whole", "--json").stdout)
     assert shown["border"] == {"share": pytest.approx(21 / 64), "note": told}
     # Rows 10 to 53 of the input are photo; cells of 4, 8, 16, 32 rows end at 2.5, 4.5, 8.5, 16.5.

@@ -150,14 +150,19 @@ def fixed(tmp_path_factory):
 
 def test_a_border_is_said_below_the_picture_and_beside_the_numbers(open_app, fixed):
     folder, own = fixed
-    for page in ("", "layers"):
+    for page in ("", "layers", "how"):
         app = open_app(page, folder=folder, view="whole", layer="layer4.1.se")
-        assert f"{BORDER} Numbers are of the photo alone." in captions(app)
+        assert f"{BORDER} A map's numbers are of the photo alone; " in captions(app)
         assert BORDER not in captions(open_app(page, folder=folder, layer="layer4.1.se"))
     app = open_app(folder=folder, view="whole", layer="layer4.1.se")
     # Cells of 32 rows end at 16.5, 48.5, ... 176.5: the first of seven is all border.
     options = app.selectbox(key="set_layer").options
-    assert options[-1] == "layer4.1.se  (7 × 7 cells, 42 on the photo, 512 channels)"
+    assert options[-1] == "layer4.1.se  (7 × 7 cells, 512 channels)"
+    assert " · 42 of 49 cells on the photo" in captions(app)
+    stages = json.loads(
+        open_app("layers", folder=folder, view="whole").get_by_key("layers_gallery").proto.json
+    )["stages"]
+    assert stages[-1]["cards"][-1]["facts"][1] == "42 of 49 cells on the photo"
     assert own.geometry.border_share == pytest.approx(1 - 149 / 224)
 
 
@@ -179,7 +184,7 @@ def test_ranges_places_and_means_are_of_the_photo(open_app, fixed):
     ) in text
     pictures = [picture.caption for image in app.get("image") for picture in image.proto.imgs]
     low, high = (words.number(float(of(on_photo))) for of in (np.min, np.max))
-    assert f"Spatial map, absolute: {low} to {high} on the photo" in pictures
+    assert f"Spatial map, absolute: {low} to {high}" in pictures
     before = layer.features.before[0, 7].numpy()
     shown = {metric.label: metric.value for metric in app.metric}
     assert shown["Mean of channel 7"] == words.number(float(before.mean()))  # the network's own
@@ -206,4 +211,4 @@ def test_the_place_of_the_peak_is_told_within_the_photo():
     assert "values from 0.500 to 0.900, highest at the bottom left" in told
     shares = photo_shares((7, 7), layer.cells, geometry)
     assert words.highest_cell(values[0].numpy(), shares) == (2, 0)
-    assert words.size_of(layer, geometry).startswith("7 × 7 cells, 28 on the photo")
+    assert words.of_cells(layer, geometry) == ["28 of 49 cells on the photo"]
