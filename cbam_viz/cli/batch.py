@@ -116,13 +116,15 @@ class _State:
         ]
 
     def _write(self, target: Target, analysis: Analysis) -> Outcome:
+        from cbam_viz.images import border_note
+
         try:
             files = write_results(analysis, self.loaded, target.folder, self.job)
         except CbamVizError as error:
             return Outcome(target.source, target.folder, str(error))
         predictions = tuple(asdict(prediction) for prediction in analysis.predictions)
-        sha256 = analysis.photo.sha256
-        return Outcome(target.source, target.folder, None, files, sha256, predictions)
+        sha256, border = analysis.photo.sha256, border_note(analysis.geometry)
+        return Outcome(target.source, target.folder, None, files, sha256, predictions, border)
 
 
 _state: _State | None = None

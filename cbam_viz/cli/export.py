@@ -161,5 +161,6 @@ def _json(outcome: Outcome) -> dict[str, Any]:
         "source": str(outcome.source),
         "sha256": outcome.sha256,
         "predictions": list(outcome.predictions),
+        "border": outcome.border,
         "files": [str(file) for file in outcome.files],
     }

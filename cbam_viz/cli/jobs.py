@@ -43,3 +43,5 @@ class Outcome:
     files: tuple[Path, ...] = ()
     sha256: str | None = None
     predictions: tuple[dict[str, Any], ...] = ()
+    border: str = ""
+    """What surrounds the photo in the network's input, in words; empty if nothing does."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FORMATS = ("npz", "csv", "statistics", "png", "jpg")
 PICTURES: dict[str, ImageFormat] = {"png": "png", "jpg": "jpeg"}
 INDEX = "index.csv"
-INDEX_COLUMNS = ("source", "folder", "sha256", "prediction", "probability", "error")
+INDEX_COLUMNS = ("source", "folder", "sha256", "prediction", "probability", "error", "border")
 
 
 def folder_names(sources: Sequence[Path]) -> list[str]:
@@ -119,6 +119,7 @@ def write_index(output: Path, outcomes: Iterable[Outcome], *, force: bool) -> Pa
                 best.get("label", ""),
                 best.get("probability", ""),
                 outcome.error or "",
+                outcome.border,
             )
         )
     return write(

@@ -105,6 +105,9 @@ def test_a_border_is_said_and_counted_in_nothing(folder: Path, checkpoints: Path
         rows, columns = expected.get(layer["name"], (2, 2))
         assert layer["cells_on_photo"] == numbers["count"] == rows * columns, layer["name"]
         assert numbers["total"] == layer["map_size"][0] * layer["map_size"][1]
+    ended = invoke("export", "photo.png", "-c", path, "--view", "whole", "-o", "out", "--json")
+    assert json.loads(ended.stdout)["images"][0]["border"] == told
+    assert f",{told}\n" in (folder / "out" / "index.csv").read_text()
     listed = invoke("layers", "--image", "photo.png", "-c", path, "--view", "whole").stdout
     assert "16 × 16, 192 on the photo" in listed
 
