@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from cbam_viz.attention import Attention, LayerAttention
 from cbam_viz.capture import capture
 from cbam_viz.errors import CbamVizError, ModelError, NoAttentionError
-from cbam_viz.images import Geometry, ModelInput, Photo, View, prepare
+from cbam_viz.images import DEFAULT_VIEW, Geometry, ModelInput, Photo, View, prepare
 from cbam_viz.models import LoadedModel
 
 TOP = 5
@@ -60,7 +60,7 @@ class Analysis:
 def analyse(
     loaded: LoadedModel,
     photo: Photo,
-    view: View = "crop",
+    view: View = DEFAULT_VIEW,
     *,
     branches: bool = False,
     descriptors: bool = False,
@@ -94,7 +94,7 @@ def analyse(
 def analyse_batch(
     loaded: LoadedModel,
     photos: Iterable[Photo],
-    view: View = "crop",
+    view: View = DEFAULT_VIEW,
     *,
     branches: bool = False,
     descriptors: bool = False,

@@ -116,14 +116,23 @@ class _State:
         ]
 
     def _write(self, target: Target, analysis: Analysis) -> Outcome:
+        from cbam_viz.images import border_note
+
         try:
             files = write_results(analysis, self.loaded, target.folder, self.job)
         except CbamVizError as error:
             return Outcome(target.source, target.folder, str(error))
         predictions = tuple(asdict(prediction) for prediction in analysis.predictions)
-        photo = analysis.photo
+        photo, border = analysis.photo, border_note(analysis.geometry)
         return Outcome(
-            target.source, target.folder, None, files, photo.sha256, photo.notes, predictions
+            target.source,
+            target.folder,
+            None,
+            files,
+            photo.sha256,
+            photo.notes,
+            predictions,
+            border,
         )
 
 

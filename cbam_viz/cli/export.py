@@ -167,5 +167,6 @@ def _json(outcome: Outcome) -> dict[str, Any]:
         "sha256": outcome.sha256,
         "notes": list(outcome.notes),
         "predictions": list(outcome.predictions),
+        "border": outcome.border,
         "files": [str(file) for file in outcome.files],
     }

@@ -46,3 +46,5 @@ class Outcome:
     notes: tuple[str, ...] = ()
     """What was done to show it, in sentences."""
     predictions: tuple[dict[str, Any], ...] = ()
+    border: str = ""
+    """What surrounds the photo in the network's input, in words; empty if nothing does."""

@@ -39,9 +39,9 @@ def layers(
     path = find_one_image(image)
     from cbam_viz.analysis import analyse
 
-    attention = analyse(open_network(choice), read_image(path, window), view).attention
-    print_limits(attention)
-    described = [layer_json(layer) for layer in attention.values()]
+    analysis = analyse(open_network(choice), read_image(path, window), view)
+    print_limits(analysis.attention)
+    described = [layer_json(layer, analysis.geometry) for layer in analysis.layers]
     if as_json:
         print_json(described)
         return
@@ -50,10 +50,18 @@ def layers(
             layer["name"],
             layer["stage"],
             "–" if layer["channels"] is None else str(layer["channels"]),
-            "–" if layer["map_size"] is None else "{} × {}".format(*layer["map_size"]),
+            "–"
+            if layer["map_size"] is None
+            else _map_size(layer["map_size"], layer["cells_on_photo"]),
             layer["composition"],
             layer["found_by"] if layer["verified"] else f"{layer['found_by']}, not verified",
         )
         for layer in described
     ]
     print_table(("layer", "stage", "channels", "map", "gates", "found by"), rows, right="channels")
+
+
+def _map_size(size: list[int], on_photo: int) -> str:
+    rows, columns = size
+    some = on_photo < rows * columns
+    return f"{rows} × {columns}" + (f", {on_photo} on the photo" if some else "")

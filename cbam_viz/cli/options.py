@@ -102,13 +102,20 @@ def model_options(command: Command) -> Command:
     return cast(Command, collect)
 
 
+def _default_view() -> str:
+    """Ask when a command runs: help must not wait for what `cbam_viz.images` imports."""
+    from cbam_viz.images import DEFAULT_VIEW
+
+    return DEFAULT_VIEW
+
+
 def view_option(command: Command) -> Command:
     """Add --view."""
     return click.option(
         "--view",
         type=click.Choice(["crop", "whole"]),
-        default="crop",
-        show_default=True,
+        default=_default_view,
+        show_default="crop, on which networks are evaluated",
         help="What the network sees: its own resize and centre crop, or the whole image.",
     )(command)
 

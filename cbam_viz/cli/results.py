@@ -26,7 +26,7 @@ FORMATS = ("npz", "csv", "statistics", "png", "jpg")
 PICTURES: dict[str, ImageFormat] = {"png": "png", "jpg": "jpeg"}
 INDEX = "index.csv"
 HASH_DIGITS = 8
-INDEX_COLUMNS = ("source", "folder", "sha256", "prediction", "probability", "error")
+INDEX_COLUMNS = ("source", "folder", "sha256", "prediction", "probability", "error", "border")
 
 
 def folder_names(sources: Sequence[Path]) -> list[str]:
@@ -103,18 +103,19 @@ def _contents(analysis: Analysis, loaded: LoadedModel, job: Job) -> Iterator[tup
     from cbam_viz.statistics import all_statistics, layer_to_show
     from cbam_viz.store import Provenance, csv_text, npz_bytes, safe_names, statistics_text
 
-    attention = analysis.attention
+    attention, geometry = analysis.attention, analysis.geometry
     if "npz" in job.formats:
-        origin = Provenance.of(
-            analysis.photo, analysis.geometry, analysis.model_name, loaded.sha256
-        )
+        origin = Provenance.of(analysis.photo, geometry, analysis.model_name, loaded.sha256)
         yield "gates.npz", npz_bytes(attention, origin)
     if "csv" in job.formats:
-        yield "gates.csv", csv_text(attention).encode()
+        yield "gates.csv", csv_text(attention, geometry=geometry).encode()
     if "statistics" in job.formats:
-        yield "statistics.csv", statistics_text(all_statistics(attention)).encode()
+        statistics = all_statistics(attention, geometry=geometry)
+        yield "statistics.csv", statistics_text(statistics).encode()
     for ending in [ending for ending in PICTURES if ending in job.formats]:
-        layers = choose_layers(attention, job.layers) or [layer_to_show(attention.values())]
+        layers = choose_layers(attention, job.layers) or [
+            layer_to_show(attention.values(), geometry=geometry)
+        ]
         pictures = overlays(analysis, layers, job.style, PICTURES[ending])
         names = safe_names(pictures)
         for layer, picture in pictures.items():
@@ -136,6 +137,7 @@ def write_index(output: Path, outcomes: Iterable[Outcome], *, force: bool) -> Pa
                 best.get("label", ""),
                 best.get("probability", ""),
                 outcome.error or "",
+                outcome.border,
             )
         )
     return write(

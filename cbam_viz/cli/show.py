@@ -89,7 +89,10 @@ def show(
     photo = read_image(path, window)
     analysis = analyse(open_network(choice), photo, view)
     chosen = choose_layers(analysis.attention, names)
-    statistics = [layer_statistics(layer) for layer in chosen or analysis.attention.values()]
+    statistics = [
+        layer_statistics(layer, geometry=analysis.geometry)
+        for layer in chosen or analysis.attention.values()
+    ]
     written = _write_overlays(analysis, chosen, output, style, force) if output else {}
     print_limits(analysis.attention)
     if as_json:
@@ -114,7 +117,8 @@ def _write_overlays(
     from cbam_viz.statistics import layer_to_show
     from cbam_viz.store import safe_name
 
-    pictures = overlays(analysis, chosen or [layer_to_show(analysis.layers)], style)
+    first = layer_to_show(analysis.layers, geometry=analysis.geometry)
+    pictures = overlays(analysis, chosen or [first], style)
     if not pictures:
         raise StoreError("These layers gate channels only: they have no map to draw on the photo.")
     if output.suffix.lower() == ".png" and len(pictures) == 1:

@@ -54,7 +54,13 @@ def file_name(name: str) -> str:
 
 
 def caption(built: Built) -> str:
-    """What the figure shows and how it is scaled, in plain text."""
+    """What the figure shows, how it is scaled and what the networks were given, in plain text."""
+    border = built.study.border
+    return f"{_shown(built)} {_sentences(f'Photos are {border}')}" if border else _shown(built)
+
+
+def _shown(built: Built) -> str:
+    """What the figure shows and how it is scaled."""
     content, spec, study = built.content, built.spec, built.study
     network = study.networks[0]
     if isinstance(content, Grid):

@@ -27,7 +27,7 @@ from cbam_viz.figures.gated import GatedChannel
 from cbam_viz.figures.plain import from_plain
 from cbam_viz.figures.spec import FigureSpec
 from cbam_viz.figures.tables import shown_values
-from cbam_viz.images import Photo, View, read_photo, samples
+from cbam_viz.images import DEFAULT_VIEW, Photo, View, read_photo, samples
 from cbam_viz.models import LoadedModel
 
 SCHEMA = 1
@@ -91,7 +91,7 @@ class Manifest:
     spec: FigureSpec
     photos: tuple[PhotoSource, ...]
     networks: tuple[NetworkSource, ...]
-    view: View = "crop"
+    view: View = DEFAULT_VIEW
     dpi: int = 300
     files: tuple[FileMade, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
@@ -186,6 +186,7 @@ def make_manifest(
         "scale": _scale(built),
         "inputs": [asdict(one.spec) for one in loaded],
         "geometry": geometries,
+        "border": built.study.border,
         "versions": versions(),
         "command": list(command),
     }

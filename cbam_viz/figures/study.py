@@ -11,7 +11,7 @@ from cbam_viz.attention import Attention
 from cbam_viz.errors import NoAttentionError
 from cbam_viz.figures.content import Study, find_layer
 from cbam_viz.figures.spec import FigureSpec
-from cbam_viz.images import Photo, View, prepare
+from cbam_viz.images import DEFAULT_VIEW, Photo, View, prepare
 from cbam_viz.models import LoadedModel
 
 Tick = Callable[[], object]
@@ -21,7 +21,7 @@ def study(
     spec: FigureSpec,
     networks: Sequence[LoadedModel],
     photos: Sequence[Photo],
-    view: View = "crop",
+    view: View = DEFAULT_VIEW,
     *,
     tick: Tick = lambda: None,
 ) -> Study:

@@ -80,8 +80,14 @@ def _geometry(document: Mapping[str, Any]) -> Geometry:
         photo_size=_pair(document["photo_size"]),
         input_size=_pair(document["input_size"]),
         view=document["view"],
+        border=None if document.get("border") is None else _colour(document["border"]),
         **numbers,
     )
+
+
+def _colour(values: Any) -> tuple[int, int, int]:
+    red, green, blue = (int(value) for value in values)
+    return red, green, blue
 
 
 def _pair(values: Any) -> tuple[int, int]:

@@ -69,4 +69,4 @@ def gates_npz(scene: Scene) -> bytes:
 
 def gates_csv(scene: Scene) -> bytes:
     """All gates, a row a value."""
-    return csv_text(scene.analysis.attention).encode()
+    return csv_text(scene.analysis.attention, geometry=scene.analysis.geometry).encode()

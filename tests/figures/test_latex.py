@@ -11,7 +11,7 @@ import pytest
 from cbam_viz.figures import FigureSpec, Row, Study, build, columns_from_text
 from cbam_viz.figures.latex import caption, escape, latex
 
-from .conftest import make_analysis
+from .conftest import make_analysis, make_photo
 
 
 @pytest.mark.parametrize(
@@ -82,6 +82,18 @@ def test_the_caption_says_what_is_shown_and_how(two_networks: Study) -> None:
 )
 def test_settings_are_said(spec: FigureSpec, words: str) -> None:
     assert words in caption(build(spec, make_analysis(features=True)))
+
+
+@pytest.mark.parametrize("layout", ["grid", "depth", "channels", "channel"])
+def test_a_border_is_said_in_every_caption(layout: str) -> None:
+    spec = FigureSpec(layout=layout, layer="0")  # type: ignore[arg-type]
+    told = "Photos are fitted into 64 × 64 with a grey border: 25 % of the input is border."
+    fitted = make_analysis(view="fitted", features=True)
+    assert caption(build(spec, fitted)).endswith(told)
+    assert "border" not in caption(build(spec, make_analysis(features=True)))
+    beside = make_analysis(make_photo(64, 128), view="fitted", network="Other")
+    both = caption(build(FigureSpec(), [[make_analysis(), beside]]))
+    assert both.endswith("with a grey border: 0 to 50 % of the input is border.")
 
 
 def test_a_shared_scale_is_given_in_numbers(three: Study) -> None:

@@ -166,7 +166,11 @@ def test_flags_of_the_gallery_are_those_of_the_statistics(open_app):
     stages = json.loads(app.get_by_key("layers_gallery").proto.json)["stages"]
     flags = {card["name"]: tuple(card["flags"]) for stage in stages for card in stage["cards"]}
     scene = app.session_state["cbam_viz_memory"].scene
-    expected = {name: layer_statistics(layer).flags for name, layer in scene.layers.items()}
+    geometry = scene.analysis.geometry
+    expected = {
+        name: layer_statistics(layer, geometry=geometry).flags
+        for name, layer in scene.layers.items()
+    }
     assert flags == expected
 
 
