@@ -4,7 +4,7 @@ from cbam_viz.images.geometry import VIEWS, Geometry, View
 from cbam_viz.images.library import Sample, samples
 from cbam_viz.images.photo import Photo
 from cbam_viz.images.reading import MAX_BYTES, MAX_MEGAPIXELS, read_photo
-from cbam_viz.images.spec import InputSpec
+from cbam_viz.images.spec import InputOrigin, InputSpec
 from cbam_viz.images.views import ModelInput, prepare
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "MAX_MEGAPIXELS",
     "VIEWS",
     "Geometry",
+    "InputOrigin",
     "InputSpec",
     "ModelInput",
     "Photo",
