@@ -114,7 +114,7 @@ def _description(loaded: LoadedModel, tensors: dict[str, Tensor]) -> dict[str, A
 
 def _stated_input(spec: InputSpec) -> dict[str, Any]:
     """Write down what somebody has stated; what was assumed would pass for stated afterwards."""
-    entries = {
+    entries: dict[str, dict[str, Any]] = {
         "size": {"input_size": [3, *spec.size]},
         "normalisation": {"mean": list(spec.mean), "std": list(spec.std)},
         "crop": {

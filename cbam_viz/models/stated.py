@@ -43,7 +43,7 @@ class Config:
 
     @property
     def pretrained_cfg(self) -> Mapping[str, Any]:
-        """timm's description of the weights, as it stands there."""
+        """What timm describes of the weights, as it stands there."""
         cfg = self.content.get("pretrained_cfg")
         return cfg if isinstance(cfg, Mapping) else {}
 
