@@ -175,9 +175,9 @@ class _Package(ModuleType):
 sys.modules[__name__].__class__ = _Package
 
 
-def _html(attention: Attention) -> str:
-    strip: str = importlib.import_module("cbam_viz.notebook").strip(attention)
-    return strip
+def _html(result: Attention | Analysis) -> str:
+    html: str = importlib.import_module("cbam_viz.notebook").html(result)
+    return html
 
 
 show_in_notebooks(_html)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from cbam_viz.attention import Attention, LayerAttention
+from cbam_viz.attention import Attention, LayerAttention, html_of
 from cbam_viz.capture import capture
 from cbam_viz.errors import CbamVizError, ModelError, NoAttentionError
 from cbam_viz.images import Geometry, InputSpec, ModelInput, Photo, View, prepare
@@ -53,10 +53,20 @@ class Analysis:
         return "" if self.spec is None else self.spec.sentence(self.geometry.view)
 
     @property
+    def input(self) -> dict[str, Any]:
+        """The same as plain data for JSON, with the numbers; empty if not recorded."""
+        if self.spec is None:
+            return {}
+        return {"sentence": self.fed, "assumed": list(self.spec.assumed), **asdict(self.spec)}
+
+    @property
     def doubt(self) -> str:
         """What to add to remarks on the gates if they hold for an assumed normalisation only."""
         assumed = self.spec is not None and "normalisation" in self.spec.assumed
         return "the input's normalisation was assumed" if assumed else ""
+
+    def _repr_html_(self) -> str | None:
+        return html_of(self)
 
 
 def analyse(

@@ -245,11 +245,11 @@ def _probabilities(row: _Row, is_said: bool, is_linear: Callable[[], bool]) -> t
             f"the network's {row.count:,} outputs are a vector of length one, as of an embedding"
         )
     in_range = bool(((values >= 0) & (values <= 1)).all())
-    if in_range and not (is_said and is_linear()):
+    if in_range and not is_linear():
         raise _NoClassesError(
             f"the network's {row.count:,} outputs lie between 0 and 1 and sum to "
             f"{float(values.sum()):.4g}, not to one: labels that may hold together, or other "
-            "values, of which none is the class"
+            "values, but no probabilities of classes that exclude each other"
         )
     if not is_said:
         raise _NoClassesError(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +36,9 @@ UNTRAINED = 0.5
 
 FINE = 7
 """Cells a side from which on a map says where something is: a last stage's at 224 px."""
+
+OF_THE_INPUT = ("saturated", "nearly binary", "flat")
+"""Flags that start so may come from an input that the network was not made for."""
 
 TELLING_SPREAD = 0.1
 """Standard deviation over cells from which on a map is seen to vary on an absolute scale."""
@@ -97,6 +100,17 @@ def layer_statistics(layer: LayerAttention, index: int = 0) -> LayerStatistics:
 def all_statistics(attention: Attention, index: int = 0) -> tuple[LayerStatistics, ...]:
     """`layer_statistics` of every layer, in order of execution."""
     return tuple(layer_statistics(layer, index) for layer in attention.values())
+
+
+def doubted(statistics: Iterable[LayerStatistics], doubt: str) -> tuple[LayerStatistics, ...]:
+    """Add `doubt` to the flags that hold for this input only; nothing if it is empty."""
+    return tuple(replace(layer, flags=_doubted(layer.flags, doubt)) for layer in statistics)
+
+
+def _doubted(flags: tuple[str, ...], doubt: str) -> tuple[str, ...]:
+    if not doubt:
+        return flags
+    return tuple(f"{one}; {doubt}" if one.startswith(OF_THE_INPUT) else one for one in flags)
 
 
 def gate_statistics(values: npt.NDArray[Any]) -> GateStatistics:

@@ -121,8 +121,15 @@ class _State:
         except CbamVizError as error:
             return Outcome(target.source, target.folder, str(error))
         predictions = tuple(asdict(prediction) for prediction in analysis.predictions)
-        sha256 = analysis.photo.sha256
-        return Outcome(target.source, target.folder, None, files, sha256, predictions)
+        return Outcome(
+            target.source,
+            target.folder,
+            files=files,
+            sha256=analysis.photo.sha256,
+            predictions=predictions,
+            note=analysis.prediction_note,
+            fed=analysis.fed,
+        )
 
 
 _state: _State | None = None

@@ -111,6 +111,7 @@ def export(
     refuse_existing([output / INDEX, *(target.folder for target in planned)], force)
     keep_memory()
     loaded = open_network(choice)
+    click.echo(loaded.spec.sentence(view), err=True)
     batches = [planned[i : i + BATCH] for i in range(0, len(planned), BATCH)]
     count = workers or _useful_workers(len(planned), len(batches))
     outcomes = _follow(run(job, batches, count, loaded), len(planned))
@@ -160,6 +161,8 @@ def _json(outcome: Outcome) -> dict[str, Any]:
     return {
         "source": str(outcome.source),
         "sha256": outcome.sha256,
+        "input": outcome.fed,
         "predictions": list(outcome.predictions),
+        "prediction_note": outcome.note,
         "files": [str(file) for file in outcome.files],
     }

@@ -43,3 +43,7 @@ class Outcome:
     files: tuple[Path, ...] = ()
     sha256: str | None = None
     predictions: tuple[dict[str, Any], ...] = ()
+    note: str = ""
+    """Why there is no prediction, or what is not known of it."""
+    fed: str = ""
+    """What the network was fed, and who says so."""

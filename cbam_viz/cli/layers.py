@@ -37,7 +37,9 @@ def layers(choice: ModelChoice, image: str, view: View, as_json: bool) -> None:
     from cbam_viz.analysis import analyse
     from cbam_viz.images import read_photo
 
-    attention = analyse(open_network(choice), read_photo(path), view).attention
+    analysis = analyse(open_network(choice), read_photo(path), view)
+    attention = analysis.attention
+    click.echo(analysis.fed, err=True)
     print_limits(attention)
     described = [layer_json(layer) for layer in attention.values()]
     if as_json:

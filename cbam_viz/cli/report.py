@@ -48,6 +48,8 @@ def print_analysis(analysis: Analysis, statistics: Sequence[LayerStatistics]) ->
     click.echo(f"{analysis.photo.name}, {width} × {height} pixels, in {analysis.model_name}")
     for prediction in analysis.predictions:
         click.echo(f"  {prediction.probability:6.1%}  {prediction.label}")
+    for sentence in filter(None, (analysis.prediction_note, analysis.fed)):
+        click.echo(sentence)
     click.echo()
     head = ("layer", "gate", "mean", "spread", "min", "max", "saturated", "entropy")
     rows = [
@@ -90,7 +92,9 @@ def analysis_json(analysis: Analysis, statistics: Sequence[LayerStatistics]) -> 
         },
         "model": analysis.model_name,
         "view": analysis.geometry.view,
+        "input": analysis.input,
         "predictions": [asdict(prediction) for prediction in analysis.predictions],
+        "prediction_note": analysis.prediction_note,
         "layers": [
             {**layer_json(layer), "statistics": asdict(by_name[layer.name])}
             for layer in analysis.attention.values()

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 FORMATS = ("npz", "csv", "statistics", "png", "jpg")
 PICTURES: dict[str, ImageFormat] = {"png": "png", "jpg": "jpeg"}
 INDEX = "index.csv"
-INDEX_COLUMNS = ("source", "folder", "sha256", "prediction", "probability", "error")
+INDEX_COLUMNS = (
+    "source",
+    "folder",
+    "sha256",
+    "prediction",
+    "probability",
+    "error",
+    "note",
+    "input",
+)
 
 
 def folder_names(sources: Sequence[Path]) -> list[str]:
@@ -82,19 +91,18 @@ def write_results(
 
 
 def _contents(analysis: Analysis, loaded: LoadedModel, job: Job) -> Iterator[tuple[str, bytes]]:
-    from cbam_viz.statistics import all_statistics, layer_to_show
+    from cbam_viz.statistics import all_statistics, doubted, layer_to_show
     from cbam_viz.store import Provenance, csv_text, npz_bytes, safe_names, statistics_text
 
     attention = analysis.attention
     if "npz" in job.formats:
-        origin = Provenance.of(
-            analysis.photo, analysis.geometry, analysis.model_name, loaded.sha256
-        )
+        origin = Provenance.of_analysis(analysis, loaded.sha256)
         yield "gates.npz", npz_bytes(attention, origin)
     if "csv" in job.formats:
         yield "gates.csv", csv_text(attention).encode()
     if "statistics" in job.formats:
-        yield "statistics.csv", statistics_text(all_statistics(attention)).encode()
+        statistics = doubted(all_statistics(attention), analysis.doubt)
+        yield "statistics.csv", statistics_text(statistics).encode()
     for ending in [ending for ending in PICTURES if ending in job.formats]:
         layers = choose_layers(attention, job.layers) or [layer_to_show(attention.values())]
         pictures = overlays(analysis, layers, job.style, PICTURES[ending])
@@ -118,6 +126,8 @@ def write_index(output: Path, outcomes: Iterable[Outcome], *, force: bool) -> Pa
                 best.get("label", ""),
                 best.get("probability", ""),
                 outcome.error or "",
+                outcome.note,
+                outcome.fed,
             )
         )
     return write(

@@ -82,12 +82,13 @@ def show(
     path = find_one_image(image)
     from cbam_viz.analysis import analyse
     from cbam_viz.images import read_photo
-    from cbam_viz.statistics import layer_statistics
+    from cbam_viz.statistics import doubted, layer_statistics
 
     photo = read_photo(path)
     analysis = analyse(open_network(choice), photo, view)
     chosen = choose_layers(analysis.attention, names)
-    statistics = [layer_statistics(layer) for layer in chosen or analysis.attention.values()]
+    numbers = [layer_statistics(layer) for layer in chosen or analysis.attention.values()]
+    statistics = doubted(numbers, analysis.doubt)
     written = _write_overlays(analysis, chosen, output, style, force) if output else {}
     print_limits(analysis.attention)
     if as_json:

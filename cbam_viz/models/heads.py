@@ -39,11 +39,27 @@ def says_headless(model: nn.Module) -> str | None:
     model = unwrap(model)
     if _number(vars(model).get("num_classes")) == 0:
         return "num_classes is 0"
-    own = {name: vars(model).get("_modules", {}).get(name) for name in _HEADS}
-    left = [name for name, part in own.items() if isinstance(part, nn.Identity)]
-    if left and not any(_has_weights(part) for part in own.values()):
-        return f"its {left[0]} is an identity"
+    heads = {name: part for name in _HEADS if (part := model._modules.get(name)) is not None}
+    left = [name for name, part in heads.items() if _passes_on(part)]
+    if left and all(name in left for name in heads):
+        return f"its {left[0]} only passes on what it gets"
+    if isinstance(_timm_classifier(model), nn.Identity):
+        return "its classifier is an identity"
     return None
+
+
+def _passes_on(part: nn.Module) -> bool:
+    """Whether it is an identity, or a sequence of nothing but such parts."""
+    if isinstance(part, nn.Sequential):
+        return all(_passes_on(inner) for inner in part)
+    return isinstance(part, (nn.Identity, nn.Dropout, nn.Flatten))
+
+
+def _timm_classifier(model: nn.Module) -> Any:
+    try:
+        return model.get_classifier() if hasattr(model, "get_classifier") else None
+    except (AttributeError, TypeError, NotImplementedError):
+        return None
 
 
 def says_other_task(model: nn.Module) -> str | None:
@@ -92,5 +108,5 @@ def _outputs(part: nn.Module) -> int:
     return _number(count) if _has_weights(part) else 0
 
 
-def _has_weights(part: nn.Module | None) -> bool:
-    return part is not None and next(part.parameters(), None) is not None
+def _has_weights(part: nn.Module) -> bool:
+    return next(part.parameters(), None) is not None

@@ -96,7 +96,7 @@ def _photo_alone(scene: Scene, layer: LayerAttention) -> None:
 def _say_what_was_seen(scene: Scene) -> None:
     share = scene.analysis.geometry.seen_share
     texts = [photos.credit()] if photos.credit() else []
-    texts += words.missing(scene.analysis.attention)
+    texts += [scene.analysis.fed, *words.missing(scene.analysis.attention)]
     if share < 0.999:
         texts.append(f"The network saw {words.percent(share)} of the photo; the rest is hatched.")
     for text in texts:

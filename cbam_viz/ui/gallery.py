@@ -24,9 +24,9 @@ def page(scene: Scene) -> None:
     with boundary():
         statistics = {one.name: one for one in scene.statistics()}
         display_controls.draw()
-        st.caption(one_line(scene.analysis))
+        st.caption(words.plain(one_line(scene.analysis)))
         components.gallery(_cards(scene, statistics), key=GALLERY, on_open_change=_open)
-        for text in words.missing(scene.analysis.attention):
+        for text in (scene.analysis.fed, *words.missing(scene.analysis.attention)):
             st.caption(words.plain(text))
         layer_table.draw(list(statistics.values()))
         session.write_url()

@@ -13,7 +13,7 @@ from cbam_viz.attention import LayerAttention
 from cbam_viz.images import Photo, View
 from cbam_viz.models import LoadedModel
 from cbam_viz.render import Scale
-from cbam_viz.statistics import LayerStatistics, all_statistics, layer_to_show
+from cbam_viz.statistics import LayerStatistics, all_statistics, doubted, layer_to_show
 from cbam_viz.ui import pictures, session
 from cbam_viz.ui.networks import Request
 from cbam_viz.ui.state import UPLOAD
@@ -80,7 +80,10 @@ class Scene:
 
     def statistics(self) -> tuple[LayerStatistics, ...]:
         """The numbers of every layer."""
-        return self._kept("statistics", lambda: all_statistics(self.analysis.attention))
+        analysis = self.analysis
+        return self._kept(
+            "statistics", lambda: doubted(all_statistics(analysis.attention), analysis.doubt)
+        )
 
     def card_picture(self, layer: LayerAttention) -> str:
         """A layer's overlay for the gallery, as a data URL."""
