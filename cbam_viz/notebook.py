@@ -26,7 +26,7 @@ _PIXELS = "display:block;image-rendering:pixelated"
 
 
 def html(result: Attention | Analysis) -> str:
-    """HTML of a result; of an `Analysis` with its prediction, or why there is none, and its input."""
+    """HTML of a result; of an `Analysis` with its prediction and what the network was fed."""
     if isinstance(result, Attention):
         return strip(result)
     best = ", ".join(f"{one.label} {one.probability:.1%}" for one in result.predictions)

@@ -121,7 +121,7 @@ def latex(built: Built, file: str, *, label: str = "cbam-attention") -> str:
 
 
 def _assumptions(built: Built) -> list[str]:
-    """What was assumed of the networks' inputs, and why predictions that have a place are absent."""
+    """What was assumed of the networks' inputs, and why a prediction's place is empty."""
     study, content = built.study, built.content
     told = [
         (analysis.model_name, analysis.fed)

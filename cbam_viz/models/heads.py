@@ -55,9 +55,10 @@ def _passes_on(part: nn.Module) -> bool:
     return isinstance(part, (nn.Identity, nn.Dropout, nn.Flatten))
 
 
-def _timm_classifier(model: nn.Module) -> Any:
+def _timm_classifier(model: Any) -> Any:
+    """Return what timm's `get_classifier` gives; None for networks without it."""
     try:
-        return model.get_classifier() if hasattr(model, "get_classifier") else None
+        return model.get_classifier()
     except (AttributeError, TypeError, NotImplementedError):
         return None
 

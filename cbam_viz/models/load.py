@@ -288,7 +288,8 @@ def _classes_of_layout(model: nn.Module, weights: Weights) -> tuple[str, ...] | 
     if weights.authors and getattr(model, "num_classes", None) == 1000:
         weights.notes.append("The class names are assumed: ImageNet's, as of the authors' files.")
         return imagenet_classes()
-    weights.notes.append("The file names no classes, so they are called by their numbers.")
+    if getattr(model, "num_classes", None) != 0:
+        weights.notes.append("The file names no classes, so they are called by their numbers.")
     return None
 
 

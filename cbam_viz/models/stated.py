@@ -16,7 +16,7 @@ from typing import Any
 from torch import nn
 
 from cbam_viz.images import InputOrigin, InputSpec
-from cbam_viz.images.spec import CROP_MODES, INTERPOLATIONS
+from cbam_viz.images.spec import CROP_MODES, INTERPOLATIONS, PARTS
 from cbam_viz.models.loaded import config_of, imagenet_classes, input_spec
 from cbam_viz.models.names import ClassNames, find_names, read_names
 
@@ -86,7 +86,7 @@ def checked_input(given: Mapping[str, Any], where: str) -> tuple[dict[str, Any],
 
     Empty entries state nothing and are no fault. `where` is what the notes call it.
     """
-    given = {key: given[key] for key in _FITS if given.get(key) not in (None, "", (), [])}
+    given = {key: given[key] for key in _FITS if key in given and not _is_empty(given[key])}
     fitting = {key: value for key, value in given.items() if _FITS[key](value)}
     notes = [
         f"{key!r} in {where} is none that an input can have; not used."
@@ -94,6 +94,10 @@ def checked_input(given: Mapping[str, Any], where: str) -> tuple[dict[str, Any],
         if key not in fitting
     ]
     return fitting, tuple(notes)
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, (str, list, tuple)) and not value)
 
 
 def _is_number(value: Any, low: float, high: float) -> bool:
@@ -107,8 +111,13 @@ def _are_numbers(values: Any, low: float, high: float) -> bool:
 
 
 def _is_size(value: Any) -> bool:
-    is_list = isinstance(value, (list, tuple)) and len(value) == 3 and value[0] == 3
-    return is_list and all(isinstance(s, int) and 1 <= s <= _MAX_SIDE for s in value[1:])
+    is_list = isinstance(value, (list, tuple)) and len(value) == 3
+    whole = is_list and all(isinstance(number, int) for number in value)
+    return whole and value[0] == 3 and all(1 <= side <= _MAX_SIDE for side in value[1:])
+
+
+def _is_one_of(value: Any, allowed: tuple[str, ...]) -> bool:
+    return isinstance(value, str) and value in allowed
 
 
 _FITS: Mapping[str, Callable[[Any], bool]] = {
@@ -116,8 +125,8 @@ _FITS: Mapping[str, Callable[[Any], bool]] = {
     "mean": lambda value: _are_numbers(value, -10, 10),
     "std": lambda value: _are_numbers(value, 1e-3, 10),
     "crop_pct": lambda value: _is_number(value, 0.1, 2),
-    "crop_mode": lambda value: value in CROP_MODES,
-    "interpolation": lambda value: value in (*INTERPOLATIONS, "random"),
+    "crop_mode": lambda value: _is_one_of(value, CROP_MODES),
+    "interpolation": lambda value: _is_one_of(value, (*INTERPOLATIONS, "random")),
     "fixed_input_size": lambda value: isinstance(value, bool),
 }
 """What an entry of a `pretrained_cfg` must be."""
@@ -128,8 +137,9 @@ def input_of_training(content: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
     args = content.get("args") if isinstance(content, Mapping) else None
     if not isinstance(args, Mapping):
         return {}, ()
-    side = args.get("img_size")
-    size = args.get("input_size") or ([3, side, side] if side else None)
+    size, side = args.get("input_size"), args.get("img_size")
+    if size is None and side is not None:
+        size = [3, side, side]
     return checked_input({**args, "input_size": size}, "the file's 'args'")
 
 
@@ -170,7 +180,9 @@ def read_stated(
     spec = _describe_input(
         model, (THE_FILE, {**trained, **own}), (BESIDE, beside), assumed_of=architecture
     )
-    notes = (*config.notes, *named.notes, *notes_on_training, *notes_beside)
+    by_config = [part for part in PARTS if getattr(spec.origin, part) == BESIDE]
+    on_input = [f"{', '.join(by_config).capitalize()} of the input: {BESIDE}."] * bool(by_config)
+    notes = (*config.notes, *named.notes, *notes_on_training, *notes_beside, *on_input)
     return Stated(spec, classes, notes)
 
 
