@@ -7,8 +7,10 @@ A wrong prediction looks like a right one, so none is given unless something est
 - Any other numbers become probabilities by softmax only if somebody says that they are scores of
   classes that exclude each other: the output's name (`logits`), probabilities beside them that are
   their softmax, class names that are known and as many, or the network (`says_classes`).
-- Numbers that all lie in [0, 1] and come out of a sigmoid stand for labels that may hold together;
-  a row of length one is an embedding; a network whose classifier was taken off gives features.
+- Numbers that all lie in [0, 1] stand for labels that may hold together; a row of length one is an
+  embedding; a network whose classifier was taken off gives features.
+- Scores may look like any of these by chance, above all few of them. So the operation that made
+  such a row is looked at, and what a linear layer or a convolution gives are scores.
 
 Where several rows come (auxiliary classifiers, features beside logits), the one is taken that is
 named or proven to be the logits, else the only one that has as many numbers as there are classes.
@@ -106,7 +108,7 @@ def read_output(
 
     `model` is the network; without one, the caller vouches that the output is class scores.
     `run` runs the network on the photo once more. That is done once for a network, and only where
-    scores happen to lie in [0, 1], to see whether they come out of a sigmoid.
+    the numbers look like probabilities, labels or an embedding, to see whether that is chance.
     """
     try:
         if model is not None:
@@ -236,32 +238,37 @@ def _probabilities(row: _Row, is_said: bool, is_linear: Callable[[], bool]) -> t
         raise _NoClassesError(
             f"{bad:,} of the network's {row.count:,} outputs are not finite numbers"
         )
-    found = _as_distribution(tensor)
-    if found is not None:
-        return found
-    values = tensor[0].detach().double().cpu()
-    if abs(float(values.square().sum()) - 1) <= 4 * _epsilon(tensor) + _ROUNDING:
-        raise _NoClassesError(
-            f"the network's {row.count:,} outputs are a vector of length one, as of an embedding"
-        )
-    in_range = bool(((values >= 0) & (values <= 1)).all())
-    if in_range and not is_linear():
-        raise _NoClassesError(
-            f"the network's {row.count:,} outputs lie between 0 and 1 and sum to "
-            f"{float(values.sum()):.4g}, not to one: labels that may hold together, or other "
-            "values, but no probabilities of classes that exclude each other"
-        )
+    found, other = _as_distribution(tensor), _other_meaning(tensor)
+    if (found is not None or other) and not is_linear():
+        if found is not None:
+            return found
+        raise _NoClassesError(other)
     if not is_said:
         raise _NoClassesError(
             f"nothing says that the network's {row.count:,} outputs are scores of classes, and "
             "not features or other values. Say it by an attribute of the network (num_classes = "
             f"{row.count}), by naming the output 'logits', or by class names in the checkpoint"
         )
-    return "logits", values.softmax(0)
+    return "logits", tensor[0].detach().double().cpu().softmax(0)
 
 
-_LINEAR = frozenset({"linear", "addmm", "mm", "matmul", "convolution", "conv2d"})
-"""Operations after which numbers may be anything, so that a range of [0, 1] is chance."""
+def _other_meaning(tensor: Tensor) -> str:
+    """Say what the values look like if not like scores; empty where they could be scores."""
+    values = tensor[0].detach().double().cpu()
+    if abs(float(values.square().sum()) - 1) <= 4 * _epsilon(tensor) + _ROUNDING:
+        return f"the network's {len(values):,} outputs are a vector of length one, an embedding"
+    if bool(((values >= 0) & (values <= 1)).all()):
+        return (
+            f"the network's {len(values):,} outputs lie between 0 and 1 and sum to "
+            f"{float(values.sum()):.4g}, not to one: labels that may hold together, or other "
+            "values, but no probabilities of classes that exclude each other"
+        )
+    return ""
+
+
+_LINEAR = frozenset({"linear", "addmm", "convolution", "conv2d"})
+"""Layers after which numbers may be anything, so that a sum of one or a range of [0, 1] is chance.
+A product of matrices is none of them: it may mix distributions."""
 
 _makers: WeakKeyDictionary[nn.Module, dict[int, str]] = WeakKeyDictionary()
 """The operation that made each tensor of a network's output, by its place."""

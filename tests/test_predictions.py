@@ -153,7 +153,11 @@ def test_other_numbers_are_no_prediction_and_the_reason_is_said(
     assert reason in result.prediction_note
 
 
-def test_scores_that_happen_to_lie_between_zero_and_one_are_told_from_sigmoids() -> None:
+def test_scores_that_look_like_something_else_by_chance_are_scores() -> None:
+    for scores in ((0.25, 0.5, 0.75), (0.0, 1.0, 0.0), (-0.6, 0.8, 0.0), (0.0, 0.0, 0.0)):
+        result = seen(with_count(Net(scores), 3))
+        np.testing.assert_allclose(shares(result), np.exp(scores) / np.exp(scores).sum(), rtol=1e-5)
+        assert NONE in seen(Net(scores)).prediction_note
     scores = (0.25, 0.5, 0.75)
     result = seen(with_count(Net(scores), 3))
     np.testing.assert_allclose(shares(result), np.exp(scores) / np.exp(scores).sum(), rtol=1e-5)
@@ -206,6 +210,17 @@ def test_a_network_names_its_own_classes() -> None:
     model.names = {0: "cat", 1: "dog", 2: "elk"}
     assert [p.label for p in seen(model).predictions] == ["cat", "elk", "dog"]
     assert imagenet_classes()[0] == "tench"
+
+
+def test_a_mixture_of_distributions_is_one() -> None:
+    experts = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8], [0.2, 0.6, 0.2]])
+    for mix in (
+        lambda x: x.softmax(1) @ experts,
+        lambda x: (x.softmax(1)[:, None] @ experts)[:, 0],
+    ):
+        np.testing.assert_allclose(
+            shares(seen(with_count(Net(tail=mix), 3))), SOFTMAX @ experts.numpy(), rtol=1e-5
+        )
 
 
 def test_batches_say_the_same_as_one_photo() -> None:
