@@ -21,14 +21,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-from cbam_viz.models.heads import says_classes, says_headless, says_other_task
+from cbam_viz.models.heads import (
+    says_classes,
+    says_headless,
+    says_other_task,
+    seems_headless,
+)
 from cbam_viz.models.makers import OperationWatch
 
 Kind = Literal["logits", "probabilities", "log-probabilities", "none"]
@@ -40,6 +44,8 @@ NAMES_UNKNOWN = (
     "The names of the classes are not known. A checkpoint may carry them, as 'classes' in the "
     "order of the outputs or as 'class_to_idx'."
 )
+
+_FEATURES = "the network gives features, as its classifier was taken off ({})"
 
 _LOGITS = frozenset({"logits", "logit", "class_logits", "cls_logits"})
 _MOST_PARTS, _DEEPEST = 64, 4
@@ -114,8 +120,7 @@ def read_output(
         if model is not None:
             _check_task(model)
         row, is_said = _choose(_tensors(output), classes, model)
-        linear = partial(_comes_out_of_linear, row, model, run)
-        kind, probabilities = _probabilities(row, is_said, linear)
+        kind, probabilities = _probabilities(row, is_said, model, run)
     except _NoClassesError as reason:
         return Reading("none", note=f"No prediction: {reason}.")
     names = classes if classes is not None and len(classes) == row.count else None
@@ -133,9 +138,7 @@ def read_output(
 def _check_task(model: nn.Module) -> None:
     headless = says_headless(model)
     if headless is not None:
-        raise _NoClassesError(
-            f"the network gives features, as its classifier was taken off ({headless})"
-        )
+        raise _NoClassesError(_FEATURES.format(headless))
     task = says_other_task(model)
     if task is not None:
         raise _NoClassesError(f"the network's config says {task.replace('_', ' ')}")
@@ -230,7 +233,9 @@ def _why_no_row(tensors: Sequence[_Row]) -> str:
     return f"the network gives a tensor of {shape}, not a row of class scores"
 
 
-def _probabilities(row: _Row, is_said: bool, is_linear: Callable[[], bool]) -> tuple[Kind, Tensor]:
+def _probabilities(
+    row: _Row, is_said: bool, model: nn.Module | None, run: Callable[[], Any] | None
+) -> tuple[Kind, Tensor]:
     """Return what the row is and the probabilities (K,) in double precision."""
     tensor = row.tensor
     if not _is_finite(tensor):
@@ -238,8 +243,10 @@ def _probabilities(row: _Row, is_said: bool, is_linear: Callable[[], bool]) -> t
         raise _NoClassesError(
             f"{bad:,} of the network's {row.count:,} outputs are not finite numbers"
         )
-    found, other = _as_distribution(tensor), _other_meaning(tensor)
-    if (found is not None or other) and not is_linear():
+    found = _as_distribution(tensor)
+    headless = seems_headless(model) if model is not None and not is_said else None
+    other = _FEATURES.format(headless) if headless else _other_meaning(tensor)
+    if (found is not None or other) and not _is_linear(row, model, run):
         if found is not None:
             return found
         raise _NoClassesError(other)
@@ -270,22 +277,28 @@ _LINEAR = frozenset({"linear", "addmm", "convolution", "conv2d"})
 """Layers after which numbers may be anything, so that a sum of one or a range of [0, 1] is chance.
 A product of matrices is none of them: it may mix distributions."""
 
-_makers: WeakKeyDictionary[nn.Module, dict[int, str]] = WeakKeyDictionary()
-"""The operation that made each tensor of a network's output, by its place."""
+_Parts = tuple[tuple[int, type[nn.Module]], ...]
+
+_makers: WeakKeyDictionary[nn.Module, tuple[_Parts, dict[int, str]]] = WeakKeyDictionary()
+"""The operation that made each tensor of a network's output, by its place, and the parts that the
+network had then: somebody may put others in their place."""
 
 
-def _comes_out_of_linear(row: _Row, model: nn.Module | None, run: Callable[[], Any] | None) -> bool:
+def _is_linear(row: _Row, model: nn.Module | None, run: Callable[[], Any] | None) -> bool:
     """Whether the row is what a linear layer or a convolution gives; False if not known."""
     if model is None or run is None:
         return False
-    if model not in _makers:
+    parts = tuple((id(part), type(part)) for part in model.modules())
+    known = _makers.get(model)
+    if known is None or known[0] != parts:
         with OperationWatch() as watch:
             try:
                 tensors = _tensors(run())
             except Exception:  # the user's own code, which may not bear being watched
                 tensors = []
-        _makers[model] = {one.place: watch.maker(one.tensor) for one in tensors}
-    return _makers[model].get(row.place) in _LINEAR
+        known = parts, {one.place: watch.maker(one.tensor) for one in tensors}
+        _makers[model] = known
+    return known[1].get(row.place) in _LINEAR
 
 
 def _as_distribution(tensor: Tensor) -> tuple[Kind, Tensor] | None:

@@ -232,6 +232,20 @@ def test_batches_say_the_same_as_one_photo() -> None:
             np.testing.assert_allclose(shares(one), shares(alone), rtol=1e-5)
 
 
+def test_an_identity_beside_the_classifier_takes_nothing_off() -> None:
+    model = with_count(Net(last="out"), 3)
+    model.head = nn.Identity()
+    np.testing.assert_allclose(shares(seen(model)), SOFTMAX, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "wrap", [nn.DataParallel, lambda net: torch.jit.trace(net, torch.ones(1, 3, 32, 32))]
+)
+def test_wrapped_and_scripted_networks(wrap: Any) -> None:
+    model = wrap(Net(last="classifier").eval())
+    np.testing.assert_allclose(shares(seen(model, ["a", "b", "c"])), SOFTMAX, rtol=1e-5)
+
+
 def test_hugging_face_networks_say_their_task() -> None:
     model = Net(tail=lambda x: {"logits": x})
     model.config = type("Config", (), {"problem_type": "regression", "num_labels": 3})()

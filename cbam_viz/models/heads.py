@@ -6,10 +6,11 @@ what the network's author has written down.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Hashable
+from typing import Any, cast
 
 from torch import nn
 
@@ -35,16 +36,21 @@ _OF_CLASSES = re.compile(r"(^|[._])(cls|class|classes|logits?)([._\d]|$)|classif
 
 
 def says_headless(model: nn.Module) -> str | None:
-    """Return how the network says that its classifier was taken off; None if it does not."""
+    """Return how a network of timm's says that it has no classifier; None if it does not."""
     model = unwrap(model)
-    if _number(vars(model).get("num_classes")) == 0:
+    if getattr(model, "num_classes", None) == 0:
         return "num_classes is 0"
-    heads = {name: part for name in _HEADS if (part := model._modules.get(name)) is not None}
-    left = [name for name, part in heads.items() if _passes_on(part)]
-    if left and all(name in left for name in heads):
-        return f"its {left[0]} only passes on what it gets"
-    if isinstance(_timm_classifier(model), nn.Identity):
-        return "its classifier is an identity"
+    return "its classifier is an identity" if _gives_identity(model) else None
+
+
+def seems_headless(model: nn.Module) -> str | None:
+    """Return the part that stands where classifiers are and only passes on; None if none does.
+
+    That does not prove it: the classifier may be elsewhere.
+    """
+    heads = [(name, part) for name, part in unwrap(model).named_children() if name in _HEADS]
+    if heads and all(_passes_on(part) for _, part in heads):
+        return f"its {heads[0][0]} only passes on what it gets"
     return None
 
 
@@ -55,12 +61,12 @@ def _passes_on(part: nn.Module) -> bool:
     return isinstance(part, (nn.Identity, nn.Dropout, nn.Flatten))
 
 
-def _timm_classifier(model: Any) -> Any:
-    """Return what timm's `get_classifier` gives; None for networks without it."""
+def _gives_identity(model: Any) -> bool:
+    """Whether timm's `get_classifier`, where there is one, gives an identity."""
     try:
-        return model.get_classifier()
+        return isinstance(model.get_classifier(), nn.Identity)
     except (AttributeError, TypeError, NotImplementedError):
-        return None
+        return False
 
 
 def says_other_task(model: nn.Module) -> str | None:
@@ -78,24 +84,32 @@ def says_classes(model: nn.Module, count: int) -> bool:
     says nothing: regressions and embeddings end in one too.
     """
     model = unwrap(model)
-    return any(count in _counts_of(part) for part in model.modules()) or any(
-        _outputs(part) == count and _OF_CLASSES.search(name.lower())
+    if count in (_number(getattr(model, name, None)) for name in _COUNTS):
+        return True
+    return any(
+        count in _counts_of(part) or (_OF_CLASSES.search(name.lower()) and _outputs(part) == count)
         for name, part in model.named_modules()
     )
 
 
-def _counts_of(part: nn.Module) -> Iterator[int]:
-    held = vars(part)
-    yield from (_number(held[name]) for name in _COUNTS if name in held)
-    if "config" in held:
-        yield _number(getattr(held["config"], "num_labels", None))
-    if any(name in held for name in _COUNTS) or type(part).__module__.startswith("torch.nn."):
-        return
+def _counts_of(part: nn.Module) -> frozenset[int]:
+    """Return the numbers of classes that a module says it has; its class's where it says none."""
+    held, kind = vars(part), cast("Hashable", type(part))
+    labels = _number(getattr(held.get("config"), "num_labels", None))
+    said = frozenset({labels, *(_number(held[name]) for name in _COUNTS if name in held)})
+    return said if said != {-1} else _counts_of_class(kind)
+
+
+@functools.lru_cache(maxsize=1024)
+def _counts_of_class(kind: Any) -> frozenset[int]:
+    """Return the defaults of a class's arguments that count classes, and such attributes of it."""
     try:
-        arguments = inspect.signature(type(part).__init__).parameters
+        arguments = inspect.signature(kind).parameters
     except (TypeError, ValueError):  # a class in C, or one that hides its signature
-        return
-    yield from (_number(arguments[name].default) for name in _COUNTS if name in arguments)
+        return frozenset()
+    defaults = [arguments[name].default for name in _COUNTS if name in arguments]
+    attributes = [getattr(kind, name, None) for name in _COUNTS]
+    return frozenset(map(_number, (*defaults, *attributes)))
 
 
 def _number(value: Any) -> int:

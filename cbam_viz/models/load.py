@@ -222,6 +222,7 @@ def _inferred(weights: Weights, suggested: str | None) -> str:
     """Tell the network from its tensors; `suggested` decides between networks of equal tensors."""
     fitting = infer_architecture(shapes_of(weights.tensors))
     if suggested is not None and (suggested in fitting or (not fitting and is_model(suggested))):
+        weights.notes.append(f"By config.json beside the file, the network is {suggested}.")
         return suggested
     if not fitting:
         raise CheckpointError(

@@ -39,7 +39,7 @@ class Config:
     def architecture(self) -> str | None:
         """As timm calls it."""
         name = self.content.get("architecture")
-        return name if isinstance(name, str) and len(name) < 100 else None
+        return name.partition(".")[0] if isinstance(name, str) and len(name) < 100 else None
 
     @property
     def pretrained_cfg(self) -> Mapping[str, Any]:

@@ -11,6 +11,8 @@ from cbam_viz.ui import components, words
 def top_classes(analysis: Analysis) -> None:
     """The five most probable classes with their probabilities, or why there are none."""
     best = analysis.predictions[:5]
+    if not best and not analysis.prediction_note:
+        return
     st.subheader("Prediction", anchor=False)
     if not best:
         st.info(words.plain(analysis.prediction_note), icon=":material/question_mark:")
