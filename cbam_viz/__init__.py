@@ -180,9 +180,9 @@ sys.modules[__name__].__class__ = _Package
 repair_torchvision()
 
 
-def _html(attention: Attention) -> str:
-    strip: str = importlib.import_module("cbam_viz.notebook").strip(attention)
-    return strip
+def _html(result: Attention | Analysis) -> str:
+    html: str = importlib.import_module("cbam_viz.notebook").html(result)
+    return html
 
 
 show_in_notebooks(_html)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,9 @@ UNTRAINED = 0.5
 FINE = 7
 """Cells a side, on the photo, from which on a map says where something is: a last stage's at
 224 px."""
+
+OF_THE_INPUT = ("saturated", "nearly binary", "flat")
+"""Flags that start so may come from an input that the network was not made for."""
 
 TELLING_SPREAD = 0.1
 """Standard deviation over the photo from which on a map is seen to vary on an absolute scale."""
@@ -114,6 +117,17 @@ def all_statistics(
 ) -> tuple[LayerStatistics, ...]:
     """`layer_statistics` of every layer, in order of execution."""
     return tuple(layer_statistics(layer, index, geometry) for layer in attention.values())
+
+
+def doubted(statistics: Iterable[LayerStatistics], doubt: str) -> tuple[LayerStatistics, ...]:
+    """Add `doubt` to the flags that hold for this input only; nothing if it is empty."""
+    return tuple(replace(layer, flags=_doubted(layer.flags, doubt)) for layer in statistics)
+
+
+def _doubted(flags: tuple[str, ...], doubt: str) -> tuple[str, ...]:
+    if not doubt:
+        return flags
+    return tuple(f"{one}; {doubt}" if one.startswith(OF_THE_INPUT) else one for one in flags)
 
 
 def gate_statistics(

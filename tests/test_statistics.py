@@ -13,7 +13,9 @@ from torch import Tensor
 from cbam_viz.attention import Attention, Cells, LayerAttention
 from cbam_viz.images import Geometry
 from cbam_viz.statistics import (
+    LayerStatistics,
     all_statistics,
+    doubted,
     gate_statistics,
     layer_statistics,
     layer_to_show,
@@ -315,3 +317,16 @@ def test_layer_to_show_first_is_the_last_whose_map_says_where() -> None:
     for case, (maps, expected) in shown.items():
         layers = {name: layer(HEALTHY_C, spatial, name) for name, spatial in maps.items()}
         assert layer_to_show(layers.values()).name == expected, case
+
+
+def test_doubt_is_added_to_what_the_input_may_have_caused() -> None:
+    flags = ("saturated: 60 % of them", "untrained: all", "flat: by 0.01", "3 of 4 are not finite")
+    layer = LayerStatistics("a", "stage", None, None, flags)
+    (doubted_one,) = doubted([layer], "it was assumed")
+    assert doubted_one.flags == (
+        "saturated: 60 % of them; it was assumed",
+        "untrained: all",
+        "flat: by 0.01; it was assumed",
+        "3 of 4 are not finite",
+    )
+    assert doubted([layer], "") == (layer,)

@@ -123,16 +123,17 @@ class _State:
         except CbamVizError as error:
             return Outcome(target.source, target.folder, str(error))
         predictions = tuple(asdict(prediction) for prediction in analysis.predictions)
-        photo, border = analysis.photo, border_note(analysis.geometry)
+        photo = analysis.photo
         return Outcome(
             target.source,
             target.folder,
-            None,
-            files,
-            photo.sha256,
-            photo.notes,
-            predictions,
-            border,
+            files=files,
+            sha256=photo.sha256,
+            notes=photo.notes,
+            predictions=predictions,
+            prediction_note=analysis.prediction_note,
+            fed=analysis.fed,
+            border=border_note(analysis.geometry),
         )
 
 

@@ -114,6 +114,7 @@ def export(
     refuse_existing([output / INDEX, *(target.folder for target in planned)], force)
     keep_memory()
     loaded = open_network(choice)
+    click.echo(loaded.spec.sentence(view), err=True)
     batches = [planned[i : i + BATCH] for i in range(0, len(planned), BATCH)]
     count = workers or _useful_workers(len(planned), len(batches))
     outcomes = _follow(run(job, batches, count, loaded), len(planned))
@@ -166,7 +167,9 @@ def _json(outcome: Outcome) -> dict[str, Any]:
         "source": str(outcome.source),
         "sha256": outcome.sha256,
         "notes": list(outcome.notes),
-        "predictions": list(outcome.predictions),
+        "input": outcome.fed,
         "border": outcome.border,
+        "predictions": list(outcome.predictions),
+        "prediction_note": outcome.prediction_note,
         "files": [str(file) for file in outcome.files],
     }

@@ -192,6 +192,8 @@ def _draw(spec: Any, choices: Sequence[ModelChoice], photos: Sequence[Photo], vi
     from cbam_viz.figures.study import study
 
     networks = [open_network(choice, quiet=number > 0) for number, choice in enumerate(choices)]
+    for network in networks:
+        click.echo(f"{network.name}: {network.spec.sentence(view)}", err=True)  # type: ignore[arg-type]
     with _progress(len(photos) * len(networks)) as tick:
         analyses = study(spec, networks, photos, view, tick=tick)  # type: ignore[arg-type]
     return build(spec, analyses), networks

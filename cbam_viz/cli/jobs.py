@@ -46,5 +46,9 @@ class Outcome:
     notes: tuple[str, ...] = ()
     """What was done to show it, in sentences."""
     predictions: tuple[dict[str, Any], ...] = ()
+    prediction_note: str = ""
+    """Why there is no prediction, or what is not known of it."""
+    fed: str = ""
+    """What the network was fed, and who says so."""
     border: str = ""
     """What surrounds the photo in the network's input, in words; empty if nothing does."""

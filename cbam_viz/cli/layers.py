@@ -40,6 +40,7 @@ def layers(
     from cbam_viz.analysis import analyse
 
     analysis = analyse(open_network(choice), read_image(path, window), view)
+    click.echo(analysis.fed, err=True)
     print_limits(analysis.attention)
     described = [layer_json(layer, analysis.geometry) for layer in analysis.layers]
     if as_json:

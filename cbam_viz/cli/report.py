@@ -53,6 +53,8 @@ def print_analysis(analysis: Analysis, statistics: Sequence[LayerStatistics]) ->
         click.echo(f"  {note}; numbers of maps are of the photo alone")
     for prediction in analysis.predictions:
         click.echo(f"  {prediction.probability:6.1%}  {prediction.label}")
+    for sentence in filter(None, (analysis.prediction_note, analysis.fed)):
+        click.echo(sentence)
     click.echo()
     head = ("layer", "gate", "values", "mean", "spread", "min", "max", "saturated", "entropy")
     rows = [
@@ -104,7 +106,9 @@ def analysis_json(analysis: Analysis, statistics: Sequence[LayerStatistics]) -> 
         "model": analysis.model_name,
         "view": geometry.view,
         "border": {"share": geometry.border_share, "note": border_note(geometry)},
+        "input": analysis.input,
         "predictions": [asdict(prediction) for prediction in analysis.predictions],
+        "prediction_note": analysis.prediction_note,
         "layers": [
             {**layer_json(layer, geometry), "statistics": asdict(by_name[layer.name])}
             for layer in analysis.attention.values()

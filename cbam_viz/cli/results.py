@@ -26,7 +26,17 @@ FORMATS = ("npz", "csv", "statistics", "png", "jpg")
 PICTURES: dict[str, ImageFormat] = {"png": "png", "jpg": "jpeg"}
 INDEX = "index.csv"
 HASH_DIGITS = 8
-INDEX_COLUMNS = ("source", "folder", "sha256", "prediction", "probability", "error", "border")
+INDEX_COLUMNS = (
+    "source",
+    "folder",
+    "sha256",
+    "prediction",
+    "probability",
+    "error",
+    "note",
+    "input",
+    "border",
+)
 
 
 def folder_names(sources: Sequence[Path]) -> list[str]:
@@ -100,17 +110,18 @@ def write_results(
 
 
 def _contents(analysis: Analysis, loaded: LoadedModel, job: Job) -> Iterator[tuple[str, bytes]]:
-    from cbam_viz.statistics import all_statistics, layer_to_show
+    from cbam_viz.statistics import all_statistics, doubted, layer_to_show
     from cbam_viz.store import Provenance, csv_text, npz_bytes, safe_names, statistics_text
 
     attention, geometry = analysis.attention, analysis.geometry
     if "npz" in job.formats:
-        origin = Provenance.of(analysis.photo, geometry, analysis.model_name, loaded.sha256)
+        origin = Provenance.of_analysis(analysis, loaded.sha256)
         yield "gates.npz", npz_bytes(attention, origin)
     if "csv" in job.formats:
         yield "gates.csv", csv_text(attention, geometry=geometry).encode()
     if "statistics" in job.formats:
-        statistics = all_statistics(attention, geometry=geometry)
+        numbers = all_statistics(attention, geometry=geometry)
+        statistics = doubted(numbers, analysis.doubt)
         yield "statistics.csv", statistics_text(statistics).encode()
     for ending in [ending for ending in PICTURES if ending in job.formats]:
         layers = choose_layers(attention, job.layers) or [
@@ -137,6 +148,8 @@ def write_index(output: Path, outcomes: Iterable[Outcome], *, force: bool) -> Pa
                 best.get("label", ""),
                 best.get("probability", ""),
                 outcome.error or "",
+                outcome.prediction_note,
+                outcome.fed,
                 outcome.border,
             )
         )

@@ -84,15 +84,16 @@ def show(
     """
     path = find_one_image(image)
     from cbam_viz.analysis import analyse
-    from cbam_viz.statistics import layer_statistics
+    from cbam_viz.statistics import doubted, layer_statistics
 
     photo = read_image(path, window)
     analysis = analyse(open_network(choice), photo, view)
     chosen = choose_layers(analysis.attention, names)
-    statistics = [
+    numbers = [
         layer_statistics(layer, geometry=analysis.geometry)
         for layer in chosen or analysis.attention.values()
     ]
+    statistics = doubted(numbers, analysis.doubt)
     written = _write_overlays(analysis, chosen, output, style, force) if output else {}
     print_limits(analysis.attention)
     if as_json:

@@ -185,6 +185,7 @@ def make_manifest(
         "layers": list(dict.fromkeys(entry.name for entry in shown if entry.shown != "text")),
         "scale": _scale(built),
         "inputs": [asdict(one.spec) for one in loaded],
+        "fed": [analysis.fed for analysis in built.study.analyses[0]],
         "geometry": geometries,
         "border": built.study.border,
         "versions": versions(),

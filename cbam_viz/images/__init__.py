@@ -12,7 +12,7 @@ from cbam_viz.images.geometry import DEFAULT_VIEW, VIEWS, Geometry, View
 from cbam_viz.images.library import Sample, samples
 from cbam_viz.images.photo import Photo
 from cbam_viz.images.reading import MAX_BYTES, MAX_MEGAPIXELS, read_photo
-from cbam_viz.images.spec import InputSpec
+from cbam_viz.images.spec import InputOrigin, InputSpec
 from cbam_viz.images.views import ModelInput, prepare
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "MAX_MEGAPIXELS",
     "VIEWS",
     "Geometry",
+    "InputOrigin",
     "InputSpec",
     "ModelInput",
     "Photo",

@@ -94,7 +94,7 @@ def _photo_alone(scene: Scene, layer: LayerAttention) -> None:
 
 def _say_what_was_seen(scene: Scene) -> None:
     texts = [photos.credit()] if photos.credit() else []
-    texts += words.what_was_seen(scene.analysis.geometry)
+    texts += [*words.what_was_seen(scene.analysis.geometry), scene.analysis.fed]
     texts += words.missing(scene.analysis.attention)
     for text in texts:
         st.caption(words.plain(text))

@@ -24,11 +24,11 @@ def page(scene: Scene) -> None:
     with boundary():
         statistics = {one.name: one for one in scene.statistics()}
         display_controls.draw()
-        st.caption(one_line(scene.analysis))
+        st.caption(words.plain(one_line(scene.analysis)))
         for text in words.what_was_seen(scene.analysis.geometry):
             st.caption(text)
         components.gallery(_cards(scene, statistics), key=GALLERY, on_open_change=_open)
-        for text in words.missing(scene.analysis.attention):
+        for text in (scene.analysis.fed, *words.missing(scene.analysis.attention)):
             st.caption(words.plain(text))
         layer_table.draw(list(statistics.values()))
         session.write_url()

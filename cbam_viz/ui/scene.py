@@ -13,7 +13,7 @@ from cbam_viz.attention import LayerAttention
 from cbam_viz.images import Photo, View
 from cbam_viz.models import LoadedModel
 from cbam_viz.render import Scale
-from cbam_viz.statistics import LayerStatistics, all_statistics, layer_to_show
+from cbam_viz.statistics import LayerStatistics, all_statistics, doubted, layer_to_show
 from cbam_viz.ui import pictures, session
 from cbam_viz.ui.networks import Request
 from cbam_viz.ui.state import UPLOAD
@@ -85,9 +85,12 @@ class Scene:
 
     def statistics(self) -> tuple[LayerStatistics, ...]:
         """The numbers of every layer, on the photo."""
-        geometry = self.analysis.geometry
+        analysis = self.analysis
         return self._kept(
-            "statistics", lambda: all_statistics(self.analysis.attention, geometry=geometry)
+            "statistics",
+            lambda: doubted(
+                all_statistics(analysis.attention, geometry=analysis.geometry), analysis.doubt
+            ),
         )
 
     def card_picture(self, layer: LayerAttention) -> str:
