@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cbam_viz.attention import Attention, LayerAttention
+from cbam_viz.attention import Attention, Cells, LayerAttention
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,19 +84,38 @@ class LayerStatistics:
     spatial: GateStatistics | None
     """None for a channel-only layer."""
     flags: tuple[str, ...]
-    """Whatever keeps this layer from doing what attention should, in words; empty if nothing."""
+    """Whatever keeps this layer from doing what attention should, and its map from being drawn
+    exactly where it lies, in words; empty if nothing."""
 
 
 def layer_statistics(layer: LayerAttention, index: int = 0) -> LayerStatistics:
     """Numbers and flags of a layer for image `index` of the batch."""
     channel = _statistics_of(layer.channel, index)
     spatial = _statistics_of(layer.spatial, index)
-    return LayerStatistics(layer.name, layer.stage, channel, spatial, _flags(channel, spatial))
+    flags = _flags(channel, spatial)
+    place = placement_note([] if layer.cells is None else [layer.cells])
+    if place:
+        flags += (place,)
+    return LayerStatistics(layer.name, layer.stage, channel, spatial, flags)
 
 
 def all_statistics(attention: Attention, index: int = 0) -> tuple[LayerStatistics, ...]:
     """`layer_statistics` of every layer, in order of execution."""
     return tuple(layer_statistics(layer, index) for layer in attention.values())
+
+
+def placement_note(cells: Iterable[Cells]) -> str:
+    """Why it is not exact where maps with these cells are drawn, and how far; empty if it is."""
+    inexact = [one.within for one in cells if not one.exact]
+    if not inexact:
+        return ""
+    within = [far for far in inexact if far]
+    if len(within) < len(inexact):
+        return "place not known: something on the way to the map is not known to keep positions"
+    return (
+        f"place not exact: what reaches a cell is centred up to {max(within):.3g} px of the input "
+        "beside it; where paths merge, the finest decides"
+    )
 
 
 def gate_statistics(values: npt.NDArray[Any]) -> GateStatistics:

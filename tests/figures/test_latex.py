@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pypdf
@@ -82,6 +83,20 @@ def test_the_caption_says_what_is_shown_and_how(two_networks: Study) -> None:
 )
 def test_settings_are_said(spec: FigureSpec, words: str) -> None:
     assert words in caption(build(spec, make_analysis(features=True)))
+
+
+@pytest.mark.parametrize("layout", ["grid", "depth", "channel"])
+def test_places_that_are_not_exact_are_said(layout: str) -> None:
+    analysis = make_analysis(features=True)
+    spec = FigureSpec(layout=layout, layer="0" if layout == "channel" else None)
+    assert "Places of maps" not in caption(build(spec, analysis))
+    for layer in analysis.attention.values():
+        object.__setattr__(layer, "cells", replace(layer.cells, exact=False, within=7.5))
+    assert "Places of maps are not exact: what reaches a cell is centred up to 7.5 px" in caption(
+        build(spec, analysis)
+    )
+    only_weights = FigureSpec(columns=columns_from_text("input,channels:0"))
+    assert "Places of maps" not in caption(build(only_weights, analysis))
 
 
 def test_a_shared_scale_is_given_in_numbers(three: Study) -> None:
