@@ -45,8 +45,13 @@ class Cells:
     offset_y: float
     offset_x: float
     exact: bool = True
-    """False where an operation on the way moves positions in a way that is not known; the cells
-    are then spread evenly over the input."""
+    """False where what reaches a cell is centred differently on different paths (the finest of
+    those that merge then says where the cell lies), or where an operation on the way moves
+    positions in a way that is not known. Where nothing is known at all, the cells are spread
+    evenly over the input."""
+    within: float | None = 0.0
+    """How far at most, in input pixels, anything that reaches a cell is centred from where the cell
+    is placed: 0 if `exact`; None where that is not known."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cbam_viz.attention import Attention, LayerAttention
+from cbam_viz.attention import Attention, Cells, LayerAttention
 from cbam_viz.images import Geometry, layer_shares
 
 SATURATED_LOW = 0.05
@@ -94,7 +94,8 @@ class LayerStatistics:
     spatial: GateStatistics | None
     """None for a channel-only layer."""
     flags: tuple[str, ...]
-    """Whatever keeps this layer from doing what attention should, in words; empty if nothing."""
+    """Whatever keeps this layer from doing what attention should, and its map from being drawn
+    exactly where it lies, in words; empty if nothing."""
 
 
 def layer_statistics(
@@ -109,6 +110,9 @@ def layer_statistics(
     spatial = None if layer.spatial is None else _map_statistics(layer, index, geometry)
     where = "the map" if geometry is None else "the map over the photo"
     flags = tuple(_flags(channel, spatial, where))
+    place = placement_note([] if layer.cells is None else [layer.cells])
+    if place:
+        flags += (place,)
     return LayerStatistics(layer.name, layer.stage, channel, spatial, flags)
 
 
@@ -117,6 +121,20 @@ def all_statistics(
 ) -> tuple[LayerStatistics, ...]:
     """`layer_statistics` of every layer, in order of execution."""
     return tuple(layer_statistics(layer, index, geometry) for layer in attention.values())
+
+
+def placement_note(cells: Iterable[Cells]) -> str:
+    """Why it is not exact where maps with these cells are drawn, and how far; empty if it is."""
+    inexact = [one.within for one in cells if not one.exact]
+    if not inexact:
+        return ""
+    within = [far for far in inexact if far]
+    if len(within) < len(inexact):
+        return "place not known: something on the way to the map is not known to keep positions"
+    return (
+        f"place not exact: what reaches a cell is centred up to {max(within):.3g} px of the input "
+        "beside it; where paths merge, the finest decides"
+    )
 
 
 def doubted(statistics: Iterable[LayerStatistics], doubt: str) -> tuple[LayerStatistics, ...]:

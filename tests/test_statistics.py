@@ -19,6 +19,7 @@ from cbam_viz.statistics import (
     gate_statistics,
     layer_statistics,
     layer_to_show,
+    placement_note,
     relative_entropy,
     top_channels,
 )
@@ -330,3 +331,37 @@ def test_doubt_is_added_to_what_the_input_may_have_caused() -> None:
         "3 of 4 are not finite",
     )
     assert doubted([layer], "") == (layer,)
+
+
+@pytest.mark.parametrize(
+    ("cells", "flags"),
+    [
+        (Cells(8, 8, 0.5, 0.5), ()),
+        (
+            Cells(8, 8, 0.5, 0.5, exact=False, within=7.5),
+            (
+                "place not exact: what reaches a cell is centred up to 7.5 px of the input beside "
+                "it; where paths merge, the finest decides",
+            ),
+        ),
+        (
+            Cells(8, 8, 4, 4, exact=False, within=None),
+            ("place not known: something on the way to the map is not known to keep positions",),
+        ),
+        (  # as read from an older file
+            Cells(8, 8, 4, 4, exact=False),
+            ("place not known: something on the way to the map is not known to keep positions",),
+        ),
+    ],
+)
+def test_a_place_that_is_not_exact_is_a_flag(cells: Cells, flags: tuple[str, ...]) -> None:
+    placed = replace(layer(HEALTHY_C, HEALTHY_S), cells=cells)
+    assert layer_statistics(placed).flags == flags
+
+
+def test_of_several_maps_the_farthest_counts() -> None:
+    near, far = (Cells(8, 8, 0.5, 0.5, exact=False, within=w) for w in (3.0, 15.0))
+    unknown = Cells(8, 8, 4, 4, exact=False, within=None)
+    assert "up to 15 px" in placement_note([near, Cells(8, 8, 0.5, 0.5), far])
+    assert placement_note([near, unknown]).startswith("place not known")
+    assert placement_note([]) == ""

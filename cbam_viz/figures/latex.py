@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from cbam_viz.attention import Cells
 from cbam_viz.figures.build import Built
 from cbam_viz.figures.channels import ByClass
 from cbam_viz.figures.content import Grid, Study, find_layer
@@ -14,7 +15,9 @@ from cbam_viz.figures.depth import Strip
 from cbam_viz.figures.gated import GatedChannel
 from cbam_viz.figures.legend import tick_text
 from cbam_viz.figures.spec import PREDICTED, Column, FigureSpec
+from cbam_viz.figures.tables import shown_values
 from cbam_viz.render import Scale
+from cbam_viz.statistics import placement_note
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -67,14 +70,15 @@ def _shown(built: Built) -> str:
     if isinstance(content, Grid):
         return _sentences(
             _grid_caption(content, study), *_map_sentences(spec, content.scale, _maps(content)),
-            _frame_sentence(spec, study), *_mark_sentences(spec), _bars_sentence(content),
+            _place_sentence(built), _frame_sentence(spec, study), *_mark_sentences(spec),
+            _bars_sentence(content),
         )  # fmt: skip
     if isinstance(content, Strip):
         return _sentences(
             f"Spatial attention of {len(content.maps)} layers of {network}, in the order in which "
             "they run, after the input",
             *_map_sentences(spec, content.scale, True),
-            _frame_sentence(spec, study), *_mark_sentences(spec),
+            _place_sentence(built), _frame_sentence(spec, study), *_mark_sentences(spec),
         )  # fmt: skip
     if isinstance(content, GatedChannel):
         weights = ", ".join(f"{weight:.2f}" for weight in content.weights)
@@ -82,6 +86,7 @@ def _shown(built: Built) -> str:
             f"Channel {content.channel} of layer {content.layer} of {network} before and after its "
             f"gates (channel weight {weights})",
             _range_sentence("All feature maps share one scale", content.grid.scale),
+            _place_sentence(built),
             _frame_sentence(spec, study),
         )
     if isinstance(content, ByClass):
@@ -209,6 +214,12 @@ def _range_sentence(start: str, scale: Scale | None) -> str:
         return ""
     span = scale.high - scale.low
     return f"{start} from {tick_text(scale.low, span)} to {tick_text(scale.high, span)}"
+
+
+def _place_sentence(built: Built) -> str:
+    note = placement_note(Cells(**one) for entry in shown_values(built) for one in entry.cells)
+    known, _, why = note.removeprefix("place ").partition(": ")
+    return f"Places of maps are {known}: {why}" if note else ""
 
 
 def _frame_sentence(spec: FigureSpec, study: Study) -> str:

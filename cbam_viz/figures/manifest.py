@@ -26,7 +26,7 @@ from cbam_viz.figures.depth import Strip
 from cbam_viz.figures.gated import GatedChannel
 from cbam_viz.figures.plain import from_plain
 from cbam_viz.figures.spec import FigureSpec
-from cbam_viz.figures.tables import shown_values
+from cbam_viz.figures.tables import Shown, shown_values
 from cbam_viz.images import DEFAULT_VIEW, Photo, View, read_photo, samples
 from cbam_viz.models import LoadedModel
 
@@ -183,6 +183,7 @@ def make_manifest(
     geometries = [asdict(row[0].geometry) for row in built.study.analyses]
     about = {
         "layers": list(dict.fromkeys(entry.name for entry in shown if entry.shown != "text")),
+        "cells": _cells(shown),
         "scale": _scale(built),
         "inputs": [asdict(one.spec) for one in loaded],
         "fed": [analysis.fed for analysis in built.study.analyses[0]],
@@ -313,6 +314,17 @@ def differences(manifest: Manifest, files: Mapping[str, bytes]) -> list[str]:
     ]
     why = "; ".join(moved) or "versions are the same, so the machine computes slightly otherwise"
     return [f"{name} differs from the file that the manifest describes: {why}." for name in changed]
+
+
+def _cells(shown: Sequence[Shown]) -> list[dict[str, Any]]:
+    """Where the cells of the maps lie on the input, and whether exactly; each layer's once."""
+    found: list[dict[str, Any]] = []
+    for entry in shown:
+        for cells in entry.cells:
+            described = {"layer": entry.name, **cells}
+            if described not in found:
+                found.append(described)
+    return found
 
 
 def _scale(built: Built) -> dict[str, Any] | None:

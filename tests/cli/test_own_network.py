@@ -123,7 +123,10 @@ def test_what_is_no_prediction_is_not_printed_as_one(own: Path) -> None:
 def test_an_input_that_was_assumed_is_called_so_beside_every_number(own: Path) -> None:
     ended = invoke("show", "photo.png", "--model", "mine.py:saturated")
     assert ASSUMED in ended.stdout
-    flag = "saturated: 100 % of the channel weights are nearly closed (below 0.05)"
+    flag = (
+        "saturated: 100 % of the channel weights are nearly closed (below 0.05), so it holds most "
+        "channels back"
+    )
     assert f"backbone.1: {flag}; the input's normalisation was assumed" in ended.stdout
     shown = json.loads(invoke("show", "photo.png", "--model", "mine.py:make", "--json").stdout)
     assert shown["input"]["sentence"] == ASSUMED

@@ -123,6 +123,13 @@ def test_show_prints_a_line_for_each_gate(folder: Path) -> None:
     assert gates[0] == ["layer4.0.se", "M_c"]
     assert [line.split()[0] for line in lines if line.strip().startswith("M_s")] == ["M_s"]
     assert "matched" in ended.stderr
+    # The shortcuts of this network are averages, half a cell beside what they are added to.
+    (place,) = [line for line in lines if line.startswith("layer4.0.se: place")]
+    shown = json.loads(invoke("show", "photo.png", "--layer", "-1", "--json").stdout)
+    cells = shown["layers"][0]["cells"]
+    assert f"place not exact: what reaches a cell is centred up to {cells['within']:g} px" in place
+    assert (cells["exact"], cells["within"]) == (False, 6)
+    assert shown["layers"][0]["statistics"]["flags"][-1] == place.removeprefix("layer4.0.se: ")
 
 
 def test_an_overlay_of_opacity_one_has_the_colours_of_the_map(

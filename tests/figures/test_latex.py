@@ -115,6 +115,20 @@ def test_what_was_assumed_and_missing_predictions_are_said() -> None:
     assert "Other: Input: 64 × 64 crop" in caption(build(FigureSpec(), beside))
 
 
+@pytest.mark.parametrize("layout", ["grid", "depth", "channel"])
+def test_places_that_are_not_exact_are_said(layout: str) -> None:
+    analysis = make_analysis(features=True)
+    spec = FigureSpec(layout=layout, layer="0" if layout == "channel" else None)
+    assert "Places of maps" not in caption(build(spec, analysis))
+    for layer in analysis.attention.values():
+        object.__setattr__(layer, "cells", replace(layer.cells, exact=False, within=7.5))
+    assert "Places of maps are not exact: what reaches a cell is centred up to 7.5 px" in caption(
+        build(spec, analysis)
+    )
+    only_weights = FigureSpec(columns=columns_from_text("input,channels:0"))
+    assert "Places of maps" not in caption(build(only_weights, analysis))
+
+
 def test_a_shared_scale_is_given_in_numbers(three: Study) -> None:
     spec = FigureSpec(columns=columns_from_text("map:0"), scale="shared")
     maps = [row[0].attention["layer1.0.se"].spatial for row in three.analyses]

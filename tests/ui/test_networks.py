@@ -179,6 +179,19 @@ def test_a_flagged_layer_says_so_in_explore(open_app):
     assert "This layer is untrained: every gate is exactly 0.5." in words(app)
 
 
+def test_a_place_that_is_not_exact_is_said_wherever_the_map_is(open_app):
+    sentence = "place not exact: what reaches a cell is centred up to 6 px of the input beside it"
+    for page in ("", "how"):
+        app = open_app(page, model="untrained", arch="resnet10t", layer="layer4.0.se")
+        assert sentence in words(app)
+    app = open_app("layers", model="untrained", arch="resnet10t")
+    stages = json.loads(app.get_by_key("layers_gallery").proto.json)["stages"]
+    flags = [flag for stage in stages for card in stage["cards"] for flag in card["flags"]]
+    assert sum(flag.startswith("place not exact") for flag in flags) == 2
+    remarks = app.dataframe[0].value["Remarks"].tolist()
+    assert [("place not exact" in one) for one in remarks] == [False, False, True, True]
+
+
 def test_a_twin_without_attention_is_not_offered(open_app, folder):
     from safetensors.torch import save_file
 
