@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import re
 
+from cbam_viz.attention import Cells
 from cbam_viz.figures.build import Built
 from cbam_viz.figures.channels import ByClass
 from cbam_viz.figures.content import Grid, Study, find_layer
 from cbam_viz.figures.depth import Strip
 from cbam_viz.figures.gated import GatedChannel
 from cbam_viz.figures.legend import tick_text
-from cbam_viz.figures.spec import Column, FigureSpec
+from cbam_viz.figures.spec import PREDICTED, Column, FigureSpec
+from cbam_viz.figures.tables import shown_values
 from cbam_viz.render import Scale
+from cbam_viz.statistics import placement_note
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -54,20 +57,28 @@ def file_name(name: str) -> str:
 
 
 def caption(built: Built) -> str:
-    """What the figure shows and how it is scaled, in plain text."""
+    """What the figure shows, how it is scaled and what the networks were given, in plain text."""
+    border = built.study.border
+    told = _sentences(f"Photos are {border}") if border else ""
+    return " ".join(filter(None, (_shown(built), told, *_assumptions(built))))
+
+
+def _shown(built: Built) -> str:
+    """What the figure shows and how it is scaled."""
     content, spec, study = built.content, built.spec, built.study
     network = study.networks[0]
     if isinstance(content, Grid):
         return _sentences(
             _grid_caption(content, study), *_map_sentences(spec, content.scale, _maps(content)),
-            _frame_sentence(spec, study), *_mark_sentences(spec), _bars_sentence(content),
+            _place_sentence(built), _frame_sentence(spec, study), *_mark_sentences(spec),
+            _bars_sentence(content),
         )  # fmt: skip
     if isinstance(content, Strip):
         return _sentences(
             f"Spatial attention of {len(content.maps)} layers of {network}, in the order in which "
             "they run, after the input",
             *_map_sentences(spec, content.scale, True),
-            _frame_sentence(spec, study), *_mark_sentences(spec),
+            _place_sentence(built), _frame_sentence(spec, study), *_mark_sentences(spec),
         )  # fmt: skip
     if isinstance(content, GatedChannel):
         weights = ", ".join(f"{weight:.2f}" for weight in content.weights)
@@ -75,6 +86,7 @@ def caption(built: Built) -> str:
             f"Channel {content.channel} of layer {content.layer} of {network} before and after its "
             f"gates (channel weight {weights})",
             _range_sentence("All feature maps share one scale", content.grid.scale),
+            _place_sentence(built),
             _frame_sentence(spec, study),
         )
     if isinstance(content, ByClass):
@@ -114,6 +126,26 @@ def latex(built: Built, file: str, *, label: str = "cbam-attention") -> str:
             "",
         )
     )
+
+
+def _assumptions(built: Built) -> list[str]:
+    """What was assumed of the networks' inputs, and why a prediction's place is empty."""
+    study, content = built.study, built.content
+    told = [
+        (analysis.model_name, analysis.fed)
+        for analysis in study.analyses[0]
+        if analysis.spec is not None and analysis.spec.assumed
+    ]
+    columns = content.columns if isinstance(content, Grid) else ()
+    models = {column.model for column in columns if column.kind in PREDICTED}
+    told += [
+        (row[model].model_name, row[model].prediction_note)
+        for row in study.analyses
+        for model in sorted(models)
+        if not row[model].predictions
+    ]
+    several = len(study.networks) > 1
+    return [f"{name}: {text}" if several else text for name, text in dict.fromkeys(told)]
 
 
 def _two_columns(spec: FigureSpec) -> bool:
@@ -182,6 +214,12 @@ def _range_sentence(start: str, scale: Scale | None) -> str:
         return ""
     span = scale.high - scale.low
     return f"{start} from {tick_text(scale.low, span)} to {tick_text(scale.high, span)}"
+
+
+def _place_sentence(built: Built) -> str:
+    note = placement_note(Cells(**one) for entry in shown_values(built) for one in entry.cells)
+    known, _, why = note.removeprefix("place ").partition(": ")
+    return f"Places of maps are {known}: {why}" if note else ""
 
 
 def _frame_sentence(spec: FigureSpec, study: Study) -> str:

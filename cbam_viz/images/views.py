@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from cbam_viz.errors import ImageError
-from cbam_viz.images.geometry import VIEWS, Geometry, View
+from cbam_viz.images.geometry import DEFAULT_VIEW, VIEWS, Geometry, View
 from cbam_viz.images.photo import Photo
 from cbam_viz.images.spec import InputSpec
 
@@ -53,7 +53,7 @@ class _Plan:
     size: tuple[int, int]
 
 
-def prepare(photo: Photo, spec: InputSpec, view: View = "crop") -> ModelInput:
+def prepare(photo: Photo, spec: InputSpec, view: View = DEFAULT_VIEW) -> ModelInput:
     """Make the network's input of a photo, and keep where each of its pixels came from.
 
     In `crop` the logits equal those on timm's evaluation transform. In `whole` the aspect is kept,
@@ -75,6 +75,7 @@ def prepare(photo: Photo, spec: InputSpec, view: View = "crop") -> ModelInput:
         offset_y=plan.top * scale_y,
         offset_x=plan.left * scale_x,
         view=view,
+        border=border if _has_border(plan) else None,
     )
     return ModelInput(_normalise(pixels, spec), geometry)
 
@@ -137,6 +138,10 @@ def _to_multiple(length: float, multiple: int) -> tuple[int, int]:
         return nearest, nearest
     resized = max(1, round(length))
     return resized, math.ceil(resized / multiple) * multiple
+
+
+def _has_border(plan: _Plan) -> bool:
+    return any(side > length for side, length in zip(plan.size, plan.resized, strict=True))
 
 
 def _mean_colour(spec: InputSpec) -> tuple[int, int, int]:
