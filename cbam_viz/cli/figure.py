@@ -319,6 +319,8 @@ def _report(
     from cbam_viz.figures.manifest import font_of
 
     width, height = (float(side) * 72 for side in built.figure.get_size_inches())
+    for note in built.notes:
+        click.echo(f"Warning: {note}", err=True)
     if as_json:
         result: dict[str, Any] = {
             "files": [str(path) for path in written],
@@ -326,6 +328,7 @@ def _report(
             "height_pt": height,
             "font": font_of(built),
             "caption": caption(built),
+            "notes": list(built.notes),
         }
         if remade is not None:
             result["identical"] = not remade.differences
