@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cbam_viz._text import few
 from cbam_viz.cli.choice import ModelChoice, checkpoints_folder
 from cbam_viz.errors import CheckpointError, ModelError
 
@@ -44,6 +45,7 @@ def find_checkpoint(choice: ModelChoice) -> Path | None:
     CheckpointError
         There is no such file and no checkpoint of that name, or no default one.
     """
+    from cbam_viz._suffixes import bare_name
     from cbam_viz.models import default_checkpoint, list_checkpoints
 
     folder = checkpoints_folder()
@@ -62,9 +64,9 @@ def find_checkpoint(choice: ModelChoice) -> Path | None:
         return named
     entries = list_checkpoints(folder)
     for entry in entries:
-        if choice.checkpoint in (entry.path.name, entry.path.stem, entry.title):
+        if choice.checkpoint in (entry.path.name, bare_name(entry.path), entry.title):
             return entry.path
-    names = ", ".join(entry.path.stem for entry in entries) or "none"
+    names = few([bare_name(entry.path) for entry in entries], shown=20) or "none"
     raise CheckpointError(
         f"There is no file {choice.checkpoint}, and no checkpoint of that name in {folder} "
         f"(there: {names})."

@@ -11,6 +11,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
+from cbam_viz._suffixes import DESCRIBED, bare_name
 from cbam_viz.errors import CheckpointError
 from cbam_viz.models.attention_layer import AttentionLike
 from cbam_viz.models.infer import attention_layers, inserted_at, shapes_of
@@ -63,8 +64,8 @@ def convert_checkpoint(
         The source cannot be read or converted exactly, or the target cannot be written.
     """
     source = Path(source)
-    target = Path(target) if target is not None else source.with_suffix(".safetensors")
-    if target.suffix.lower() != ".safetensors":
+    target = Path(target) if target is not None else source.with_name(bare_name(source) + DESCRIBED)
+    if target.suffix.lower() != DESCRIBED:
         raise CheckpointError(f"The target must end in .safetensors, not {target.name!r}.")
     if target.exists() and (not overwrite or target.samefile(source)):
         raise CheckpointError(

@@ -31,8 +31,6 @@ _MAX_PICKLE_BYTES = 64 * 1024**2
 _MAX_ENTRIES = 100_000
 _CHUNK = 1024**2
 
-SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
-
 _NUMBERS = frozenset(
     {
         torch.float64, torch.float32, torch.float16, torch.bfloat16,

@@ -13,14 +13,16 @@ Whoever uploads a file writes this text, so it is checked like any input, agains
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from cbam_viz._schema import MismatchError, checked, read_json
-from cbam_viz._text import quoted
+from cbam_viz._suffixes import DESCRIBED, is_checkpoint_name
+from cbam_viz._text import quoted, shortened
 from cbam_viz.errors import CheckpointError
 from cbam_viz.models.files import MAX_HEADER_BYTES
 from cbam_viz.models.schema import Arguments, Description, Further
@@ -119,11 +121,18 @@ def read_metadata(path: Path) -> dict[str, Any]:
             length = int.from_bytes(stream.read(8), "little")
             if not 2 <= length <= min(MAX_HEADER_BYTES, path.stat().st_size):
                 raise CheckpointError(f"{path.name} is no whole safetensors file.")
-            header = json.loads(stream.read(length))
+            header = msgspec.json.decode(stream.read(length), type=_Header)
     except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path.name} is no whole safetensors file: {error}.") from error
-    texts = header.get("__metadata__") if isinstance(header, dict) else None
-    return parse_metadata(texts if isinstance(texts, dict) else {})
+        raise CheckpointError(
+            f"{path.name} is no whole safetensors file: {shortened(str(error))}."
+        ) from error
+    return parse_metadata(header.texts or {})
+
+
+class _Header(msgspec.Struct):
+    """The header of a safetensors file without its list of tensors."""
+
+    texts: dict[str, str] | None = msgspec.field(name="__metadata__", default=None)
 
 
 def list_checkpoints(folder: str | Path) -> tuple[CheckpointEntry, ...]:
@@ -132,39 +141,39 @@ def list_checkpoints(folder: str | Path) -> tuple[CheckpointEntry, ...]:
     Only files directly in it are listed; links that lead out of it and files whose description is
     broken are left out. An absent folder has none.
     """
-    from cbam_viz.models.files import SUFFIXES
+    return survey(folder)[0]
 
-    folder = Path(folder)
+
+def survey(folder: str | Path) -> tuple[tuple[CheckpointEntry, ...], tuple[str, ...]]:
+    """Return what `list_checkpoints` lists, and why it lists no more, a sentence for each file."""
+    entries, refusals = [], []
+    for path in _files(Path(folder)):
+        try:
+            entries.append(_entry(path))
+        except CheckpointError as error:
+            named = path.name in str(error)
+            refusals.append(str(error) if named else f"{shortened(path.name)}: {error}")
+    return tuple(sorted(entries, key=_order)), tuple(refusals)
+
+
+def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        return ()
+        return []
     root = folder.resolve()
-    entries = []
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
-            continue
-        real = path.resolve()
-        if real.is_file() and real.parent == root:
-            entry = _entry(path)
-            if entry is not None:
-                entries.append(entry)
-    return tuple(sorted(entries, key=_order))
+    named = (path for path in sorted(folder.iterdir()) if is_checkpoint_name(path.name))
+    return [path for path in named if path.is_file() and path.resolve().parent == root]
 
 
 def _order(entry: CheckpointEntry) -> tuple[bool, bool, str]:
     return not entry.default, entry.architecture is None, entry.path.name
 
 
-def _entry(path: Path) -> CheckpointEntry | None:
-    metadata: Mapping[str, Any] = {}
-    if path.suffix.lower() == ".safetensors":
-        try:
-            metadata = read_metadata(path)
-        except CheckpointError:
-            return None
+def _entry(path: Path) -> CheckpointEntry:
+    metadata = read_metadata(path) if path.suffix.lower() == DESCRIBED else {}
     return CheckpointEntry(
         path=path,
-        title=str(metadata.get("title") or path.name),
-        description=str(metadata.get("description") or ""),
+        title=shortened(metadata.get("title") or path.name, 300),
+        description=metadata.get("description") or "",
         architecture=metadata.get("architecture"),
         default=metadata.get("default") is True,
         metadata=metadata,

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from cbam_viz._text import few
 from cbam_viz.errors import CheckpointError
 from cbam_viz.models.files import read_weights
 from cbam_viz.models.fit import check_values, type_notes
 from cbam_viz.models.infer import is_counter
-from cbam_viz.models.loaded import LoadedModel, LoadReport, few, wrap_model
+from cbam_viz.models.loaded import LoadedModel, LoadReport, wrap_model
 from cbam_viz.models.state import find_weights
 
 

@@ -130,7 +130,7 @@ class Description(Struct, kw_only=True):
     """All that cbam-viz reads of a checkpoint's description."""
 
     schema: Annotated[int, Meta(ge=1)]
-    title: Text | None = None
+    title: Annotated[str, Meta(max_length=300)] | None = None
     description: Text | None = None
     architecture: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
     attention: Name | UnsetType | None = UNSET
