@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from cbam_viz._suffixes import DESCRIBED, bare_name
+from cbam_viz._text import shortened
 from cbam_viz.errors import CheckpointError
 from cbam_viz.models.attention_layer import AttentionLike
 from cbam_viz.models.infer import attention_layers, inserted_at, shapes_of
@@ -131,4 +132,4 @@ def _write(tensors: dict[str, Tensor], described: dict[str, Any], target: Path) 
         part.replace(target)
     except Exception as error:
         part.unlink(missing_ok=True)
-        raise CheckpointError(f"{target} cannot be written: {error}.") from error
+        raise CheckpointError(f"{target} cannot be written: {shortened(str(error), 200)}.") from error

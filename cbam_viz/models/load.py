@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
+from cbam_viz._text import few, quoted, shortened
 from cbam_viz.errors import CheckpointError, ModelError
+from cbam_viz.images.spec import InputDescription
 from cbam_viz.models.attention_layer import AttentionLike
 from cbam_viz.models.build import build_model
 from cbam_viz.models.families import known_architecture
@@ -35,8 +36,11 @@ from cbam_viz.models.loaded import (
 )
 from cbam_viz.models.metadata import parse_metadata
 from cbam_viz.models.state import Weights, find_weights, shared_prefix, without_prefix
+from cbam_viz.models.trial import on_trial
 
 _MOST_PREFIXES = 3
+_LONGEST_CLASS = 200
+"""Characters of a class's name that are kept."""
 
 PLAIN = "none"
 """As `attention`: the network as timm defines it."""
@@ -114,7 +118,7 @@ def load_model(
         num_classes=num_classes,
         arguments=kwargs,
     )
-    with torch.device("meta"):
+    with on_trial():
         trial = fit_tensors(_build(plan, weights), weights)
     _check(trial, plan, weights, allow_missing_attention=allow_missing_attention)
     model = _build(plan, weights)
@@ -184,7 +188,7 @@ def _plan(
         meant_plain=attention == PLAIN,
         num_classes=size or (num_classes if num_classes is not None else size),
         inserted=tuple(str(place) for place in inserted),
-        arguments={**metadata.get("arguments", {}), **arguments},
+        arguments={**(metadata.get("arguments") or {}), **arguments},
     )
 
 
@@ -198,7 +202,7 @@ def _remove_unknown_prefixes(weights: Weights) -> None:
         trial = without_prefix(trial, prefix)
         removed.append(prefix)
     weights.tensors = trial
-    weights.notes.extend(f"The prefix {prefix!r} was removed." for prefix in removed)
+    weights.notes.extend(f"The prefix {quoted(prefix)} was removed." for prefix in removed)
 
 
 def _inferred(weights: Weights) -> str:
@@ -235,7 +239,7 @@ def _check(fit: Fit, plan: Plan, weights: Weights, *, allow_missing_attention: b
     if fit.missing_attention and not allow_missing_attention:
         raise CheckpointError(
             f"The checkpoint has no weights for {len(fit.missing_attention)} of the tensors of "
-            f"{plan.architecture}'s CBAM layers (such as {fit.missing_attention[0]}): the "
+            f"{plan.architecture}'s CBAM layers (such as {few(fit.missing_attention[:1])}): the "
             "attention would be noise. Load a checkpoint that was trained with CBAM, or insist "
             "with allow_missing_attention."
         )
@@ -252,17 +256,18 @@ def _misfit(fit: Fit, plan: Plan, weights: Weights) -> str:
     hint = f" Its tensors fit {fitting[0]}." if fitting and plan.architecture not in fitting else ""
     what = []
     if fit.missing:
-        what.append(f"{len(fit.missing)} tensors are missing, such as {fit.missing[0]}")
+        what.append(f"{len(fit.missing)} tensors are missing, such as {few(fit.missing[:1])}")
     if fit.wrong:
-        what.append(f"{len(fit.wrong)} have another shape, such as {fit.wrong[0]}")
+        what.append(f"{len(fit.wrong)} have another shape, such as {few(fit.wrong[:1])}")
     if fit.foreign:
-        what.append(f"{len(fit.foreign)} have no place in it, such as {fit.foreign[0]}")
+        what.append(f"{len(fit.foreign)} have no place in it, such as {few(fit.foreign[:1])}")
     return f"The checkpoint is not one of {plan.architecture}: {'; '.join(what)}.{hint}"
 
 
 def _describe_input(model: nn.Module, metadata: Mapping[str, Any]) -> None:
     """Let the file's input description win over timm's, on this new network only."""
-    own = metadata.get("pretrained_cfg")
+    stated = metadata.get("pretrained_cfg") or {}
+    own = {name: stated[name] for name in InputDescription.__struct_fields__ if name in stated}
     if own:
         merged: Any = {**getattr(model, "pretrained_cfg", {}), **own}
         model.pretrained_cfg = merged
@@ -275,7 +280,7 @@ def _classes(
     count = getattr(model, "num_classes", None)
     if names:
         if len(names) == count:
-            return tuple(names)
+            return tuple(shortened(name, _LONGEST_CLASS) for name in names)
         weights.notes.append(f"The file names {len(names)} classes and has {count}; not used.")
     usual = default_classes(model)
     if usual is not None:
