@@ -132,4 +132,6 @@ def _write(tensors: dict[str, Tensor], described: dict[str, Any], target: Path) 
         part.replace(target)
     except Exception as error:
         part.unlink(missing_ok=True)
-        raise CheckpointError(f"{target} cannot be written: {shortened(str(error), 200)}.") from error
+        raise CheckpointError(
+            f"{target} cannot be written: {shortened(str(error), 200)}."
+        ) from error

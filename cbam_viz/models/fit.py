@@ -33,6 +33,10 @@ class Fit:
     unexpected: tuple[str, ...]
     foreign: tuple[str, ...]
     """Unexpected ones in parts that the network has: the file is of another network."""
+    at_random: int
+    """Numbers in the tensors of attention that are missing."""
+    given: int
+    """Numbers in those that are not."""
     has_attention: bool
     """Whether the network has any gates: CBAM, or its family's own such as SE."""
 
@@ -104,14 +108,15 @@ def fit_tensors(model: nn.Module, weights: Weights) -> Fit:
     absent = [name for name in wanted if name not in given and not is_counter(name)]
     extra = [name for name in given if name not in wanted and not is_counter(name)]
     tops = {name.partition(".")[0] for name in wanted}
+    missing_attention = tuple(name for name in absent if attention and name.startswith(attention))
     return Fit(
         tensors=ready,
         matched=tuple(name for name in wanted if name in ready),
         reshaped=tuple(sorted(reshaped)),
         missing=tuple(name for name in absent if not (attention and name.startswith(attention))),
-        missing_attention=tuple(
-            name for name in absent if attention and name.startswith(attention)
-        ),
+        missing_attention=missing_attention,
+        at_random=sum(wanted[name].numel() for name in missing_attention),
+        given=sum(tensor.numel() for tensor in ready.values()),
         wrong=tuple(sorted(wrong)),
         unexpected=tuple(extra),
         foreign=tuple(name for name in extra if name.partition(".")[0] in tops),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,9 +37,11 @@ from cbam_viz.models.loaded import (
 )
 from cbam_viz.models.metadata import parse_metadata
 from cbam_viz.models.state import Weights, find_weights, shared_prefix, without_prefix
-from cbam_viz.models.trial import on_trial
+from cbam_viz.models.trial import on_trial, refuse_giant_forward
 
 _MOST_PREFIXES = 3
+_MOST_AT_RANDOM = 100_000_000
+"""Numbers of attention layers that a file lacks; those of all timm networks have fewer."""
 _LONGEST_CLASS = 200
 """Characters of a class's name that are kept."""
 
@@ -119,8 +122,11 @@ def load_model(
         arguments=kwargs,
     )
     with on_trial():
-        trial = fit_tensors(_build(plan, weights), weights)
-    _check(trial, plan, weights, allow_missing_attention=allow_missing_attention)
+        trial = _build(plan, weights)
+    _check(
+        fit_tensors(trial, weights), plan, weights, allow_missing_attention=allow_missing_attention
+    )
+    _check_input(trial, metadata)
     model = _build(plan, weights)
     fit = fit_tensors(model, weights)
     check_values(model, fit.tensors)
@@ -243,6 +249,11 @@ def _check(fit: Fit, plan: Plan, weights: Weights, *, allow_missing_attention: b
             "attention would be noise. Load a checkpoint that was trained with CBAM, or insist "
             "with allow_missing_attention."
         )
+    if fit.at_random > max(_MOST_AT_RANDOM, fit.given):
+        raise CheckpointError(
+            f"The attention layers that the file lacks would have {fit.at_random:,} numbers, more "
+            "than the file holds: its description is wrong. Give attention_args yourself."
+        )
     if not fit.has_attention and not plan.meant_plain:
         raise CheckpointError(
             f"The checkpoint is of a plain {plan.architecture}: it holds no CBAM weights, so there "
@@ -262,6 +273,15 @@ def _misfit(fit: Fit, plan: Plan, weights: Weights) -> str:
     if fit.foreign:
         what.append(f"{len(fit.foreign)} have no place in it, such as {few(fit.foreign[:1])}")
     return f"The checkpoint is not one of {plan.architecture}: {'; '.join(what)}.{hint}"
+
+
+def _check_input(trial: nn.Module, metadata: Mapping[str, Any]) -> None:
+    """Refuse an input that is no input, or one by which the file would make a giant of a photo."""
+    usual = math.prod(input_spec(trial).size)
+    _describe_input(trial, metadata)
+    size = input_spec(trial).size
+    if math.prod(size) > usual or metadata.get("arguments"):
+        refuse_giant_forward(trial, size)
 
 
 def _describe_input(model: nn.Module, metadata: Mapping[str, Any]) -> None:

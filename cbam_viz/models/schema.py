@@ -16,6 +16,8 @@ from cbam_viz.images.spec import InputDescription
 MAX_CLASSES = 100_000
 MAX_PIXELS = 1024**2
 """Of the input that a file asks for; timm's own networks ask for no more."""
+MAX_CUT_PIXELS = 2 * MAX_PIXELS
+"""Of the resized photo that such an input is cut from."""
 
 Name = Annotated[str, Meta(max_length=100)]
 Text = Annotated[str, Meta(max_length=10_000)]
@@ -116,8 +118,11 @@ class Input(InputDescription, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse inputs that are too large altogether."""
-        if self.input_size and self.input_size[1] * self.input_size[2] > MAX_PIXELS:
+        _, height, width = self.input_size or (3, 1, 1)
+        if height * width > MAX_PIXELS:
             raise ValueError(f"expected an input_size of at most {MAX_PIXELS:,} pixels")
+        if height * width / (self.crop_pct or 1) ** 2 > MAX_CUT_PIXELS:
+            raise ValueError("expected a larger crop_pct for so large an input_size")
 
 
 class Inserted(Struct, kw_only=True):
