@@ -102,7 +102,7 @@ def _by_hook(
             return None
         if isinstance(cause, TypeError) and hook == "attn_layer":
             return _timm_model(name, {**arguments, "attn_kwargs": {}})
-        if isinstance(cause, KeyError):
+        if isinstance(cause, KeyError) and "pruned" in architecture:
             raise _PrunedError from cause
         raise
 

@@ -44,7 +44,8 @@ _Options = Annotated[dict[Name, _Option], Meta(max_length=50)]
 _Plain = bool | int | float | str | None
 _Level1 = _Plain | list[_Plain] | dict[str, _Plain]
 _Level2 = _Plain | list[_Level1] | dict[str, _Level1]
-Further = _Plain | list[_Level2] | dict[str, _Level2]
+_Level3 = _Plain | list[_Level2] | dict[str, _Level2]
+Further = _Plain | list[_Level3] | dict[str, _Level3]
 
 
 class AttentionOptions(Struct, kw_only=True, forbid_unknown_fields=True):
