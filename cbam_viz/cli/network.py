@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -165,8 +166,12 @@ def _own_network(choice: ModelChoice) -> LoadedModel:
     name = choice.factory.rpartition(":")[2]
     if choice.checkpoint is None:
         return wrap_model(network.eval(), name=name)
-    allow = choice.allow_missing_attention
-    return load_own_model(network, find_checkpoint(choice) or "", allow_missing=allow, name=name)
+    may_miss: Collection[str] = ()
+    if choice.allow_missing_attention:
+        from cbam_viz.capture import attention_tensors
+
+        may_miss = attention_tensors(network.eval())
+    return load_own_model(network, find_checkpoint(choice) or "", may_miss=may_miss, name=name)
 
 
 def _origin(loaded: LoadedModel) -> str:
