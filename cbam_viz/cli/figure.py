@@ -186,7 +186,11 @@ def _draw(spec: Any, choices: Sequence[ModelChoice], paths: Sequence[Path], view
     from cbam_viz.images import read_photo
 
     photos = [read_photo(path) for path in paths]
-    networks = [open_network(choice, quiet=number > 0) for number, choice in enumerate(choices)]
+    opened: dict[ModelChoice, LoadedModel] = {}  # equal choices are one network
+    for choice in choices:
+        if choice not in opened:
+            opened[choice] = open_network(choice, quiet=bool(opened))
+    networks = [opened[choice] for choice in choices]
     with _progress(len(photos) * len(networks)) as tick:
         analyses = study(spec, networks, photos, view, tick=tick)  # type: ignore[arg-type]
     return build(spec, analyses), networks, photos

@@ -159,10 +159,14 @@ def _own_network(choice: ModelChoice) -> LoadedModel:
     ):
         if value is not None:
             raise click.UsageError(f"{option} does not go with --model: your code decides it.")
+    import torch
+
     from cbam_viz.models import wrap_model
     from cbam_viz.models.own import load_own_model
 
-    network = call_factory(choice.factory)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # what the code draws from torch is the same at every run
+        network = call_factory(choice.factory)
     name = choice.factory.rpartition(":")[2]
     if choice.checkpoint is None:
         return wrap_model(network.eval(), name=name)
@@ -177,4 +181,7 @@ def _own_network(choice: ModelChoice) -> LoadedModel:
 def _origin(loaded: LoadedModel) -> str:
     if loaded.report is not None:
         return f"{loaded.name}: {loaded.report.text}"
-    return f"{loaded.name}: no checkpoint, the weights are what the code made them."
+    return (
+        f"{loaded.name}: no checkpoint, the weights are what the code made them. What it drew "
+        "from torch's random numbers is the same at every run."
+    )
