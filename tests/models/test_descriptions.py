@@ -353,3 +353,25 @@ def test_hostile_files_in_a_folder_neither_break_nor_slow_the_list(
     chosen = default_checkpoint(tmp_path)
     assert chosen is not None
     assert chosen.path.name == "good.safetensors"
+
+
+@pytest.mark.parametrize("name", ["layer1.{}.weight", "x{}.{}.channel.fc1.weight"])
+def test_many_tensors_take_their_time_and_no_more(state: State, name: str) -> None:
+    """60,000 beside those of a network: what is quadratic in them takes minutes."""
+    flat = torch.zeros(60_000)
+    more = {name.format(i, i): flat[i : i + 1].clone() for i in range(60_000)}
+    assert "cannot be told from the tensors" in refusal(save({**state, **more}))
+    data = described({**state, **more}, {"architecture": "test_resnet"})
+    said = refusal(data)  # what lies outside the network's own parts is left out
+    assert ("60000 have no place in it" in said) == name.startswith("layer1")
+
+
+def test_long_names_of_tensors_are_shortened(state: State) -> None:
+    long = "layer1." + "n" * 100_000
+    for more in ({long: torch.ones(1)}, {"a" * 100_000 + ".x": torch.ones(1)}):
+        refusal(save({**state, **more}))
+        refusal(save({**state, **more}), architecture="resnet18")
+    loaded = load_model(save({**state, "loss." + "n" * 100_000: torch.ones(1)}))
+    assert loaded.report is not None
+    assert loaded.report.unexpected
+    assert len(loaded.report.text) < LONGEST
