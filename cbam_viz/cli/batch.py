@@ -126,7 +126,7 @@ class _State:
         photos: list[tuple[Target, Photo]] = []
         for target in batch:
             try:
-                photos.append((target, read_photo(target.source)))
+                photos.append((target, read_photo(target.source, window=self.job.window)))
             except CbamVizError as error:
                 outcomes.append(Outcome(target.source, target.folder, str(error)))
         return outcomes + self._analyse(photos)
@@ -143,13 +143,25 @@ class _State:
         ]
 
     def _write(self, target: Target, analysis: Analysis) -> Outcome:
+        from cbam_viz.images import border_note
+
         try:
             files = write_results(analysis, self.loaded, target.folder, self.job)
         except CbamVizError as error:
             return Outcome(target.source, target.folder, str(error))
         predictions = tuple(asdict(prediction) for prediction in analysis.predictions)
-        sha256 = analysis.photo.sha256
-        return Outcome(target.source, target.folder, None, files, sha256, predictions)
+        photo = analysis.photo
+        return Outcome(
+            target.source,
+            target.folder,
+            files=files,
+            sha256=photo.sha256,
+            notes=photo.notes,
+            predictions=predictions,
+            prediction_note=analysis.prediction_note,
+            fed=analysis.fed,
+            border=border_note(analysis.geometry),
+        )
 
 
 _state: _State | None = None

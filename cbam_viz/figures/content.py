@@ -15,7 +15,8 @@ import numpy.typing as npt
 from cbam_viz.analysis import Analysis
 from cbam_viz.attention import Attention, Cells, LayerAttention
 from cbam_viz.errors import FigureError
-from cbam_viz.figures.spec import Column, FigureSpec, parse_column
+from cbam_viz.figures.spec import PREDICTED, Column, FigureSpec, parse_column
+from cbam_viz.images import border_note
 from cbam_viz.render import Scale, absolute_scale, map_scale, shared_scale
 
 Floats = npt.NDArray[np.float32]
@@ -39,6 +40,11 @@ class Study:
     def networks(self) -> tuple[str, ...]:
         """Their names."""
         return tuple(analysis.model_name for analysis in self.analyses[0])
+
+    @property
+    def border(self) -> str:
+        """What surrounds the photos in the networks' inputs, in words; empty if nothing does."""
+        return border_note(*(analysis.geometry for row in self.analyses for analysis in row))
 
     def network(self, index: int) -> Analysis:
         """The first photo as that network sees it.
@@ -342,7 +348,7 @@ def _head(column: Column, study: Study) -> str:
     analysis = study.network(column.model)
     if column.kind == "input":
         return "Input"
-    if column.kind in ("class", "probability", "prediction"):
+    if column.kind in PREDICTED:
         head = {"class": "Class", "probability": "Probability"}.get(column.kind, "Prediction")
     elif column.kind == "stage":
         head = f"{column.name} (mean)"

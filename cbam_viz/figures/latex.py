@@ -13,7 +13,7 @@ from cbam_viz.figures.content import Grid, Study, find_layer
 from cbam_viz.figures.depth import Strip
 from cbam_viz.figures.gated import GatedChannel
 from cbam_viz.figures.legend import tick_text
-from cbam_viz.figures.spec import Column, FigureSpec
+from cbam_viz.figures.spec import PREDICTED, Column, FigureSpec
 from cbam_viz.render import Scale
 
 _SPECIAL = {
@@ -54,7 +54,14 @@ def file_name(name: str) -> str:
 
 
 def caption(built: Built) -> str:
-    """What the figure shows and how it is scaled, in plain text."""
+    """What the figure shows, how it is scaled and what the networks were given, in plain text."""
+    border = built.study.border
+    told = _sentences(f"Photos are {border}") if border else ""
+    return " ".join(filter(None, (_shown(built), told, *_assumptions(built))))
+
+
+def _shown(built: Built) -> str:
+    """What the figure shows and how it is scaled."""
     content, spec, study = built.content, built.spec, built.study
     network = study.networks[0]
     if isinstance(content, Grid):
@@ -114,6 +121,26 @@ def latex(built: Built, file: str, *, label: str = "cbam-attention") -> str:
             "",
         )
     )
+
+
+def _assumptions(built: Built) -> list[str]:
+    """What was assumed of the networks' inputs, and why a prediction's place is empty."""
+    study, content = built.study, built.content
+    told = [
+        (analysis.model_name, analysis.fed)
+        for analysis in study.analyses[0]
+        if analysis.spec is not None and analysis.spec.assumed
+    ]
+    columns = content.columns if isinstance(content, Grid) else ()
+    models = {column.model for column in columns if column.kind in PREDICTED}
+    told += [
+        (row[model].model_name, row[model].prediction_note)
+        for row in study.analyses
+        for model in sorted(models)
+        if not row[model].predictions
+    ]
+    several = len(study.networks) > 1
+    return [f"{name}: {text}" if several else text for name, text in dict.fromkeys(told)]
 
 
 def _two_columns(spec: FigureSpec) -> bool:

@@ -27,7 +27,7 @@ from cbam_viz.figures.gated import GatedChannel
 from cbam_viz.figures.plain import from_plain
 from cbam_viz.figures.spec import FigureSpec
 from cbam_viz.figures.tables import shown_values
-from cbam_viz.images import Photo, View, read_photo, samples
+from cbam_viz.images import DEFAULT_VIEW, Photo, View, read_photo, samples
 from cbam_viz.models import LoadedModel
 
 SCHEMA = 1
@@ -48,6 +48,8 @@ class PhotoSource:
     sha256: str
     size: tuple[int, int]
     """Height and width in pixels."""
+    window: tuple[float, float] | None = None
+    """The values that were stated to be black and white."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Manifest:
     spec: FigureSpec
     photos: tuple[PhotoSource, ...]
     networks: tuple[NetworkSource, ...]
-    view: View = "crop"
+    view: View = DEFAULT_VIEW
     dpi: int = 300
     files: tuple[FileMade, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
@@ -142,7 +144,7 @@ def photo_source(photo: Photo, path: Path | None, folder: Path) -> PhotoSource:
         file = SAMPLE + own[path.resolve()]
     else:
         file = relative(path, folder)
-    return PhotoSource(file, photo.name, photo.sha256, photo.size)
+    return PhotoSource(file, photo.name, photo.sha256, photo.size, photo.window)
 
 
 def network_source(
@@ -183,7 +185,9 @@ def make_manifest(
         "layers": list(dict.fromkeys(entry.name for entry in shown if entry.shown != "text")),
         "scale": _scale(built),
         "inputs": [asdict(one.spec) for one in loaded],
+        "fed": [analysis.fed for analysis in built.study.analyses[0]],
         "geometry": geometries,
+        "border": built.study.border,
         "versions": versions(),
         "command": list(command),
     }
@@ -256,7 +260,7 @@ def open_photo(source: PhotoSource, folder: Path) -> Photo:
             f"The photo {source.file} is not there (looked in {folder}). Put it back, or beside "
             "the manifest."
         )
-    photo = read_photo(path, name=source.name)
+    photo = read_photo(path, name=source.name, window=source.window)
     if photo.sha256 != source.sha256:
         raise FigureError(
             f"The photo {path} has changed since the figure was made: its SHA-256 is "

@@ -22,6 +22,8 @@ Layout = Literal["grid", "depth", "channels", "channel"]
 channel weights by layer or by class. `channel`: one channel before and after its gates."""
 
 ColumnKind = Literal["input", "map", "stage", "channels", "class", "probability", "prediction"]
+PREDICTED: tuple[ColumnKind, ...] = ("class", "probability", "prediction")
+"""Columns that say what the network predicts."""
 ScaleKind = Literal["absolute", "shared", "per map"]
 Style = Literal["overlay", "map"]
 Frame = Literal["photo", "seen"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
@@ -12,6 +12,7 @@ import msgspec
 from cbam_viz._schema import MismatchError, checked
 from cbam_viz._text import quoted
 from cbam_viz.errors import ModelError
+from cbam_viz.images.geometry import View
 
 CropMode = Literal["center", "squash", "border"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"]
@@ -53,6 +54,36 @@ class InputDescription(msgspec.Struct, kw_only=True):
     fixed_input_size: bool | None = None
 
 
+PARTS = {"size": ("input_size",), "normalisation": ("mean", "std"), "crop": ("crop_pct",)}
+"""What may be stated of an input or not, with the entries of a `pretrained_cfg` that state it."""
+
+
+@dataclass(frozen=True)
+class InputOrigin:
+    """Who states each part of an input, such as `stated by the checkpoint`; None: it is assumed."""
+
+    size: str | None = None
+    normalisation: str | None = None
+    """Of `mean` and `std`."""
+    crop: str | None = None
+    """Of the crop's share of the photo."""
+    assumption: str = "the network does not say"
+    """Why what is None was assumed, or which default was taken."""
+
+    @classmethod
+    def of(cls, *sources: tuple[str, Mapping[str, Any]], assumption: str = "") -> InputOrigin:
+        """Name for each part the first source that has all its entries."""
+        found = {
+            part: next((name for name, cfg in sources if all(cfg.get(key) for key in keys)), None)
+            for part, keys in PARTS.items()
+        }
+        return cls(**found, assumption=assumption or cls.assumption)
+
+
+GIVEN = InputOrigin("as given", "as given", "as given")
+"""Of an `InputSpec` that somebody has written by hand."""
+
+
 @dataclass(frozen=True)
 class InputSpec:
     """Size and normalisation of a network's input, in timm's terms."""
@@ -72,6 +103,8 @@ class InputSpec:
     """Sides of the input are multiples of this in the view `whole`."""
     fixed_size: bool = False
     """True where the network takes inputs of `size` only; the view `whole` then adds borders."""
+    origin: InputOrigin = field(default=GIVEN, compare=False)
+    """Who says so; inputs are equal whoever states them."""
 
     def __post_init__(self) -> None:
         """Refuse what could not be prepared; raises ModelError."""
@@ -98,12 +131,52 @@ class InputSpec:
                 f"{', '.join(CROP_MODES)}."
             )
 
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """The parts that nobody states, of `size`, `normalisation` and `crop`."""
+        return tuple(part for part in PARTS if getattr(self.origin, part) is None)
+
+    def sentence(self, view: View = "crop") -> str:
+        """What the network is fed in this view, and who says so or that it was assumed."""
+        height, width = self.size
+        frame = f"{width} × {height} crop"
+        if self.crop_mode != "center":
+            frame += ", squashed" if self.crop_mode == "squash" else " with borders"
+        if view == "whole":
+            frame = f"whole photo at the scale of a {width} × {height} crop"
+        return f"Input: {frame}, {self._normalisation()} ({self._sources()})."
+
+    def _normalisation(self) -> str:
+        if (self.mean, self.std) == (IMAGENET_MEAN, IMAGENET_STD):
+            return "ImageNet mean and std"
+        if not any(self.mean) and all(value == 1 for value in self.std):
+            return "values from 0 to 1"
+        mean, std = (", ".join(f"{v:.4g}" for v in values) for values in (self.mean, self.std))
+        return f"mean {mean} and std {std}"
+
+    def _sources(self) -> str:
+        """Who states what: one phrase where all parts have one source."""
+        groups: dict[str, list[str]] = {}
+        for part in PARTS:
+            source = getattr(self.origin, part) or f"assumed: {self.origin.assumption}"
+            groups.setdefault(source, []).append(part)
+        if len(groups) == 1:
+            return next(iter(groups))
+        return "; ".join(f"{' and '.join(names)} {source}" for source, names in groups.items())
+
     @classmethod
-    def from_pretrained_cfg(cls, cfg: Mapping[str, Any], *, multiple: int = 32) -> InputSpec:
+    def from_pretrained_cfg(
+        cls,
+        cfg: Mapping[str, Any],
+        *,
+        multiple: int = 32,
+        source: str = "stated by the pretrained_cfg",
+    ) -> InputSpec:
         """Read a timm `pretrained_cfg` as `timm.data.resolve_data_config` reads it.
 
-        Missing or empty entries get timm's defaults. Raises ModelError for networks that do not
-        take three colour channels, and for entries of other types than timm's.
+        Missing or empty entries get timm's defaults and count as assumed; `source` says who states
+        the others. Raises ModelError for networks that do not take three colour channels, and for
+        entries of other types than timm's.
         """
         given = _described(cfg)
         channels, height, width = given.input_size or (3, *DEFAULT_SIZE)
@@ -123,6 +196,7 @@ class InputSpec:
             crop_mode=cast("CropMode", given.crop_mode or "center"),
             multiple=multiple,
             fixed_size=bool(given.fixed_input_size),
+            origin=InputOrigin.of((source, msgspec.to_builtins(given))),
         )
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from timm import is_model
 from torch import nn
 
-from cbam_viz._text import few, quoted, shortened
+from cbam_viz._text import few, quoted
 from cbam_viz.errors import CheckpointError, ModelError
-from cbam_viz.images.spec import InputDescription
 from cbam_viz.models.attention_layer import AttentionLike
 from cbam_viz.models.build import build_model
 from cbam_viz.models.families import known_architecture
@@ -30,20 +30,24 @@ from cbam_viz.models.layouts import translate
 from cbam_viz.models.loaded import (
     LoadedModel,
     LoadReport,
-    default_classes,
+    config_of,
     display_name,
     frozen,
+    imagenet_classes,
     input_spec,
 )
 from cbam_viz.models.metadata import parse_metadata
 from cbam_viz.models.state import Weights, find_weights, shared_prefix, without_prefix
+from cbam_viz.models.stated import (
+    imagenet_names,
+    read_config,
+    read_stated,
+)
 from cbam_viz.models.trial import on_trial, refuse_giant_forward
 
 _MOST_PREFIXES = 3
 _MOST_AT_RANDOM = 100_000_000
 """Numbers of attention layers that a file lacks; those of all timm networks have fewer."""
-_LONGEST_CLASS = 200
-"""Characters of a class's name that are kept."""
 
 PLAIN = "none"
 """As `attention`: the network as timm defines it."""
@@ -110,6 +114,7 @@ def load_model(
     source = Path(checkpoint) if isinstance(checkpoint, str) else checkpoint
     file = read_weights(source, folder=folder)
     metadata = parse_metadata(file.metadata)
+    config = read_config(source, folder)
     weights = find_weights(file.content)
     translate(weights)
     _remove_unknown_prefixes(weights)
@@ -119,6 +124,7 @@ def load_model(
         architecture=architecture,
         attention=attention or ("cbam" if allow_missing_attention else None),
         num_classes=num_classes,
+        suggested=config.architecture,
         arguments=kwargs,
     )
     with on_trial():
@@ -126,18 +132,27 @@ def load_model(
     _check(
         fit_tensors(trial, weights), plan, weights, allow_missing_attention=allow_missing_attention
     )
-    _check_input(trial, metadata)
-    model = _build(plan, weights)
+    usual = math.prod(input_spec(trial).size)
+    stated = read_stated(
+        trial,
+        file.content,
+        metadata,
+        config,
+        architecture=known_architecture(plan.architecture),
+    )
+    if math.prod(stated.spec.size) > usual or metadata.get("arguments"):
+        refuse_giant_forward(trial, stated.spec.size)
+    model: Any = _build(plan, weights)
     fit = fit_tensors(model, weights)
     check_values(model, fit.tensors)
     model.load_state_dict(fit.tensors, strict=False)
-    _describe_input(model, metadata)
-    classes = _classes(model, metadata, weights)
+    model.pretrained_cfg = config_of(trial)
+    weights.notes.extend(stated.notes)
     return LoadedModel(
         model=model.eval(),
         name=name or display_name(source, metadata, plan.architecture),
-        spec=input_spec(model),
-        classes=classes,
+        spec=stated.spec,
+        classes=stated.classes or _classes_of_layout(model, weights),
         report=_report(fit, weights),
         sha256=file.sha256,
         metadata=frozen(metadata),
@@ -155,11 +170,12 @@ def _untrained(
         raise ModelError("Give a checkpoint or an architecture, such as 'resnet50'.")
     layer = None if attention == PLAIN else attention or "cbam"
     model = build_model(architecture, attention=layer, num_classes=num_classes, **kwargs)
+    count = getattr(model, "num_classes", None)
     return LoadedModel(
         model=model,
         name=name or f"{architecture}, untrained",
         spec=input_spec(model),
-        classes=None if not kwargs.get("pretrained") else default_classes(model),
+        classes=imagenet_names(config_of(model), count) if kwargs.get("pretrained") else None,
     )
 
 
@@ -170,10 +186,11 @@ def _plan(
     architecture: str | None,
     attention: AttentionLike | None,
     num_classes: int | None,
+    suggested: str | None,
     arguments: Mapping[str, Any],
 ) -> Plan:
     shapes = shapes_of(weights.tensors)
-    chosen = architecture or metadata.get("architecture") or _inferred(weights)
+    chosen = architecture or metadata.get("architecture") or _inferred(weights, suggested)
     chosen = known_architecture(chosen) if architecture is None else chosen
     layers = attention_layers(shapes)
     inserted = (metadata.get("inserted_cbam") or {}).get("at") or inserted_at(layers)
@@ -211,8 +228,12 @@ def _remove_unknown_prefixes(weights: Weights) -> None:
     weights.notes.extend(f"The prefix {quoted(prefix)} was removed." for prefix in removed)
 
 
-def _inferred(weights: Weights) -> str:
+def _inferred(weights: Weights, suggested: str | None) -> str:
+    """Tell the network from its tensors; `suggested` decides between networks of equal tensors."""
     fitting = infer_architecture(shapes_of(weights.tensors))
+    if suggested is not None and (suggested in fitting or (not fitting and is_model(suggested))):
+        weights.notes.append(f"By config.json beside the file, the network is {suggested}.")
+        return suggested
     if not fitting:
         raise CheckpointError(
             "The network cannot be told from the tensors' names and shapes. Say which timm "
@@ -275,37 +296,17 @@ def _misfit(fit: Fit, plan: Plan, weights: Weights) -> str:
     return f"The checkpoint is not one of {plan.architecture}: {'; '.join(what)}.{hint}"
 
 
-def _check_input(trial: nn.Module, metadata: Mapping[str, Any]) -> None:
-    """Refuse an input that is no input, or one by which the file would make a giant of a photo."""
-    usual = math.prod(input_spec(trial).size)
-    _describe_input(trial, metadata)
-    size = input_spec(trial).size
-    if math.prod(size) > usual or metadata.get("arguments"):
-        refuse_giant_forward(trial, size)
+def _classes_of_layout(model: nn.Module, weights: Weights) -> tuple[str, ...] | None:
+    """Take ImageNet's names for the authors' layout: what their code is published for, and saved.
 
-
-def _describe_input(model: nn.Module, metadata: Mapping[str, Any]) -> None:
-    """Let the file's input description win over timm's, on this new network only."""
-    stated = metadata.get("pretrained_cfg") or {}
-    own = {name: stated[name] for name in InputDescription.__struct_fields__ if name in stated}
-    if own:
-        merged: Any = {**getattr(model, "pretrained_cfg", {}), **own}
-        model.pretrained_cfg = merged
-
-
-def _classes(
-    model: nn.Module, metadata: Mapping[str, Any], weights: Weights
-) -> tuple[str, ...] | None:
-    names = metadata.get("classes")
-    count = getattr(model, "num_classes", None)
-    if names:
-        if len(names) == count:
-            return tuple(shortened(name, _LONGEST_CLASS) for name in names)
-        weights.notes.append(f"The file names {len(names)} classes and has {count}; not used.")
-    usual = default_classes(model)
-    if usual is not None:
-        weights.notes.append("The file names no classes; those of ImageNet are assumed.")
-    return usual
+    Of any other file that names no classes nothing is known but their number.
+    """
+    if weights.authors and getattr(model, "num_classes", None) == 1000:
+        weights.notes.append("The class names are assumed: ImageNet's, as of the authors' files.")
+        return imagenet_classes()
+    if getattr(model, "num_classes", None) != 0:
+        weights.notes.append("The file names no classes, so they are called by their numbers.")
+    return None
 
 
 def _report(fit: Fit, weights: Weights) -> LoadReport:

@@ -11,9 +11,11 @@ from torch import nn
 from cbam_viz.models.files import read_weights
 from cbam_viz.models.fit import check_values, type_notes
 from cbam_viz.models.infer import is_counter
-from cbam_viz.models.loaded import LoadedModel, LoadReport, wrap_model
+from cbam_viz.models.loaded import LoadedModel, LoadReport, config_of, wrap_model
+from cbam_viz.models.metadata import parse_metadata
 from cbam_viz.models.placing import check_places, under_own_names
 from cbam_viz.models.state import find_weights
+from cbam_viz.models.stated import read_config, read_stated
 
 
 def load_own_model(
@@ -58,11 +60,24 @@ def load_own_model(
     fitting = {key: value for key, value in given.items() if key in wanted}
     check_values(module, fitting)
     module.load_state_dict(fitting, strict=False)
+    described = wrap_model(module.eval(), name=name)
+    stated = read_stated(
+        module,
+        file.content,
+        parse_metadata(file.metadata),
+        read_config(source),
+        architecture=config_of(module).get("architecture"),
+    )
     report = LoadReport(
         matched=tuple(key for key in wanted if key in fitting),
         missing=tuple(key for key in wanted if key not in given and not is_counter(key)),
         unexpected=tuple(key for key in given if key not in wanted),
-        notes=(*weights.notes, *type_notes(fitting)),
+        notes=(*weights.notes, *stated.notes, *type_notes(fitting)),
     )
-    described = wrap_model(module.eval(), name=name)
-    return dataclasses.replace(described, report=report, sha256=file.sha256)
+    return dataclasses.replace(
+        described,
+        report=report,
+        sha256=file.sha256,
+        spec=stated.spec,
+        classes=stated.classes or described.classes,
+    )

@@ -11,13 +11,11 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from cbam_viz.images.spec import InputDescription
+from cbam_viz.images.spec import CropMode, InputDescription, Interpolation
 
 MAX_CLASSES = 100_000
 MAX_PIXELS = 1024**2
 """Of the input that a file asks for; timm's own networks ask for no more."""
-MAX_CUT_PIXELS = 2 * MAX_PIXELS
-"""Of the resized photo that such an input is cut from."""
 
 Name = Annotated[str, Meta(max_length=100)]
 Text = Annotated[str, Meta(max_length=10_000)]
@@ -113,17 +111,16 @@ class Input(InputDescription, kw_only=True):
         None
     )
     std: Annotated[list[Annotated[float, Meta(gt=0, le=1000)]], Meta(max_length=3)] | None = None
-    interpolation: Name | None = None
+    interpolation: Interpolation | Literal["random", ""] | None = None
     crop_pct: Annotated[float, Meta(ge=0.5, le=2)] | None = None
-    crop_mode: Name | None = None
+    crop_mode: CropMode | Literal[""] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse inputs that are too large altogether."""
-        _, height, width = self.input_size or (3, 1, 1)
-        if height * width > MAX_PIXELS:
+        """Refuse what no single entry shows."""
+        if self.input_size and self.input_size[1] * self.input_size[2] > MAX_PIXELS:
             raise ValueError(f"expected an input_size of at most {MAX_PIXELS:,} pixels")
-        if height * width / (self.crop_pct or 1) ** 2 > MAX_CUT_PIXELS:
-            raise ValueError("expected a larger crop_pct for so large an input_size")
+        if 2 in (len(self.mean or ()), len(self.std or ())):
+            raise ValueError("expected mean and std of 1 or 3 values, not 2 values")
 
 
 class Inserted(Struct, kw_only=True):

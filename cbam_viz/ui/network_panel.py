@@ -65,6 +65,7 @@ def describe(request: Request, loaded: LoadedModel) -> None:
     """What was loaded, how, and what it costs."""
     if request.path is None and request.sha256 is None:
         st.caption("Random weights: what a network attends to before training, which is noise.")
+    st.caption(words.plain(loaded.spec.sentence(session.settings().view)))
     report = loaded.report
     if report is not None and (request.path is None or not loaded.metadata):
         if report.missing:

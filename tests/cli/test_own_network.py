@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
+from cbam_viz import load_npz
 from cbam_viz.cli import batch
-from cbam_viz.store import load_npz
+from cbam_viz.cli.network import call_factory
 
 from .conftest import invoke, write_photo
 
@@ -40,6 +42,20 @@ class Net(nn.Module):
 def make():
     torch.manual_seed(0)
     return Net()
+
+class Classifier(Net):
+    def __init__(self, num_classes=2):
+        super().__init__()
+
+def classifier():
+    torch.manual_seed(0)
+    return Classifier()
+
+def saturated():
+    net = make()
+    torch.nn.init.zeros_(net.backbone[1].weight.weight)
+    torch.nn.init.constant_(net.backbone[1].weight.bias, -9.0)
+    return net
 
 def wrong():
     return 7
@@ -88,6 +104,66 @@ def test_a_checkpoint_of_another_network_is_refused(own: Path) -> None:
     ended = invoke("show", "photo.png", "--model", "mine.py:make", "-c", "part.pth")
     assert ended.exit_code == 3
     assert "has no values for 7 of the network's tensors" in ended.stderr
+
+
+ASSUMED = "Input: 224 × 224 crop, ImageNet mean and std (assumed: the network does not say)."
+
+
+def test_what_is_no_prediction_is_not_printed_as_one(own: Path) -> None:
+    """Two numbers of a layer called head: two classes, or two values of a regression."""
+    ended = invoke("show", "photo.png", "--model", "mine.py:make", "--json")
+    shown = json.loads(ended.stdout)
+    assert shown["predictions"] == []
+    assert "nothing says that the network's 2 outputs" in shown["prediction_note"]
+    text = invoke("show", "photo.png", "--model", "mine.py:make").stdout
+    assert "No prediction: nothing says" in text
+    assert "%  " not in text.partition("layer ")[0]
+    told = json.loads(invoke("show", "photo.png", "--model", "mine.py:classifier", "--json").stdout)
+    assert {one["label"] for one in told["predictions"]} == {"class 0", "class 1"}
+    assert sum(one["probability"] for one in told["predictions"]) == pytest.approx(1)
+    assert "names of the classes are not known" in told["prediction_note"]
+
+
+def test_an_input_that_was_assumed_is_called_so_beside_every_number(own: Path) -> None:
+    ended = invoke("show", "photo.png", "--model", "mine.py:saturated")
+    assert ASSUMED in ended.stdout
+    flag = "saturated: 100 % of the channel weights are nearly closed (below 0.05)"
+    assert f"backbone.1: {flag}; the input's normalisation was assumed" in ended.stdout
+    shown = json.loads(invoke("show", "photo.png", "--model", "mine.py:make", "--json").stdout)
+    assert shown["input"]["sentence"] == ASSUMED
+    assert shown["input"]["assumed"] == ["size", "normalisation", "crop"]
+    assert shown["input"]["mean"] == [0.485, 0.456, 0.406]
+    assert ASSUMED in invoke("layers", "--model", "mine.py:make").stderr
+    figure = invoke("figure", "photo.png", "--model", "mine.py:make", "-o", "f.svg", "--json")
+    assert json.loads(figure.stdout)["caption"].endswith(ASSUMED)
+    assert ASSUMED in figure.stderr
+
+
+def test_exports_carry_what_was_assumed(own: Path) -> None:
+    ended = invoke("export", "photo.png", "--model", "mine.py:saturated", "-o", "out", "--json")
+    assert ASSUMED in ended.stderr
+    (image,) = json.loads(ended.stdout)["images"]
+    assert image["input"] == ASSUMED
+    assert image["prediction_note"].startswith("No prediction: ")
+    index = (own / "out" / "index.csv").read_text("utf-8")
+    assert ASSUMED in index
+    assert "No prediction: " in index
+    assert "normalisation was assumed" in (own / "out/photo/statistics.csv").read_text()
+    stored = load_npz(own / "out" / "photo" / "gates.npz").provenance.extra
+    assert stored["input"]["sentence"] == ASSUMED
+    assert stored["input"]["origin"]["normalisation"] is None
+    assert stored["prediction_note"].startswith("No prediction: ")
+
+
+def test_names_in_the_checkpoint_of_own_code_are_used(own: Path) -> None:
+    state = {"head.weight": torch.zeros(2, 6), "head.bias": torch.tensor([0.0, 1.0])}
+    whole = call_factory("mine.py:make").state_dict()
+    torch.save({"state_dict": {**whole, **state},
+                "class_to_idx": {"yes": 1, "no": 0}}, own / "named.pth")  # fmt: skip
+    arguments = ("--model", "mine.py:make", "-c", "named.pth", "--json")
+    best, other = json.loads(invoke("show", "photo.png", *arguments).stdout)["predictions"]
+    assert (best["label"], other["label"]) == ("yes", "no")
+    assert best["probability"] == pytest.approx(1 / (1 + math.exp(-1)), abs=1e-6)
 
 
 @pytest.mark.parametrize(

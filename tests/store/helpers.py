@@ -62,6 +62,8 @@ PROVENANCE = Provenance(
     checkpoint_sha256="ab" * 32,
     photo="cät.jpg",
     photo_sha256="cd" * 32,
-    geometry=Geometry((300, 451), (224, 224), 300 / 256, 451 / 384, 18.75, 93.958, "crop"),
+    geometry=Geometry(
+        (300, 451), (224, 224), 300 / 256, 451 / 384, 18.75, 93.958, "crop", (124, 116, 104)
+    ),
     extra={"note": "for a test", "levels": [1, 2.5, None]},
 )
