@@ -11,6 +11,6 @@ forwards need plain hooks alone. Layers of timm's own classes (`known`) are hook
 """
 
 from .api import Capture, capture
-from .find import cbam_layers_seen, find_cbam_layers
+from .find import attention_tensors, cbam_layers_seen, find_cbam_layers
 
-__all__ = ["Capture", "capture", "cbam_layers_seen", "find_cbam_layers"]
+__all__ = ["Capture", "attention_tensors", "capture", "cbam_layers_seen", "find_cbam_layers"]

@@ -191,7 +191,11 @@ def _draw(spec: Any, choices: Sequence[ModelChoice], photos: Sequence[Photo], vi
     from cbam_viz.figures import build
     from cbam_viz.figures.study import study
 
-    networks = [open_network(choice, quiet=number > 0) for number, choice in enumerate(choices)]
+    opened: dict[ModelChoice, LoadedModel] = {}  # equal choices are one network
+    for choice in choices:
+        if choice not in opened:
+            opened[choice] = open_network(choice, quiet=bool(opened))
+    networks = [opened[choice] for choice in choices]
     for network in networks:
         click.echo(f"{network.name}: {network.spec.sentence(view)}", err=True)  # type: ignore[arg-type]
     with _progress(len(photos) * len(networks)) as tick:
