@@ -83,7 +83,6 @@ def translate(weights: Weights) -> None:
                 "it through its own Python code: --model module:factory."
             )
         _apply(weights, _AUTHORS)
-        weights.authors = True
         weights.notes.append(
             "The layout is that of the authors' code (Jongchan/attention-module); it was "
             "translated to timm's, the spatial convolution's inputs from [max, mean] to [mean, "

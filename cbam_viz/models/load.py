@@ -33,7 +33,6 @@ from cbam_viz.models.loaded import (
     config_of,
     display_name,
     frozen,
-    imagenet_classes,
     input_spec,
 )
 from cbam_viz.models.metadata import parse_metadata
@@ -148,11 +147,13 @@ def load_model(
     model.load_state_dict(fit.tensors, strict=False)
     model.pretrained_cfg = config_of(trial)
     weights.notes.extend(stated.notes)
+    if not stated.classes:
+        _say_unnamed(model, weights)
     return LoadedModel(
         model=model.eval(),
         name=name or display_name(source, metadata, plan.architecture),
         spec=stated.spec,
-        classes=stated.classes or _classes_of_layout(model, weights),
+        classes=stated.classes or None,
         report=_report(fit, weights),
         sha256=file.sha256,
         metadata=frozen(metadata),
@@ -296,17 +297,10 @@ def _misfit(fit: Fit, plan: Plan, weights: Weights) -> str:
     return f"The checkpoint is not one of {plan.architecture}: {'; '.join(what)}.{hint}"
 
 
-def _classes_of_layout(model: nn.Module, weights: Weights) -> tuple[str, ...] | None:
-    """Take ImageNet's names for the authors' layout: what their code is published for, and saved.
-
-    Of any other file that names no classes nothing is known but their number.
-    """
-    if weights.authors and getattr(model, "num_classes", None) == 1000:
-        weights.notes.append("The class names are assumed: ImageNet's, as of the authors' files.")
-        return imagenet_classes()
+def _say_unnamed(model: nn.Module, weights: Weights) -> None:
+    """Note that nothing is known of the classes but their number; 1,000 need not be ImageNet's."""
     if getattr(model, "num_classes", None) != 0:
         weights.notes.append("The file names no classes, so they are called by their numbers.")
-    return None
 
 
 def _report(fit: Fit, weights: Weights) -> LoadReport:

@@ -56,8 +56,6 @@ class Weights:
     renamed: dict[str, str] = field(default_factory=dict)
     """The file's names to ours, where a layout was translated (prefixes aside)."""
     reshaped: list[str] = field(default_factory=list)
-    authors: bool = False
-    """True for the layout of the CBAM authors' own code."""
 
 
 def find_weights(content: Any, *, prefixes: bool = True) -> Weights:
