@@ -12,8 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 BATCH, CHANNEL, ROW, COLUMN = "batch", "channel", "row", "column"
-BRANCH, OTHER = "branch", "other"
-"""Tensors stacked side by side; and what is not known."""
+BRANCH, PIECE, OTHER = "branch", "piece", "other"
+"""Tensors stacked side by side; windows or frames, each a picture of its own; and what is not known.
+"""
 
 
 @dataclass(frozen=True)
@@ -183,9 +184,9 @@ def _united(one: Axis, two: Axis) -> Axis:
     first, second = [f.label for f in one], [f.label for f in two]
     if first == second and [f.size for f in one] == [f.size for f in two]:
         return tuple(_union(a, b) for a, b in zip(one, two, strict=True))
-    if len(one) == 1 and one[0].label == OTHER:
+    if OTHER in first and OTHER not in second:
         return two
-    if len(two) == 1 and two[0].label == OTHER:
+    if OTHER in second and OTHER not in first:
         return one
     return (Factor(OTHER, axis_size(one)),)
 
@@ -222,9 +223,9 @@ def regrouped(layout: Layout, shape: Sequence[int]) -> Layout:
                 axis.append(factor)
                 room //= factor.size
             elif factor.size % room == 0:
-                part = CHANNEL if factor.label == CHANNEL else OTHER
-                axis.append(Factor(part, room))
-                waiting.insert(0, Factor(part, factor.size // room))
+                outer, inner = _parted(factor, room)
+                axis.append(outer)
+                waiting.insert(0, inner)
                 room = 1
             else:
                 return plain_layout(shape)
@@ -234,8 +235,41 @@ def regrouped(layout: Layout, shape: Sequence[int]) -> Layout:
     return tuple(result)
 
 
+def _parted(factor: Factor, count: int) -> tuple[Factor, Factor]:
+    """A factor as `count` blocks and what each of them holds: rows as windows of rows."""
+    size = factor.size // count
+    if factor.label in (ROW, COLUMN):
+        span = factor.step * (size - 1)
+        blocks = replace(
+            factor,
+            size=count,
+            centre=factor.centre + span / 2,
+            step=factor.step * size,
+            reach=factor.reach + abs(span),
+            fixed=False,
+        )
+        return blocks, replace(factor, size=size, fixed=False)
+    label = factor.label if factor.label in (BATCH, CHANNEL) else OTHER
+    return Factor(label, count), Factor(label, size)
+
+
 def _whole(axis: list[Factor]) -> Axis:
-    """Parts of the channels that lie together again are channels."""
-    if len(axis) > 1 and all(factor.label == CHANNEL for factor in axis):
-        return (Factor(CHANNEL, math.prod(factor.size for factor in axis)),)
-    return tuple(axis)
+    """Parts that lie together again as they were: channels, the batch, windows of rows."""
+    result: list[Factor] = []
+    for factor in axis:
+        joined = _joined(result[-1], factor) if result else None
+        result[-1:] = [joined] if joined is not None else [*result[-1:], factor]
+    return tuple(result)
+
+
+def _joined(blocks: Factor, inner: Factor) -> Factor | None:
+    """The factor of which these are the blocks and what each of them holds."""
+    if blocks.label != inner.label:
+        return None
+    size = blocks.size * inner.size
+    if inner.label in (BATCH, CHANNEL):
+        return Factor(inner.label, size)
+    if inner.label in (ROW, COLUMN) and math.isclose(blocks.step, inner.step * inner.size):
+        exact = inner.exact and blocks.exact
+        return replace(inner, size=size, exact=exact, fixed=False)
+    return None

@@ -52,15 +52,17 @@ def layout_after(
 
 
 def as_image(layout: Layout) -> Layout:
-    """A 4-D layout whose unknown axes are read as (B, C, H, W), where nothing forbids it."""
+    """A 4-D layout whose axes, unknown as a whole or in part, are read as (B, C, H, W).
+
+    Only where what is known of them does not forbid it.
+    """
     if len(layout) != 4:
         return layout
     usual = image_layout(tuple(map(axis_size, layout)), placed=False)
     known = [labels(axis) - {OTHER} for axis in layout]
     if all(names <= {axis[0].label} for names, axis in zip(known, usual, strict=True)):
         return tuple(
-            axis if names or not labels(axis) else new
-            for names, axis, new in zip(known, layout, usual, strict=True)
+            new if OTHER in labels(axis) else axis for axis, new in zip(layout, usual, strict=True)
         )
     return layout
 
@@ -84,7 +86,7 @@ def _convolution(
     stride, padding, dilation = (_dims(args[k], spatial, 1) for k in (3, 4, 5))
     transposed = bool(args[6])
     layout = as_image(inputs[0])
-    result: list[Axis] = [layout[0], _output_channels(layout[1], int(out.shape[1]), int(args[8]))]
+    result: list[Axis] = [_batch(layout[0]), _output_channels(layout[1], int(out.shape[1]), int(args[8]))]
     for d in range(spatial):
         axis, size, kernel = layout[2 + d], int(out.shape[2 + d]), int(weight.shape[2 + d])
         if transposed:
@@ -110,6 +112,11 @@ def _convolution(
                 )
             )
     return tuple(result)
+
+
+def _batch(axis: Axis) -> Axis:
+    """The batch's axis; groups of channels folded into it are none after a convolution."""
+    return tuple(Factor(OTHER, f.size) if f.label == CHANNEL else f for f in axis)
 
 
 def _output_channels(axis: Axis, size: int, groups: int) -> Axis:

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from .anatomy import Anatomy, anatomy, is_attention, is_squashed
-from .axes import BATCH, CHANNEL, COLUMN, OTHER, ROW, Layout, labels
+from .axes import CHANNEL, COLUMN, OTHER, ROW, Layout, labels
 from .checks import agree
 from .operators import MULTIPLYING
 from .placement import as_image
 from .trace import Frame, Node, Trace, origin
-from .varying import Kind, as_map, is_constant, readable, reduced, varying_dims
+from .varying import MANY, Kind, as_map, is_constant, readable, reduced, varying_dims
 
 _DENSE = {
     True: "one joint gate over channels and positions, as in BAM",
@@ -145,7 +145,7 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
         )
         if layout is None or one.node is two.node or not (one.node.depends and two.node.depends):
             return
-        every = {d for d, axis in enumerate(layout) if labels(axis) - {BATCH}}
+        every = {d for d, axis in enumerate(layout) if labels(axis) - MANY}
         for operand in (one, two):
             operand.dims = varying_dims(operand.tensor, layout) & every
         if one.dims == two.dims == every:
@@ -268,7 +268,7 @@ def _disjoint(one: _Operand, two: _Operand, every: set[int]) -> bool:
 
 def _one_cell(layout: Layout) -> bool:
     """Maps of 1 x 1: features and channel gates have the same shape."""
-    return not any(labels(axis) - {BATCH, CHANNEL} for axis in layout)
+    return not any(labels(axis) - {CHANNEL, *MANY} for axis in layout)
 
 
 def _other_axes(layout: Layout) -> bool:
@@ -286,7 +286,7 @@ def _plain_at_one_cell(kind: Kind | None, gate: Node, path: Anatomy) -> bool:
 
 def _kind(dims: set[int], layout: Layout) -> Kind | None:
     """What a gate that varies along these dimensions is."""
-    over = frozenset(label for d in dims for label in labels(layout[d])) - {BATCH}
+    over = frozenset(label for d in dims for label in labels(layout[d])) - MANY
     places = {d for d, axis in enumerate(layout) if labels(axis) & {ROW, COLUMN}}
     channels = {d for d, axis in enumerate(layout) if CHANNEL in labels(axis)}
     if over == {CHANNEL} or (not over and places and not channels):
@@ -302,14 +302,10 @@ _WORDS = {ROW: "rows", COLUMN: "columns", CHANNEL: "channels"}
 
 
 def _odd_reason(dims: set[int], layout: Layout) -> str:
-    over = [label for d in sorted(dims) for label in labels(layout[d]) if label != BATCH]
+    over = [label for d in sorted(dims) for label in labels(layout[d]) if label not in MANY]
     if not over:
         return "a gate of one number for the whole map"
-    if (
-        len(layout) == 4
-        and CHANNEL not in labels(layout[1])
-        and BATCH in labels(layout[0]) | {BATCH}
-    ):
+    if len(layout) == 4 and CHANNEL not in labels(layout[1]):
         return "a gate over permuted axes: no map over rows and columns"
     words = list(dict.fromkeys(_WORDS.get(label, "groups or branches") for label in over))
     return "a gate over " + " and ".join(words) + ": neither one weight a channel nor one map"
