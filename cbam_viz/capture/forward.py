@@ -12,9 +12,10 @@ from ..attention import Cells
 from .cells import cells_of
 from .checks import Boundary
 from .known import KnownLayer
-from .pairing import Found, name_layers, paired, weighted_sums
+from .pairing import Found, name_layers, paired
 from .products import Watch
 from .recipes import Leaf
+from .sums import role
 from .table import Plan, Table
 from .trace import Node
 
@@ -38,6 +39,8 @@ class Forward:
     outputs: dict[Node, Leaf] = field(default_factory=dict)
     """While watching: which nodes are outputs of modules."""
     known_inputs: dict[tuple[str, int], Node] = field(default_factory=dict)
+    returned: set[Node] = field(default_factory=set)
+    """While watching: what the network returned."""
     boundaries: dict[Node, Boundary] = field(default_factory=dict)
     """While watching: what modules received and returned."""
     samples: dict[Boundary, Tensor] = field(default_factory=dict)
@@ -84,14 +87,13 @@ def general_layers(table: Table, forward: Forward) -> list[Found]:
     if forward.found is None:
         watch = forward.watch
         assert watch is not None
-        pooling = weighted_sums(watch.products)
         products = [
             product
             for product in watch.products
-            if product not in pooling
+            if role(product) == "gate"
             and not any(frame.module in table.known for frame in product.frame.path())
         ]
-        forward.found = paired(products)
+        forward.found = paired(products, forward.returned)
         name_layers(forward.found, len(table.children), watch.calls, scripted=table.scripted)
     return forward.found
 

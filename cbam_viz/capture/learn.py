@@ -9,11 +9,13 @@ from ..wrappers import clean_name
 from .cells import cells_of, holds_for_other_sizes
 from .checks import Check, check_for
 from .forward import Forward, call_key, cells_on_input, general_layers, known_calls, known_gates
-from .pairing import Found, branch_sums, weights_of
+from .pairing import Found, weights_of
 from .products import Gate, Odd, Product
 from .recipes import Recipe, recipe_for
 from .structure import ROOT_NAME
+from .sums import role
 from .table import LayerPlan, Plan, Table
+from .trace import origin
 
 
 def learned_plan(table: Table, forward: Forward) -> Plan:
@@ -117,9 +119,15 @@ def _working_check(found: Found, forward: Forward) -> Check | None:
 def _unsupported(table: Table, forward: Forward, found: list[Found]) -> tuple[Unsupported, ...]:
     assert forward.watch is not None
     seen = [(odd.node.order, odd.frame, odd.reason) for odd in forward.watch.odd]
-    for product in branch_sums(forward.watch.products):
-        reason = "weights for several branches, which are summed up"
-        seen.append((product.node.order, product.frame, reason))
+    results = {origin(product.node) for product in forward.watch.products}
+    for product in forward.watch.products:
+        meant = role(product)
+        if meant == "branches":
+            reason = "weights for several branches, which are summed up"
+            seen.append((product.node.order, product.frame, reason))
+        elif meant == "mean" and origin(product.feature) in results:
+            reason = "weights that sum to one, by which gated features are pooled"
+            seen.append((product.node.order, product.frame, reason))
     for frame, error in forward.watch.errors:
         reason = f"an operation that could not be read ({type(error).__name__}: {error})"
         seen.append((frame.serial, frame, reason))

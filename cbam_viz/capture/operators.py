@@ -16,6 +16,12 @@ RESHAPING = _names(
 PASSES = RESHAPING | _names("clone _to_copy lift_fresh contiguous slice native_dropout copy")
 """Results that hold the same values as their first operand."""
 
+PARTING = _names("split split_with_sizes unsafe_split slice select unbind")
+"""Parts of a tensor, in its order; the whole, where nothing is left out."""
+
+CUTTING = PARTING | _names("index index_select")
+"""Parts of a tensor in any order."""
+
 VALUELESS = _names(
     "new_empty new_zeros new_ones new_full empty_like zeros_like ones_like full_like rand_like "
     "randn_like new_empty_strided bernoulli"
@@ -25,9 +31,13 @@ VALUELESS = _names(
 MULTIPLYING = _names("mul div addcmul")
 """Where gates act."""
 
-SUMMING = _names("sum")
+CONTRACTING = _names("mm bmm mv")
+"""Products that are summed up at once."""
 
 SQUASHING = _names("sigmoid hardsigmoid tanh _softmax")
+
+LIMITING = _names("clamp clamp_min clamp_max hardtanh relu softplus exp elu abs")
+"""What else makes weights of logits: nothing below a bound."""
 
 AFFINE = _names("add sub rsub mul div neg")
 """With one operand that depends on the input, these only scale and shift it."""

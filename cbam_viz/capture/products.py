@@ -12,7 +12,7 @@ from torch import Tensor
 from .anatomy import Anatomy, anatomy, is_attention, is_squashed
 from .axes import CHANNEL, COLUMN, OTHER, ROW, Layout, labels
 from .checks import agree
-from .operators import MULTIPLYING
+from .operators import CONTRACTING, MULTIPLYING
 from .placement import as_image
 from .trace import Frame, Node, Trace, origin
 from .varying import MANY, Kind, as_map, is_constant, readable, reduced, varying_dims
@@ -24,6 +24,7 @@ _DENSE = {
 
 
 _BLEND = "features blended by torch.lerp: no product of features and a gate"
+_CONTRACTED = "a gate whose product with the features is summed up in the same matrix product"
 _ONE_CELL = "a gate on a map of one cell, where it cannot be told from the features"
 
 
@@ -123,6 +124,8 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
         """Look at each multiplication."""
         if self.wants.small and node.depends and result.numel() <= 1 << 20 and result.ndim >= 2:
             self.small[node] = result.clone()
+        if node.base in CONTRACTING and len(nodes) == 2:
+            self._contracted(node, nodes)
         if len(nodes) < 2 or result.ndim < 3 or not result.is_floating_point():
             return
         if node.base == "lerp" and len(nodes) == 3:
@@ -223,6 +226,19 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
             path = anatomy(gate, feature)
             if is_attention(node, gate, path, dense=True):
                 self.odd.append(Odd(node.frame, _DENSE[path.narrow], node, feature))
+                return
+
+    def _contracted(self, node: Node, nodes: Sequence[Node]) -> None:
+        """A matrix product of features and one squashed gate: nothing gated ever exists."""
+        one, two = nodes
+        for gate, feature, along, alone in ((two, one, -1, -1), (one, two, -2, -2)):
+            axes = [labels(axis) - MANY for axis in feature.layout]
+            if gate.shape[alone] != 1 or not (gate.depends and feature.depends):
+                continue
+            gated = axes[along] in ({CHANNEL}, {ROW, COLUMN}) and axes[-3 - along] - axes[along]
+            squashed = is_squashed(gate) and origin(gate).base != "_softmax"
+            if gated and squashed and is_attention(node, gate, anatomy(gate, feature)):
+                self.odd.append(Odd(node.frame, _CONTRACTED, node, feature))
                 return
 
     def _blend(self, node: Node, nodes: Sequence[Node]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from .hooks import Moment, Tap, Tapping, kept
 from .learn import learned_plan
 from .products import Wants, Watch
 from .state import Buffers, calm, train_lock
-from .structure import images_in, input_size_of
+from .structure import images_in, input_size_of, tensors_in
 from .table import Plan, Table, forget, known_taps, remembered, signature_of, table_of
 from .trace import parameter_storages
 
@@ -69,6 +70,7 @@ class Recorder:
         self._begin(args, kwargs)
         output = self._output = model(*args, **kwargs)
         self._done = self._forward
+        _note_returned(self._forward, output)
         self._finish()
         return output
 
@@ -147,6 +149,7 @@ class Recorder:
                 if self._forward is not None:
                     with _disable_current_modes():
                         _sample(self._forward, "", 1, "out", output)
+                        _note_returned(self._forward, output)
         else:
             self._depth -= 1
             if self._depth == 0:
@@ -304,6 +307,13 @@ def _sample(forward: Forward, name: str, number: int, way: str, value: Any) -> N
             forward.samples[boundary] = sampled(one)
             if forward.watch is not None:
                 forward.boundaries.setdefault(forward.watch.node(one), boundary)
+
+
+def _note_returned(forward: Forward | None, output: Any) -> None:
+    """Remember, while watching, which values the network returned."""
+    if forward is not None and forward.watch is not None:
+        with suppress(NotImplementedError, RuntimeError):  # tensors without a storage
+            forward.returned = {forward.watch.node(tensor) for tensor in tensors_in(output)}
 
 
 def _asked(plan: Plan | None, way: str) -> bool:

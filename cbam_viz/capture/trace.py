@@ -6,6 +6,7 @@ TorchScript. It keeps no tensor alive, changes none, and its own failures never 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from .axes import Layout, image_layout, plain_layout
-from .operators import PASSES, VALUELESS, base
+from .operators import PARTING, PASSES, VALUELESS, base
 from .placement import layout_after
 
 
@@ -65,10 +66,8 @@ class Node:
 
 def origin(node: Node) -> Node:
     """The node whose values these are, before views and copies."""
-    while node.name in PASSES or node.base in PASSES:
-        if not node.inputs:
-            break
-        if node.name == "slice" and node.shape != node.inputs[0].shape:
+    while (node.base in PASSES or node.base in PARTING) and node.inputs:
+        if node.base in PARTING and math.prod(node.shape) != math.prod(node.inputs[0].shape):
             break
         node = node.inputs[1 if node.base == "copy" and len(node.inputs) > 1 else 0]
     return node
