@@ -83,7 +83,11 @@ class LayerFeatures:
 
 @dataclass(frozen=True)
 class LayerAttention:
-    """The gates of one call of one layer: float32, on the CPU, detached, nobody else's memory."""
+    """The gates of one call of one layer: float32, on the CPU, detached, nobody else's memory.
+
+    B is the batch that the layer saw: where the network folds windows, frames or crops into its
+    batch, each of them has a row of its own.
+    """
 
     name: str
     """Key in `Attention`: the module's dotted name, with `#2`, `#3` ... for further calls."""

@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 
 BATCH, CHANNEL, ROW, COLUMN = "batch", "channel", "row", "column"
 BRANCH, PIECE, OTHER = "branch", "piece", "other"
-"""Tensors stacked side by side; windows or frames, each a picture of its own; and what is not known.
-"""
+"""Tensors stacked side by side; windows or frames, each a picture of its own; and the unknown."""
 
 
 @dataclass(frozen=True)

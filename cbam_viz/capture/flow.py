@@ -14,14 +14,14 @@ class Flow:
     def __init__(self, returned: set[Node]) -> None:
         self._live = before(returned)
 
-    def ends_in(self, value: Node, product: Node, gate: Node) -> bool:
-        """Whether `value` serves `product` alone: as its features and to compute its gate.
+    def ends_in(self, values: set[Node], product: Node, gate: Node) -> bool:
+        """Whether `values` serve `product` alone: as its features and to compute its gate.
 
-        The gate itself may be used again, the value may be added to the gated features, and
-        whatever only looks at it (statistics, logging) leads nowhere.
+        The gate itself may be used again, the values may be added to the gated features, and
+        whatever only looks at them (statistics, logging) leads nowhere.
         """
-        serving = before({gate}, since=value.order)
-        waiting, seen = [value], {value}
+        serving = before({gate}, since=min(value.order for value in values))
+        waiting, seen = list(values), set(values)
         while waiting:
             node = waiting.pop()
             for user in node.users:

@@ -125,8 +125,8 @@ def _unsupported(table: Table, forward: Forward, found: list[Found]) -> tuple[Un
         if meant == "branches":
             reason = "weights for several branches, which are summed up"
             seen.append((product.node.order, product.frame, reason))
-        elif meant == "mean" and origin(product.feature) in results:
-            reason = "weights that sum to one, by which gated features are pooled"
+        elif meant in ("mean", "similarity") and origin(product.feature) in results:
+            reason = "weights by which gated features are summed up: a pooling, no gate"
             seen.append((product.node.order, product.frame, reason))
     for frame, error in forward.watch.errors:
         reason = f"an operation that could not be read ({type(error).__name__}: {error})"

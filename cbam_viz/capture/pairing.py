@@ -69,7 +69,7 @@ def _follows(second: Product, first: Product, flow: Flow) -> bool:
     )
     if source is not made and not residual:
         return False
-    return flow.ends_in(source, second.node, second.gates[0].node)
+    return flow.ends_in({made, source}, second.node, second.gates[0].node)
 
 
 def _beside(second: Product, first: Product) -> bool:

@@ -86,7 +86,10 @@ def _convolution(
     stride, padding, dilation = (_dims(args[k], spatial, 1) for k in (3, 4, 5))
     transposed = bool(args[6])
     layout = as_image(inputs[0])
-    result: list[Axis] = [_batch(layout[0]), _output_channels(layout[1], int(out.shape[1]), int(args[8]))]
+    result: list[Axis] = [
+        _batch(layout[0]),
+        _output_channels(layout[1], int(out.shape[1]), int(args[8])),
+    ]
     for d in range(spatial):
         axis, size, kernel = layout[2 + d], int(out.shape[2 + d]), int(weight.shape[2 + d])
         if transposed:

@@ -13,11 +13,12 @@ from .varying import readable
 
 Role = Literal["gate", "branches", "mean", "similarity"]
 """What a product is for: `gate`, features that go on gated, pooled or not; `branches`, weights of
-several branches that are added up; `mean`, weights that sum to one, of a weighted mean;
-`similarity`, an inner product of features."""
+several branches that are added up; `mean`, normalised weights, of a weighted mean; `similarity`,
+an inner product of features."""
 
 _MAP = (CHANNEL, ROW, COLUMN)
 _AXES = {"channel": {CHANNEL}, "spatial": {ROW, COLUMN}}
+_TOTALS = frozenset({"sum", "norm", "linalg_vector_norm"})
 _STEPS = 8
 
 
@@ -35,7 +36,9 @@ def role(product: Product) -> Role:
     gate = product.gates[0]
     if gate.kind == "channel" and all(_extent(total.layout, one) > 1 for one in _MAP):
         return "branches"
-    if _sums_to_one(gate.node) or (not _is_limited(gate.node, SQUASHING) and _divided(total, gate)):
+    if _is_normalised(gate.node) or (
+        not _is_limited(gate.node, SQUASHING) and _divided(total, gate)
+    ):
         return "mean"
     if gate.kind == "channel" and not _is_limited(gate.node, SQUASHING | LIMITING):
         return "similarity"
@@ -60,19 +63,15 @@ def _total(product: Product) -> Node | None:
 def _summed(product: Product, total: Node) -> set[str]:
     """The meanings along which there is less than before."""
     before = readable(product.node.layout) or product.layout
-    return {
-        label
-        for label in _MAP
-        if _extent(total.layout, label) < _extent(before, label)
-    }
+    return {label for label in _MAP if _extent(total.layout, label) < _extent(before, label)}
 
 
 def _extent(layout: Layout, label: str) -> int:
     return math.prod(factor.size for axis in layout for factor in axis if factor.label == label)
 
 
-def _sums_to_one(gate: Node) -> bool:
-    """A softmax, or divided by a sum of its own."""
+def _is_normalised(gate: Node) -> bool:
+    """A softmax, or divided by its own sum or length."""
     node = origin(gate)
     return node.base == "_softmax" or (
         node.base == "div" and len(node.inputs) == 2 and _is_sum_of(node.inputs[1], node.inputs[0])
@@ -88,10 +87,10 @@ def _divided(total: Node, gate: Gate) -> bool:
 
 
 def _is_sum_of(node: Node, terms: Node) -> bool:
-    """A sum of these terms, or one plus a small number against zero."""
+    """A sum of these terms or their length, perhaps with a small number against zero."""
     node = origin(node)
-    while node.base in AFFINE | {"sum", "clamp", "clamp_min"} and node.inputs:
-        if node.base == "sum" and origin(node.inputs[0]) is origin(terms):
+    while node.base in _TOTALS | AFFINE | {"clamp", "clamp_min"} and node.inputs:
+        if node.base in _TOTALS and origin(node.inputs[0]) is origin(terms):
             return True
         node = origin(node.inputs[0])
     return False
