@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from .operators import AFFINE, PASSES
+from .operators import NORMALISING, PASSES, POINTWISE
 from .trace import Node, origin
 
+_JOINING = frozenset({"add", "sub", "maximum"})
 _STEPS = 4
 
 
@@ -51,17 +52,17 @@ def before(nodes: set[Node], since: int = 0) -> set[Node]:
 
 
 def _adds(node: Node, product: Node) -> bool:
-    """A residual: one of the summands is the product, at most scaled on its way."""
-    return node.base == "add" and any(_is_scaled(one, product) for one in node.inputs)
+    """A residual: one of the operands is the product, at most normalised or activated before."""
+    return node.base in _JOINING and any(_is_made_of(one, product) for one in node.inputs)
 
 
-def _is_scaled(node: Node, product: Node) -> bool:
+def _is_made_of(node: Node, product: Node) -> bool:
     for _ in range(_STEPS):
         node = origin(node)
         if node is origin(product):
             return True
         varying = [one for one in node.inputs if one.depends]
-        if node.base not in AFFINE or len(varying) != 1:
+        if node.base not in POINTWISE | NORMALISING or len(varying) != 1:
             return False
         node = varying[0]
     return False

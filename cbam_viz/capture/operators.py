@@ -49,7 +49,8 @@ SPREADING = _names(
 
 NORMALISING = _names(
     "sqrt rsqrt var var_mean std std_mean norm linalg_vector_norm pow square native_layer_norm "
-    "native_group_norm native_batch_norm _native_batch_norm_legit"
+    "native_group_norm native_batch_norm _native_batch_norm_legit "
+    "_native_batch_norm_legit_no_training cudnn_batch_norm"
 )
 
 POINTWISE = _names(

@@ -58,8 +58,9 @@ def _settled(layout: Layout) -> Layout:
         later = frozenset().union(*known[d + 1 :])
         parts = known[d] & {ROW, COLUMN}
         in_front = CHANNEL not in frozenset().union(*known[: d + 1])
-        whole = {CHANNEL, ROW, COLUMN} <= later
-        if in_front and ((parts and parts <= later) or (OTHER in known[d] and whole)):
+        windows = parts and parts | {CHANNEL} <= later
+        frames = OTHER in known[d] and {CHANNEL, ROW, COLUMN} <= later
+        if in_front and (windows or frames):
             result.append(_renamed(axis, PIECE, {ROW, COLUMN, OTHER}))
         elif parts and parts <= others and CHANNEL in known[d]:
             result.append(_renamed(axis, CHANNEL, parts))

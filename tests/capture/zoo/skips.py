@@ -118,7 +118,7 @@ class Inline(Attentive):
         self.stem = nn.Conv2d(3, CHANNELS, 3, padding=1)
         self.one, self.two = Gates(CHANNELS), Gates(CHANNELS)
         self.conv = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)
-        self.aux = nn.Linear(CHANNELS, 3)
+        self.aux, self.norm = nn.Linear(CHANNELS, 3), nn.BatchNorm2d(CHANNELS)
         self.way = way
         self.seen: list[object] = []
 
@@ -149,6 +149,9 @@ TOGETHER: dict[str, Callable[[Inline, Tensor, Tensor], object]] = {
     "nothing else": lambda net, y, z: z.mean((2, 3)),
     "a residual of its own": lambda net, y, z: y + z,
     "a scaled residual": lambda net, y, z: y + 0.1 * z,
+    "a residual behind a norm": lambda net, y, z: y + net.norm(z),
+    "the larger of both": lambda net, y, z: torch.maximum(y, F.relu(z)),
+    "what the gate takes away": lambda net, y, z: y - z,
     "statistics that nobody uses": _logged,
     "returned as it is": lambda net, y, z: (z.mean((2, 3)), y),
 }
