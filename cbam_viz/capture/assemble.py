@@ -41,11 +41,15 @@ class Changed(Exception):  # noqa: N818
 
 
 def attention_of(
-    table: Table, forward: Forward, output: Any, *, branches: bool, descriptors: bool
+    table: Table, plan: Plan, forward: Forward, output: Any, *, branches: bool, descriptors: bool
 ) -> Attention:
-    """The result of one forward."""
-    plan = forward.plan or table.plan(forward.signature)
-    assert plan is not None
+    """The result of one forward.
+
+    Raises:
+        Changed: it was not watched, and its plan does not hold for it.
+    """
+    if plan.way != tuple(forward.way):
+        raise Changed
     layers: list[tuple[int, LayerAttention]] = []
     for order, prefix, number, call in known_calls(table, forward):
         key = call_key(table.known[prefix].name, number)
@@ -182,8 +186,6 @@ def _planned_layers(plan: Plan, forward: Forward) -> Iterable[tuple[int, LayerAt
         recipes = [recipe for recipe in (layer.channel, layer.spatial) if recipe is not None]
         leaves = [leaf for recipe in recipes for leaf in recipe.leaves]
         here = [leaf in forward.leaves for leaf in leaves]
-        if not any(here):
-            continue
         if not all(here):
             raise Changed(layer.key)
         gates = [recipe.gate(forward.leaves) for recipe in recipes]

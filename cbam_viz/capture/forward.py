@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,11 +10,13 @@ from torch import Tensor
 from ..attention import Cells
 from .cells import cells_of
 from .checks import Boundary
+from .hooks import Sighting
 from .known import KnownLayer
 from .pairing import Found, name_layers, paired, weighted_sums
 from .products import Watch
 from .recipes import Leaf
-from .table import Plan, Table
+from .state import State
+from .table import Plan, Signature, Table
 from .trace import Node
 
 KnownCall = dict[str, list[Tensor]]
@@ -27,14 +28,18 @@ class Forward:
     """What one forward showed."""
 
     input_size: tuple[int, int]
-    signature: Any
+    signature: Signature
     plan: Plan | None
     watch: Watch | None
+    state: State | None = None
+    """What a second run needs to be this one again; kept with a plan, which may turn out wrong."""
+    way: list[int] = field(default_factory=list)
+    """The calls of modules, by their identities, in order."""
     events: list[tuple[str, str, Tensor | None]] = field(default_factory=list)
     """Layers of known classes: (prefix, what, copy), in order."""
     leaves: dict[Leaf, Tensor] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
-    passed: dict[Any, int] = field(default_factory=dict)
+    passed: dict[Sighting, int] = field(default_factory=dict)
     outputs: dict[Node, Leaf] = field(default_factory=dict)
     """While watching: which nodes are outputs of modules."""
     known_inputs: dict[tuple[str, int], Node] = field(default_factory=dict)

@@ -43,7 +43,7 @@ def learned_plan(table: Table, forward: Forward) -> Plan:
             )
         )  # fmt: skip
     cells_known, verified, fixed = _known_placements(table, forward)
-    quick = all(
+    quick = _repeatable(table, forward) and all(
         plan.check is not None
         and (plan.channel is not None or one.channel is None)
         and (plan.spatial is not None or one.spatial is None)
@@ -51,8 +51,20 @@ def learned_plan(table: Table, forward: Forward) -> Plan:
     )
     return Plan(
         layers, quick, cells_known, verified, _unsupported(table, forward, found),
-        _never_entered(table, forward, found), sizes and fixed,
+        _never_entered(table, forward, found), sizes and fixed and not watch.odd,
+        tuple(forward.way),
     )  # fmt: skip
+
+
+def _repeatable(table: Table, forward: Forward) -> bool:
+    """Whether a forward that calls the same modules in the same order does the same.
+
+    Not if numbers were read out of tensors, for the code may have asked them for its way; if what
+    was recognised hangs on the values of this photo; or where hooks do not see.
+    """
+    watch = forward.watch
+    assert watch is not None
+    return not (watch.asked or watch.by_values or watch.errors or table.scripted)
 
 
 def _known_placements(

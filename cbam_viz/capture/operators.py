@@ -22,6 +22,9 @@ VALUELESS = _names(
 )
 """These take a tensor's shape only: a mask of dropout is no function of the input."""
 
+ASKING = _names("_local_scalar_dense equal")
+"""A tensor's value becomes one of Python's, on which a forward's way may hang."""
+
 MULTIPLYING = _names("mul div addcmul")
 """Where gates act."""
 

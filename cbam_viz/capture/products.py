@@ -109,6 +109,8 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
         self.products: list[Product] = []
         self.odd: list[Odd] = []
         self.small: dict[Node, Tensor] = {}
+        self.by_values = False
+        """True if what was recognised hangs on what the gates were in this forward."""
         self._outer: dict[Node, _Outer] = {}
 
     def about_to(self, name: str, args: Sequence[Any], nodes: Sequence[Node]) -> Any:

@@ -10,20 +10,19 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 
 from ..attention import Attention
-from .assemble import attention_of
+from ..errors import CaptureError
+from .assemble import Changed, attention_of
 from .checks import sampled
 from .forward import Forward
-from .hooks import Moment, Tap, Tapping, kept
+from .hooks import Moment, Sighting, Tap, Tapping, kept
 from .learn import learned_plan
 from .products import Wants, Watch
-from .state import Buffers, calm, train_lock
-from .structure import images_in, input_size_of
-from .table import Plan, Table, forget, known_taps, remembered, signature_of, table_of
+from .state import Buffers, State, calm, train_lock
+from .structure import images_in, input_size_of, tensors_in
+from .table import Plan, Signature, Table, forget, known_taps, remembered, signature_of, table_of
 from .trace import parameter_storages
 
 _LARGEST_LEAF = 1 << 18
-_MOST_CHANGES = 2
-"""A network that went another way than planned this often is watched at every forward."""
 
 
 class Recorder:
@@ -40,6 +39,9 @@ class Recorder:
         self.root = root
         self.results: list[Attention] = []
         self.error: BaseException | None = None
+        self.alone = False
+        """True if the caller learns from the results alone what the network gave: then a second run
+        may stand for the first."""
         self._branches, self._descriptors = branches, descriptors
         self._features = features if isinstance(features, bool) else frozenset(features)
         self._tapping: Tapping | None = None
@@ -51,6 +53,10 @@ class Recorder:
         self._output: Any = None
         self._table: Table
         self._training: tuple[bool, ...] = ()
+        self._watching = False
+        """True if the next forward is to be watched whatever is known."""
+        self._way: list[int] = []
+        """That of the last forward."""
 
     @property
     def extras(self) -> bool:
@@ -81,9 +87,9 @@ class Recorder:
             if not self.scripted:
                 self._tapping.add(
                     [
-                        Tap(self.root, "begin", "before"),
-                        Tap(self.root, "done"),
-                        Tap(self.root, "end", "finally"),
+                        Tap(self.root, Sighting("begin"), "before"),
+                        Tap(self.root, Sighting("done")),
+                        Tap(self.root, Sighting("end"), "finally"),
                     ]
                 )
         except BaseException:
@@ -107,33 +113,39 @@ class Recorder:
             self._fresh = True
         return self._table
 
-    def see(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+    def see(
+        self, key: Sighting, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
         """Take what a hook saw."""
         forward = self._forward
-        if isinstance(key, str):
-            self._root(key, args, kwargs, output)
+        if key.what in ("begin", "done", "end"):
+            self._root(key.what, args, kwargs, output)
         elif forward is None:
             return
-        elif key[0] == "leaf":
-            self._leaf(forward, key[1], output)
+        elif key.what == "leaf":
+            self._leaf(forward, key.module, output)
         elif forward.watch is not None:
             with _disable_current_modes():
                 self._see(forward, key, args, output)
         else:
             self._see(forward, key, args, output)
 
-    def _see(self, forward: Forward, key: Any, args: tuple[Any, ...], output: Any) -> None:
-        if key[0] in ("enter", "leave"):
-            self._walk(forward, key[0], key[1], args, output)
-        elif key[0] == "in":
+    def step(self, module: int) -> None:
+        """Note that a module is called."""
+        if self._forward is not None:
+            self._forward.way.append(module)
+
+    def _see(self, forward: Forward, key: Sighting, args: tuple[Any, ...], output: Any) -> None:
+        what = key.what
+        if what in ("enter", "leave"):
+            self._walk(forward, what, key.module, args, output)
+        elif what in ("received", "returned"):
             number = forward.passed[key] = forward.passed.get(key, 0) + 1
-            _sample(forward, key[1], number, "in", args)
-        elif key[0] == "out":
-            number = forward.passed[key] = forward.passed.get(key, 0) + 1
-            _sample(forward, key[1], number, "out", output)
+            way, value = ("in", args) if what == "received" else ("out", output)
+            _sample(forward, key.module, number, way, value)
         else:
-            value = args[0] if key[1] in ("before", "descriptors") and args else output
-            forward.events.append((key[0], key[1], kept(value)))
+            value = args[0] if what in ("before", "descriptors") and args else output
+            forward.events.append((key.module, what, kept(value)))
 
     def _root(self, what: str, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         if what == "begin":
@@ -158,7 +170,7 @@ class Recorder:
         if any(self._training):
             train_lock.acquire()
             self._buffers = Buffers(self.root)
-        signature = signature_of(args, kwargs, self._training)
+        signature = signature_of(self._table, args, kwargs, self._training)
         plan = self._usable_plan(signature)
         try:
             taps = self._taps(plan)
@@ -167,22 +179,24 @@ class Recorder:
             self._table, self._training = table_of(self.root)
             plan = None
             taps = self._taps(plan)
-        watch = None
-        if plan is None:
+        watch = state = None
+        if plan is not None:
+            state = State(args, kwargs)
+        else:
             wants = Wants(bool(self._features), self._branches or self._descriptors)
             watch = Watch(parameter_storages(self.root), wants)
             for image in images_in(args, kwargs):
                 watch.place_input(image)
-        self._forward = Forward(input_size_of(args, kwargs), signature, plan, watch)
+        self._forward = Forward(input_size_of(args, kwargs), signature, plan, watch, state)
         _sample(self._forward, "", 1, "in", args)
         assert self._tapping is not None
-        self._tapping.add(taps)
+        self._tapping.add([*taps, self._table.trail])
         if watch is not None:
             watch.__enter__()  # type: ignore[no-untyped-call]
 
-    def _usable_plan(self, signature: Any) -> Plan | None:
+    def _usable_plan(self, signature: Signature) -> Plan | None:
         """The plan with which hooks alone give all that is wanted."""
-        if self._table.fickle >= _MOST_CHANGES:
+        if self._watching or self._table.fickle:
             return None
         plan = self._table.plan(signature)
         if plan is None or not plan.quick or (self.extras and plan.layers):
@@ -207,8 +221,8 @@ class Recorder:
         for name in self._table.modules:
             if name:
                 module = self._table.module(name)
-                taps.append(Tap(module, ("enter", name), "before"))
-                taps.append(Tap(module, ("leave", name), "finally"))
+                taps.append(Tap(module, Sighting("enter", name), "before"))
+                taps.append(Tap(module, Sighting("leave", name), "finally"))
         return taps
 
     def _leaf(self, forward: Forward, name: str, output: Any) -> None:
@@ -260,36 +274,92 @@ class Recorder:
         self._output = None
 
     def _conclude(self, forward: Forward, output: Any) -> None:
+        self._way = forward.way
         try:
-            with calm():
-                if forward.watch is not None:
-                    plan = learned_plan(self._table, forward)
-                    self._table.keep(forward.signature, plan)
-                self.results.append(
-                    attention_of(
-                        self._table,
-                        forward,
-                        output,
-                        branches=self._branches,
-                        descriptors=self._descriptors,
-                    )
-                )
+            try:
+                self.results.append(self._attention(forward, output))
+            except Changed:
+                self._watch_again(forward, output)
         except Exception as error:
             self.error = self.error or error
+
+    def _attention(self, forward: Forward, output: Any) -> Attention:
+        with calm():
+            plan = forward.plan
+            if plan is None:
+                plan = learned_plan(self._table, forward)
+                self._table.keep(forward.signature, plan)
+            return attention_of(
+                self._table,
+                plan,
+                forward,
+                output,
+                branches=self._branches,
+                descriptors=self._descriptors,
+            )
+
+    def _watch_again(self, forward: Forward, output: Any) -> None:
+        """Run a forward that left its plan a second time, and watch it.
+
+        The second run's gates are the first one's if both called the same modules and gave the same
+        bits.
+        """
+        state = forward.state
+        assert forward.plan is not None
+        assert state is not None
+        self._table.left(forward.signature, forward.plan)
+        known, problem = len(self.results), None
+        self._watching = True
+        try:
+            with state.again():
+                self.root(*state.args, **state.kwargs)  # the hooks tell of it: it has its result
+        except Exception as error:
+            if self.alone:
+                raise
+            problem = error
+        finally:
+            self._watching = False
+        if self.alone or (problem is None and len(self.results) == known):  # told already
+            return
+        if problem is None and self._way == forward.way and _same_bits(output, self.results[-1]):
+            return
+        del self.results[known:]
+        self._table.distrust()
+        raise CaptureError(
+            "In one forward the network went another way than in those before it, and when it was "
+            "run again to be watched it did not give the same: it keeps something from forward to "
+            "forward, or draws random numbers of its own. Capture this forward again: this network "
+            "will be watched at every forward from now on."
+        ) from problem
+
+
+def _same_bits(output: Any, again: Attention) -> bool:
+    """Two runs gave the same; not known where they gave no tensor."""
+    one, two = list(tensors_in(output)), list(tensors_in(again.output))
+    return (
+        bool(one)
+        and len(one) == len(two)
+        and all(
+            a.shape == b.shape and a.dtype == b.dtype and torch.allclose(a, b, 0, 0, equal_nan=True)
+            for a, b in zip(one, two, strict=True)
+        )
+    )
 
 
 def _plan_taps(table: Table, plan: Plan) -> list[Tap]:
     """Where a planned forward must be looked at: leaves of recipes, and boundaries of checks."""
-    taps: dict[Any, Tap] = {}
+    taps: dict[Sighting, Tap] = {}
     for layer in plan.layers:
         for recipe in (layer.channel, layer.spatial):
             for name, _ in recipe.leaves if recipe is not None else ():
-                taps["leaf", name] = Tap(table.module(name), ("leaf", name))
+                key = Sighting("leaf", name)
+                taps[key] = Tap(table.module(name), key)
         if layer.check is not None:
             for name, _, way, _ in (*layer.check.leaves, layer.check.result):
                 if name:
+                    key = Sighting("received" if way == "in" else "returned", name)
                     moment: Moment = "before" if way == "in" else "after"
-                    taps[way, name] = Tap(table.module(name), (way, name), moment)
+                    taps[key] = Tap(table.module(name), key, moment)
     return list(taps.values())
 
 

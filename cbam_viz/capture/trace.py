@@ -16,7 +16,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from .axes import Layout, image_layout, plain_layout
-from .operators import PASSES, VALUELESS, base
+from .operators import ASKING, PASSES, VALUELESS, base
 from .placement import layout_after
 
 
@@ -86,6 +86,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.frame = self.root
         self.calls: dict[str, int] = {}
         self.errors: list[tuple[Frame, Exception]] = []
+        self.asked = False
+        """True if a number was read out of a tensor, as a condition does."""
         self._parameters = parameters
         self._nodes: dict[tuple[Any, ...], tuple[int, Node]] = {}
         self._latest: dict[int, tuple[int, Node]] = {}
@@ -164,6 +166,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         tensors = [*_tensors(args), *_tensors(tuple(kwargs.values()))]
         nodes = [self.node(tensor) for tensor in tensors]
         name = func._schema.name.split("::")[-1]
+        self.asked = self.asked or name in ASKING
         return name, tensors, nodes, self.about_to(name, args, nodes)
 
     def _after(
