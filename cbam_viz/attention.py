@@ -86,7 +86,8 @@ class LayerAttention:
     """The gates of one call of one layer: float32, on the CPU, detached, nobody else's memory."""
 
     name: str
-    """Key in `Attention`: the module's dotted name, with `#2`, `#3` ... for further calls."""
+    """Key in `Attention`: the module's dotted name, with `#2`, `#3` ... for further calls; the next
+    free number where another module has that very name."""
     module: str
     """The module's dotted name."""
     call: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -52,8 +53,7 @@ def attention_of(
         raise Changed
     layers: list[tuple[int, LayerAttention]] = []
     for order, prefix, number, call in known_calls(table, forward):
-        key = call_key(table.known[prefix].name, number)
-        placed = plan.cells.get(key), plan.verified.get(key, False)
+        placed = plan.cells.get((prefix, number)), plan.verified.get((prefix, number), False)
         layers.append(
             (order, _known_layer(table.known[prefix], number, call, forward.input_size, placed))
         )
@@ -64,7 +64,7 @@ def attention_of(
     else:
         layers.extend(_planned_layers(plan, forward))
     layers.sort(key=lambda item: item[0])
-    named = {layer.name: layer for _, layer in layers}
+    named = _named([layer for _, layer in layers])
     ran = {layer.module for layer in named.values()}
     never = tuple(
         dict.fromkeys(
@@ -74,6 +74,19 @@ def attention_of(
     )
     _demand_some(named, plan, never)
     return Attention(named, output, forward.input_size, plan.unsupported, never)
+
+
+def _named(layers: list[LayerAttention]) -> dict[str, LayerAttention]:
+    """By name; a call whose name is that of another module, or taken, gets the next free number."""
+    modules = {layer.module for layer in layers}
+    named: dict[str, LayerAttention] = {}
+    for layer in layers:
+        name, number = layer.name, layer.call
+        while name in named or (number > 1 and name in modules):
+            number += 1
+            name = call_key(layer.module, number)
+        named[name] = layer if name == layer.name else replace(layer, name=name)
+    return named
 
 
 def _demand_some(layers: dict[str, LayerAttention], plan: Plan, never: tuple[str, ...]) -> None:

@@ -8,10 +8,10 @@ from ..attention import Cells, Unsupported
 from ..wrappers import clean_name
 from .cells import cells_of, holds_for_other_sizes
 from .checks import Check, check_for
-from .forward import Forward, call_key, cells_on_input, general_layers, known_calls, known_gates
+from .forward import Forward, cells_on_input, general_layers, known_calls, known_gates
 from .pairing import Found, branch_sums, weights_of
 from .products import Gate, Odd, Product
-from .recipes import Recipe, recipe_for
+from .recipes import Leaf, Recipe, recipe_for
 from .structure import ROOT_NAME
 from .table import LayerPlan, Plan, Table
 
@@ -69,15 +69,15 @@ def _repeatable(table: Table, forward: Forward) -> bool:
 
 def _known_placements(
     table: Table, forward: Forward
-) -> tuple[dict[str, Cells], dict[str, bool], bool]:
+) -> tuple[dict[Leaf, Cells], dict[Leaf, bool], bool]:
     """Cells and verification of layers of known classes; whether cells hold for any size."""
-    cells: dict[str, Cells] = {}
-    verified: dict[str, bool] = {}
+    cells: dict[Leaf, Cells] = {}
+    verified: dict[Leaf, bool] = {}
     fixed = True
     assert forward.watch is not None
     for _, prefix, number, call in known_calls(table, forward):
         known = table.known[prefix]
-        key = call_key(known.name, number)
+        key = (prefix, number)
         channel, spatial = known_gates(known, call)
         node = forward.known_inputs.get((prefix, number))
         if node is not None and spatial is not None:

@@ -54,9 +54,9 @@ class Plan:
     """Layers of unknown classes; those of known ones are hooked anyway."""
     quick: bool
     """True if plain hooks give all gates of these layers, and enough to check them."""
-    cells: dict[str, Cells]
-    """Where the maps of layers of known classes lie, by key."""
-    verified: dict[str, bool]
+    cells: dict[tuple[str, int], Cells]
+    """Where the maps of layers of known classes lie, by prefix and call."""
+    verified: dict[tuple[str, int], bool]
     unsupported: tuple[Unsupported, ...]
     not_called: tuple[str, ...]
     any_size: bool
