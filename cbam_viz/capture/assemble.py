@@ -49,7 +49,7 @@ def attention_of(
     Raises:
         Changed: it was not watched, and its plan does not hold for it.
     """
-    if plan.way != tuple(forward.way):
+    if forward.watch is None and plan.way != tuple(forward.way):
         raise Changed
     layers: list[tuple[int, LayerAttention]] = []
     for order, prefix, number, call in known_calls(table, forward):
@@ -196,14 +196,9 @@ _SEQUENTIAL = ("channel then spatial", "spatial then channel")
 def _planned_layers(plan: Plan, forward: Forward) -> Iterable[tuple[int, LayerAttention]]:
     """Layers of unknown classes from their leaves' copies."""
     for layer in plan.layers:
-        recipes = [recipe for recipe in (layer.channel, layer.spatial) if recipe is not None]
-        leaves = [leaf for recipe in recipes for leaf in recipe.leaves]
-        here = [leaf in forward.leaves for leaf in leaves]
-        if not all(here):
-            raise Changed(layer.key)
-        gates = [recipe.gate(forward.leaves) for recipe in recipes]
+        gates = _planned_gates(layer, forward)
         spatial = gates[-1] if layer.spatial is not None else None
-        _demand(layer, forward, gates)
+        leaves = [leaf for recipe in layer.recipes for leaf in recipe.leaves]
         yield (
             forward.first[leaves[0]],
             LayerAttention(
@@ -223,11 +218,13 @@ def _planned_layers(plan: Plan, forward: Forward) -> Iterable[tuple[int, LayerAt
         )
 
 
-def _demand(layer: LayerPlan, forward: Forward, gates: list[Tensor]) -> None:
-    """The gates still explain what the layer's surroundings show."""
-    check = layer.check
-    boundaries = () if check is None else (*check.leaves, check.result)
-    if check is None or any(one not in forward.samples for one in boundaries):
+def _planned_gates(layer: LayerPlan, forward: Forward) -> list[Tensor]:
+    """The gates, if they still explain what the layer's surroundings show."""
+    try:
+        gates = [recipe.gate(forward.leaves) for recipe in layer.recipes]
+        holds = layer.check is not None and layer.check.holds(forward.samples, gates)
+    except (KeyError, TypeError, RuntimeError) as error:  # not there, or of another shape
+        raise Changed(layer.key) from error
+    if not holds:
         raise Changed(layer.key)
-    if not check.holds(forward.samples, gates):
-        raise Changed(layer.key)
+    return gates

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,7 +48,18 @@ class Forward:
     """While watching: what modules received and returned."""
     samples: dict[Boundary, Tensor] = field(default_factory=dict)
     first: dict[Leaf, int] = field(default_factory=dict)
+    resizing: set[str] = field(default_factory=set)
+    """While watching: modules that returned maps of another size than they received."""
+    small: set[str] = field(default_factory=set)
+    """While watching: modules that returned one map, or values without positions."""
     found: list[Found] | None = None
+
+    def mark(self, name: str, args: tuple[Any, ...], output: Tensor) -> None:
+        """Note what a module returned, if that is no map of features like those it received."""
+        if output.ndim != 4 or 1 in (output.shape[1], output.shape[-2:].numel()):
+            self.small.add(name)
+        elif not (args and isinstance(args[0], Tensor) and args[0].shape[2:] == output.shape[2:]):
+            self.resizing.add(name)
 
 
 def known_calls(table: Table, forward: Forward) -> list[tuple[int, str, int, KnownCall]]:

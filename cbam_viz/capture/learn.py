@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 
 from ..attention import Cells, Unsupported
@@ -9,6 +11,7 @@ from ..wrappers import clean_name
 from .cells import cells_of, holds_for_other_sizes
 from .checks import Check, check_for
 from .forward import Forward, cells_on_input, general_layers, known_calls, known_gates
+from .hooks import Trail
 from .pairing import Found, branch_sums, weights_of
 from .products import Gate, Odd, Product
 from .recipes import Leaf, Recipe, recipe_for
@@ -43,6 +46,7 @@ def learned_plan(table: Table, forward: Forward) -> Plan:
             )
         )  # fmt: skip
     cells_known, verified, fixed = _known_placements(table, forward)
+    trail = _trail(table, forward, layers)
     quick = _repeatable(table, forward) and all(
         plan.check is not None
         and (plan.channel is not None or one.channel is None)
@@ -52,8 +56,40 @@ def learned_plan(table: Table, forward: Forward) -> Plan:
     return Plan(
         layers, quick, cells_known, verified, _unsupported(table, forward, found),
         _never_entered(table, forward, found), sizes and fixed and not watch.odd,
-        tuple(forward.way),
+        trail, tuple(module for module in forward.way if module in trail.identities),
     )  # fmt: skip
+
+
+def _trail(table: Table, forward: Forward, layers: list[LayerPlan]) -> Trail:
+    """The modules whose calls tell of another way, if gates may differ or lie elsewhere there.
+
+    Those that were never entered cost nothing until they are. Of the others, following all would
+    cost as much as everything else: what matters are those that give gates, multiply, resize maps,
+    or return what a gate could be made of.
+    """
+    watch = forward.watch
+    assert watch is not None
+    gates = {name for layer in layers for recipe in layer.recipes for name, _ in recipe.leaves}
+    for prefix, known in table.known.items():
+        sites = [site.path for site in (known.channel, known.spatial) if site is not None]
+        gates.update(f"{prefix}.{path}" if prefix else path for path in sites)
+    products: list[Product | Odd] = [*watch.products, *watch.odd]
+    multiplying = _outside({product.frame.module for product in products}, table.known)
+    telling = _outside(forward.resizing, table.known) | _outside(
+        forward.small, (*table.known, *gates, *(name for name in multiplying if name))
+    )
+    followed = {
+        name
+        for name in table.modules
+        if name and (name not in watch.calls or name in gates | multiplying | telling)
+    }
+    return Trail.along(table.module(name) for name in followed)
+
+
+def _outside(names: Iterable[str], holders: Iterable[str]) -> set[str]:
+    """The names of modules that are in none of the holders."""
+    inside = tuple(f"{holder}." if holder else "" for holder in holders)
+    return {name for name in names if not name.startswith(inside)}
 
 
 def _repeatable(table: Table, forward: Forward) -> bool:

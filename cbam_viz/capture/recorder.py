@@ -190,7 +190,7 @@ class Recorder:
         self._forward = Forward(input_size_of(args, kwargs), signature, plan, watch, state)
         _sample(self._forward, "", 1, "in", args)
         assert self._tapping is not None
-        self._tapping.add([*taps, self._table.trail])
+        self._tapping.add([*taps, self._table.trail if plan is None else plan.trail])
         if watch is not None:
             watch.__enter__()  # type: ignore[no-untyped-call]
 
@@ -246,6 +246,7 @@ class Recorder:
             return
         _sample(forward, name, watch.calls.get(name, 1), "out", output)
         if isinstance(output, Tensor):
+            forward.mark(name, args, output)
             node = watch.node(output)
             leaf = (name, watch.calls.get(name, 1))
             if node not in forward.outputs and output.numel() <= _LARGEST_LEAF:
@@ -321,7 +322,8 @@ class Recorder:
             self._watching = False
         if self.alone or (problem is None and len(self.results) == known):  # told already
             return
-        if problem is None and self._way == forward.way and _same_bits(output, self.results[-1]):
+        way = [module for module in self._way if module in forward.plan.trail.identities]
+        if problem is None and way == forward.way and _same_bits(output, self.results[-1]):
             return
         del self.results[known:]
         self._table.distrust()
@@ -350,8 +352,8 @@ def _plan_taps(table: Table, plan: Plan) -> list[Tap]:
     """Where a planned forward must be looked at: leaves of recipes, and boundaries of checks."""
     taps: dict[Sighting, Tap] = {}
     for layer in plan.layers:
-        for recipe in (layer.channel, layer.spatial):
-            for name, _ in recipe.leaves if recipe is not None else ():
+        for recipe in layer.recipes:
+            for name, _ in recipe.leaves:
                 key = Sighting("leaf", name)
                 taps[key] = Tap(table.module(name), key)
         if layer.check is not None:

@@ -24,8 +24,6 @@ from .structure import fingerprint, parts_of
 Places = dict[Any, list[tuple[ref[nn.Module], Sighting, Moment]]]
 """Taps that do not keep the modules alive."""
 
-_PASSIVE = (nn.Identity, nn.ReLU, nn.Dropout, nn.Dropout2d)
-"""No gate comes from these alone, and they are many: who calls them calls others as well."""
 _PLAIN = frozenset((bool, int, str, type(None)))
 _MOST_CHANGES = 2
 
@@ -45,6 +43,11 @@ class LayerPlan:
     weights: tuple[str, ...]
     check: Check | None
 
+    @property
+    def recipes(self) -> list[Recipe]:
+        """Of the channel gate and of the map, where there are both."""
+        return [recipe for recipe in (self.channel, self.spatial) if recipe is not None]
+
 
 @dataclass
 class Plan:
@@ -61,8 +64,10 @@ class Plan:
     not_called: tuple[str, ...]
     any_size: bool
     """True if all this holds for inputs of other sizes too."""
+    trail: Trail
+    """The modules whose calls tell whether a forward goes the same way."""
     way: tuple[int, ...]
-    """The calls of modules, by their identities and in order, without which it does not hold."""
+    """Their calls, by identities and in order."""
     taps: Places = field(default_factory=dict)
     """Where to look, by what is wanted."""
 
@@ -93,7 +98,7 @@ class Table:
     compiled: bool
     """True if torch.compile has been applied to the model or a part of it."""
     trail: Trail
-    """The modules by whose calls one way through the network is told from another."""
+    """All modules but the root: followed while watching."""
     switched: tuple[ref[nn.Module], ...]
     """Modules whose code is not torch's own, and may ask what they keep as attributes."""
     taps: Places = field(default_factory=dict)
@@ -208,7 +213,7 @@ def _made(model: nn.Module, marks: tuple[int, ...]) -> Table:
     there = [module for name in modules if (module := modules[name]()) is not None]
     return Table(
         marks, known, lookalikes(model, known), modules, children, bool(inside), is_compiled(model),
-        Trail.along(m for m in there if m is not model and type(m) not in _PASSIVE),
+        Trail.along(module for module in there if module is not model),
         tuple(ref(module) for module in there if not _is_torchs(module)),
     )  # fmt: skip
 

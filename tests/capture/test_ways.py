@@ -142,8 +142,16 @@ def assert_same(found: Attention | str, expected: Attention | str) -> None:
     assert found.unsupported == expected.unsupported
     assert torch.equal(found.output, expected.output)
     for one, other in zip(found.values(), expected.values(), strict=True):
-        assert (one.module, one.call, one.composition) == (other.module, other.call, other.composition)
-        assert (one.cells, one.verified, one.weights) == (other.cells, other.verified, other.weights)
+        assert (one.module, one.call, one.composition) == (
+            other.module,
+            other.call,
+            other.composition,
+        )
+        assert (one.cells, one.verified, one.weights) == (
+            other.cells,
+            other.verified,
+            other.weights,
+        )
         for gate, wanted in ((one.channel, other.channel), (one.spatial, other.spatial)):
             assert (gate is None) == (wanted is None)
             assert gate is None or torch.equal(gate, wanted)
