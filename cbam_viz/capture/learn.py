@@ -11,6 +11,7 @@ from .checks import Check, check_for
 from .forward import Forward, call_key, cells_on_input, general_layers, known_calls, known_gates
 from .pairing import Found, branch_sums, weights_of
 from .products import Gate, Odd, Product
+from .reasons import BRANCHES, ONE_CELL
 from .recipes import Recipe, recipe_for
 from .structure import ROOT_NAME
 from .table import LayerPlan, Plan, Table
@@ -116,18 +117,27 @@ def _working_check(found: Found, forward: Forward) -> Check | None:
 
 def _unsupported(table: Table, forward: Forward, found: list[Found]) -> tuple[Unsupported, ...]:
     assert forward.watch is not None
-    seen = [(odd.node.order, odd.frame, odd.reason) for odd in forward.watch.odd]
-    for product in branch_sums(forward.watch.products):
-        reason = "weights for several branches, which are summed up"
-        seen.append((product.node.order, product.frame, reason))
+    inside = forward.watch.inside
+    seen = [
+        (odd.node.order, odd.frame, odd.reason)
+        for odd in forward.watch.odd
+        if odd.reason != ONE_CELL or odd.node not in inside
+    ]
+    seen += [
+        (product.node.order, product.frame, BRANCHES)
+        for product in branch_sums(forward.watch.products)
+        if product.node not in inside
+    ]
     for frame, error in forward.watch.errors:
         reason = f"an operation that could not be read ({type(error).__name__}: {error})"
         seen.append((frame.serial, frame, reason))
-    told: dict[str, str] = {}
+    told: dict[str, list[str]] = {}
     for _, frame, reason in sorted(seen, key=lambda one: one[0]):
         if not any(around.module in table.known for around in frame.path()):
-            told.setdefault(clean_name(frame.module) or ROOT_NAME, reason)
-    return tuple(Unsupported(module, reason) for module, reason in told.items())
+            reasons = told.setdefault(clean_name(frame.module) or ROOT_NAME, [])
+            if reason not in reasons:
+                reasons.append(reason)
+    return tuple(Unsupported(module, "; ".join(reasons)) for module, reasons in told.items())
 
 
 def _never_entered(table: Table, forward: Forward, found: list[Found]) -> tuple[str, ...]:

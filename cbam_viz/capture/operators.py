@@ -22,6 +22,11 @@ VALUELESS = _names(
 )
 """These take a tensor's shape only: a mask of dropout is no function of the input."""
 
+FILLING = _names(
+    "ones zeros full ones_like zeros_like full_like new_ones new_zeros new_full fill zero"
+)
+"""Every value of the result is the same one."""
+
 MULTIPLYING = _names("mul div addcmul")
 """Where gates act."""
 

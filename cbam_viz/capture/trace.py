@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from .axes import Layout, image_layout, plain_layout
 from .operators import PASSES, VALUELESS, base
 from .placement import layout_after
+from .same import Same, same_after, same_of
 
 
 @dataclass(eq=False)
@@ -54,6 +55,8 @@ class Node:
     order: int
     depends: bool
     """True if it was computed from the network's input."""
+    same: Same
+    """Dimensions along which it holds one value again and again."""
     parameter: str | None = None
     users: list[Node] = field(default_factory=list)
 
@@ -177,9 +180,11 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         saved_kwargs = {key: _saved(value, lookup) for key, value in kwargs.items()}
         inputs = tuple(nodes)
         layouts = [node.layout for node in nodes]
+        operands = [(node.shape, node.same) for node in nodes]
         for result in _tensors(out if isinstance(out, tuple) else (out,)):
             node = self._new(name, func, saved, saved_kwargs, inputs, result)
             node.layout = layout_after(name, args, kwargs, layouts, result)
+            node.same = same_after(name, args, kwargs, operands, result)
             constant = name == "lift_fresh" and self._placed  # torch.tensor(...) in the forward
             node.depends = (
                 not constant and base(name) not in VALUELESS and any(one.depends for one in inputs)
@@ -211,7 +216,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         shape = tuple(tensor.shape)
         return Node(
             name, func, args, kwargs, inputs, shape, plain_layout(shape), self.frame, self._order,
-            False,
+            False, same_of(tensor),
         )  # fmt: skip
 
     def _store(self, tensor: Tensor, node: Node, *, written: bool = False) -> None:

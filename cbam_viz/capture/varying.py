@@ -8,7 +8,18 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from .axes import BATCH, CHANNEL, COLUMN, ROW, Layout, image_layout, labels
+from .axes import (
+    BATCH,
+    CHANNEL,
+    COLUMN,
+    OTHER,
+    ROW,
+    Factor,
+    Layout,
+    axis_size,
+    image_layout,
+    labels,
+)
 from .placement import as_image
 
 Kind = Literal["channel", "spatial"]
@@ -20,8 +31,14 @@ _PLACE = {BATCH: 0, CHANNEL: 1, ROW: 2, COLUMN: 3}
 
 
 def readable(layout: Layout) -> Layout | None:
+    """The layout in which a product is looked at; None where it tells nothing.
+
+    Of a volume or a signal nothing may be known but that its first axis is the batch.
+    """
     layout = as_image(layout)
     known = {label for axis in layout for label in labels(axis)}
+    if known <= {OTHER} and len(layout) in (3, 5):
+        return ((Factor(BATCH, axis_size(layout[0])),), *layout[1:])
     if known & {ROW, COLUMN, CHANNEL}:
         return layout
     if len(layout) == 4 and not known:
