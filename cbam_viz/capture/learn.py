@@ -9,6 +9,7 @@ from ..wrappers import clean_name
 from .cells import cells_of, holds_for_other_sizes
 from .checks import Check, check_for
 from .forward import Forward, call_key, cells_on_input, general_layers, known_calls, known_gates
+from .limits import TRANSFORMED, first_line
 from .pairing import Found, branch_sums, weights_of
 from .products import Gate, Odd, Product
 from .reasons import BRANCHES, ONE_CELL
@@ -35,6 +36,7 @@ def learned_plan(table: Table, forward: Forward) -> Plan:
         sizes = sizes and all(recipe is not None and recipe.any_size for recipe in recipes)
         sizes = sizes and holds_for_other_sizes(one.products[-1].layout)
         cells = cells_on_input(one, forward)
+        sizes = sizes and (cells is None or cells.exact)
         layers.append(
             LayerPlan(
                 one.key, one.module, one.call, channel, spatial, cells, one.composition,
@@ -117,10 +119,10 @@ def _working_check(found: Found, forward: Forward) -> Check | None:
 
 def _unsupported(table: Table, forward: Forward, found: list[Found]) -> tuple[Unsupported, ...]:
     assert forward.watch is not None
-    inside = forward.watch.inside
+    watch, inside = forward.watch, forward.watch.inside
     seen = [
         (odd.node.order, odd.frame, odd.reason)
-        for odd in forward.watch.odd
+        for odd in watch.odd
         if odd.reason != ONE_CELL or odd.node not in inside
     ]
     seen += [
@@ -128,12 +130,23 @@ def _unsupported(table: Table, forward: Forward, found: list[Found]) -> tuple[Un
         for product in branch_sums(forward.watch.products)
         if product.node not in inside
     ]
+    unread = set()
     for frame, error in forward.watch.errors:
-        reason = f"an operation that could not be read ({type(error).__name__}: {error})"
-        seen.append((frame.serial, frame, reason))
+        if frame not in unread:
+            unread.add(frame)
+            reason = f"an operation that could not be read ({first_line(error)})"
+            seen.append((frame.serial, frame, reason))
     told: dict[str, list[str]] = {}
-    for _, frame, reason in sorted(seen, key=lambda one: one[0]):
-        if not any(around.module in table.known for around in frame.path()):
+    hidden = {frame for frame in watch.transformed if frame.module in table.known}
+    seen += [(frame.serial, frame, TRANSFORMED) for frame in hidden]
+    seen += [
+        (product.node.order, product.frame, TRANSFORMED)
+        for product in watch.products
+        if watch.in_transform(product.frame)
+    ]
+    for _, frame, seen_as in sorted(seen, key=lambda one: one[0]):
+        reason = TRANSFORMED if watch.in_transform(frame) else seen_as
+        if frame in hidden or not any(around.module in table.known for around in frame.path()):
             reasons = told.setdefault(clean_name(frame.module) or ROOT_NAME, [])
             if reason not in reasons:
                 reasons.append(reason)
@@ -142,7 +155,8 @@ def _unsupported(table: Table, forward: Forward, found: list[Found]) -> tuple[Un
 
 def _never_entered(table: Table, forward: Forward, found: list[Found]) -> tuple[str, ...]:
     assert forward.watch is not None
-    entered = {clean_name(name) for name in forward.watch.calls}
+    # A module whose `forward` was called itself is not entered: its parameters tell.
+    entered = {clean_name(name) for name in (*forward.watch.calls, *forward.watch.used)}
     return tuple(
         name
         for name in table.lookalikes

@@ -27,6 +27,9 @@ FILLING = _names(
 )
 """Every value of the result is the same one."""
 
+DRAWING = _names("rand randn normal uniform randint")
+"""Where a network that takes no tensor gets its first one from."""
+
 MULTIPLYING = _names("mul div addcmul")
 """Where gates act."""
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from .anatomy import Anatomy, anatomy, is_attention, is_squashed
 from .axes import BATCH, CHANNEL, COLUMN, OTHER, ROW, Layout, labels
 from .checks import agree
+from .limits import has_values
 from .operators import MULTIPLYING
 from .placement import as_image
 from .reasons import BLEND, ONE_CELL, of_dims, of_full_size, of_other_axes
@@ -104,7 +105,13 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
         self.small: dict[Node, Tensor] = {}
         self.inside: set[Node] = set()
         """What was computed between features of more than one cell and their gates."""
+        self.transformed: set[Frame] = set()
+        """Calls inside torch.vmap or a transform of torch.func."""
         self._outer: dict[Node, _Outer] = {}
+
+    def in_transform(self, frame: Frame) -> bool:
+        """Whether a call, or one around it, is inside a transform of torch.func."""
+        return not self.transformed.isdisjoint(frame.path())
 
     def about_to(self, name: str, args: Sequence[Any], nodes: Sequence[Node]) -> Any:
         """Copy what an in-place product is about to overwrite."""
@@ -115,7 +122,9 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
     def happened(
         self, node: Node, args: Sequence[Any], nodes: Sequence[Node], result: Tensor, extra: Any
     ) -> None:
-        """Look at each multiplication."""
+        """Look at each multiplication, but for those of a backward."""
+        if torch._C._current_graph_task_id() >= 0 or not has_values(result):
+            return
         if self.wants.small and node.depends and result.numel() <= 1 << 20 and result.ndim >= 2:
             self.small[node] = result.clone()
         if len(nodes) < 2 or result.ndim < 3 or not result.is_floating_point():

@@ -98,9 +98,9 @@ def _parts(gate: Node) -> Iterator[set[str]]:
 
 
 def _over(node: Node) -> set[str]:
-    return {
-        label for d in varying(node.shape, node.same) for label in labels(node.layout[d])
-    } - {BATCH}
+    return {label for d in varying(node.shape, node.same) for label in labels(node.layout[d])} - {
+        BATCH
+    }
 
 
 def _back(gate: Node) -> Iterator[Node]:
@@ -136,4 +136,3 @@ def _phrase(over: set[str]) -> str:
     if over == {CHANNEL}:
         return "channel weights"
     return "a map" if over == _PLACES else f"weights for each {_each(over)}"
-

@@ -10,20 +10,23 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 
 from ..attention import Attention
-from .assemble import attention_of
+from ..errors import CaptureError
+from .assemble import Changed, attention_of
 from .checks import sampled
 from .forward import Forward
 from .hooks import Moment, Tap, Tapping, kept
 from .learn import learned_plan
+from .limits import demand_plain, demand_values, transformed, unreadable
 from .products import Wants, Watch
 from .state import Buffers, calm, train_lock
-from .structure import images_in, input_size_of
+from .structure import images_in, input_size_of, pictured_size, tensors_in
 from .table import Plan, Table, forget, known_taps, remembered, signature_of, table_of
 from .trace import parameter_storages
 
 _LARGEST_LEAF = 1 << 18
 _MOST_CHANGES = 2
 """A network that went another way than planned this often is watched at every forward."""
+_NO_SIZE = (0, 0)
 
 
 class Recorder:
@@ -108,12 +111,22 @@ class Recorder:
         return self._table
 
     def see(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        """Take what a hook saw."""
+        """Take what a hook saw; the network goes on, whatever comes of it."""
+        try:
+            self._take(key, args, kwargs, output)
+        except CaptureError:
+            raise
+        except Exception as error:
+            self.error = self.error or unreadable(error)
+
+    def _take(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         forward = self._forward
         if isinstance(key, str):
             self._root(key, args, kwargs, output)
         elif forward is None:
             return
+        elif transformed():
+            _pass_by(forward, key)
         elif key[0] == "leaf":
             self._leaf(forward, key[1], output)
         elif forward.watch is not None:
@@ -153,13 +166,15 @@ class Recorder:
                 self._finish()
 
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        demand_plain()
         self.prepare()
         self._fresh = False
         if any(self._training):
             train_lock.acquire()
             self._buffers = Buffers(self.root)
         signature = signature_of(args, kwargs, self._training)
-        plan = self._usable_plan(signature)
+        size = input_size_of(args, kwargs)
+        plan = self._usable_plan(signature) if size != _NO_SIZE else None
         try:
             taps = self._taps(plan)
         except KeyError:  # a module is gone and another has its identity
@@ -173,7 +188,8 @@ class Recorder:
             watch = Watch(parameter_storages(self.root), wants)
             for image in images_in(args, kwargs):
                 watch.place_input(image)
-        self._forward = Forward(input_size_of(args, kwargs), signature, plan, watch)
+            watch.awaits = pictured_size(args, kwargs) or size == _NO_SIZE
+        self._forward = Forward(size, signature, plan, watch)
         _sample(self._forward, "", 1, "in", args)
         assert self._tapping is not None
         self._tapping.add(taps)
@@ -261,8 +277,11 @@ class Recorder:
 
     def _conclude(self, forward: Forward, output: Any) -> None:
         try:
+            demand_values(tensors_in(output))
             with calm():
                 if forward.watch is not None:
+                    if forward.input_size == _NO_SIZE:
+                        forward.input_size = forward.watch.input_size or _NO_SIZE
                     plan = learned_plan(self._table, forward)
                     self._table.keep(forward.signature, plan)
                 self.results.append(
@@ -274,8 +293,10 @@ class Recorder:
                         descriptors=self._descriptors,
                     )
                 )
-        except Exception as error:
+        except Changed as error:
             self.error = self.error or error
+        except Exception as error:
+            self.error = self.error or unreadable(error)
 
 
 def _plan_taps(table: Table, plan: Plan) -> list[Tap]:
@@ -293,13 +314,24 @@ def _plan_taps(table: Table, plan: Plan) -> list[Tap]:
     return list(taps.values())
 
 
+def _pass_by(forward: Forward, key: Any) -> None:
+    """A call inside a transform of torch.func: nothing to be read, but where it is."""
+    watch = forward.watch
+    if watch is not None and key[0] == "enter":
+        watch.transformed.add(watch.enter(key[1]))
+    elif watch is not None and key[0] == "leave":
+        watch.leave(key[1])
+
+
 def _sample(forward: Forward, name: str, number: int, way: str, value: Any) -> None:
     """Keep a few positions of what a module received or returned, if that may be compared."""
     if forward.watch is None and not name and not _asked(forward.plan, way):
         return
     values = value if isinstance(value, (tuple, list)) else (value,)
     for k, one in enumerate(values[:4]):
-        if isinstance(one, Tensor) and one.ndim == 4 and one.is_floating_point():
+        if not isinstance(one, Tensor) or one.is_nested or one.layout is not torch.strided:
+            continue
+        if one.ndim == 4 and one.is_floating_point():
             boundary = (name, number, way, k)
             forward.samples[boundary] = sampled(one)
             if forward.watch is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .operators import FILLING, POINTWISE, SPREADING, base
@@ -22,6 +23,10 @@ Rule = Callable[[Sequence[Any], dict[str, Any], Sequence[Operand], Tensor], Same
 
 def same_of(tensor: Tensor) -> Same:
     """What the tensor itself shows."""
+    if tensor.is_nested:
+        return frozenset()
+    if tensor.layout is not torch.strided:
+        return frozenset(d for d, size in enumerate(tensor.shape) if size == 1)
     sizes = zip(tensor.shape, tensor.stride(), strict=True)
     return frozenset(d for d, (size, stride) in enumerate(sizes) if size == 1 or stride == 0)
 

@@ -351,9 +351,7 @@ class Coordinates(nn.Module):
     def __init__(self, channels: int, *, together: bool = False) -> None:
         super().__init__()
         self.together = together
-        self.squeeze = nn.Sequential(
-            nn.Conv2d(channels, 4, 1), nn.BatchNorm2d(4), nn.Hardswish()
-        )
+        self.squeeze = nn.Sequential(nn.Conv2d(channels, 4, 1), nn.BatchNorm2d(4), nn.Hardswish())
         self.rows, self.columns = nn.Conv2d(4, channels, 1), nn.Conv2d(4, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -503,7 +501,10 @@ class Residuals(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.trunk = nn.Conv2d(channels, channels, 3, padding=1)
-        self.deep, self.out = nn.Conv2d(channels, channels, 3, padding=1), nn.Conv2d(channels, channels, 1)
+        self.deep, self.out = (
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.Conv2d(channels, channels, 1),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         mask = F.interpolate(
