@@ -65,7 +65,7 @@ def attention_of(
         layers.extend(_planned_layers(plan, forward))
     layers.sort(key=lambda item: item[0])
     named = _named([layer for _, layer in layers])
-    ran = {layer.module for layer in named.values()}
+    ran = {layer.module for layer in named.values()} | {one.module for one in plan.unsupported}
     never = tuple(
         dict.fromkeys(
             [k.name for k in table.known.values() if k.name not in ran]

@@ -106,6 +106,7 @@ def general_layers(table: Table, forward: Forward) -> list[Found]:
             product
             for product in watch.products
             if product not in pooling
+            and not watch.in_transform(product.frame)
             and not any(frame.module in table.known for frame in product.frame.path())
         ]
         forward.found = paired(products)

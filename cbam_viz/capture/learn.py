@@ -12,8 +12,10 @@ from .cells import cells_of, holds_for_other_sizes
 from .checks import Check, check_for
 from .forward import Forward, cells_on_input, general_layers, known_calls, known_gates
 from .hooks import Trail
+from .limits import TRANSFORMED, first_line
 from .pairing import Found, branch_sums, weights_of
 from .products import Gate, Odd, Product
+from .reasons import BRANCHES, ONE_CELL
 from .recipes import Leaf, Recipe, recipe_for
 from .structure import ROOT_NAME
 from .table import LayerPlan, Plan, Table
@@ -37,6 +39,7 @@ def learned_plan(table: Table, forward: Forward) -> Plan:
         sizes = sizes and all(recipe is not None and recipe.any_size for recipe in recipes)
         sizes = sizes and holds_for_other_sizes(one.products[-1].layout)
         cells = cells_on_input(one, forward)
+        sizes = sizes and (cells is None or cells.exact)
         layers.append(
             LayerPlan(
                 one.key, one.module, one.call, channel, spatial, cells, one.composition,
@@ -164,23 +167,44 @@ def _working_check(found: Found, forward: Forward) -> Check | None:
 
 def _unsupported(table: Table, forward: Forward, found: list[Found]) -> tuple[Unsupported, ...]:
     assert forward.watch is not None
-    seen = [(odd.node.order, odd.frame, odd.reason) for odd in forward.watch.odd]
-    for product in branch_sums(forward.watch.products):
-        reason = "weights for several branches, which are summed up"
-        seen.append((product.node.order, product.frame, reason))
+    watch, inside = forward.watch, forward.watch.inside
+    seen = [
+        (odd.node.order, odd.frame, odd.reason)
+        for odd in watch.odd
+        if odd.reason != ONE_CELL or odd.node not in inside
+    ]
+    seen += [
+        (product.node.order, product.frame, BRANCHES)
+        for product in branch_sums(forward.watch.products)
+        if product.node not in inside
+    ]
+    unread = set()
     for frame, error in forward.watch.errors:
-        reason = f"an operation that could not be read ({type(error).__name__}: {error})"
-        seen.append((frame.serial, frame, reason))
-    told: dict[str, str] = {}
-    for _, frame, reason in sorted(seen, key=lambda one: one[0]):
-        if not any(around.module in table.known for around in frame.path()):
-            told.setdefault(clean_name(frame.module) or ROOT_NAME, reason)
-    return tuple(Unsupported(module, reason) for module, reason in told.items())
+        if frame not in unread:
+            unread.add(frame)
+            reason = f"an operation that could not be read ({first_line(error)})"
+            seen.append((frame.serial, frame, reason))
+    told: dict[str, list[str]] = {}
+    hidden = {frame for frame in watch.transformed if frame.module in table.known}
+    seen += [(frame.serial, frame, TRANSFORMED) for frame in hidden]
+    seen += [
+        (product.node.order, product.frame, TRANSFORMED)
+        for product in watch.products
+        if watch.in_transform(product.frame)
+    ]
+    for _, frame, seen_as in sorted(seen, key=lambda one: one[0]):
+        reason = TRANSFORMED if watch.in_transform(frame) else seen_as
+        if frame in hidden or not any(around.module in table.known for around in frame.path()):
+            reasons = told.setdefault(clean_name(frame.module) or ROOT_NAME, [])
+            if reason not in reasons:
+                reasons.append(reason)
+    return tuple(Unsupported(module, "; ".join(reasons)) for module, reasons in told.items())
 
 
 def _never_entered(table: Table, forward: Forward, found: list[Found]) -> tuple[str, ...]:
     assert forward.watch is not None
-    entered = {clean_name(name) for name in forward.watch.calls}
+    # A module whose `forward` was called itself is not entered: its parameters tell.
+    entered = {clean_name(name) for name in (*forward.watch.calls, *forward.watch.used)}
     return tuple(
         name
         for name in table.lookalikes

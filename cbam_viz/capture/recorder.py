@@ -16,13 +16,15 @@ from .checks import sampled
 from .forward import Forward
 from .hooks import Moment, Sighting, Tap, Tapping, kept
 from .learn import learned_plan
+from .limits import demand_plain, demand_values, transformed, unreadable
 from .products import Wants, Watch
 from .state import Buffers, State, calm, train_lock
-from .structure import images_in, input_size_of, tensors_in
+from .structure import images_in, input_size_of, pictured_size, tensors_in
 from .table import Plan, Signature, Table, forget, known_taps, remembered, signature_of, table_of
 from .trace import parameter_storages
 
 _LARGEST_LEAF = 1 << 18
+_NO_SIZE = (0, 0)
 
 
 class Recorder:
@@ -116,12 +118,24 @@ class Recorder:
     def see(
         self, key: Sighting, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
     ) -> None:
-        """Take what a hook saw."""
+        """Take what a hook saw; the network goes on, whatever comes of it."""
+        try:
+            self._take(key, args, kwargs, output)
+        except CaptureError:
+            raise
+        except Exception as error:
+            self.error = self.error or unreadable(error)
+
+    def _take(
+        self, key: Sighting, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
         forward = self._forward
         if key.what in ("begin", "done", "end"):
             self._root(key.what, args, kwargs, output)
         elif forward is None:
             return
+        elif transformed():
+            _pass_by(forward, key)
         elif key.what == "leaf":
             self._leaf(forward, key.module, output)
         elif forward.watch is not None:
@@ -165,13 +179,15 @@ class Recorder:
                 self._finish()
 
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        demand_plain()
         self.prepare()
         self._fresh = False
         if any(self._training):
             train_lock.acquire()
             self._buffers = Buffers(self.root)
         signature = signature_of(self._table, args, kwargs, self._training)
-        plan = self._usable_plan(signature)
+        size = input_size_of(args, kwargs)
+        plan = self._usable_plan(signature) if size != _NO_SIZE else None
         try:
             taps = self._taps(plan)
         except KeyError:  # a module is gone and another has its identity
@@ -187,7 +203,8 @@ class Recorder:
             watch = Watch(parameter_storages(self.root), wants)
             for image in images_in(args, kwargs):
                 watch.place_input(image)
-        self._forward = Forward(input_size_of(args, kwargs), signature, plan, watch, state)
+            watch.awaits = pictured_size(args, kwargs) or size == _NO_SIZE
+        self._forward = Forward(size, signature, plan, watch, state)
         _sample(self._forward, "", 1, "in", args)
         assert self._tapping is not None
         self._tapping.add([*taps, self._table.trail if plan is None else plan.trail])
@@ -277,17 +294,21 @@ class Recorder:
     def _conclude(self, forward: Forward, output: Any) -> None:
         self._way = forward.way
         try:
+            demand_values(tensors_in(output))
             try:
                 self.results.append(self._attention(forward, output))
             except Changed:
                 self._watch_again(forward, output)
         except Exception as error:
-            self.error = self.error or error
+            self.error = self.error or unreadable(error)
 
     def _attention(self, forward: Forward, output: Any) -> Attention:
         with calm():
             plan = forward.plan
             if plan is None:
+                assert forward.watch is not None
+                if forward.input_size == _NO_SIZE:
+                    forward.input_size = forward.watch.input_size or _NO_SIZE
                 plan = learned_plan(self._table, forward)
                 self._table.keep(forward.signature, plan)
             return attention_of(
@@ -316,7 +337,8 @@ class Recorder:
                 self.root(*state.args, **state.kwargs)  # the hooks tell of it: it has its result
         except Exception as error:
             if self.alone:
-                raise
+                self.error = self.error or error  # the network's own
+                return
             problem = error
         finally:
             self._watching = False
@@ -365,13 +387,24 @@ def _plan_taps(table: Table, plan: Plan) -> list[Tap]:
     return list(taps.values())
 
 
+def _pass_by(forward: Forward, key: Sighting) -> None:
+    """A call inside a transform of torch.func: nothing to be read, but where it is."""
+    watch = forward.watch
+    if watch is not None and key.what == "enter":
+        watch.transformed.add(watch.enter(key.module))
+    elif watch is not None and key.what == "leave":
+        watch.leave(key.module)
+
+
 def _sample(forward: Forward, name: str, number: int, way: str, value: Any) -> None:
     """Keep a few positions of what a module received or returned, if that may be compared."""
     if forward.watch is None and not name and not _asked(forward.plan, way):
         return
     values = value if isinstance(value, (tuple, list)) else (value,)
     for k, one in enumerate(values[:4]):
-        if isinstance(one, Tensor) and one.ndim == 4 and one.is_floating_point():
+        if not isinstance(one, Tensor) or one.is_nested or one.layout is not torch.strided:
+            continue
+        if one.ndim == 4 and one.is_floating_point():
             boundary = (name, number, way, k)
             forward.samples[boundary] = sampled(one)
             if forward.watch is not None:

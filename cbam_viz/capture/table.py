@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary, ref
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -247,6 +248,10 @@ def _switches(modules: Iterable[ref[nn.Module]]) -> tuple[Any, ...]:
 
 
 def _described(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return ("array", value.shape, str(value.dtype), "cpu")
+    if isinstance(value, Tensor) and value.is_nested:
+        return ("nested", *(_described(part) for part in value.unbind()))
     if isinstance(value, Tensor):
         return ("tensor", tuple(value.shape), value.dtype, value.device.type)
     if isinstance(value, Mapping):
@@ -258,8 +263,8 @@ def _described(value: Any) -> Any:
 
 def _without_sizes(described: Any) -> Any:
     if isinstance(described, tuple):
-        if len(described) == 4 and described[0] == "tensor":
-            return ("tensor", len(described[1]), *described[2:])
+        if len(described) == 4 and described[0] in ("tensor", "array"):
+            return (described[0], len(described[1]), *described[2:])
         return tuple(_without_sizes(item) for item in described)
     return described
 

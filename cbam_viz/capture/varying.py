@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from .axes import BATCH, CHANNEL, COLUMN, ROW, Layout, image_layout, labels
+from .axes import (
+    BATCH,
+    CHANNEL,
+    COLUMN,
+    OTHER,
+    ROW,
+    Factor,
+    Layout,
+    axis_size,
+    image_layout,
+    labels,
+)
 from .placement import as_image
 
 Kind = Literal["channel", "spatial"]
@@ -20,8 +32,14 @@ _PLACE = {BATCH: 0, CHANNEL: 1, ROW: 2, COLUMN: 3}
 
 
 def readable(layout: Layout) -> Layout | None:
+    """The layout in which a product is looked at; None where it tells nothing.
+
+    Of a volume or a signal nothing may be known but that its first axis is the batch.
+    """
     layout = as_image(layout)
     known = {label for axis in layout for label in labels(axis)}
+    if known <= {OTHER} and len(layout) in (3, 5):
+        return ((Factor(BATCH, axis_size(layout[0])),), *layout[1:])
     if known & {ROW, COLUMN, CHANNEL}:
         return layout
     if len(layout) == 4 and not known:
@@ -38,16 +56,20 @@ def varying_dims(tensor: Tensor, layout: Layout) -> set[int]:
     }
 
 
-def is_constant(tensor: Tensor, dims: set[int], ndim: int) -> bool:
+def is_constant(tensor: Tensor, dims: Collection[int], ndim: int) -> bool:
+    """Whether the values are the same along `dims`; what is not finite shows no difference."""
     skip = ndim - tensor.ndim
     start = probe = tensor
     for d in dims:
         start = start.narrow(d - skip, 0, 1)
         probe = probe.narrow(d - skip, tensor.shape[d - skip] - 1, 1)
     size = start.abs().max()
+    if not math.isfinite(size):
+        return True
     if not bool(((probe - start).abs() <= CONSTANT * size).all()):
-        return False
-    return bool(((tensor - start).abs() <= CONSTANT * size).all()) and bool(size > 0)
+        return not bool(probe.isfinite().all())
+    same = bool(((tensor - start).abs() <= CONSTANT * size).all())
+    return same or not bool(tensor.isfinite().all())
 
 
 def reduced(gate: Tensor, kind: Kind, layout: Layout) -> tuple[Tensor, Tensor]:
