@@ -6,7 +6,7 @@ import copy
 import random
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from cbam_viz.attention import Attention
 from cbam_viz.capture import Capture, capture
+from cbam_viz.capture.hooks import Part, Passing, Root
 from cbam_viz.capture.table import table_of
 from cbam_viz.errors import CaptureError, NoAttentionError
 
@@ -240,7 +241,7 @@ class Routed(nn.Module):
 
 
 READ: dict[str, Callable[[Tensor], float]] = {
-    "item": lambda tensor: float(tensor),
+    "item": float,
     "tolist": lambda tensor: tensor.tolist(),
     "numpy": lambda tensor: float(tensor.numpy()),
 }
@@ -304,7 +305,7 @@ class StochasticDepth(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.norm(self.stem(x))
         for layer in self.layers:
-            if not self.training or random.random() < 0.5:  # noqa: S311
+            if not self.training or random.random() < 0.5:
                 x = layer(x) + x
         return nn.functional.dropout(x, 0.1, self.training)
 
@@ -369,10 +370,9 @@ def test_a_plan_lent_to_another_batch_does_not_count_as_a_change() -> None:
     assert not table_of(model)[0].fickle
 
 
-NAMES = (
-    "out in leaf enter leave begin done end received returned before between after branches "
-    "descriptors channel spatial step self model layer#2 cbam#2"
-).split()
+KEYS = [name for kind in (Root, Passing, Part) for name in get_args(kind)]
+"""What hooks tell of, by the names that the code has for it."""
+NAMES = [*KEYS, "in", "out", "step", "self", "model", "layer#2"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
