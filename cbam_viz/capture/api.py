@@ -32,13 +32,15 @@ def capture(
     statistics) are put back afterwards.
 
     The first forward on a network takes up to three times as long, because it is watched. Later
-    ones follow what it showed, at hardly any cost, while they go the same way: while the same
-    modules are called in the same order, under the same flags and counts kept as attributes, and
-    the features around each layer are still those that its gates give. A forward that went
-    another way is run again and watched, and so is, from the start, each forward of a network that
-    reads numbers out of tensors, as it does to choose experts or to stop early, or that has changed
-    its way twice. What cannot be noticed is a gate of plain operations, in no module of its own and
-    away from all other gates, that is switched by something other than an attribute.
+    ones follow what it showed, at hardly any cost, while they go the same way: no module is called
+    that was not called then; those that give gates, multiply or resize maps are called as often and
+    in the same order; flags and counts that modules keep as attributes are the same; and the
+    features around each layer are those that its gates give. A forward that went another way is run
+    again and watched. Watched from the start is each forward of a network that reads numbers out of
+    tensors, as it does to choose experts or to stop early, and of one that has changed its way
+    twice. What cannot be noticed is a gate away from all others that comes and goes without any of
+    these: made of plain operations, or by a module that served for features alone before, and
+    switched by something other than an attribute or a tensor's value.
 
     A network that torch.compile has compiled runs eagerly while it is captured: its numbers may
     differ from the compiled ones by rounding. DataParallel over several GPUs runs on the first one.

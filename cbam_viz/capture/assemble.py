@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -20,7 +21,7 @@ from ..attention import (
 )
 from ..errors import CaptureError, NoAttentionError
 from ..wrappers import clean_name
-from .cells import even_cells
+from .cells import even_cells, overhang
 from .descent import branches_of, descriptors_of
 from .forward import (
     Forward,
@@ -74,6 +75,23 @@ def attention_of(
     )
     _demand_some(named, plan, never)
     return Attention(named, output, forward.input_size, plan.unsupported, never)
+
+
+def overhangs(attention: Attention) -> dict[str, tuple[float, float]]:
+    """How far each layer's cells reach beyond the input."""
+    return {
+        name: overhang(layer.cells, layer.spatial.shape, attention.input_size)
+        for name, layer in attention.items()
+        if layer.cells is not None and layer.spatial is not None
+    }
+
+
+def demand_places(plan: Plan, attention: Attention) -> None:
+    """Raises Changed if a map has another size than its way through the network would give."""
+    for name, now in overhangs(attention).items():
+        then = plan.overhangs.get(name, (math.inf, math.inf))
+        if not all(abs(a - b) < 1 for a, b in zip(now, then, strict=True)):
+            raise Changed(name)
 
 
 def _named(layers: list[LayerAttention]) -> dict[str, LayerAttention]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
+from torch import nn
 
 from ..attention import Cells, Unsupported
 from ..wrappers import clean_name
@@ -19,6 +20,8 @@ from .reasons import BRANCHES, ONE_CELL
 from .recipes import Leaf, Recipe, recipe_for
 from .structure import ROOT_NAME
 from .table import LayerPlan, Plan, Table
+
+_SQUASHING = (nn.Sigmoid, nn.Hardsigmoid, nn.Tanh, nn.Softmax)
 
 
 def learned_plan(table: Table, forward: Forward) -> Plan:
@@ -78,7 +81,8 @@ def _trail(table: Table, forward: Forward, layers: list[LayerPlan]) -> Trail:
         gates.update(f"{prefix}.{path}" if prefix else path for path in sites)
     products: list[Product | Odd] = [*watch.products, *watch.odd]
     multiplying = _outside({product.frame.module for product in products}, table.known)
-    telling = _outside(forward.resizing, table.known) | _outside(
+    telling = {name for name in watch.calls if isinstance(table.module(name), _SQUASHING)}
+    telling |= _outside(forward.resizing, table.known) | _outside(
         forward.small, (*table.known, *gates, *(name for name in multiplying if name))
     )
     followed = {

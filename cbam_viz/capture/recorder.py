@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from ..attention import Attention
 from ..errors import CaptureError
-from .assemble import Changed, attention_of
+from .assemble import Changed, attention_of, demand_places, overhangs
 from .checks import sampled
 from .forward import Forward
 from .hooks import Moment, Sighting, Tap, Tapping, kept
@@ -305,13 +305,12 @@ class Recorder:
     def _attention(self, forward: Forward, output: Any) -> Attention:
         with calm():
             plan = forward.plan
-            if plan is None:
-                assert forward.watch is not None
+            if forward.watch is not None:
                 if forward.input_size == _NO_SIZE:
                     forward.input_size = forward.watch.input_size or _NO_SIZE
                 plan = learned_plan(self._table, forward)
-                self._table.keep(forward.signature, plan)
-            return attention_of(
+            assert plan is not None
+            attention = attention_of(
                 self._table,
                 plan,
                 forward,
@@ -319,6 +318,12 @@ class Recorder:
                 branches=self._branches,
                 descriptors=self._descriptors,
             )
+            if forward.watch is None:
+                demand_places(plan, attention)
+            else:
+                plan.overhangs = overhangs(attention)
+                self._table.keep(forward.signature, plan)
+            return attention
 
     def _watch_again(self, forward: Forward, output: Any) -> None:
         """Run a forward that left its plan a second time, and watch it.

@@ -69,6 +69,8 @@ class Plan:
     """The modules whose calls tell whether a forward goes the same way."""
     way: tuple[int, ...]
     """Their calls, by identities and in order."""
+    overhangs: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """How far each layer's cells reach beyond the input, by the layer's name."""
     taps: Places = field(default_factory=dict)
     """Where to look, by what is wanted."""
 

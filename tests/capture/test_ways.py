@@ -444,3 +444,45 @@ def test_a_network_without_attention_that_gains_some() -> None:
             capture(model, photos())
         SWITCH["on"] = 1
         assert list(capture(model, photos())) == ["a"]
+
+
+def shrunk(net: Any, x: Tensor) -> Tensor:
+    return net.a(nn.functional.avg_pool2d(x, 2) if SWITCH["on"] else x)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_maps_of_another_size_lie_elsewhere(kind: str) -> None:
+    """A way that differs in plain operations alone: the size of the maps gives it away."""
+    torch.manual_seed(0)
+    model = Ways(KINDS[kind], shrunk).eval()
+    with torch.no_grad():
+        for seed, SWITCH["on"] in enumerate((0, 1, 0, 1)):
+            x = photos(seed=seed)
+            found = capture(model, x)
+            assert_same(found, seen(model, x))
+            assert found["a"].cells.stride_y == (4 if SWITCH["on"] else 2)
+
+
+class BySize(nn.Module):
+    """Large photos are halved before the gates."""
+
+    def __init__(self, make: Callable[[int], nn.Module]) -> None:
+        super().__init__()
+        self.stem, self.cbam = nn.Conv2d(3, WIDTH, 3, padding=1), make(WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        return self.cbam(nn.functional.avg_pool2d(x, 2) if x.shape[-1] > 40 else x)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_large_photos_that_go_another_way(kind: str) -> None:
+    torch.manual_seed(0)
+    model = BySize(KINDS[kind]).eval()
+    with torch.no_grad():
+        for size in (32, 36, 64, 33, 71, 39):
+            x = photos(1, size, size)
+            found = capture(model, x)
+            assert_same(found, seen(model, x))
+            assert found["cbam"].cells.stride_x == (2 if size > 40 else 1)
+    assert not table_of(model)[0].fickle
