@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,13 +15,14 @@ from ..errors import CaptureError
 from .assemble import Changed, attention_of, demand_places, overhangs
 from .checks import sampled
 from .forward import Forward
-from .hooks import Moment, Sighting, Tap, Tapping, kept
+from .hooks import Sighting, Tap, Tapping, kept
 from .learn import learned_plan
 from .limits import demand_plain, demand_values, transformed, unreadable
 from .products import Wants, Watch
 from .state import Buffers, State, calm, train_lock
 from .structure import images_in, input_size_of, pictured_size, tensors_in
-from .table import Plan, Signature, Table, forget, known_taps, remembered, signature_of, table_of
+from .table import Plan, Signature, Table, forget, remembered, signature_of, table_of
+from .taps import known_taps, plan_taps, watch_taps
 from .trace import parameter_storages
 
 _LARGEST_LEAF = 1 << 18
@@ -228,19 +230,12 @@ class Recorder:
                 descriptors=self._descriptors,
                 features=self._features,
             )
-            return taps + (self._watch_taps() if plan is None else _plan_taps(self._table, plan))
+            return taps + (
+                watch_taps(self._table) if plan is None else plan_taps(self._table, plan)
+            )
 
         asked = (self._branches, self._descriptors, self._features)
         return remembered((self._table if plan is None else plan).taps, asked, make)
-
-    def _watch_taps(self) -> list[Tap]:
-        taps = []
-        for name in self._table.modules:
-            if name:
-                module = self._table.module(name)
-                taps.append(Tap(module, Sighting("enter", name), "before"))
-                taps.append(Tap(module, Sighting("leave", name), "finally"))
-        return taps
 
     def _leaf(self, forward: Forward, name: str, output: Any) -> None:
         number = forward.calls[name] = forward.calls.get(name, 0) + 1
@@ -350,7 +345,8 @@ class Recorder:
         if self.alone or (problem is None and len(self.results) == known):  # told already
             return
         way = [module for module in self._way if module in forward.plan.trail.identities]
-        if problem is None and way == forward.way and _same_bits(output, self.results[-1]):
+        if problem is None and way == forward.way and _same_bits(output, self.results[-1].output):
+            self.results[-1] = replace(self.results[-1], output=output)
             return
         del self.results[known:]
         self._table.distrust()
@@ -362,34 +358,19 @@ class Recorder:
         ) from problem
 
 
-def _same_bits(output: Any, again: Attention) -> bool:
+def _same_bits(output: Any, again: Any) -> bool:
     """Two runs gave the same; not known where they gave no tensor."""
-    one, two = list(tensors_in(output)), list(tensors_in(again.output))
-    return (
-        bool(one)
-        and len(one) == len(two)
-        and all(
-            a.shape == b.shape and a.dtype == b.dtype and torch.allclose(a, b, 0, 0, equal_nan=True)
-            for a, b in zip(one, two, strict=True)
-        )
-    )
+    one, two = list(tensors_in(output)), list(tensors_in(again))
+    return bool(one) and len(one) == len(two) and all(map(_equal, one, two))
 
 
-def _plan_taps(table: Table, plan: Plan) -> list[Tap]:
-    """Where a planned forward must be looked at: leaves of recipes, and boundaries of checks."""
-    taps: dict[Sighting, Tap] = {}
-    for layer in plan.layers:
-        for recipe in layer.recipes:
-            for name, _ in recipe.leaves:
-                key = Sighting("leaf", name)
-                taps[key] = Tap(table.module(name), key)
-        if layer.check is not None:
-            for name, _, way, _ in (*layer.check.leaves, layer.check.result):
-                if name:
-                    key = Sighting("received" if way == "in" else "returned", name)
-                    moment: Moment = "before" if way == "in" else "after"
-                    taps[key] = Tap(table.module(name), key, moment)
-    return list(taps.values())
+def _equal(one: Tensor, two: Tensor) -> bool:
+    """Bit for bit; where one is no number, neither is the other."""
+    if one.shape != two.shape or one.dtype != two.dtype:
+        return False
+    if torch.equal(one, two):
+        return True
+    return one.is_floating_point() and torch.allclose(one, two, 0, 0, equal_nan=True)
 
 
 def _pass_by(forward: Forward, key: Sighting) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..attention import Cells, Composition, Unsupported
 from .checks import Check
-from .hooks import Moment, Part, Sighting, Tap, Trail
+from .hooks import Moment, Sighting, Tap, Trail
 from .known import KnownLayer, known_layers
 from .lookalikes import lookalikes
 from .recipes import Recipe
@@ -269,33 +269,3 @@ def _without_sizes(described: Any) -> Any:
             return (described[0], len(described[1]), *described[2:])
         return tuple(_without_sizes(item) for item in described)
     return described
-
-
-def known_taps(
-    table: Table, *, branches: bool, descriptors: bool, features: frozenset[str] | bool
-) -> list[Tap]:
-    """Where to look in the layers of known classes."""
-    taps: list[Tap] = []
-
-    def tap(module: nn.Module, what: Part, moment: Moment = "after") -> None:
-        taps.append(Tap(module, Sighting(what, prefix), moment))
-
-    for prefix, layer in table.known.items():
-        module = table.module(prefix) if prefix in table.modules else None
-        if module is None:
-            continue
-        at = module.get_submodule
-        if features is True or (features and layer.name in features):
-            tap(at(layer.halves[0]), "before", "before")
-            if len(layer.halves) == 2:
-                tap(at(layer.halves[0]), "between")
-            tap(at(layer.halves[-1]), "after")
-        if branches and layer.branches:
-            tap(at(layer.branches), "branches")
-        if descriptors and layer.descriptors:
-            tap(at(layer.descriptors), "descriptors", "before")
-        if layer.channel is not None:
-            tap(at(layer.channel.path), "channel")
-        if layer.spatial is not None:
-            tap(at(layer.spatial.path), "spatial")
-    return taps
