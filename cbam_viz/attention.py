@@ -90,7 +90,8 @@ class LayerAttention:
     """
 
     name: str
-    """Key in `Attention`: the module's dotted name, with `#2`, `#3` ... for further calls."""
+    """Key in `Attention`: the module's dotted name, with `#2`, `#3` ... for further calls; the next
+    free number where another module has that very name."""
     module: str
     """The module's dotted name."""
     call: int

@@ -21,8 +21,8 @@ class Anatomy:
     """Names of the parameters on the way."""
     reaches: bool = False
     """The gate was computed from this very feature map."""
-    narrow: bool = False
-    """Somewhere on the way there is much less than the feature map: pooling, a bottleneck."""
+    nodes: set[Node] = field(default_factory=set)
+    """What was computed on the way."""
 
 
 def anatomy(gate: Node, feature: Node, limit: int = 300) -> Anatomy:
@@ -45,7 +45,7 @@ def anatomy(gate: Node, feature: Node, limit: int = 300) -> Anatomy:
             continue
         if not cut:
             found.names.add(node.base)
-            found.narrow = found.narrow or math.prod(node.shape) * 4 <= size
+            found.nodes.add(node)
         made = any(one.parameter is not None for one in node.inputs)
         for one in node.inputs:
             if one not in seen:

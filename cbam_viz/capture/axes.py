@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 BATCH, CHANNEL, ROW, COLUMN = "batch", "channel", "row", "column"
 BRANCH, PIECE, OTHER = "branch", "piece", "other"
 """Tensors stacked side by side; windows or frames, each a picture of its own; and the unknown."""
+MANY = frozenset({BATCH, PIECE})
+"""Along these, pictures lie beside each other."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,17 @@ VALUELESS = _names(
 )
 """These take a tensor's shape only: a mask of dropout is no function of the input."""
 
+ASKING = _names("_local_scalar_dense equal")
+"""A tensor's value becomes one of Python's, on which a forward's way may hang."""
+
+FILLING = _names(
+    "ones zeros full ones_like zeros_like full_like new_ones new_zeros new_full fill zero"
+)
+"""Every value of the result is the same one."""
+
+DRAWING = _names("rand randn normal uniform randint")
+"""Where a network that takes no tensor gets its first one from."""
+
 MULTIPLYING = _names("mul div addcmul")
 """Where gates act."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Container, Sequence
 from typing import Any, Literal
 
 import torch
@@ -13,12 +13,14 @@ from .axes import (
     BATCH,
     CHANNEL,
     COLUMN,
+    MANY,
     OTHER,
     PIECE,
     ROW,
     Axis,
     Factor,
     Layout,
+    axis_size,
     image_layout,
     labels,
 )
@@ -29,16 +31,18 @@ Kind = Literal["channel", "spatial"]
 CONSTANT = 2e-6
 """A dense gate counts as constant along an axis if it varies by less, relative to its size."""
 
-MANY = frozenset({BATCH, PIECE})
-"""Along these, pictures lie beside each other."""
-
 _PLACE = {BATCH: 0, PIECE: 0, CHANNEL: 1, ROW: 2, COLUMN: 3}
 
 
 def readable(layout: Layout) -> Layout | None:
-    """What the axes of features are to a gate; None if they are no feature map."""
+    """The layout in which a product is looked at; None where it tells nothing.
+
+    Of a volume or a signal nothing may be known but that its first axis is the batch.
+    """
     layout = _settled(as_image(layout))
     known = {label for axis in layout for label in labels(axis)}
+    if known <= {OTHER} and len(layout) in (3, 5):
+        return ((Factor(BATCH, axis_size(layout[0])),), *layout[1:])
     if known & {ROW, COLUMN, CHANNEL}:
         return layout
     if len(layout) == 4 and not known:
@@ -82,16 +86,20 @@ def varying_dims(tensor: Tensor, layout: Layout) -> set[int]:
     }
 
 
-def is_constant(tensor: Tensor, dims: set[int], ndim: int) -> bool:
+def is_constant(tensor: Tensor, dims: Collection[int], ndim: int) -> bool:
+    """Whether the values are the same along `dims`; what is not finite shows no difference."""
     skip = ndim - tensor.ndim
     start = probe = tensor
     for d in dims:
         start = start.narrow(d - skip, 0, 1)
         probe = probe.narrow(d - skip, tensor.shape[d - skip] - 1, 1)
     size = start.abs().max()
+    if not math.isfinite(size):
+        return True
     if not bool(((probe - start).abs() <= CONSTANT * size).all()):
-        return False
-    return bool(((tensor - start).abs() <= CONSTANT * size).all()) and bool(size > 0)
+        return not bool(probe.isfinite().all())
+    same = bool(((tensor - start).abs() <= CONSTANT * size).all())
+    return same or not bool(tensor.isfinite().all())
 
 
 def reduced(gate: Tensor, kind: Kind, layout: Layout) -> tuple[Tensor, Tensor]:
