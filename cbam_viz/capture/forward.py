@@ -45,7 +45,9 @@ class Forward:
     """While watching: which nodes are outputs of modules."""
     known_inputs: dict[tuple[str, int], Node] = field(default_factory=dict)
     boundaries: dict[Node, Boundary] = field(default_factory=dict)
-    """While watching: what modules received and returned."""
+    """While watching: what modules received and returned, first."""
+    ends: dict[Node, Boundary] = field(default_factory=dict)
+    """The same, last: what one module returned and the next one received."""
     samples: dict[Boundary, Tensor] = field(default_factory=dict)
     first: dict[Leaf, int] = field(default_factory=dict)
     resizing: set[str] = field(default_factory=set)

@@ -159,6 +159,7 @@ def _working_check(found: Found, forward: Forward) -> Check | None:
         [gate.node for gate in gates],
         [product.node for product in found.products],
         forward.boundaries,
+        forward.ends,
     )
     if check is None:
         return None
