@@ -47,7 +47,8 @@ def capture(
 
     Args:
         model: a network, in DataParallel or not; TorchScript too.
-        *args: what the model takes; the first (B, C, H, W) tensor is the input that maps lie on.
+        *args: what the model takes; maps lie on the first (B, C, H, W) tensor, or else on the first
+            list of (C, H, W) tensors, array, or picture of Pillow's.
         branches: also the two summands of the channel logits (CBAM, eq. 2), where there are two.
         descriptors: also the mean and maximum over channels that the spatial gate sees (eq. 3).
         features: also copies of the feature maps before, between and after the gates; of all
@@ -59,7 +60,8 @@ def capture(
 
     Raises:
         NoAttentionError: the network gates no feature map.
-        CaptureError: the network has attention layers and none ran, or `model` is no network.
+        CaptureError: the network has attention layers and none ran, or `model` is no network, or
+            the forward shows no values: on the meta device, or inside torch.vmap or torch.func.
     """
     _demand_module(model)
     recorder = Capture(model, branches=branches, descriptors=descriptors, features=features)
