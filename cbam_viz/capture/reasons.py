@@ -13,8 +13,8 @@ from .trace import Node, origin
 BLEND = "features blended by torch.lerp: no product of features and a gate"
 ONE_CELL = "a gate on a map of one cell, where it cannot be told from the features"
 EVEN = (
-    "a gate of the features' size that was even over channels or positions in this forward, so that "
-    "it cannot be told whether it is channel weights, a map or neither"
+    "a gate of the features' size that was even over channels or positions in this forward, so "
+    "that it cannot be told whether it is channel weights, a map or neither"
 )
 BRANCHES = "weights for several branches, which are summed up"
 JOINT = "one joint gate: channel weights and a map put together before they act, as in BAM"
