@@ -126,7 +126,7 @@ class Unsupported:
 
     module: str
     reason: str
-    """In words, such as `one joint gate of shape (B, C, h, w), as in BAM`."""
+    """In words, such as `a dense gate: a weight for every value`."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -140,7 +140,7 @@ class Attention(Mapping[str, LayerAttention]):
     layers: Mapping[str, LayerAttention]
     output: Any
     input_size: tuple[int, int]
-    """Height and width of the network's input in pixels."""
+    """Height and width of the network's input in pixels; (0, 0) if it took no picture."""
     unsupported: tuple[Unsupported, ...] = ()
     not_called: tuple[str, ...] = field(default=())
     """Attention modules that exist in the network and did not run in this forward."""

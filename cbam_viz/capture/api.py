@@ -38,16 +38,17 @@ def capture(
     features around each layer are those that its gates give. A forward that went another way is run
     again and watched. Watched from the start is each forward of a network that reads numbers out of
     tensors, as it does to choose experts or to stop early, and of one that has changed its way
-    twice. What cannot be noticed is a gate away from all others that comes and goes without any of
-    these: made of plain operations, or by a module that served for features alone before, and
-    switched by something other than an attribute or a tensor's value.
+    twice. What cannot be noticed is a gate that comes and goes without any of these signs: made of
+    plain operations, or by a module that had served for features alone, switched by neither an
+    attribute nor a tensor's value, and not next to a layer of unknown class, which is checked.
 
     A network that torch.compile has compiled runs eagerly while it is captured: its numbers may
     differ from the compiled ones by rounding. DataParallel over several GPUs runs on the first one.
 
     Args:
         model: a network, in DataParallel or not; TorchScript too.
-        *args: what the model takes; the first (B, C, H, W) tensor is the input that maps lie on.
+        *args: what the model takes; maps lie on the first (B, C, H, W) tensor, or else on the first
+            list of (C, H, W) tensors, array, or picture of Pillow's.
         branches: also the two summands of the channel logits (CBAM, eq. 2), where there are two.
         descriptors: also the mean and maximum over channels that the spatial gate sees (eq. 3).
         features: also copies of the feature maps before, between and after the gates; of all
@@ -59,7 +60,8 @@ def capture(
 
     Raises:
         NoAttentionError: the network gates no feature map.
-        CaptureError: the network has attention layers and none ran, or `model` is no network.
+        CaptureError: the network has attention layers and none ran, or `model` is no network, or
+            the forward shows no values: on the meta device, or inside torch.vmap or torch.func.
     """
     _demand_module(model)
     recorder = Capture(model, branches=branches, descriptors=descriptors, features=features)

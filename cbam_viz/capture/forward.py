@@ -48,7 +48,9 @@ class Forward:
     returned: set[Node] = field(default_factory=set)
     """While watching: what the network returned."""
     boundaries: dict[Node, Boundary] = field(default_factory=dict)
-    """While watching: what modules received and returned."""
+    """While watching: what modules received and returned, first."""
+    ends: dict[Node, Boundary] = field(default_factory=dict)
+    """The same, last: what one module returned and the next one received."""
     samples: dict[Boundary, Tensor] = field(default_factory=dict)
     first: dict[Leaf, int] = field(default_factory=dict)
     resizing: set[str] = field(default_factory=set)

@@ -54,7 +54,7 @@ def learned_plan(table: Table, forward: Forward) -> Plan:
             )
         )  # fmt: skip
     cells_known, verified, fixed = _known_placements(table, forward)
-    trail = _trail(table, forward, layers)
+    trail = _trail(table, forward, layers, found)
     quick = _repeatable(table, forward) and all(
         plan.check is not None
         and (plan.channel is not None or one.channel is None)
@@ -68,12 +68,12 @@ def learned_plan(table: Table, forward: Forward) -> Plan:
     )  # fmt: skip
 
 
-def _trail(table: Table, forward: Forward, layers: list[LayerPlan]) -> Trail:
+def _trail(table: Table, forward: Forward, layers: list[LayerPlan], found: list[Found]) -> Trail:
     """The modules whose calls tell of another way, if gates may differ or lie elsewhere there.
 
     Those that were never entered cost nothing until they are. Of the others, following all would
-    cost as much as everything else: what matters are those that give gates, multiply, resize maps,
-    or return what a gate could be made of.
+    cost as much as everything else: what matters are those that give gates, multiply by what cannot
+    be given, resize maps, or return what a gate could be made of.
     """
     watch = forward.watch
     assert watch is not None
@@ -83,6 +83,8 @@ def _trail(table: Table, forward: Forward, layers: list[LayerPlan]) -> Trail:
         gates.update(f"{prefix}.{path}" if prefix else path for path in sites)
     products: list[Product | Odd] = [*watch.products, *watch.odd]
     multiplying = _outside({product.frame.module for product in products}, table.known)
+    by_gates = {product for one in found for product in one.products}  # their calls tell of these
+    odd = {product.frame.module for product in products if product not in by_gates}
     telling = {name for name in watch.calls if isinstance(table.module(name), _SQUASHING)}
     telling |= _outside(forward.resizing, table.known) | _outside(
         forward.small, (*table.known, *gates, *(name for name in multiplying if name))
@@ -90,7 +92,8 @@ def _trail(table: Table, forward: Forward, layers: list[LayerPlan]) -> Trail:
     followed = {
         name
         for name in table.modules
-        if name and (name not in watch.calls or name in gates | multiplying | telling)
+        if name
+        and (name not in watch.calls or name in gates | _outside(odd, table.known) | telling)
     }
     return Trail.along(table.module(name) for name in followed)
 
@@ -161,6 +164,7 @@ def _working_check(found: Found, forward: Forward) -> Check | None:
         [gate.node for gate in gates],
         [product.node for product in found.products],
         forward.boundaries,
+        forward.ends,
     )
     if check is None:
         return None

@@ -158,6 +158,13 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
         every = {d for d, axis in enumerate(layout) if labels(axis) - MANY}
         if not _find_dims(one, two, layout, every):
             return
+        if one.dims == two.dims == every:
+            for feature, both in ((one, two), (two, one)):
+                outer = self._outer.get(origin(both.node))
+                if outer is not None and node.base != "div":
+                    self._both(_Multiplied(node, operands, feature, both, layout, result), outer)
+                    return
+            _constant_dims(one, two, layout)
         gate = _the_gate(one, two, every)
         if gate is None and node.base in ("mul", "bmm") and _disjoint(one, two, every):
             self._remember_outer(node, one, two, layout)
@@ -168,7 +175,7 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
         if gate is not None and not (gate is one and node.base == "div"):
             feature = two if gate is one else one
             self._gate(_Multiplied(node, operands, feature, gate, layout, result))
-        elif gate is None and node.base != "div" and not one.dims | two.dims == every != one.dims:
+        elif gate is None and node.base != "div" and not _halves(one, two, every):
             self._dense(_Multiplied(node, operands, one, two, layout, result))
         if (one.even or two.even) and len(self.products) + len(self.odd) > told:
             self.by_values = True
@@ -227,13 +234,8 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
             self._outer[node] = _Outer(found["channel"], found["spatial"])
 
     def _dense(self, seen: _Multiplied) -> None:
-        """Two dense operands: the product of two gates seen before, or a dense gate, or neither."""
+        """Two dense operands: features and a dense gate, or neither."""
         both = (seen.feature, seen.gate)
-        for feature, gate in (both, both[::-1]):
-            outer = self._outer.get(origin(gate.node))
-            if outer is not None and origin(feature.node) is not origin(gate.node):
-                self._both(seen, feature, outer)
-                return
         for feature, gate in (both, both[::-1]):
             path = anatomy(gate.node, feature.node)
             attention = is_attention(seen.node, gate.node, path, dense=True)
@@ -256,9 +258,9 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
                 self.odd.append(Odd(node.frame, CONTRACTED, node, feature))
                 return
 
-    def _both(self, seen: _Multiplied, feature: _Operand, outer: _Outer) -> None:
+    def _both(self, seen: _Multiplied, outer: _Outer) -> None:
         """Features times the product of a channel and a spatial gate."""
-        node, layout, shape = seen.node, seen.layout, seen.result.shape
+        node, feature, layout, shape = seen.node, seen.feature, seen.layout, seen.result.shape
         channel, spatial = outer.channel, outer.spatial
         before, after = as_map(feature.tensor.expand(shape), layout), as_map(seen.result, layout)
         again = before * (channel.value[:, :, None, None] * spatial.value[:, None])
@@ -295,11 +297,13 @@ def _find_dims(one: _Operand, two: _Operand, layout: Layout, every: set[int]) ->
         fewer.append(operand.dims & made)
     if fewer[0] | fewer[1] == every:
         one.dims, two.dims = fewer
-    elif one.dims == two.dims == every:
-        return False
-    if one.dims == two.dims == every:
-        _constant_dims(one, two, layout)
-    return True
+        return True
+    return not one.dims == two.dims == every
+
+
+def _halves(one: _Operand, two: _Operand, every: set[int]) -> bool:
+    """Neither is as large as features, and both together are: a gate is put together."""
+    return every not in (one.dims, two.dims) and one.dims | two.dims == every
 
 
 def _is_outer(node: Node) -> bool:

@@ -13,8 +13,8 @@ from .trace import Node, origin
 BLEND = "features blended by torch.lerp: no product of features and a gate"
 ONE_CELL = "a gate on a map of one cell, where it cannot be told from the features"
 EVEN = (
-    "a gate of the features' size that was the same everywhere in this forward, so that it cannot "
-    "be told whether it is channel weights or a map"
+    "a gate of the features' size that was even over channels or positions in this forward, so "
+    "that it cannot be told whether it is channel weights, a map or neither"
 )
 CONTRACTED = "a gate whose product with the features is summed up in the same matrix product"
 POOLING = "weights by which gated features are summed up: a pooling, no gate"

@@ -397,7 +397,9 @@ def _sample(forward: Forward, name: str, number: int, way: str, value: Any) -> N
             boundary = (name, number, way, k)
             forward.samples[boundary] = sampled(one)
             if forward.watch is not None:
-                forward.boundaries.setdefault(forward.watch.node(one), boundary)
+                node = forward.watch.node(one)
+                forward.boundaries.setdefault(node, boundary)
+                forward.ends[node] = boundary
 
 
 def _note_returned(forward: Forward | None, output: Any) -> None:

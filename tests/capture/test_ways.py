@@ -486,3 +486,25 @@ def test_large_photos_that_go_another_way(kind: str) -> None:
             assert_same(found, seen(model, x))
             assert found["cbam"].cells.stride_x == (2 if size > 40 else 1)
     assert not table_of(model)[0].fickle
+
+
+def beside(net: Any, x: Tensor) -> Tensor:
+    """A map of plain operations, before or after the layer, in no module."""
+    if SWITCH["on"] == 1:
+        x = x * torch.sigmoid(x.mean(1, keepdim=True))
+    x = net.a(x)
+    if SWITCH["on"] == 2:
+        x = x * torch.sigmoid(x.mean(1, keepdim=True))
+    return net.between(x)
+
+
+@pytest.mark.parametrize("kind", ["authors'", "functional"])
+def test_plain_operations_between_a_layer_and_its_neighbours(kind: str) -> None:
+    torch.manual_seed(0)
+    model = Ways(KINDS[kind], beside).eval()
+    with torch.no_grad():
+        for on in (1, 2):
+            for seed, SWITCH["on"] in enumerate((0, 0, on, 0, on)):
+                x = photos(seed=seed)
+                assert_same(capture(model, x), seen(model, x))
+            model = copy.deepcopy(model)

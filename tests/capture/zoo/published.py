@@ -1,7 +1,7 @@
 """Attention as its papers define it: what is M_c and M_s there, and what is neither.
 
-Each class is written from the formula that its docstring gives. Those in `EXACT` note their gates;
-for the others `REASONS` says what must be told of them, and what would not be true.
+Each class is written from the formula that its docstring gives. Those in `EXACT` and `SEVERAL` note
+their gates; of those in `OTHER` something, or all, is neither.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Style(Attentive):
 
     def forward(self, x: Tensor) -> Tensor:
         flat = x.flatten(2)
-        style = torch.stack([flat.mean(2), flat.std(2)], -1)
+        style = torch.stack([flat.mean(2), flat.std(2, unbiased=False)], -1)
         logits = (style * self.weigh[None]).sum(2)[:, :, None, None]
         gate = torch.sigmoid(self.norm(logits))
         self.note(gate)
@@ -501,10 +501,8 @@ class Residuals(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.trunk = nn.Conv2d(channels, channels, 3, padding=1)
-        self.deep, self.out = (
-            nn.Conv2d(channels, channels, 3, padding=1),
-            nn.Conv2d(channels, channels, 1),
-        )
+        self.deep = nn.Conv2d(channels, channels, 3, padding=1)
+        self.out = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         mask = F.interpolate(
@@ -552,11 +550,45 @@ class RotatedThrice(Attentive):
         return (one + two + x * gate) / 3
 
 
+class CoordinatesLast(Coordinates):
+    """The same on a (B, H, W, C) view, whose axes are permuted and no others."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = self.rows(self.squeeze(x.mean(3, keepdim=True))).sigmoid().permute(0, 2, 3, 1)
+        columns = self.columns(self.squeeze(x.mean(2, keepdim=True))).sigmoid()
+        last = x.permute(0, 2, 3, 1) * rows * columns.permute(0, 2, 3, 1)
+        return last.permute(0, 3, 1, 2)
+
+
+class BranchMaps(nn.Module):
+    """Two branches on an axis of their own, a map for each, and a maximum over them."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.score = nn.Conv2d(channels, 2, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        branches = torch.stack([x, F.avg_pool2d(x, 3, 1, 1)], 1)
+        return (branches * self.score(x).sigmoid().unsqueeze(2)).amax(1)
+
+
+class OneNumber(nn.Module):
+    """A number for each photo: whether the block acts at all."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.fc(x.mean(SPACE)).sigmoid()[:, :, None, None]
+
+
 OTHER = {
     cls.__name__: cls
     for cls in (
         SpatialGroups, NormWeights, Energy, Bottleneck, BottleneckMultiplied, BottleneckRepeated,
         Coordinates, CoordinatesTogether, CoordinatesRepeated, MultiScale, Shuffled, GlobalDense,
         Strips, LocalChannels, GatheredPart, Residuals, PriorChannels, RotatedThrice,
+        CoordinatesLast, BranchMaps, OneNumber,
     )
 }  # fmt: skip

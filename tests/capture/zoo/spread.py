@@ -75,7 +75,7 @@ def upsampled(gate: Tensor, x: Tensor) -> Tensor:
 
 def through_tokens(gate: Tensor, x: Tensor) -> Tensor:
     """Repeated as (B, HW, C), then put back."""
-    batch, channels, height, width = x.shape
+    _, channels, height, width = x.shape
     flat = gate.flatten(2).transpose(1, 2)
     flat = flat.repeat(1, height * width // flat.shape[1], channels // flat.shape[2])
     return flat.transpose(1, 2).reshape(x.shape)
