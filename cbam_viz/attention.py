@@ -45,8 +45,13 @@ class Cells:
     offset_y: float
     offset_x: float
     exact: bool = True
-    """False where an operation on the way moves positions in a way that is not known; the cells
-    are then spread evenly over the input."""
+    """False where what reaches a cell is centred differently on different paths (the finest of
+    those that merge then says where the cell lies), or where an operation on the way moves
+    positions in a way that is not known. Where nothing is known at all, the cells are spread
+    evenly over the input."""
+    within: float | None = 0.0
+    """How far at most, in input pixels, anything that reaches a cell is centred from where the cell
+    is placed: 0 if `exact`; None where that is not known."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +88,15 @@ class LayerFeatures:
 
 @dataclass(frozen=True)
 class LayerAttention:
-    """The gates of one call of one layer: float32, on the CPU, detached, nobody else's memory."""
+    """The gates of one call of one layer: float32, on the CPU, detached, nobody else's memory.
+
+    B is the batch that the layer saw: where the network folds windows, frames or crops into its
+    batch, each of them has a row of its own.
+    """
 
     name: str
-    """Key in `Attention`: the module's dotted name, with `#2`, `#3` ... for further calls."""
+    """Key in `Attention`: the module's dotted name, with `#2`, `#3` ... for further calls; the next
+    free number where another module has that very name."""
     module: str
     """The module's dotted name."""
     call: int
@@ -121,7 +131,7 @@ class Unsupported:
 
     module: str
     reason: str
-    """In words, such as `one joint gate of shape (B, C, h, w), as in BAM`."""
+    """In words, such as `a dense gate: a weight for every value`."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -135,7 +145,7 @@ class Attention(Mapping[str, LayerAttention]):
     layers: Mapping[str, LayerAttention]
     output: Any
     input_size: tuple[int, int]
-    """Height and width of the network's input in pixels."""
+    """Height and width of the network's input in pixels; (0, 0) if it took no picture."""
     unsupported: tuple[Unsupported, ...] = ()
     not_called: tuple[str, ...] = field(default=())
     """Attention modules that exist in the network and did not run in this forward."""
@@ -165,7 +175,7 @@ class Attention(Mapping[str, LayerAttention]):
         return "; ".join(told) + ">"
 
     def _repr_html_(self) -> str | None:
-        return _html.render(self) if _html.render is not None else None
+        return html_of(self)
 
     def calls(self, module: str) -> tuple[LayerAttention, ...]:
         """All calls of one module, in order; empty if it was not captured."""
@@ -179,14 +189,19 @@ def _few(names: Sequence[str]) -> str:
 
 @dataclass
 class _Html:
-    """How notebooks show an `Attention`; set from above, as this module knows no pictures."""
+    """How notebooks show results; set from above, as this module knows no pictures."""
 
-    render: Callable[[Attention], str] | None = None
+    render: Callable[[Any], str] | None = None
 
 
 _html = _Html()
 
 
-def show_in_notebooks(render: Callable[[Attention], str]) -> None:
-    """Let `render` make the HTML that notebooks show for an `Attention`."""
+def show_in_notebooks(render: Callable[[Any], str]) -> None:
+    """Let `render` make the HTML that notebooks show for an `Attention` or an `Analysis`."""
     _html.render = render
+
+
+def html_of(result: Any) -> str | None:
+    """Return what a notebook shows for a result; None if nothing was set."""
+    return _html.render(result) if _html.render is not None else None

@@ -27,6 +27,10 @@ class CheckpointError(CbamVizError):
     """A checkpoint cannot be read safely, or does not fit the network."""
 
 
+class LimitError(CbamVizError):
+    """Reading a file took more time or memory than it may; callers say what file it was."""
+
+
 class CaptureError(CbamVizError):
     """A layer's gates could not be captured, or not exactly; the text names the layer."""
 
