@@ -52,11 +52,26 @@ def view_box(
     return (height - side) // 2, (width - side) // 2, side, side
 
 
-def resize(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Resize to (side, side, 3): area averaging to shrink, cubic to enlarge."""
-    shrink = min(image.shape[:2]) > side
+def resize_to(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Resize to (height, width, 3): area averaging to shrink both sides, else cubic."""
+    shrink = image.shape[0] > height and image.shape[1] > width
     method = cv2.INTER_AREA if shrink else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(image, (side, side), interpolation=method), dtype=np.uint8)
+    return np.asarray(cv2.resize(image, (width, height), interpolation=method), dtype=np.uint8)
+
+
+def resize(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Resize to (side, side, 3), as `resize_to` does."""
+    return resize_to(image, side, side)
+
+
+def soften(view: NDArray[np.uint8], short_side: int) -> NDArray[np.uint8]:
+    """Reduce a view (H, W, 3) to a short side and enlarge it again; a smaller one is left alone."""
+    height, width = view.shape[:2]
+    ratio = short_side / min(height, width)
+    if ratio >= 1:
+        return view
+    small = resize_to(np.ascontiguousarray(view), round(height * ratio), round(width * ratio))
+    return resize_to(small, height, width)
 
 
 def crop_view(
@@ -71,13 +86,10 @@ def vary(
     view: NDArray[np.uint8], rng: np.random.Generator, recipe: Augmentation, sharp: bool
 ) -> NDArray[np.uint8]:
     """Flip, soften and recolour a view (S, S, 3); `sharp` says that its source is large."""
-    side = view.shape[0]
     if rng.random() < recipe.flip:
         view = view[:, ::-1]
     if sharp and rng.random() < recipe.degrade:
-        small = int(rng.integers(*DEGRADE_SIDES))
-        if small < side:
-            view = resize(resize(np.ascontiguousarray(view), small), side)
+        view = soften(view, int(rng.integers(*DEGRADE_SIDES)))
     if recipe.colour > 0:
         view = recolour(view, rng.uniform(1 - recipe.colour, 1 + recipe.colour, 3))
     return np.ascontiguousarray(view)

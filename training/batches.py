@@ -46,9 +46,7 @@ class Batches:
 
     def __init__(self, cache: ImageCache, recipe: Recipe, targets: TeacherTargets | None) -> None:
         self.cache, self.recipe, self.targets = cache, recipe, targets
-        sizes = np.bincount(cache.labels, minlength=len(cache.classes))
-        weight = 1 / np.sqrt(sizes[cache.labels])
-        self._ends = np.cumsum(weight / weight.sum()) * len(cache)
+        self._ends = np.cumsum(cache.chances()) * len(cache)
         self._steps = max(1, len(cache) // recipe.batch)
         self.views = targets.settings.views if targets else recipe.views
         self.scale = targets.settings.scale if targets else recipe.scale

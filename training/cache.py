@@ -11,7 +11,7 @@ import argparse
 import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
 
@@ -50,6 +50,26 @@ class ImageCache:
         height, width = int(self.heights[index]), int(self.widths[index])
         start = int(self.offsets[index])
         return self.pixels[start : start + height * width * 3].reshape(height, width, 3)
+
+    def chances(self) -> NDArray[np.float64]:
+        """How likely each image is to be drawn (N,), in sum 1.
+
+        Classes are drawn in proportion to the square root of their size.
+        """
+        sizes = np.bincount(self.labels, minlength=len(self.classes))
+        weight = 1 / np.sqrt(sizes[self.labels])
+        return np.asarray(weight / weight.sum(), dtype=np.float64)
+
+    def only(self, kept: NDArray[np.int64]) -> ImageCache:
+        """The images of some indices, in their order; pixels are shared."""
+        return replace(
+            self,
+            offsets=self.offsets[kept],
+            heights=self.heights[kept],
+            widths=self.widths[kept],
+            labels=self.labels[kept],
+            keys=tuple(self.keys[i] for i in kept),
+        )
 
 
 def read_image(path: Path, short_side: int) -> NDArray[np.uint8]:

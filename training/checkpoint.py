@@ -6,10 +6,11 @@ import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from pickle import UnpicklingError
+from typing import Any, TypeVar
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -17,6 +18,7 @@ from cbam_viz.errors import TrainingError
 
 from .recipe import Phase, Recipe
 
+T = TypeVar("T")
 METADATA_KEY = "cbam_viz"
 SCHEMA = 1
 CODE_VERSION = "0.1.0"
@@ -34,22 +36,31 @@ class RunState:
     best: float
 
 
-def save_state(state: RunState, path: Path) -> None:
-    """Write a state; a run that is killed while writing keeps its previous one."""
+def save_state(state: object, path: Path) -> None:
+    """Write a state, a dataclass; a run that is killed while writing keeps its previous one."""
     part = path.with_suffix(".part")
     torch.save(vars(state), part)
     os.replace(part, path)  # noqa: PTH105 - Path.replace is the same call
 
 
 def load_state(path: Path) -> RunState:
-    """Read a state.
+    """Read the state of a run of `training.train`.
+
+    Raises:
+        TrainingError: the file is none.
+    """
+    return read_state(path, RunState)
+
+
+def read_state(path: Path, kind: type[T]) -> T:
+    """Read a state of some kind, a dataclass.
 
     Raises:
         TrainingError: the file is none.
     """
     try:
-        return RunState(**torch.load(path, map_location="cpu", weights_only=True))
-    except (RuntimeError, OSError, TypeError, EOFError, KeyError) as error:
+        return kind(**torch.load(path, map_location="cpu", weights_only=True))
+    except (RuntimeError, OSError, TypeError, EOFError, KeyError, UnpicklingError) as error:
         raise TrainingError(f"{path} cannot be resumed from: {error}") from error
 
 
@@ -139,7 +150,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
     try:
         with safe_open(str(path), "pt") as opened:
             text = (opened.metadata() or {}).get(METADATA_KEY)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise TrainingError(f"{path} is no safetensors file: {error}") from error
     if text is None:
         raise TrainingError(f"{path} carries no cbam_viz metadata.")

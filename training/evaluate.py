@@ -223,11 +223,12 @@ def _saturated(gate: Tensor) -> float:
     return float(((gate < 0.02) | (gate > 0.98)).float().mean())
 
 
-def read_boxes(data: Path) -> Boxes:
-    """Boxes of the validation split by `CLASS/file`; empty if there are none."""
+def read_boxes(data: Path, split: str = "val") -> Boxes:
+    """Boxes of a split by `CLASS/file`; empty if there are none."""
     file = data / "boxes.json"
     stored: Boxes = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    return {key[4:]: value for key, value in stored.items() if key.startswith("val/")}
+    start = f"{split}/"
+    return {key[len(start) :]: value for key, value in stored.items() if key.startswith(start)}
 
 
 def evaluate(path: Path, data: Path) -> dict[str, Any]:

@@ -53,6 +53,22 @@ def list_split(root: Path) -> Listing:
     return Listing(root, tuple(files), tuple(labels), names)
 
 
+def list_photos(root: Path) -> Listing:
+    """List all images below `root`, in whatever folders, as photos of one class without a name.
+
+    Raises:
+        TrainingError: `root` is no folder, or holds no image.
+    """
+    if not root.is_dir():
+        raise TrainingError(f"{root} is not a folder. Give a folder of photos.")
+    files = tuple(sorted(p for p in root.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES))
+    if not files:
+        raise TrainingError(
+            f"The folder {root} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})."
+        )
+    return Listing(root, files, (0,) * len(files), ("",))
+
+
 def list_data(data: Path) -> tuple[Listing, Listing]:
     """List `data/train` and `data/val`, which must name the same classes.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from timm.layers.cbam import CbamModule
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 
 class GateWatch:
@@ -21,9 +22,21 @@ class GateWatch:
         self.channel: dict[int, Tensor] = {}
         self.spatial: dict[int, Tensor] = {}
         cbams = [module for module in network.modules() if isinstance(module, CbamModule)]
+        self.layers = len(cbams)
+        self._hooks: list[RemovableHandle] = []
         for index, cbam in enumerate(cbams):
-            cbam.channel.gate.register_forward_hook(_keep(index, self.inputs, self.channel))
-            cbam.spatial.gate.register_forward_hook(_keep(index, None, self.spatial))
+            channel = _keep(index, self.inputs, self.channel)
+            self._hooks += [
+                cbam.channel.gate.register_forward_hook(channel),
+                cbam.spatial.gate.register_forward_hook(_keep(index, None, self.spatial)),
+            ]
+
+    def close(self) -> None:
+        """Take the hooks off, and forget what they kept."""
+        for hook in self._hooks:
+            hook.remove()
+        for kept in (self.inputs, self.channel, self.spatial):
+            kept.clear()
 
     def mean_square(self) -> Tensor:
         """Mean over layers of the mean squared input of the channel gates; a scalar.

@@ -1,5 +1,7 @@
 """A guide: what a trained network of ImageNet sees in a picture, and where.
 
+python -m training.guide DATA --cache CACHE --weights FILE --out FILE
+
 The guide's last features, read by a linear probe of the folder's classes, give class logits and, at
 each place, how much that place speaks for a class (class activation mapping, Zhou et al., CVPR
 2016). A student's spatial maps are taught to be open where the guide finds its evidence.
@@ -14,19 +16,20 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from cbam_viz.errors import TrainingError
 
-from .augment import crop_view
 from .cache import ImageCache, open_data
-from .model import prepare_images
-from .teacher import central_square, fit_probe, load_teacher
+from .teacher import PooledFeatures, TeacherSettings, all_features, fit_probe, load_teacher
+from .train import top1
 
 NETWORK = "tf_efficientnet_lite0"
-SIDE = 224
+STRIDE = 32
+"""Pixels from one cell of the guide's last features to the next."""
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Evidence:
     logits: Tensor
     """Of the folder's classes, (B, C)."""
     own: Tensor
-    """Of the guide's own classes, (B, 1000)."""
+    """Of the guide's own classes, (B, K)."""
     features: Tensor
     """Its last features, (B, D, h, w)."""
 
@@ -65,13 +68,25 @@ class Guide(nn.Module):
     def heat(self, seen: Evidence, labels: Tensor) -> Tensor:
         """How much each place speaks for what the picture shows, (B, h, w), 0 and above.
 
-        For a picture with a label, for that class; for one without (-1), for the guide's own
+        For a picture with a label (B,), for that class; for one without (-1), for the guide's own
         classes, each as much as the guide believes in it.
         """
         belief = seen.own.softmax(1) @ self.network.classifier.weight.float()
         known = self.probe.weight[labels.clamp(min=0)]
         weight = torch.where((labels >= 0)[:, None], known, belief)
         return torch.einsum("bdhw,bd->bhw", seen.features, weight).relu()
+
+
+def look(guide: Guide, images: Tensor) -> Evidence:
+    """The guide's evidence at the cells of a ResNet, one more in each direction.
+
+    The guide pads its strided convolutions at the far side only, so that the middle of its cell `i`
+    is at 31.5 + 32 i; moving the picture by 31 pixels puts it at 0.5 + 32 i, where a ResNet's is.
+    Sides of `images` (B, 3, H, W) are multiples of 32.
+    """
+    shifted = F.pad(images, (STRIDE - 1, 1, STRIDE - 1, 1), mode="reflect")
+    seen: Evidence = guide(shifted.contiguous(memory_format=torch.channels_last))
+    return seen
 
 
 def load_guide(weights: Path, probe: Path) -> Guide:
@@ -83,63 +98,56 @@ def load_guide(weights: Path, probe: Path) -> Guide:
     network = load_teacher(NETWORK, weights)
     try:
         state = load_file(str(probe))
-    except (OSError, ValueError) as error:
-        raise TrainingError(f"{probe} holds no probe: {error}") from error
-    linear = nn.Linear(state["weight"].shape[1], len(state["weight"]))
-    linear.load_state_dict(state)
+        linear = nn.Linear(network.num_features, len(state["bias"]))
+        linear.load_state_dict(state)
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        raise TrainingError(f"{probe} holds no probe of {NETWORK}: {error}") from error
     return Guide(network, linear)
 
 
-@torch.no_grad()
-def pooled_features(network: Any, images: list[Any]) -> Tensor:
-    """Pooled features (B, D) of pictures (S, S, 3)."""
-    batch = torch.stack([torch.from_numpy(image) for image in images])
-    with torch.autocast("cpu", torch.bfloat16):
-        features: Tensor = network.forward_features(prepare_images(batch, torch.device("cpu")))
-    return features.float().mean((2, 3))
+def fit(train: ImageCache, val: ImageCache, network: Any, side: int) -> tuple[nn.Linear, float]:
+    """Fit the probe to one random crop of each picture; also its accuracy on `val`, 0..1.
 
-
-def fit(cache: ImageCache, val: ImageCache, network: Any, side: int) -> tuple[nn.Linear, float]:
-    """Fit the probe to one random crop of each picture; also its accuracy on `val`."""
-    rows = []
-    for start in tqdm(range(0, len(cache), 64), desc="guide", disable=None, mininterval=20):
-        index = range(start, min(start + 64, len(cache)))
-        crops = [crop_view(cache.image(i), (7, i), (0.4, 1.0), side) for i in index]
-        rows.append(pooled_features(network, crops))
-    features = torch.cat(rows)
+    The network's own classifier is taken off.
+    """
+    settings = TeacherSettings(NETWORK, views=1, side=side, scale=(0.4, 1.0), seed=7)
+    pooled = PooledFeatures(network, CPU, compile_model=False)
+    features = torch.from_numpy(all_features(train, pooled, settings, 0)[:, 0]).float()
     mean, std = features.mean(0), features.std(0) + 1e-3
-    labels = torch.from_numpy(cache.labels)
-    probe = fit_probe((features - mean) / std, labels, len(cache.classes))
-    # Folded, so that the probe reads plain features, and a place's share of a logit is linear.
-    folded = nn.Linear(features.shape[1], len(cache.classes))
-    with torch.no_grad():
-        folded.weight.copy_(probe.weight / std)
-        folded.bias.copy_(probe.bias - probe.weight @ (mean / std))
-    right = 0
-    for start in range(0, len(val), 64):
-        index = range(start, min(start + 64, len(val)))
-        squares = [central_square(val.image(i), side) for i in index]
-        logits = F.linear(pooled_features(network, squares), folded.weight, folded.bias)
-        right += int((logits.argmax(1).numpy() == val.labels[index.start : index.stop]).sum())
-    return folded, right / len(val)
+    fitted = fit_probe((features - mean) / std, torch.from_numpy(train.labels), len(train.classes))
+    probe = folded(fitted, mean, std)
+    return probe, top1(nn.Sequential(network, probe), val, side, CPU)
 
 
-def main() -> None:
+@torch.no_grad()
+def folded(probe: nn.Linear, mean: Tensor, std: Tensor) -> nn.Linear:
+    """The same probe for features that are not standardised.
+
+    So that what a place adds to a logit is linear in its features.
+    """
+    plain = nn.Linear(probe.in_features, probe.out_features)
+    plain.weight.copy_(probe.weight / std)
+    plain.bias.copy_(probe.bias - probe.weight @ (mean / std))
+    return plain
+
+
+def main(arguments: list[str] | None = None) -> None:
     """Command line: fit the probe."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--weights", type=Path, required=True, help="the guide's state dict")
+    parser.add_argument("data", type=Path, help="folder with train/CLASS/* and val/CLASS/*")
+    parser.add_argument("--cache", type=Path, required=True, help="decoded images")
+    parser.add_argument("--short-side", type=int, default=160, help="reduce larger images to this")
+    parser.add_argument("--weights", type=Path, required=True, help=f"state dict of {NETWORK}")
     parser.add_argument("--out", type=Path, required=True, help="file for the probe")
-    parser.add_argument("--side", type=int, default=SIDE)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
+    parser.add_argument("--side", type=int, default=224, help="pixels of a crop for the guide")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
     try:
-        train, val = open_data(options.data, options.cache, 160)
-        network = load_teacher(NETWORK, options.weights).to(memory_format=torch.channels_last)
+        train, val = open_data(options.data, options.cache, options.short_side)
+        probe, accuracy = fit(train, val, load_teacher(NETWORK, options.weights), options.side)
     except TrainingError as error:
         raise SystemExit(f"error: {error}") from error
-    probe, accuracy = fit(train, val, network, options.side)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     save_file({k: v.contiguous() for k, v in probe.state_dict().items()}, str(options.out))
     print(f"probe top-1 on the validation images: {accuracy:.1%}")

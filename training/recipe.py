@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import Field, asdict, dataclass, field, fields
 from itertools import accumulate
 from typing import Any
 
@@ -21,6 +22,25 @@ class Phase:
 def option(default: Any, text: str) -> Any:
     """A field of a recipe that the command line offers under its own name; `text` is its help."""
     return field(default=default, metadata={"help": text})
+
+
+def options_of(kind: type[Any]) -> list[Field[Any]]:
+    """The fields of a recipe that are options of their own name."""
+    return [one for one in fields(kind) if "help" in one.metadata]
+
+
+def add_options(parser: argparse._ActionsContainer, kind: type[Any]) -> None:
+    """Offer them on a command line."""
+    for one in options_of(kind):
+        name = f"--{one.name.replace('_', '-')}"
+        parser.add_argument(
+            name, type=type(one.default), default=one.default, help=one.metadata["help"]
+        )
+
+
+def given(options: argparse.Namespace, kind: type[Any]) -> dict[str, Any]:
+    """What the command line says of them, by name."""
+    return {one.name: getattr(options, one.name) for one in options_of(kind)}
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ class ViewBatches:
         return torch.from_numpy(np.stack(views))
 
 
-def _all_features(
+def all_features(
     cache: ImageCache, network: PooledFeatures, settings: TeacherSettings, workers: int
 ) -> NDArray[np.float16]:
     """Pooled features (N, K, D) of every view."""
@@ -181,7 +181,7 @@ def compute_targets(
     head: nn.Module = model.get_classifier()
     head_state = {key: value.clone() for key, value in head.state_dict().items()}
     network = PooledFeatures(model, device, compile_model)
-    features = _all_features(train, network, settings, workers)
+    features = all_features(train, network, settings, workers)
     count, views, width = features.shape
     flat = torch.from_numpy(features.reshape(-1, width))
     mean, std = flat.float().mean(0), flat.float().std(0) + 1e-3

@@ -11,7 +11,6 @@ import copy
 import json
 import sys
 import time
-from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from .loading import in_order, workers_for
 from .losses import student_loss
 from .model import Student, create_network, pick_device, prepare_images, soften_gates
 from .optimizer import averaging_share, make_optimizers, set_rate, update_average
-from .recipe import Recipe, parse_phases
+from .recipe import Recipe, add_options, given, parse_phases
 from .teacher import TeacherTargets, central_square, open_targets
 
 SHOWN_AT = 224
@@ -229,11 +228,6 @@ class Run:
         return mean
 
 
-def _recipe_options() -> list[Field[Any]]:
-    """The fields of a recipe that are options of their own name."""
-    return [one for one in fields(Recipe) if "help" in one.metadata]
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m training.train",
@@ -265,11 +259,7 @@ def _parser() -> argparse.ArgumentParser:
         "--scale", type=float, nargs=2, default=Recipe.scale, metavar=("MIN", "MAX"),
         help="share of an image that a crop covers",
     )  # fmt: skip
-    for one in _recipe_options():
-        name = f"--{one.name.replace('_', '-')}"
-        recipe.add_argument(
-            name, type=type(one.default), default=one.default, help=one.metadata["help"]
-        )
+    add_options(recipe, Recipe)
     return parser
 
 
@@ -289,7 +279,7 @@ def recipe_from(options: argparse.Namespace) -> Recipe:
         phases=parse_phases(options.phases),
         scale=tuple(options.scale),
         optimizer=options.optimizer,
-        **{one.name: getattr(options, one.name) for one in _recipe_options()},
+        **given(options, Recipe),
     )
 
 
