@@ -46,6 +46,7 @@ ARGUMENTS = {
     "channels": [16, 16, 32, 32],
     "stem_width": 8,
     "stem_type": "deep",
+    "zero_init_last": False,  # else blocks give 0 at first, and all maps are flat
 }
 
 
@@ -170,6 +171,16 @@ def test_maps_are_asked_to_be_1_at_the_peak_and_0_on_borders() -> None:
     assert whole[0, 0] == 1  # also where the cell reaches beyond the frame
 
 
+def test_cells_that_a_border_cuts_are_asked_for_their_share_of_photo() -> None:
+    heat = torch.zeros(1, 8, 8)
+    heat[0, 2, 1] = heat[0, 3, 4] = 1.0
+    # The photo begins at row 56: a quarter of cell 2 (pixels 48..80) is border.
+    frame = Frame(np.zeros((224, 224, 3), np.uint8), 0, None, (0.0, 56 / 224, 1.0, 168 / 224))
+    asked = targets(heat, [frame], (7, 7))[0]
+    assert asked[3, 4] == 1
+    assert asked[2, 1].item() == pytest.approx(0.75)
+
+
 def test_maps_are_asked_to_be_0_outside_boxes_and_open_inside() -> None:
     heat = torch.zeros(1, 8, 8)
     heat[0, 1, 1] = heat[0, 3, 3] = 1.0
@@ -280,7 +291,7 @@ def test_the_guide_command_fits_a_probe(
     accuracy = float(capsys.readouterr().out.split(":")[1].strip(" %\n"))
     guide = load_guide(weights, probe)
     _, val = open_data(data, cache, 160)
-    squares = np.stack([guide_command_square(val.image(i)) for i in range(len(val))])
+    squares = np.stack([middle_square(val.image(i)) for i in range(len(val))])
     logits = guide(prepare_images(torch.from_numpy(squares), torch.device("cpu"))).logits
     right = (logits.argmax(1).numpy() == val.labels).mean()
     assert 100 * right == pytest.approx(accuracy, abs=100 / 12 + 0.1)  # bf16: one photo at most
@@ -292,7 +303,7 @@ def test_the_guide_command_fits_a_probe(
         load_guide(weights, probe)
 
 
-def guide_command_square(image: np.ndarray) -> np.ndarray:
+def middle_square(image: np.ndarray) -> np.ndarray:
     """The middle 48 x 48 of a picture of 48 x 64, at 64 pixels."""
     return resize(np.ascontiguousarray(image[:, 8:56]), 64)
 
@@ -497,25 +508,56 @@ def test_a_twin_without_cbam_runs_too(
     assert "accuracy" not in metadata  # nothing was measured of these weights
 
 
+def contrast(run: command.Refining, framing: Framing) -> float:
+    """How much more open layer 3's map is where it is asked to be open than where closed."""
+    opened, closed = [], []
+    for step in range(1000, 1020):  # not trained on
+        frames = framing.frames(step)
+        images = torch.from_numpy(np.stack([frame.image for frame in frames]))
+        images = prepare_images(images, torch.device("cpu"))
+        labels = torch.tensor([frame.label for frame in frames])
+        with torch.no_grad():
+            run.model(images)
+        spatial = run.gates.spatial[2][:, 0]
+        heat = run.guide.heat(look(run.guide, images), labels)
+        asked = targets(heat, frames, (spatial.shape[1], spatial.shape[2]))
+        opened.append(spatial[asked > 0.5])
+        closed.append(spatial[asked < 0.1])
+    return (torch.cat(opened).mean() - torch.cat(closed).mean()).item()
+
+
 @pytest.mark.usefixtures("guided")
 def test_maps_learn_what_they_are_asked(data: Path, cache: Path, tmp_path: Path) -> None:
-    source = checkpoint(tmp_path, "cbam")
-    framing = make_framing(data, cache, 0)
-    recipe = Refinement(
-        images=240, batch=4, map_layers=(0, 0, 1, 0), map_weight=5, gate_rate=0.02, rate=2e-3
-    )
+    source, framing = checkpoint(tmp_path, "cbam"), make_framing(data, cache, 0)
     guide = command.load_guide(Path(), Path())
-    run = command.Refining(source, recipe, framing, guide, tmp_path / "run")
-    fixed = [framing.frames(step) for step in range(1000, 1010)]
+    found = {}
+    for weight in (0.0, 10.0):
+        recipe = Refinement(
+            images=480, batch=4, map_layers=(0, 0, 1, 0), map_weight=weight, rate=2e-3,
+            gate_rate=0.02,
+        )  # fmt: skip
+        run = command.Refining(source, recipe, framing, guide, tmp_path / str(weight))
+        for _ in range(recipe.steps):
+            run.update()
+        found[weight] = contrast(run, framing)
+    assert found[10.0] > found[0.0] + 0.1
 
-    def cost() -> float:
-        with torch.no_grad():
-            return sum(run._costs(frames)["maps"].item() for frames in fixed)
 
-    before = cost()
-    for _ in range(recipe.steps):
-        run.update()
-    assert cost() < 0.9 * before
+@pytest.mark.usefixtures("guided")
+def test_maps_of_one_half_cost_ln_2_whatever_is_asked(
+    data: Path, cache: Path, tmp_path: Path
+) -> None:
+    framing = make_framing(data, cache, 0)
+    recipe = Refinement(map_layers=(0, 0.3, 1, 2), map_weight=0.8, gate_decay=1.0)
+    guide = command.load_guide(Path(), Path())
+    run = command.Refining(checkpoint(tmp_path, "cbam"), recipe, framing, guide, tmp_path / "run")
+    for name, parameter in run.model.named_parameters():
+        if ".se." in name:
+            nn.init.zeros_(parameter)
+    for step in range(5):
+        costs = run._costs(framing.frames(step))
+        assert costs["maps"].item() == pytest.approx(0.8 * math.log(2), abs=1e-5)
+        assert costs["decay"].item() == 0
 
 
 @pytest.mark.usefixtures("guided")
