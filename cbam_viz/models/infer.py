@@ -24,6 +24,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 _INDEX = Path(__file__).with_name("architectures.json")
 """Fingerprints of timm's networks; `python -m cbam_viz.models.index` writes it."""
 _INSERTED = ".cbam"
+_MOST_TENSORS = 20_000
+"""timm's largest networks have some 3,000; a file of more is not searched for one."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,8 @@ def infer_architecture(shapes: Shapes) -> tuple[str, ...]:
 
     CBAM layers are disregarded; a classifier may have any number of classes.
     """
+    if len(shapes) > _MOST_TENSORS:
+        return ()
     own = tuple(f"{name}." for name in attention_layers(shapes))
     body = {
         name: shape
