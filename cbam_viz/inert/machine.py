@@ -8,6 +8,7 @@ the key of a dictionary, exponential for whoever hashes them, are two entries of
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -99,20 +100,27 @@ class Machine:
         CheckpointError
             It is damaged, exceeds a limit, or has instructions that torch does not write.
         """
-        data, handlers = self.data, _HANDLERS
+        latest = time.thread_time() + SECONDS
         try:
-            for _ in range(MAX_STEPS):
-                code = data[self.end]
-                self.end += 1
-                if code == _STOP:
+            for _ in range(MAX_STEPS // _STEPS_BETWEEN):
+                if self._reaches_stop():
                     value: Value = self.stack.pop()
                     return value
-                handlers[code](self)
-        except (IndexError, struct.error, KeyError, ValueError, TypeError, AttributeError) as error:
-            raise damaged(
-                f"its pickle breaks off or breaks the rules at byte {self.end}"
-            ) from error
+                if time.thread_time() > latest:
+                    raise _too_long(f"{SECONDS} seconds of reading")
+        except _BROKEN as error:
+            raise damaged(f"its pickle is broken at byte {self.end}") from error
         raise _too_long(f"{MAX_STEPS:,} instructions")
+
+    def _reaches_stop(self) -> bool:
+        data, handlers = self.data, _HANDLERS
+        for _ in range(_STEPS_BETWEEN):
+            code = data[self.end]
+            self.end += 1
+            if code == _STOP:
+                return True
+            handlers[code](self)
+        return False
 
     # What the instructions share.
 

@@ -335,6 +335,11 @@ def _encode(builder: _Builder, arguments: list[Any], _state: Any) -> Any:
     return arguments[0].encode("latin1")
 
 
+def _no_bytes(_builder: _Builder, arguments: list[Any], _state: Any) -> Any:
+    """`bytes()`, as protocols below 3 write none; never bytes of a length that is asked for."""
+    return _UNMADE if arguments else b""
+
+
 def _array_type(_builder: _Builder, arguments: list[Any], state: Any) -> Any:
     return arrays.number_type(arguments[0] if arguments else None, state) or _UNMADE
 
@@ -380,6 +385,7 @@ _MEANINGS: dict[str, Meaning] = {
     "torch._tensor._rebuild_from_type_v2": _subclass,
     "torch.Size": _size,
     "_codecs.encode": _encode,
+    "__builtin__.bytes": _no_bytes,
     "numpy.dtype": _array_type,
     **{
         f"numpy.{core}.{name}": meaning

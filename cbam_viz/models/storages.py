@@ -130,11 +130,11 @@ class Storages:
             raise damaged("a tensor's place in it is impossible")
         numbers, last = 1, offset
         for side, step in zip(size, stride, strict=True):
-            numbers *= side
+            numbers *= side or 1
             last += (side - 1) * step
-        if len(size) > _MOST_SIDES or max(size, default=0) * max(1, numbers) > _MOST_NUMBERS:
+        if len(size) > _MOST_SIDES or numbers > _MOST_NUMBERS:
             raise damaged("a tensor's size is impossible")
-        if numbers == 0:
+        if 0 in size:
             return torch.empty(tuple(size), dtype=dtype)
         if last >= count:
             raise damaged("a tensor reaches beyond its numbers")
