@@ -49,9 +49,3 @@ class TrainingError(CbamVizError):
 
 class RenderError(CbamVizError):
     """A map, a colour scale or a chart cannot be drawn as asked."""
-
-
-def quoted(text: str, most: int = 80) -> str:
-    """Return what a file says of itself as it may stand in a message: one line, and not long."""
-    start = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[: most + 1])
-    return start if len(start) <= most else start[: most - 1] + "…"

@@ -9,7 +9,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from cbam_viz.errors import CheckpointError, quoted
+from cbam_viz._text import shortened
+from cbam_viz.errors import CheckpointError
 from cbam_viz.inert.machine import damaged
 
 MAX_ENTRIES = 200_000
@@ -94,8 +95,8 @@ def _parts(data: memoryview, start: int, length: int) -> dict[str, Part]:
     for entry in entries:
         if entry.name in parts:
             raise CheckpointError(
-                f"The file lists a part twice, {quoted(entry.name)}: it is damaged or made to show "
-                "different readers different weights."
+                f"The file lists a part twice, {shortened(entry.name)}: it is damaged, or made to "
+                "show different readers different weights."
             )
         parts[entry.name] = Part(_content(data, entry, before=start), entry.size)
     return parts

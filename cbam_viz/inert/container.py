@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from cbam_viz.errors import CheckpointError, quoted
+from cbam_viz._text import quoted
+from cbam_viz.errors import CheckpointError
 from cbam_viz.inert.archive import Part, read_directory
 from cbam_viz.inert.machine import Machine, Node, Value, damaged
 

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from cbam_viz.errors import CheckpointError, quoted
+from cbam_viz._text import quoted
+from cbam_viz.errors import CheckpointError
 
 SECONDS = 5
 """Processor time that one pickle may take."""

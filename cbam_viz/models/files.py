@@ -20,7 +20,8 @@ from typing import IO, Any
 
 import torch
 
-from cbam_viz.errors import CheckpointError, quoted
+from cbam_viz._text import shortened
+from cbam_viz.errors import CheckpointError
 from cbam_viz.inert.machine import HOW_TO_CONVERT
 from cbam_viz.inert.transport import open_apart, open_data
 from cbam_viz.models.content import build_content
@@ -205,8 +206,8 @@ def _read_safetensors(
             return _texts(opened.metadata()), tensors
     except (SafetensorError, ValueError, RecursionError, KeyError, TypeError) as error:
         raise CheckpointError(
-            f"The safetensors file is damaged or cut off ({quoted(str(error))}). Download or copy "
-            "it again."
+            f"The safetensors file is damaged or cut off ({shortened(str(error))}). Download or "
+            "copy it again."
         ) from error
 
 

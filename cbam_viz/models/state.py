@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from cbam_viz.errors import CheckpointError, quoted
+from cbam_viz._text import quoted, shortened
+from cbam_viz.errors import CheckpointError
 from cbam_viz.models.records import Named, Record
 from cbam_viz.models.tree import Trees, is_module
 
@@ -77,11 +78,11 @@ def find_weights(content: Any, *, prefixes: bool = True) -> Weights:
     weights = Weights(place.tensors)
     if place.path:
         where = quoted(".".join(place.path))
-        weights.notes.append(f"The weights were taken from {where!r} in the file.")
+        weights.notes.append(f"The weights were taken from {where} in the file.")
     if isinstance(place.content, Record):
         weights.notes.append(
-            f"The file holds them in an object of {quoted(place.content.name)}. Its tensors were "
-            "taken; its code was neither needed nor run."
+            f"The file holds them in an object of {shortened(place.content.name)}. Its tensors "
+            "were taken; its code was neither needed nor run."
         )
     if _AVERAGED & set(place.path):
         weights.notes.append("These are the averaged (EMA) weights that the file holds.")
@@ -174,19 +175,19 @@ def _next_name(place: _Place) -> str | None:
 
 
 def _why_none(content: Any, path: tuple[str, ...]) -> str:
-    where = f" under {quoted('.'.join(path))!r}" if path else ""
+    where = f" under {quoted('.'.join(path))}" if path else ""
     if isinstance(content, Tensor):
         return f"The file holds a single tensor{where}, not a network's weights."
     if isinstance(content, Mapping):
-        keys = ", ".join(repr(quoted(str(key), 40)) for key in list(content)[:5]) or "nothing"
+        keys = ", ".join(quoted(str(key), 40) for key in list(content)[:5]) or "nothing"
         return (
             f"The file holds no network's weights{where}; it holds {keys}. Save them with "
             "torch.save(model.state_dict(), 'weights.pth')."
         )
     if isinstance(content, (Record, Named)):
         return (
-            f"The file holds {quoted(repr(content))}{where}, not a network's weights. Nothing of "
-            "it was run. Save the weights with torch.save(model.state_dict(), 'weights.pth')."
+            f"The file holds {shortened(repr(content))}{where}, not a network's weights. Nothing "
+            "of it was run. Save the weights with torch.save(model.state_dict(), 'weights.pth')."
         )
     return f"The file holds a {type(content).__name__}{where}, not a network's weights."
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from cbam_viz.errors import CheckpointError, quoted
+from cbam_viz._text import quoted
+from cbam_viz.errors import CheckpointError
 from cbam_viz.inert.archive import Part
 from cbam_viz.inert.machine import damaged
 
@@ -146,7 +147,7 @@ class Storages:
         check_type(dtype)
         part = self._parts.get(storage.key)
         if part is None:
-            raise damaged(f"it has no numbers under {quoted(repr(storage.key))}")
+            raise damaged(f"it has no numbers under {quoted(storage.key)}")
         first = storage.first * storage.dtype.itemsize
         length = storage.count * storage.dtype.itemsize
         if min(first, length) < 0 or first + length > part.length:

@@ -11,7 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
-from cbam_viz.errors import CheckpointError, quoted
+from cbam_viz._text import quoted
+from cbam_viz.errors import CheckpointError
 from cbam_viz.models.records import Record
 
 _MOST_STEPS = 400_000
