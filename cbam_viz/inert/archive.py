@@ -49,7 +49,7 @@ def read_directory(data: memoryview) -> dict[str, Part]:
         if length > _MAX_DIRECTORY:
             raise CheckpointError("The file lists too many parts; it is no PyTorch checkpoint.")
         return _parts(data, start, length)
-    except (struct.error, ValueError, IndexError) as error:
+    except (struct.error, ValueError, IndexError, OverflowError) as error:
         raise damaged("its directory is not where it should be") from error
 
 

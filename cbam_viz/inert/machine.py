@@ -58,7 +58,9 @@ class Node:
         the values."""
 
 
-_BROKEN = (IndexError, struct.error, KeyError, ValueError, TypeError, AttributeError)
+_BROKEN = (
+    IndexError, struct.error, KeyError, ValueError, TypeError, AttributeError, OverflowError,
+)  # fmt: skip
 """What the machine meets where an instruction lacks its data or its values."""
 
 Value: TypeAlias = "bool | int | float | str | Node | None"
@@ -299,6 +301,8 @@ class Machine:
                 f"The file names a class of {len(whole):,} characters, {quoted(whole, 40)}; it was "
                 "made to do harm and not opened."
             )
+        if not whole.isprintable():
+            raise ValueError
         if whole not in self._names:
             self._names[whole] = self._node("name", whole)
         self.stack.append(self._names[whole])

@@ -70,6 +70,12 @@ def build_content(opened: Opened, data: bytearray | mmap.mmap, size: int) -> Any
 _CONTAINERS: dict[str, type] = {"list": list, "dict": dict, "set": set}
 
 
+_IMPOSSIBLE = (
+    TypeError, ValueError, IndexError, AttributeError, RuntimeError, OverflowError,
+)  # fmt: skip
+"""What a meaning meets where a file gives it something else than what it takes."""
+
+
 class _Unmade:
     """Stands where a node has no value yet."""
 
@@ -150,7 +156,7 @@ class _Builder:
             value = meaning(self, arguments, state)
         except CheckpointError:
             raise
-        except (TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:
+        except _IMPOSSIBLE as error:
             raise damaged(f"{name} with impossible arguments") from error
         if value is not _UNMADE:
             return value
@@ -160,11 +166,12 @@ class _Builder:
 
     def _storage(self, node: Node) -> Storage:
         _, kind, key, _, count, *view = self.values(node.items)
-        if not (isinstance(kind, Named) and isinstance(key, str) and type(count) is int):
-            raise damaged("it does not describe its tensors as PyTorch does")
         first = 0
-        if view and view[0] is not None:
+        if view and isinstance(view[0], tuple) and len(view[0]) == 3:
             _, first, count = view[0]
+        described = isinstance(kind, Named) and isinstance(key, str)
+        if not described or type(first) is not int or type(count) is not int:
+            raise damaged("it does not describe its tensors as PyTorch does")
         return Storage(storage_type(kind.name), key, first, count)
 
     def _fill(self, node: Node) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from cbam_viz.models.files import read_weights
 from cbam_viz.models.state import find_weights
 from tests.models.test_files import Trap, traps
 from tests.models.test_formats import described, odds, saved, unzipped, zipped
+
+"\n".encode("unicode_escape")  # imported on first use, by whoever quotes a file's text
 
 QUICK = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -132,6 +135,33 @@ def test_damaged_directories(whole: dict[str, bytes], data: st.DataObject) -> No
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(start, len(content) - 1))] = data.draw(st.integers(0, 255))
     outcome(bytes(content))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x04\x8c\x05torch\x8c\x12_rebuild_tensor_\n2\x93)R.",
+        b"\x80\x02(X\x07\x00\x00\x00storageN)NN)tQ.",
+        b"\x80\x02(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000NK\x04)tQ.",
+    ],
+)
+def test_what_damage_at_random_found(content: bytes) -> None:
+    """A name of two lines, a storage of no kind, a view of nothing."""
+    assert outcome(content)
+    assert outcome(zipped({"a/data.pkl": content, "a/data/0": bytes(16)}))
+
+
+def test_a_directory_beyond_all_numbers() -> None:
+    data = saved({"a": torch.ones(1)})
+    at = data.index(b"PK\x06\x07") + 8
+    assert "damaged" in outcome(data[:at] + b"\xff" * 8 + data[at + 8 :])
+
+
+def test_the_process_with_limits_needs_neither_torch_nor_numpy() -> None:
+    """It costs what it imports; torch would take seconds, for each upload."""
+    code = "import sys, cbam_viz.inert.transport; print(*sys.modules, sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not set(done.stdout.split()) & {"torch", "numpy", "timm", "safetensors"}
 
 
 def test_two_parts_of_one_name() -> None:
