@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from cbam_viz._text import shortened
 from cbam_viz.errors import CheckpointError
-from cbam_viz.inert.machine import damaged
+from cbam_viz.inert.nodes import damaged
 
 MAX_ENTRIES = 200_000
 _MAX_DIRECTORY = 32 * 1024**2

@@ -16,7 +16,8 @@ from typing import Any
 from cbam_viz._text import quoted
 from cbam_viz.errors import CheckpointError
 from cbam_viz.inert.archive import Part, read_directory
-from cbam_viz.inert.machine import Machine, Node, Value, damaged
+from cbam_viz.inert.machine import Machine
+from cbam_viz.inert.nodes import Node, Value, damaged
 
 _MAX_PICKLE_BYTES = 64 * 1024**2
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C

@@ -16,7 +16,8 @@ from typing import IO, Any
 from cbam_viz.errors import CheckpointError, LimitError
 from cbam_viz.inert.archive import Part
 from cbam_viz.inert.container import Opened, open_pickle, open_zip
-from cbam_viz.inert.machine import SECONDS, Node
+from cbam_viz.inert.machine import SECONDS
+from cbam_viz.inert.nodes import Node
 from cbam_viz.limited import run_limited
 
 MEGABYTES = 1000

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cbam_viz.inert.machine import damaged
+from cbam_viz.inert.nodes import damaged
 from cbam_viz.models.storages import Budget
 
 _NUMBER = re.compile(r"b1|[iu][1248]|f[248]")

@@ -1,34 +1,23 @@
 """What the nodes of a PyTorch file mean: plain values, tensors, and records of all else.
 
-This is where a file's names get a meaning: a table from names to functions of ours. What is not in
-it is a record that says so. Nothing here recurses, and each node is made once: they may be nested
+What a file would call means something only if it is in the table of `meanings`; all else is a
+record that says what it was. Nothing here recurses, and each node is made once: they may be nested
 without end, shared a thousand times and refer to each other in circles.
 """
 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
-
-import numpy as np
-import torch
+from collections.abc import Iterable
+from typing import Any
 
 from cbam_viz.errors import CheckpointError
 from cbam_viz.inert.container import Opened
-from cbam_viz.inert.machine import Node, damaged
+from cbam_viz.inert.nodes import Node, damaged
 from cbam_viz.inert.transport import without_collection
-from cbam_viz.models import arrays
+from cbam_viz.models.meanings import NOTHING, has_meaning, meaning_of, refuse_odd
 from cbam_viz.models.records import Named, Record, as_key
 from cbam_viz.models.storages import Budget, Storage, Storages, storage_type
-
-_ODD_TENSORS = {
-    "_rebuild_sparse_tensor": "sparse tensors",
-    "_rebuild_qtensor": "quantised tensors",
-    "_rebuild_nested_tensor": "nested tensors",
-    "_rebuild_meta_tensor_no_storage": "tensors without values (torch's meta device)",
-}
-"""torch's own functions for tensors that are no plain weights."""
 
 _DICTIONARIES = {
     "collections.OrderedDict": 0,
@@ -67,13 +56,11 @@ def build_content(opened: Opened, data: bytearray | mmap.mmap, size: int) -> Any
         return _Builder(opened.nodes, storages).build(opened.root)
 
 
+_CONTENTS = frozenset({"list", "tuple", "dict", "set", "frozenset"})
+_MOST_POURED = 1_000_000
+"""Entries that dictionaries and sets take over from others; many may be made of one."""
+
 _CONTAINERS: dict[str, type] = {"list": list, "dict": dict, "set": set}
-
-
-_IMPOSSIBLE = (
-    TypeError, ValueError, IndexError, AttributeError, RuntimeError, OverflowError,
-)  # fmt: skip
-"""What a meaning meets where a file gives it something else than what it takes."""
 
 
 class _Unmade:
@@ -88,6 +75,7 @@ class _Builder:
         self.storages = storages
         self._nodes = nodes
         self._values: list[Any] = [_UNMADE] * len(nodes)
+        self._poured = 0
 
     def build(self, root: Any) -> Any:
         for node in self._nodes:
@@ -143,26 +131,13 @@ class _Builder:
             return {}
         if name in _SETS:
             return set()
-        meaning = _MEANINGS.get(name)
-        if meaning is not None and _is_tuple(node.items[1]):
-            state = self.value(_last_state(node))
-            return self.meant(meaning, self.values(node.items[1].items), state, name)
-        _refuse_odd(name)
-        return Record(name)
-
-    def meant(self, meaning: Meaning, arguments: list[Any], state: Any, name: str) -> Any:
-        """Return what a call means; a record where its arguments are not what it takes."""
-        try:
-            value = meaning(self, arguments, state)
-        except CheckpointError:
-            raise
-        except _IMPOSSIBLE as error:
-            raise damaged(f"{name} with impossible arguments") from error
-        if value is not _UNMADE:
-            return value
-        record = Record(name)
-        record.arguments, record.state = tuple(arguments), state
-        return record
+        arguments = _arguments(node)
+        if not has_meaning(name, len(arguments)):
+            refuse_odd(name)
+            return Record(name)
+        state = self.value(_last_state(node))
+        value = meaning_of(name, self.storages, self.values(arguments), state)
+        return Record(name) if value is NOTHING else value
 
     def _storage(self, node: Node) -> Storage:
         _, kind, key, _, count, *view = self.values(node.items)
@@ -189,17 +164,12 @@ class _Builder:
     def _fill_call(self, node: Node, target: Any) -> None:
         steps = node.more or []
         if isinstance(target, Record):
-            if _is_tuple(node.items[1]):
-                keywords = node.items[2:]
-                target.arguments = tuple(self.values([*node.items[1].items, *keywords]))
+            given = self.value(node.items[1])  # as it is: calls may share it
+            target.arguments = given if isinstance(given, tuple) else ()
+            target.keywords = self.value(node.items[2]) if len(node.items) > 2 else None
             self._tell(target, steps)
-            return
-        if type(target) not in {dict, set}:
-            return
-        name = _name_of(node)
-        if name in _DICTIONARIES or name in _SETS:
-            arguments = node.items[1].items if _is_tuple(node.items[1]) else []
-            self._pour(target, arguments[_DICTIONARIES.get(name, 0) :])
+        elif isinstance(target, (dict, set)):
+            self._pour(target, _arguments(node)[_DICTIONARIES.get(_name_of(node), 0) :][:1])
             for what, values in zip(steps[::2], steps[1::2], strict=True):
                 if what == "pairs" and isinstance(target, dict):
                     self._set(target, values)
@@ -219,14 +189,19 @@ class _Builder:
     def _pour(self, target: dict[Any, Any] | set[Any], arguments: list[Any]) -> None:
         """Fill a dictionary from another or from a list of pairs, a set from a list."""
         source = arguments[0] if arguments else None
-        if not isinstance(source, Node):
+        if not isinstance(source, Node) or source.kind not in _CONTENTS:
             return
+        self._poured += len(source.items)
+        if self._poured > _MOST_POURED:
+            raise CheckpointError(
+                f"The file makes more than {_MOST_POURED:,} entries of few; it was made to exhaust "
+                "memory and not opened."
+            )
         if isinstance(target, set):
-            if source.kind in {"list", "tuple", "set", "frozenset"}:
-                target.update(map(as_key, self.values(source.items)))
+            target.update(map(as_key, self.values(source.items)))
         elif source.kind == "dict":
             self._set(target, source.items)
-        elif source.kind in {"list", "tuple"}:
+        else:
             for pair in source.items:
                 if isinstance(pair, Node) and pair.kind in {"list", "tuple"}:
                     self._set(target, pair.items[:2])
@@ -241,14 +216,16 @@ def _needed(node: Node) -> list[Node]:
     """Return the nodes whose values must be there before this one's; others are filled in later."""
     if node.kind in {"tuple", "storage", "frozenset"}:
         return [item for item in node.items if isinstance(item, Node)]
-    if node.kind == "call" and _name_of(node) in _MEANINGS:
-        parts = node.items[1].items if _is_tuple(node.items[1]) else []
-        return [item for item in (*parts, _last_state(node)) if isinstance(item, Node)]
+    if node.kind == "call" and has_meaning(_name_of(node), len(_arguments(node))):
+        parts = (*_arguments(node), _last_state(node))
+        return [item for item in parts if isinstance(item, Node)]
     return []
 
 
-def _is_tuple(item: Any) -> bool:
-    return isinstance(item, Node) and item.kind == "tuple"
+def _arguments(node: Node) -> list[Any]:
+    """Return what a call would be given, not yet made."""
+    given = node.items[1]
+    return given.items if isinstance(given, Node) and given.kind == "tuple" else []
 
 
 _MAKERS = frozenset({"copyreg._reconstructor", "copy_reg._reconstructor", "copyreg.__newobj__"})
@@ -257,10 +234,10 @@ _MAKERS = frozenset({"copyreg._reconstructor", "copy_reg._reconstructor", "copyr
 
 def _name_of(node: Node) -> str:
     """Return the name of what a call calls, or of the class whose object it makes."""
-    function, arguments = node.items[:2]
+    function = node.items[0]
     name = function.items if isinstance(function, Node) and function.kind == "name" else ""
-    if name in _MAKERS and _is_tuple(arguments) and arguments.items:
-        first = arguments.items[0]
+    if name in _MAKERS and _arguments(node):
+        first = _arguments(node)[0]
         if isinstance(first, Node) and first.kind == "name":
             name = first.items
     return name or "something without a name"
@@ -269,138 +246,3 @@ def _name_of(node: Node) -> str:
 def _last_state(node: Node) -> Any:
     steps = node.more or []
     return steps[-1][0] if steps and steps[-2] == "state" else None
-
-
-def _refuse_odd(name: str) -> None:
-    module, _, function = name.rpartition(".")
-    if module.partition(".")[0] == "torch" and function.startswith("_rebuild_"):
-        kind = _ODD_TENSORS.get(function, f"tensors of a kind that is not read ({name})")
-        raise CheckpointError(
-            f"The file holds {kind}; only plain weights can be read. Save the network's ordinary "
-            "floating-point weights."
-        )
-
-
-# What calls mean. Each takes the arguments and the state, and returns the value or _UNMADE.
-
-Meaning: TypeAlias = Callable[[_Builder, list[Any], Any], Any]
-
-
-def _tensor(builder: _Builder, arguments: list[Any], _state: Any) -> Any:
-    """`_rebuild_tensor(storage, offset, size, stride)`; gradients and hooks follow."""
-    storage, offset, size, stride, *rest = arguments
-    _refuse_views(rest[2:])
-    return builder.storages.tensor(storage, offset, size, stride)
-
-
-def _tensor_of_type(builder: _Builder, arguments: list[Any], _state: Any) -> Any:
-    """`_rebuild_tensor_v3`: the storage is of bytes, the type follows the hooks."""
-    storage, offset, size, stride, _, _, dtype, *rest = arguments
-    _refuse_views(rest)
-    return builder.storages.tensor(storage, offset, size, stride, _dtype(dtype))
-
-
-def _refuse_views(metadata: list[Any]) -> None:
-    if metadata and metadata[0] is not None:
-        raise CheckpointError(
-            "The file holds tensors that are conjugated or negated when they are read; only plain "
-            "weights can be read. Save tensor.resolve_conj().resolve_neg()."
-        )
-
-
-def _dtype(named: Any) -> torch.dtype:
-    dtype = getattr(torch, named.name.removeprefix("torch."), None)
-    if not isinstance(dtype, torch.dtype):
-        raise TypeError
-    return dtype
-
-
-def _first(_builder: _Builder, arguments: list[Any], _state: Any) -> Any:
-    """A parameter, or a tensor that another device had: the tensor in it."""
-    return arguments[0] if arguments and isinstance(arguments[0], torch.Tensor) else _UNMADE
-
-
-def _subclass(builder: _Builder, arguments: list[Any], _state: Any) -> Any:
-    """`_rebuild_from_type_v2(function, class, arguments, state)`: the plain tensor."""
-    function, _, inner, *_ = arguments
-    meaning = _MEANINGS.get(function.name)
-    if meaning in {None, _subclass} or not isinstance(inner, tuple):
-        _refuse_odd(function.name)
-        return _UNMADE
-    return builder.meant(meaning, list(inner), None, function.name)
-
-
-def _size(_builder: _Builder, arguments: list[Any], _state: Any) -> Any:
-    return arguments[0] if arguments and isinstance(arguments[0], tuple) else _UNMADE
-
-
-def _encode(builder: _Builder, arguments: list[Any], _state: Any) -> Any:
-    """Protocols below 3 have no bytes: they write the text of the same numbers."""
-    if len(arguments) != 2 or not isinstance(arguments[0], str) or arguments[1] != "latin1":
-        return _UNMADE
-    builder.storages.budget.spend(len(arguments[0]))
-    return arguments[0].encode("latin1")
-
-
-def _no_bytes(_builder: _Builder, arguments: list[Any], _state: Any) -> Any:
-    """`bytes()`, as protocols below 3 write none; never bytes of a length that is asked for."""
-    return _UNMADE if arguments else b""
-
-
-def _array_type(_builder: _Builder, arguments: list[Any], state: Any) -> Any:
-    return arrays.number_type(arguments[0] if arguments else None, state) or _UNMADE
-
-
-def _scalar(_builder: _Builder, arguments: list[Any], _state: Any) -> Any:
-    dtype, content = arguments
-    if not isinstance(dtype, np.dtype) or not isinstance(content, bytes):
-        return _UNMADE
-    return arrays.scalar(dtype, content)
-
-
-def _array(builder: _Builder, arguments: list[Any], state: Any) -> Any:
-    """`_reconstruct(class, shape, code)` and then (version, shape, type, Fortran order, bytes)."""
-    if not isinstance(state, tuple) or len(state) != 5:
-        return _UNMADE
-    return _numbers(builder, state[4], state[2], state[1], fortran=state[3])
-
-
-def _array_from_buffer(builder: _Builder, arguments: list[Any], _state: Any) -> Any:
-    content, dtype, shape, order = arguments
-    return _numbers(builder, content, dtype, shape, fortran=order == "F")
-
-
-def _numbers(builder: _Builder, content: Any, dtype: Any, shape: Any, *, fortran: Any) -> Any:
-    if not (
-        isinstance(content, bytes) and isinstance(dtype, np.dtype) and isinstance(shape, tuple)
-    ):
-        return _UNMADE
-    made = arrays.tensor(dtype, shape, content, builder.storages.budget, fortran=bool(fortran))
-    return _UNMADE if made is None else made
-
-
-_MEANINGS: dict[str, Meaning] = {
-    "torch._utils._rebuild_tensor": _tensor,
-    "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch._utils._rebuild_tensor_v3": _tensor_of_type,
-    "torch._utils._rebuild_parameter": _first,
-    "torch._utils._rebuild_parameter_with_state": _first,
-    "torch._utils._rebuild_device_tensor_from_numpy": _first,
-    "torch._utils._rebuild_device_tensor_from_cpu_tensor": _first,
-    "torch._utils._rebuild_xla_tensor": _first,
-    "torch.nn.parameter.Parameter": _first,
-    "torch._tensor._rebuild_from_type_v2": _subclass,
-    "torch.Size": _size,
-    "_codecs.encode": _encode,
-    "__builtin__.bytes": _no_bytes,
-    "numpy.dtype": _array_type,
-    **{
-        f"numpy.{core}.{name}": meaning
-        for core in ("core", "_core")
-        for name, meaning in {
-            "multiarray.scalar": _scalar,
-            "multiarray._reconstruct": _array,
-            "numeric._frombuffer": _array_from_buffer,
-        }.items()
-    },
-}

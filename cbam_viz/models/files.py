@@ -22,7 +22,7 @@ import torch
 
 from cbam_viz._text import shortened
 from cbam_viz.errors import CheckpointError
-from cbam_viz.inert.machine import HOW_TO_CONVERT
+from cbam_viz.inert.nodes import HOW_TO_CONVERT
 from cbam_viz.inert.transport import open_apart, open_data
 from cbam_viz.models.content import build_content
 from cbam_viz.models.storages import Budget, check_type

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -25,13 +26,15 @@ class Named:
 class Record:
     """An object of a file, as what the file says of it. Nothing of its class ever ran."""
 
-    __slots__ = ("arguments", "items", "name", "pairs", "state")
+    __slots__ = ("arguments", "items", "keywords", "name", "pairs", "state")
 
     def __init__(self, name: str) -> None:
         self.name = name
         """Of the class or function that would have made it, such as `argparse.Namespace`."""
         self.arguments: tuple[Any, ...] = ()
-        """What that would have been called with; keyword arguments are a dictionary at the end."""
+        """What that would have been called with."""
+        self.keywords: Any = None
+        """Its keyword arguments, a dictionary, if there were any."""
         self.state: Any = None
         """What it would have been told to restore: its attributes, as a rule."""
         self.items: Sequence[Any] = ()
@@ -45,8 +48,7 @@ class Record:
         if isinstance(self.state, dict):
             return self.state
         if isinstance(self.state, tuple) and len(self.state) == 2:
-            both = [part for part in self.state if isinstance(part, dict)]
-            return {name: value for part in both for name, value in part.items()}
+            return ChainMap(*[part for part in self.state if isinstance(part, dict)])
         return _NONE
 
     def __repr__(self) -> str:

@@ -50,6 +50,8 @@ _PREFIXES = (
 )
 _MAX_DEPTH = 6
 _LONGEST_NAME = 400
+_MOST_ENTRIES = 2_000_000
+"""Entries of dictionaries that are looked at; thousands of objects may share one dictionary."""
 
 
 @dataclass
@@ -103,7 +105,7 @@ class _Place:
 
     content: Any
     path: tuple[str, ...]
-    tensors: dict[str, Tensor]
+    tensors: dict[str, Tensor] = field(default_factory=dict)
     inside: dict[str, _Place] = field(default_factory=dict)
     most: int = 0
     """Tensors of the place that has most, here and inside."""
@@ -123,15 +125,23 @@ def _best_place(content: Any) -> _Place:
 def _places(content: Any) -> _Place:
     """Return the file's dictionaries and objects as a tree, each once: they may be shared."""
     trees = Trees()
-    root = _Place(content, (), _tensors(content, trees))
+    root = _Place(content, ())
     places, seen = [root], {id(content)}
+    entries = 0
     for place in places:
+        entries += len(_named_values(place.content))
+        if entries > _MOST_ENTRIES:
+            raise CheckpointError(
+                "The file's objects share their parts so often that they cannot be searched for "
+                "weights; it was made to do harm."
+            )
+        place.tensors = _tensors(place.content, trees)
         if len(place.path) == _MAX_DEPTH or is_module(place.content):
             continue
         for name, value in _named_values(place.content).items():
             if isinstance(value, (dict, Record)) and id(value) not in seen and _may_hold(name):
                 seen.add(id(value))
-                inner = _Place(value, (*place.path, name), _tensors(value, trees))
+                inner = _Place(value, (*place.path, name))
                 place.inside[name] = inner
                 places.append(inner)
     for place in reversed(places):

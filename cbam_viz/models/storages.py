@@ -16,7 +16,7 @@ import torch
 from cbam_viz._text import quoted
 from cbam_viz.errors import CheckpointError
 from cbam_viz.inert.archive import Part
-from cbam_viz.inert.machine import damaged
+from cbam_viz.inert.nodes import damaged
 
 NUMBERS = frozenset(
     {

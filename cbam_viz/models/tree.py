@@ -16,6 +16,7 @@ from cbam_viz.errors import CheckpointError
 from cbam_viz.models.records import Record
 
 _MOST_STEPS = 400_000
+_PARTS = ("_parameters", "_buffers", "_modules")
 _DEEPEST = 100
 _LONGEST = 300
 
@@ -46,22 +47,22 @@ class Trees:
         waiting: list[tuple[str, Record]] = [("", module)]
         while waiting:
             prefix, module = waiting.pop()
-            self._step()
+            attributes = module.attributes
+            self._step(sum(len(_part(attributes, name)) for name in _PARTS))
             if prefix.count(".") > _DEEPEST or len(prefix) > _LONGEST:
                 raise _absurd(prefix)
-            for name, tensor in _own_tensors(module.attributes):
-                self._step()
+            for name, tensor in _own_tensors(attributes):
                 found[prefix + name] = tensor
             children = [
                 (f"{prefix}{name}.", child)
-                for name, child in module.attributes["_modules"].items()
+                for name, child in _part(attributes, "_modules").items()
                 if isinstance(name, str) and is_module(child)
             ]
             waiting += reversed(children)
         return found
 
-    def _step(self) -> None:
-        self._left -= 1
+    def _step(self, parts: int) -> None:
+        self._left -= 1 + parts
         if self._left < 0:
             raise CheckpointError(
                 f"The file's networks have more than {_MOST_STEPS:,} parts; not opened."
@@ -71,14 +72,17 @@ class Trees:
 def _own_tensors(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
     hidden = attributes.get("_non_persistent_buffers_set")
     left_out = hidden if isinstance(hidden, (set, frozenset)) else frozenset()
-    buffers = attributes.get("_buffers")
-    kept = buffers if isinstance(buffers, dict) else {}
-    for name, value in attributes["_parameters"].items():
+    for name, value in _part(attributes, "_parameters").items():
         if isinstance(name, str) and isinstance(value, Tensor):
             yield name, value
-    for name, value in kept.items():
+    for name, value in _part(attributes, "_buffers").items():
         if isinstance(name, str) and isinstance(value, Tensor) and name not in left_out:
             yield name, value
+
+
+def _part(attributes: Mapping[str, Any], name: str) -> dict[Any, Any]:
+    part = attributes.get(name)
+    return part if isinstance(part, dict) else {}
 
 
 def _absurd(prefix: str) -> CheckpointError:

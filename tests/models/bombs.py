@@ -128,12 +128,27 @@ def many_tensors(count: int, **options: bool) -> bytes:
     return out.getvalue()
 
 
+def sharing(shared: bytes, use: bytes, times: int) -> bytes:
+    """A list of things that are each made of the one in memo 7."""
+    return (
+        HEAD
+        + shared
+        + b"q\x070"
+        + b"}"
+        + text("a")
+        + b"}("
+        + b"".join(text(f"k{i}") + use for i in range(times))
+        + b"us."
+    )
+
+
+LONG_DICTIONARY = b"}(" + b"".join(text(f"k{i}") + b"N" for i in range(50_000)) + b"u"
+
+
 def nested_types(levels: int) -> bytes:
     """`_rebuild_from_type_v2` of `_rebuild_from_type_v2` of ..."""
     function = name("torch._tensor", "_rebuild_from_type_v2")
-    value = b")"
-    for _ in range(levels):
-        value = value + b"q\x00" + b"(" + function + b"N" + b"h\x00" + b"Nt"
+    value = b")" + (b"q\x00(" + function + b"Nh\x00Nt") * levels
     return HEAD + function + value + b"R."
 
 
@@ -193,6 +208,37 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: HEAD + name("m" * 500, "x") + b".", "class of 502 characters"),
     "30 million empty lists": (lambda: HEAD + b"]" * 30 * 10**6 + b".", "absurdly long"),
     "30 million nothings": (lambda: HEAD + b"N" * 30 * 10**6 + b".", "absurdly long"),
+    "counters of one dictionary": (
+        lambda: sharing(LONG_DICTIONARY, name("collections", "Counter") + b"h\x07\x85R", 20_000),
+        "entries of few"),
+    "sets of one list": (
+        lambda: sharing(b"(" + b"K\x01" * 50_000 + b"l",
+                        name("__builtin__", "set") + b"h\x07\x85R", 20_000),
+        "entries of few"),
+    "calls of one list of arguments": (
+        lambda: sharing(b"(" + b"K\x01" * 50_000 + b"t", name("torch", "Size") + b"h\x07R", 20_000),
+        ""),
+    "records of one state": (
+        lambda: sharing(LONG_DICTIONARY, name("own", "Thing") + b")\x81h\x07b", 20_000),
+        "share their parts"),
+    "records of one state in two parts": (
+        lambda: sharing(LONG_DICTIONARY, name("own", "Thing") + b")\x81Nh\x07\x86b", 20_000),
+        "share their parts"),
+    "networks of one dictionary": (
+        lambda: sharing(
+            LONG_DICTIONARY,
+            name("own", "Net") + b")\x81}(" + text("_parameters") + b"h\x07" + text("_modules")
+            + b"}ub", 20_000),
+        "more than 400,000 parts"),
+    "one long text as a thousand numbers": (
+        lambda: sharing(
+            call(name("_codecs", "encode"), text("x" * 400_000), text("latin1")),
+            name("numpy.core.multiarray", "scalar") + b"(" + name("numpy", "dtype") + b"("
+            + text("U100000") + b"tRh\x07tR", 1000),
+        "claim more than"),
+    "as much as is allowed": (
+        lambda: HEAD + b"(" + (b"}]" + b"G?\xf0\x00\x00\x00\x00\x00\x01" * 12) * 280_000 + b"l.",
+        ""),
     "names without end": (lambda: HEAD + b"c\n\n0" * 10**7 + b".", "absurdly long"),
     "appended one by one": (
         lambda: HEAD + name("collections", "deque") + b")R" + b"Na" * 10**6 + b".", ""),

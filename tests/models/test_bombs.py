@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 import sys
@@ -54,9 +55,7 @@ def data():
 limit = data() + 10**9
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 for path in sorted(Path(sys.argv[1]).iterdir()):
-    for source in (path, path.read_bytes()):
-        text = bombs.message(source)
-        assert "enough memory" not in text, path
+    assert "enough memory" not in bombs.message(path), path
 print("all read")
 """
 
@@ -77,7 +76,7 @@ def test_all_of_them_stay_within_the_memory(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "bomb",
-    ["hash of nested tuples", "names without end", "one text a million times", "60,000 tensors"],
+    ["hash of nested tuples", "one text a million times", "60,000 tensors"],
 )
 def test_the_process_with_limits_says_the_same(bomb: str) -> None:
     data = BOMBS[bomb][0]()
@@ -114,6 +113,19 @@ def test_a_tensor_that_is_in_order() -> None:
     assert torch.equal(content["weight"], torch.zeros(2, 2))
     edge = read_weights(checkpoint(tensor(offset=b"K\x03", size=b"K\x01"))).content
     assert edge["weight"].storage_offset() == 3
+
+
+def test_60_000_tensors_with_long_names_of_attention_are_refused_in_time() -> None:
+    """Names are matched with patterns, which long ones could slow down without end."""
+    state = {f"{'a.' * 150}{i}.cbam.ChannelGate.x": torch.ones(1) for i in range(20_000)}
+    state |= {f"{'a1' * 150}{i}.cbam.SpatialGate.x": torch.ones(1) for i in range(20_000)}
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    start = time.thread_time()
+    with pytest.raises(CheckpointError) as refusal:
+        load_model(buffer.getvalue())
+    assert time.thread_time() - start < SECONDS
+    assert len(str(refusal.value)) < 600
 
 
 def test_60_000_tensors_are_loaded_in_time(tmp_path: Path) -> None:
