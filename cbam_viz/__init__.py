@@ -8,7 +8,8 @@
     attention["layer1.0.se"].spatial                     # M_s, (B, h, w)
 
 Every name below is imported on first use (PEP 562), so `import cbam_viz` loads neither torch nor
-matplotlib nor Streamlit.
+matplotlib nor Streamlit. It does see to it that torchvision, which timm needs, can be imported
+beside a CPU build of torch (see `_compat`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from cbam_viz._compat import repair_torchvision
 from cbam_viz.attention import show_in_notebooks
 from cbam_viz.errors import (
     CaptureError,
@@ -177,9 +179,12 @@ class _Package(ModuleType):
 sys.modules[__name__].__class__ = _Package
 
 
-def _html(attention: Attention) -> str:
-    strip: str = importlib.import_module("cbam_viz.notebook").strip(attention)
-    return strip
+repair_torchvision()
+
+
+def _html(result: Attention | Analysis) -> str:
+    html: str = importlib.import_module("cbam_viz.notebook").html(result)
+    return html
 
 
 show_in_notebooks(_html)

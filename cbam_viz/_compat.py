@@ -1,13 +1,15 @@
 """What an ordinary installation needs before its packages import: two repairs, both lazy.
 
-Importing this module imports nothing heavy; the functions do.
+Importing this module imports nothing heavy.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
-import threading
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
@@ -18,47 +20,75 @@ _MISSING_OPERATORS = {
     "qnms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 }
 
-_lock = threading.Lock()
 _libraries: list[Any] = []
 """The registrations live as long as their `torch.library.Library` object."""
 
 
-def ensure_torchvision() -> None:
-    """Make `import torchvision`, and so `import timm`, work beside any build of torch.
+def repair_torchvision() -> None:
+    """Make `import torchvision`, and so `import timm`, work beside any build of torch from now on.
 
     PyPI's Linux torchvision is built for CUDA torch. Beside a CPU torch its C++ operators do not
     load, and its import fails with `operator torchvision::nms does not exist`, although nothing
-    here calls that operator. Declaring the missing schemas cures the import. Where torchvision
-    imports, this changes nothing.
+    here calls that operator. Declaring the missing schemas cures the import.
 
-    Raises
-    ------
-    CbamVizError
-        torchvision is missing, or broken in another way.
+    This imports nothing itself: whoever imports torchvision first, in whatever order, finds it
+    repaired. Where torchvision imports, nothing changes, and after its import no trace is left.
     """
-    with _lock:
-        if "torchvision" not in sys.modules:
-            _import_torchvision()
+    if "torchvision" not in sys.modules and _finder not in sys.meta_path:
+        sys.meta_path.insert(0, _finder)
 
 
-def _import_torchvision() -> None:
-    try:
-        importlib.import_module("torchvision")
-    except RuntimeError as error:
-        if "torchvision::" not in str(error):
-            raise
-        _forget_half_imported()
-        _declare_operators()
-        importlib.import_module("torchvision")
-    except ImportError as error:
-        raise CbamVizError(
-            f"torchvision cannot be imported ({error}). timm needs it: install the torchvision "
-            "that belongs to your torch, see https://pytorch.org/get-started/."
-        ) from error
+class _Finder(MetaPathFinder):
+    """Finds torchvision where the other finders do, and has it loaded with the repair at hand."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Speak for torchvision only, and only as long as it is not loaded."""
+        if fullname != "torchvision":
+            return None
+        for finder in [one for one in sys.meta_path if one is not self]:
+            spec = finder.find_spec(fullname, path, target)
+            if spec is not None:
+                if spec.loader is not None:
+                    spec.loader = _Repairing(spec.loader)
+                return spec
+        return None
+
+
+class _Repairing(Loader):
+    """Runs torchvision's own loader; once more, with operators declared, if some are missing."""
+
+    def __init__(self, loader: Loader) -> None:
+        self.loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """As torchvision's own loader does."""
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Load torchvision, and leave its own loader in place."""
+        if module.__spec__ is not None:
+            module.__spec__.loader = self.loader
+        module.__loader__ = self.loader
+        _forget_half_imported()  # by whoever tried before this package was there
+        try:
+            self.loader.exec_module(module)
+        except RuntimeError as error:
+            if "torchvision::" not in str(error):
+                raise
+            _forget_half_imported()
+            _declare_operators()
+            self.loader.exec_module(module)
+        if _finder in sys.meta_path:
+            sys.meta_path.remove(_finder)
+
+
+_finder = _Finder()
 
 
 def _forget_half_imported() -> None:
-    for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+    for name in [name for name in sys.modules if name.startswith("torchvision.")]:
         del sys.modules[name]
 
 
@@ -71,6 +101,24 @@ def _declare_operators() -> None:
         if not hasattr(torch.ops.torchvision, name):
             library.define(name + schema)
     _libraries.append(library)
+
+
+def ensure_torchvision() -> None:
+    """Import torchvision, or say in one sentence what keeps it from loading.
+
+    Raises
+    ------
+    CbamVizError
+        torchvision is missing, or one of the system's libraries that it links is not there.
+    """
+    repair_torchvision()
+    try:
+        importlib.import_module("torchvision")
+    except ImportError as error:
+        raise CbamVizError(
+            f"torchvision cannot be imported ({error}). timm needs it: install the torchvision "
+            "that belongs to your torch, see https://pytorch.org/get-started/."
+        ) from error
 
 
 def load_cv2() -> ModuleType:

@@ -7,34 +7,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from cbam_viz.attention import Attention, LayerAttention
+from cbam_viz.attention import Attention, LayerAttention, html_of
 from cbam_viz.capture import capture
 from cbam_viz.errors import CbamVizError, ModelError, NoAttentionError
-from cbam_viz.images import Geometry, ModelInput, Photo, View, prepare
+from cbam_viz.images import DEFAULT_VIEW, Geometry, InputSpec, ModelInput, Photo, View, prepare
 from cbam_viz.models import LoadedModel
+from cbam_viz.predictions import TOP, Prediction, read_output
 
-TOP = 5
-"""How many predictions are kept."""
 BATCH = 8
 """Photos in one forward of `analyse_batch`."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One class that the network considers."""
-
-    index: int
-    """Position among the logits."""
-    label: str
-    """The class's name; `class 7` where names are not known."""
-    probability: float
-    """Softmax over all logits, in [0, 1]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,18 +36,43 @@ class Analysis:
     geometry: Geometry
     """Where the network's input lies on the photo."""
     predictions: tuple[Prediction, ...]
-    """The five most probable classes, best first; empty for networks without class logits."""
+    """The five most probable classes, best first; empty where the output is no class scores."""
+    prediction_note: str = ""
+    """A sentence: why there is no prediction, or that the names of its classes are not known."""
+    spec: InputSpec | None = None
+    """What the network was fed, with who says so or that it was assumed."""
 
     @property
     def layers(self) -> list[LayerAttention]:
         """The captured layers in order of execution."""
         return list(self.attention.values())
 
+    @property
+    def fed(self) -> str:
+        """What the network was fed and who says so, in a sentence; empty if not recorded."""
+        return "" if self.spec is None else self.spec.sentence(self.geometry.view)
+
+    @property
+    def input(self) -> dict[str, Any]:
+        """The same as plain data for JSON, with the numbers; empty if not recorded."""
+        if self.spec is None:
+            return {}
+        return {"sentence": self.fed, "assumed": list(self.spec.assumed), **asdict(self.spec)}
+
+    @property
+    def doubt(self) -> str:
+        """What to add to remarks on the gates if they hold for an assumed normalisation only."""
+        assumed = self.spec is not None and "normalisation" in self.spec.assumed
+        return "the input's normalisation was assumed" if assumed else ""
+
+    def _repr_html_(self) -> str | None:
+        return html_of(self)
+
 
 def analyse(
     loaded: LoadedModel,
     photo: Photo,
-    view: View = "crop",
+    view: View = DEFAULT_VIEW,
     *,
     branches: bool = False,
     descriptors: bool = False,
@@ -88,13 +100,13 @@ def analyse(
         model_input.tensor,
         {"branches": branches, "descriptors": descriptors, "features": features},
     )
-    return _analysis(loaded, photo, model_input.geometry, attention)
+    return analysis_of(loaded, photo, model_input, attention)
 
 
 def analyse_batch(
     loaded: LoadedModel,
     photos: Iterable[Photo],
-    view: View = "crop",
+    view: View = DEFAULT_VIEW,
     *,
     branches: bool = False,
     descriptors: bool = False,
@@ -117,7 +129,7 @@ def analyse_batch(
                 one = _forward(loaded, model_input.tensor, options)
             else:
                 one = select(whole, row)
-            results[position] = _analysis(loaded, photo, model_input.geometry, one)
+            results[position] = analysis_of(loaded, photo, model_input, one)
     return [results[position] for position in range(len(prepared))]
 
 
@@ -157,13 +169,10 @@ def _batches(inputs: Sequence[ModelInput]) -> list[list[int]]:
 
 def _forward(loaded: LoadedModel, inputs: Tensor, options: Mapping[str, Any]) -> Attention:
     """Run the network once under inference_mode, on its own device and in its own dtype."""
-    model = loaded.model
-    like = _floating_parameter(model)
-    if like is not None:
-        inputs = inputs.to(device=like.device, dtype=like.dtype)
+    inputs = as_weights(loaded.model, inputs)
     try:
         with torch.inference_mode():
-            return _with_layers(capture(model, inputs, **options))
+            return _with_layers(capture(loaded.model, inputs, **options))
     except CbamVizError:
         raise
     except Exception as error:
@@ -188,57 +197,43 @@ def _with_layers(attention: Attention) -> Attention:
     )
 
 
-def _floating_parameter(model: nn.Module) -> Tensor | None:
-    return next((weight for weight in model.parameters() if weight.is_floating_point()), None)
+def as_weights(model: nn.Module, inputs: Tensor) -> Tensor:
+    """Move the inputs to the network's device and dtype."""
+    like = next((weight for weight in model.parameters() if weight.is_floating_point()), inputs)
+    return inputs.to(device=like.device, dtype=like.dtype)
 
 
-def _analysis(
-    loaded: LoadedModel, photo: Photo, geometry: Geometry, attention: Attention
+def analysis_of(
+    loaded: LoadedModel, photo: Photo, model_input: ModelInput, attention: Attention
 ) -> Analysis:
+    """Describe what a forward of one photo gave, its prediction included."""
+    inputs = as_weights(loaded.model, model_input.tensor)
+
+    def run() -> Any:
+        with torch.inference_mode():
+            return loaded.model(inputs)
+
+    reading = read_output(attention.output, loaded.classes, loaded.model, run=run)
     return Analysis(
         photo=photo,
         model_name=loaded.name,
         classes=loaded.classes,
         attention=attention,
-        geometry=geometry,
-        predictions=predictions(attention.output, loaded.classes),
+        geometry=model_input.geometry,
+        predictions=reading.predictions,
+        prediction_note=reading.note,
+        spec=loaded.spec,
     )
 
 
 def predictions(
     output: Any, classes: Sequence[str] | None, top: int = TOP
 ) -> tuple[Prediction, ...]:
-    """Return the most probable classes by softmax, best first; empty if `output` has no logits.
+    """Return the most probable classes of an output that is class scores, best first.
 
-    Logits are a tensor (1, classes), alone, first in a tuple, or under `logits`.
+    The caller vouches for that; `read_output` asks the network. Empty if it cannot be.
     """
-    logits = _logits(output)
-    if logits is None or logits.shape[0] != 1:
-        return ()
-    probabilities = logits[0].detach().float().cpu().softmax(0)
-    named = classes if classes is not None and len(classes) == len(probabilities) else None
-    best = probabilities.topk(min(top, len(probabilities)))
-    return tuple(
-        Prediction(
-            index=int(index),
-            label=named[int(index)] if named else f"class {int(index)}",
-            probability=float(probability),
-        )
-        for probability, index in zip(best.values, best.indices, strict=True)
-    )
-
-
-def _logits(output: Any) -> Tensor | None:
-    """Find class logits in what a network returned: (B, classes), at least two classes."""
-    if isinstance(output, Mapping):
-        output = output.get("logits")
-    elif isinstance(output, (tuple, list)):
-        output = output[0] if output else None
-    elif not isinstance(output, Tensor):
-        output = getattr(output, "logits", None)
-    if not isinstance(output, Tensor) or output.ndim != 2 or not output.is_floating_point():
-        return None
-    return output if output.shape[1] > 1 and bool(output.isfinite().all()) else None
+    return read_output(output, classes, top=top).predictions
 
 
 def _has_rows(output: Any, count: int) -> bool:

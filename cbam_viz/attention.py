@@ -45,8 +45,13 @@ class Cells:
     offset_y: float
     offset_x: float
     exact: bool = True
-    """False where an operation on the way moves positions in a way that is not known; the cells
-    are then spread evenly over the input."""
+    """False where what reaches a cell is centred differently on different paths (the finest of
+    those that merge then says where the cell lies), or where an operation on the way moves
+    positions in a way that is not known. Where nothing is known at all, the cells are spread
+    evenly over the input."""
+    within: float | None = 0.0
+    """How far at most, in input pixels, anything that reaches a cell is centred from where the cell
+    is placed: 0 if `exact`; None where that is not known."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +170,7 @@ class Attention(Mapping[str, LayerAttention]):
         return "; ".join(told) + ">"
 
     def _repr_html_(self) -> str | None:
-        return _html.render(self) if _html.render is not None else None
+        return html_of(self)
 
     def calls(self, module: str) -> tuple[LayerAttention, ...]:
         """All calls of one module, in order; empty if it was not captured."""
@@ -179,14 +184,19 @@ def _few(names: Sequence[str]) -> str:
 
 @dataclass
 class _Html:
-    """How notebooks show an `Attention`; set from above, as this module knows no pictures."""
+    """How notebooks show results; set from above, as this module knows no pictures."""
 
-    render: Callable[[Attention], str] | None = None
+    render: Callable[[Any], str] | None = None
 
 
 _html = _Html()
 
 
-def show_in_notebooks(render: Callable[[Attention], str]) -> None:
-    """Let `render` make the HTML that notebooks show for an `Attention`."""
+def show_in_notebooks(render: Callable[[Any], str]) -> None:
+    """Let `render` make the HTML that notebooks show for an `Attention` or an `Analysis`."""
     _html.render = render
+
+
+def html_of(result: Any) -> str | None:
+    """Return what a notebook shows for a result; None if nothing was set."""
+    return _html.render(result) if _html.render is not None else None

@@ -18,7 +18,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
 
-from cbam_viz import errors
 from cbam_viz.errors import CbamVizError, LimitError
 
 _AT_ONCE = 4
@@ -117,7 +116,7 @@ def _result(answer: bytes, status: int, seconds: float, megabytes: int) -> bytes
         return rest
     if status == 0 and kind == _REFUSED:
         name, text = json.loads(rest)
-        raise getattr(errors, name, CbamVizError)(text)
+        raise getattr(sys.modules[CbamVizError.__module__], name, CbamVizError)(text)
     if kind == _MEMORY:
         raise LimitError(f"needs more than {megabytes:,} MB of memory")
     if -status in _time_signals():

@@ -1,4 +1,4 @@
-"""An `Attention` in a notebook: a strip of its layers, small enough to be shown at every cell.
+"""An `Attention` or `Analysis` in a notebook: a strip of layers, small enough for every cell.
 
 Maps come as PNG of one pixel a cell and are enlarged by the browser, so that 16 layers take a few
 kilobytes.
@@ -9,16 +9,31 @@ from __future__ import annotations
 import base64
 from html import escape
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from cbam_viz.attention import Attention, LayerAttention
 from cbam_viz.render import Scale, absolute_scale, colorbar, colorize, encode, shared_scale
 from cbam_viz.render import strip as weight_strip
+
+if TYPE_CHECKING:
+    from cbam_viz.analysis import Analysis
 
 WIDTH = 84
 """Of a map, in CSS pixels."""
 
 _BOX = "display:inline-block;vertical-align:top;margin:0 6px 8px 0;font-size:11px"
 _PIXELS = "display:block;image-rendering:pixelated"
+
+
+def html(result: Attention | Analysis) -> str:
+    """HTML of a result; of an `Analysis` with its prediction and what the network was fed."""
+    if isinstance(result, Attention):
+        return strip(result)
+    best = ", ".join(f"{one.label} {one.probability:.1%}" for one in result.predictions)
+    title = f"{result.photo.name} in {result.model_name}"
+    lines = filter(None, (title, best, result.prediction_note, result.fed))
+    head = "".join(f"<div>{escape(line)}</div>" for line in lines)
+    return f"<div>{head}{strip(result.attention)}</div>"
 
 
 def strip(attention: Attention) -> str:

@@ -9,8 +9,11 @@ CLASSES = ("grey", "red", "green", "blue", "striped")
 NAME = "test.safetensors"
 
 
-def write_checkpoint(folder: Path) -> Path:
-    """A ResNet-18 with CBAM, random weights whose gates differ from 0.5, five classes."""
+def write_checkpoint(folder: Path, *, fixed_size: bool = False) -> Path:
+    """A ResNet-18 with CBAM, random weights whose gates differ from 0.5, five classes.
+
+    With `fixed_size` the view of the whole image fits it into 224 x 224 with a border.
+    """
     import torch
     from safetensors.torch import save_file
 
@@ -30,6 +33,7 @@ def write_checkpoint(folder: Path) -> Path:
         "num_classes": len(CLASSES),
         "classes": list(CLASSES),
         "default": True,
+        "pretrained_cfg": {"fixed_input_size": fixed_size},
     }
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     save_file(tensors, folder / NAME, {"cbam_viz": json.dumps(about)})

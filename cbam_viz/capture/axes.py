@@ -8,7 +8,7 @@ their receptive fields: centre of the first one, step from one to the next, and 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 BATCH, CHANNEL, ROW, COLUMN = "batch", "channel", "row", "column"
@@ -17,8 +17,19 @@ BRANCH, OTHER = "branch", "other"
 
 
 @dataclass(frozen=True)
+class Part:
+    """What a factor was before a view cut it: rows into blocks of rows and rows within a block."""
+
+    of: str
+    unit: float
+    """Step of the whole."""
+    inner: bool
+    """True for the places within a block, False for the blocks."""
+
+
+@dataclass(frozen=True)
 class Factor:
-    """One meaning along a dimension. Units of `centre`, `step` and `reach`: input pixels."""
+    """One meaning along a dimension. Units of all lengths: input pixels."""
 
     label: str
     size: int
@@ -27,10 +38,22 @@ class Factor:
     step: float = 0.0
     """From one cell to the next, negative if flipped; 0 where placement is not known."""
     reach: float = 0.0
-    """Extent of one receptive field."""
-    exact: bool = True
+    """Extent of one receptive field; on the finest path, where several merged."""
+    coarsest: float = 0.0
+    """The largest step on the way: what was seen in steps of 32 stays so, however it is enlarged.
+    Infinite for what was enlarged from one cell, which says nothing of places."""
+    raised: bool = False
+    """True if steps became smaller somewhere on the way."""
+    apart: float = 0.0
+    """How far a path to a cell may be centred from where the cell is placed; infinite if not known.
+    Rows and columns of `apart` 0 are exact."""
+    rolled: int = 0
+    """By how many cells the values are rolled (and must be rolled back to lie as is said here)."""
     fixed: bool = True
     """False if the numbers hold for this size of input only."""
+    part: Part | None = None
+    origin: tuple[float, float] | None = None
+    """Of indices of a pooling: centre and step of the cells that they number."""
 
 
 Axis = tuple[Factor, ...]
@@ -44,18 +67,41 @@ def axis_size(axis: Axis) -> int:
 
 def image_layout(shape: Sequence[int], placed: bool) -> Layout:
     """(B, C, H, W); `placed` for the network's own input, whose pixels are where they are."""
-    step = 1.0 if placed else 0.0
+    step, apart = (1.0, 0.0) if placed else (0.0, math.inf)
     return (
         (Factor(BATCH, shape[0]),),
         (Factor(CHANNEL, shape[1]),),
-        (Factor(ROW, shape[2], 0.5, step, step, placed),),
-        (Factor(COLUMN, shape[3], 0.5, step, step, placed),),
+        (Factor(ROW, shape[2], 0.5, step, step, step, apart=apart),),
+        (Factor(COLUMN, shape[3], 0.5, step, step, step, apart=apart),),
     )
 
 
 def plain_layout(shape: Sequence[int]) -> Layout:
     """Axes of a tensor of which nothing is known."""
-    return tuple((Factor(OTHER, size),) if size != 1 else () for size in shape)
+    return tuple(unknown(size) for size in shape)
+
+
+def unknown(size: int, apart: float = 0.0) -> Axis:
+    return (Factor(OTHER, size, apart=apart),) if size != 1 else ()
+
+
+def carries_places(layout: Sequence[Axis]) -> bool:
+    """True if its cells are, or were, places on the input."""
+    return any(
+        factor.size > 1 and (factor.label in (ROW, COLUMN) or factor.part or factor.apart)
+        for axis in layout
+        for factor in axis
+    )
+
+
+def lost(layout: Layout) -> Layout:
+    """The layout where axes without meaning stand for places that can no longer be told."""
+    return tuple(
+        tuple(
+            replace(f, apart=math.inf) if f.label == OTHER and f.part is None else f for f in axis
+        )
+        for axis in layout
+    )
 
 
 def labels(axis: Axis) -> frozenset[str]:
@@ -72,74 +118,105 @@ def find(layout: Layout, label: str) -> Factor | None:
 def same_place(axis: Axis) -> Axis:
     """The axis where positions are kept only roughly (shifted or gathered)."""
     return tuple(
-        replace(factor, exact=False) if factor.label in (ROW, COLUMN) else factor for factor in axis
+        replace(factor, apart=math.inf) if factor.label in (ROW, COLUMN) or factor.part else factor
+        for factor in axis
     )
 
 
-def window(
-    axis: Axis, size: int, *, kernel: float, stride: float, padding: float, dilation: float = 1
-) -> Axis:
-    """The axis after a sliding window (convolution, pooling): `size` windows."""
-    if len(axis) != 1 or axis[0].label not in (ROW, COLUMN):
-        return resized(axis, size)
-    old, span = axis[0], dilation * (kernel - 1)
-    return (
-        replace(
-            old,
-            size=size,
-            centre=old.centre + old.step * (span / 2 - padding),
-            step=old.step * stride,
-            reach=old.reach + abs(old.step) * span,
-        ),
+def moved(before: Layout, after: Layout) -> bool:
+    """True if rows and columns of the two layouts lie differently."""
+    places = [
+        [
+            (f.label, f.size, round(f.centre, 6), round(f.step, 6), f.apart, f.rolled)
+            for axis in layout
+            for f in axis
+            if f.label in (ROW, COLUMN)
+        ]
+        for layout in (before, after)
+    ]
+    return places[0] != places[1]
+
+
+def line(axis: Axis) -> Factor | None:
+    """The rows (or columns) that this axis is; None if it is anything else.
+
+    Rows woven with channels, a row of each channel in turn, are the finer rows of a pixel shuffle.
+    """
+    if len(axis) == 1 and axis[0].label in (ROW, COLUMN):
+        return axis[0]
+    woven = len(axis) > 1 and all(f.label == CHANNEL or _repeats(f) for f in axis[1:])
+    if woven and axis[0].label in (ROW, COLUMN):
+        size = axis_size(axis)
+        return stepped(axis[0], size, axis[0].size / size)
+    if len(axis) == 1 and axis[0].part is not None and not axis[0].part.inner:
+        return replace(_unrolled(axis[0]), label=axis[0].part.of, part=None)
+    return None
+
+
+def as_image(layout: Layout) -> Layout:
+    """A 4-D layout whose unknown axes are read as (B, C, H, W), where nothing forbids it."""
+    if len(layout) != 4:
+        return layout
+    rows, columns = line(layout[2]), line(layout[3])
+    if rows is not None and columns is not None and (rows.label, columns.label) == (ROW, COLUMN):
+        blocks = layout[2][0].part is not None
+        channels = (Factor(CHANNEL, axis_size(layout[1])),) if blocks else layout[1]
+        layout = (layout[0], channels, (rows,), (columns,))
+    usual = image_layout(tuple(map(axis_size, layout)), placed=False)
+    known = [labels(axis) - {OTHER} for axis in layout]
+    if all(names <= {axis[0].label} for names, axis in zip(known, usual, strict=True)):
+        return tuple(
+            axis if names or not labels(axis) else new
+            for names, axis, new in zip(known, layout, usual, strict=True)
+        )
+    return layout
+
+
+def _unrolled(factor: Factor) -> Factor:
+    """The factor where it can no longer be rolled back."""
+    return replace(factor, rolled=0, apart=math.inf) if factor.rolled else factor
+
+
+def _repeats(factor: Factor) -> bool:
+    """Copies of one thing, side by side."""
+    return factor.label == OTHER and factor.part is None and not factor.apart
+
+
+ROUNDING = 1e-6
+
+
+def stepped(
+    old: Factor,
+    size: int,
+    scale: float,
+    *,
+    shift: float | None = None,
+    widened: float = 0.0,
+    apart: float = 0.0,
+    fixed: bool = True,
+) -> Factor:
+    """`size` cells at every `scale`-th of the old ones, the first `shift` old cells on.
+
+    Without a `shift` they share the space of the old ones evenly. `widened` and `apart`, by which
+    fields grow and may be off, are in old cells too.
+    """
+    if size != old.size or scale != 1:
+        old = _unrolled(old)
+    shift = (scale - 1) / 2 if shift is None else shift
+    step, unit = old.step * scale, abs(old.step)
+    raised = abs(step) < unit * (1 - ROUNDING)
+    constant = old.size == 1 and size > 1
+    return replace(
+        old,
+        size=size,
+        centre=old.centre + old.step * shift,
+        step=step,
+        reach=old.reach + unit * widened,
+        coarsest=math.inf if constant else max(old.coarsest, abs(step)),
+        raised=old.raised or raised,
+        apart=old.apart + unit * apart,
+        fixed=old.fixed and fixed,
     )
-
-
-def transposed_window(
-    axis: Axis, size: int, *, kernel: int, stride: int, padding: int, dilation: int
-) -> Axis:
-    """The axis after a transposed convolution: output `o` gets input `(o + p - d j) / s`."""
-    if len(axis) != 1 or axis[0].label not in (ROW, COLUMN):
-        return resized(axis, size)
-    old, span = axis[0], dilation * (kernel - 1)
-    return (
-        replace(
-            old,
-            size=size,
-            centre=old.centre + old.step * (padding - span / 2) / stride,
-            step=old.step / stride,
-            reach=old.reach + abs(old.step) * max(0, math.ceil(span / stride) - 1),
-        ),
-    )
-
-
-def scaled(axis: Axis, size: int, scale: float, *, corners: bool = False, fixed: bool) -> Axis:
-    """The axis after interpolation to `size` cells, `scale` input cells per output cell."""
-    if len(axis) != 1 or axis[0].label not in (ROW, COLUMN):
-        return resized(axis, size)
-    old = axis[0]
-    shift = 0.0 if corners else (scale - 1) / 2
-    return (
-        replace(
-            old,
-            size=size,
-            centre=old.centre + old.step * shift,
-            step=old.step * scale,
-            fixed=old.fixed and fixed,
-        ),
-    )
-
-
-def pooled_to(axis: Axis, size: int) -> Axis:
-    """The axis after adaptive pooling to `size` cells."""
-    old_size = axis_size(axis)
-    if size == old_size:
-        return axis
-    if size == 0 or len(axis) != 1 or axis[0].label not in (ROW, COLUMN):
-        return resized(axis, size)
-    ratio = old_size / size
-    even = old_size % size == 0
-    (new,) = window(axis, size, kernel=ratio, stride=ratio, padding=0)
-    return (replace(new, exact=new.exact and even, fixed=False),)
 
 
 def resized(axis: Axis, size: int) -> Axis:
@@ -148,65 +225,7 @@ def resized(axis: Axis, size: int) -> Axis:
         return axis
     if len(axis) == 1 and axis[0].label == CHANNEL:
         return (Factor(CHANNEL, size),)
-    return (Factor(OTHER, size),) if size != 1 else ()
-
-
-def merged(layouts: Iterable[Layout], shape: Sequence[int]) -> Layout:
-    """The layout of an elementwise result: broadcast axes give way to those that vary."""
-    result: list[Axis] = [()] * len(shape)
-    for layout in sorted(layouts, key=lambda one: not _covers(one, shape)):
-        skip = len(shape) - len(layout)
-        covers = _covers(layout, shape)
-        for d, axis in enumerate(layout, start=skip):
-            if d >= 0 and axis_size(axis) == shape[d] and (covers or _agrees(result[d], axis)):
-                result[d] = _united(result[d], axis)
-    return tuple(
-        axis if axis_size(axis) == size else ((Factor(OTHER, size),) if size != 1 else ())
-        for axis, size in zip(result, shape, strict=True)
-    )
-
-
-def _covers(layout: Layout, shape: Sequence[int]) -> bool:
-    """True if nothing of this operand is broadcast: it says best what the axes mean."""
-    return [axis_size(axis) for axis in layout] == list(shape)
-
-
-def _agrees(one: Axis, two: Axis) -> bool:
-    return not one or [factor.label for factor in one] == [factor.label for factor in two]
-
-
-def _united(one: Axis, two: Axis) -> Axis:
-    if not one or one == two:
-        return two
-    if not two:
-        return one
-    first, second = [f.label for f in one], [f.label for f in two]
-    if first == second and [f.size for f in one] == [f.size for f in two]:
-        return tuple(_union(a, b) for a, b in zip(one, two, strict=True))
-    if len(one) == 1 and one[0].label == OTHER:
-        return two
-    if len(two) == 1 and two[0].label == OTHER:
-        return one
-    return (Factor(OTHER, axis_size(one)),)
-
-
-def _union(one: Factor, two: Factor) -> Factor:
-    """Two receptive fields of one cell: their bounding interval."""
-    if one.label not in (ROW, COLUMN) or one == two:
-        return one
-    if one.step == 0:
-        return replace(two, exact=False)
-    if two.step == 0 or not math.isclose(one.step, two.step, rel_tol=1e-6):
-        return replace(one, exact=False)
-    low = min(one.centre - one.reach / 2, two.centre - two.reach / 2)
-    high = max(one.centre + one.reach / 2, two.centre + two.reach / 2)
-    return replace(
-        one,
-        centre=(low + high) / 2,
-        reach=high - low,
-        exact=one.exact and two.exact,
-        fixed=one.fixed and two.fixed,
-    )
+    return unknown(size, math.inf if carries_places((axis,)) else 0.0)
 
 
 def regrouped(layout: Layout, shape: Sequence[int]) -> Layout:
@@ -222,9 +241,9 @@ def regrouped(layout: Layout, shape: Sequence[int]) -> Layout:
                 axis.append(factor)
                 room //= factor.size
             elif factor.size % room == 0:
-                part = CHANNEL if factor.label == CHANNEL else OTHER
-                axis.append(Factor(part, room))
-                waiting.insert(0, Factor(part, factor.size // room))
+                outer, inner = _cut(factor, room)
+                axis.append(outer)
+                waiting.insert(0, inner)
                 room = 1
             else:
                 return plain_layout(shape)
@@ -234,8 +253,54 @@ def regrouped(layout: Layout, shape: Sequence[int]) -> Layout:
     return tuple(result)
 
 
+def _cut(factor: Factor, blocks: int) -> tuple[Factor, Factor]:
+    """A factor as so many blocks, and the places within a block."""
+    size = factor.size // blocks
+    if factor.label == CHANNEL:
+        return Factor(CHANNEL, blocks), Factor(CHANNEL, size)
+    if factor.label not in (ROW, COLUMN) and factor.part is None:
+        apart = factor.apart
+        return Factor(OTHER, blocks, apart=apart), Factor(OTHER, size, apart=apart)
+    part = factor.part or Part(factor.label, factor.step, inner=False)
+    outer = stepped(replace(factor, rolled=0), blocks, size, widened=size - 1)
+    return (
+        replace(outer, label=OTHER, part=part, coarsest=factor.coarsest, rolled=factor.rolled),
+        replace(factor, label=OTHER, size=size, part=replace(part, inner=True)),
+    )
+
+
 def _whole(axis: list[Factor]) -> Axis:
-    """Parts of the channels that lie together again are channels."""
-    if len(axis) > 1 and all(factor.label == CHANNEL for factor in axis):
-        return (Factor(CHANNEL, math.prod(factor.size for factor in axis)),)
-    return tuple(axis)
+    """Parts that lie together again are what they were."""
+    joined: list[Factor] = []
+    for factor in axis:
+        joined.append(factor)
+        while len(joined) > 1 and (both := _rejoined(*joined[-2:])) is not None:
+            joined[-2:] = [both]
+    if len(joined) > 1 and all(factor.label == CHANNEL for factor in joined):
+        return (Factor(CHANNEL, math.prod(factor.size for factor in joined)),)
+    if len(joined) == 2 and joined[0].label in (ROW, COLUMN) and _repeats(joined[1]):
+        return (stepped(joined[0], axis_size(tuple(joined)), 1 / joined[1].size),)
+    return tuple(joined)
+
+
+def _rejoined(outer: Factor, inner: Factor) -> Factor | None:
+    """Blocks and, right behind them, the places within: the finer places."""
+    if outer.part is None or inner.part is None or not inner.part.inner:
+        return None
+    if (outer.part.of, outer.rolled) != (inner.part.of, inner.rolled):
+        return None
+    if not math.isclose(outer.step, inner.step * inner.size):
+        return None
+    back = (inner.size - 1) / 2
+    both = replace(
+        outer,
+        size=outer.size * inner.size,
+        centre=outer.centre - inner.step * back,
+        step=inner.step,
+        reach=max(outer.reach - abs(inner.step) * 2 * back, inner.reach),
+        apart=max(outer.apart, inner.apart),
+        fixed=outer.fixed and inner.fixed,
+    )
+    if both.part is not None and not both.part.inner and math.isclose(both.step, both.part.unit):
+        return replace(both, label=both.part.of, part=None)
+    return both

@@ -2,25 +2,50 @@
 
 from __future__ import annotations
 
+import math
+
 from ..attention import Cells
-from .axes import COLUMN, ROW, Layout, find
+from .axes import COLUMN, ROW, Factor, Layout, as_image, axis_size, find, labels, plain_layout
 
 
 def cells_of(layout: Layout, input_size: tuple[int, int], map_size: tuple[int, int]) -> Cells:
     """Where the cells of a map with this layout lie; spread evenly where that is not known."""
+    places = _places(layout)
+    if places is None:
+        return even_cells(input_size, map_size)
+    row, column = places
+    apart = math.inf if row.rolled or column.rolled else max(row.apart, column.apart)
+    within = round(apart, 6) if math.isfinite(apart) else None
+    return Cells(row.step, column.step, row.centre, column.centre, apart == 0, within)
+
+
+def upright(layout: Layout) -> Layout:
+    """The layout of a map whose first axis should be rows; a plain one if it lies on its side."""
+    image = as_image(layout)
+    turned = len(image) == 4 and bool(labels(image[2]) & {COLUMN} or labels(image[3]) & {ROW})
+    return plain_layout([axis_size(axis) for axis in layout]) if turned else layout
+
+
+def are_placed(layout: Layout) -> bool:
+    """True if it is known where the cells lie, at least roughly."""
+    return _places(layout) is not None
+
+
+def _places(layout: Layout) -> tuple[Factor, Factor] | None:
+    layout = as_image(layout)
     row, column = find(layout, ROW), find(layout, COLUMN)
-    if row is not None and column is not None and row.step and column.step:
-        exact = row.exact and column.exact
-        return Cells(row.step, column.step, row.centre, column.centre, exact)
-    return even_cells(input_size, map_size)
+    if row is None or column is None or not row.step or not column.step:
+        return None
+    return row, column
 
 
 def even_cells(input_size: tuple[int, int], map_size: tuple[int, int]) -> Cells:
     """Cells spread evenly over the input, for a map whose true placement is not known."""
     step_y, step_x = (input_size[k] / max(map_size[k], 1) for k in (0, 1))
-    return Cells(step_y, step_x, step_y / 2, step_x / 2, exact=False)
+    return Cells(step_y, step_x, step_y / 2, step_x / 2, exact=False, within=None)
 
 
 def holds_for_other_sizes(layout: Layout) -> bool:
-    """True if nothing on the way here depends on the size of the input."""
-    return all(factor.fixed for axis in layout for factor in axis)
+    """True if the cells are placed, and nothing on the way depends on the size of the input."""
+    places = _places(layout)
+    return places is not None and all(factor.fixed for factor in places)

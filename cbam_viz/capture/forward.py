@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ..attention import Cells
-from .cells import cells_of
+from .axes import Layout
+from .cells import are_placed, cells_of, holds_for_other_sizes
 from .checks import Boundary
 from .known import KnownLayer
 from .pairing import Found, name_layers, paired, weighted_sums
@@ -99,6 +100,16 @@ def general_layers(table: Table, forward: Forward) -> list[Found]:
 def cells_on_input(found: Found, forward: Forward) -> Cells | None:
     if found.spatial is None:
         return None
-    product = next(p for p in found.products if "spatial" in p.kinds)
     size = found.spatial.value.shape
-    return cells_of(product.layout, forward.input_size, (int(size[1]), int(size[2])))
+    return cells_of(map_layout(found), forward.input_size, (int(size[1]), int(size[2])))
+
+
+def cells_hold(found: Found) -> bool:
+    """True if the cells of its map, where it has one, are the same at other sizes of the input."""
+    return found.spatial is None or holds_for_other_sizes(map_layout(found))
+
+
+def map_layout(found: Found) -> Layout:
+    """The layout of the product with the map: the features lie there, and so should the gate."""
+    product = next(p for p in found.products if "spatial" in p.kinds)
+    return product.node.layout if are_placed(product.node.layout) else product.layout

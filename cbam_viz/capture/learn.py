@@ -6,9 +6,17 @@ import torch
 
 from ..attention import Cells, Unsupported
 from ..wrappers import clean_name
-from .cells import cells_of, holds_for_other_sizes
+from .cells import cells_of, holds_for_other_sizes, upright
 from .checks import Check, check_for
-from .forward import Forward, call_key, cells_on_input, general_layers, known_calls, known_gates
+from .forward import (
+    Forward,
+    call_key,
+    cells_hold,
+    cells_on_input,
+    general_layers,
+    known_calls,
+    known_gates,
+)
 from .pairing import Found, branch_sums, weights_of
 from .products import Gate, Odd, Product
 from .recipes import Recipe, recipe_for
@@ -32,7 +40,7 @@ def learned_plan(table: Table, forward: Forward) -> Plan:
         channel = recipes[0] if one.channel else None
         spatial = recipes[-1] if one.spatial else None
         sizes = sizes and all(recipe is not None and recipe.any_size for recipe in recipes)
-        sizes = sizes and holds_for_other_sizes(one.products[-1].layout)
+        sizes = sizes and cells_hold(one)
         cells = cells_on_input(one, forward)
         layers.append(
             LayerPlan(
@@ -70,8 +78,9 @@ def _known_placements(
         node = forward.known_inputs.get((prefix, number))
         if node is not None and spatial is not None:
             size = int(spatial.shape[-2]), int(spatial.shape[-1])
-            cells[key] = cells_of(node.layout, forward.input_size, size)
-            fixed = fixed and holds_for_other_sizes(node.layout) and cells[key].exact
+            layout = upright(node.layout)
+            cells[key] = cells_of(layout, forward.input_size, size)
+            fixed = fixed and holds_for_other_sizes(layout)
         mine = [p for p in forward.watch.products if _call_in(p, prefix) == number]
         seen = {gate.kind: gate.value for p in mine for gate in p.gates}
         verified[key] = all(p.verified for p in mine) and all(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from .arguments import Rule, argument
 from .axes import (
     BATCH,
     BRANCH,
@@ -19,140 +21,53 @@ from .axes import (
     Factor,
     Layout,
     axis_size,
-    image_layout,
+    carries_places,
     labels,
-    merged,
+    lost,
     plain_layout,
-    pooled_to,
     regrouped,
     resized,
     same_place,
-    scaled,
-    transposed_window,
-    window,
 )
-from .operators import base
-
-Rule = Callable[[Sequence[Any], dict[str, Any], Sequence[Layout], Tensor], Layout]
-"""From an operator's arguments, the layouts of its tensor arguments and one output, to a layout."""
+from .merging import merged
+from .operators import VALUELESS, base
+from .resampling import flipped, interpolated, padded, picked_from, rolled_values, shuffled, sliced
+from .windows import convolution, pooled, pooled_adaptively, slid, unfolded, unpooled
 
 
 def layout_after(
     name: str, args: Sequence[Any], kwargs: dict[str, Any], inputs: Sequence[Layout], out: Tensor
 ) -> Layout:
-    """The layout of one output of an operator; axes without meaning where no rule knows it."""
+    """The layout of one output of an operator; axes without meaning where no rule knows it.
+
+    What has no rule keeps its places if it is known to work on each value alone; otherwise, where
+    the shape suggests that it has kept them, that counts as a guess.
+    """
     rule = _RULES.get(base(name))
     shape = tuple(out.shape)
+    layout = None
     if rule is not None and inputs:
         layout = rule(args, kwargs, inputs, out)
-        if tuple(map(axis_size, layout)) == shape:
-            return layout
-    alike = [one for one in inputs if tuple(map(axis_size, one)) == shape]
-    return merged(alike, shape) if alike else plain_layout(shape)
-
-
-def as_image(layout: Layout) -> Layout:
-    """A 4-D layout whose unknown axes are read as (B, C, H, W), where nothing forbids it."""
-    if len(layout) != 4:
-        return layout
-    usual = image_layout(tuple(map(axis_size, layout)), placed=False)
-    known = [labels(axis) - {OTHER} for axis in layout]
-    if all(names <= {axis[0].label} for names, axis in zip(known, usual, strict=True)):
-        return tuple(
-            axis if names or not labels(axis) else new
-            for names, axis, new in zip(known, layout, usual, strict=True)
-        )
-    return layout
-
-
-def _dims(value: Any, count: int, default: int) -> list[int]:
-    if value is None or (isinstance(value, (list, tuple)) and not value):
-        return [default] * count
-    if isinstance(value, int):
-        return [value] * count
-    return [int(v) for v in value] * (count if len(value) == 1 else 1)
-
-
-def _arg(args: Sequence[Any], kwargs: dict[str, Any], place: int, name: str, default: Any) -> Any:
-    return args[place] if len(args) > place else kwargs.get(name, default)
-
-
-def _convolution(
-    args: Sequence[Any], kwargs: dict[str, Any], inputs: Sequence[Layout], out: Tensor
-) -> Layout:
-    weight, spatial = args[1], out.ndim - 2
-    stride, padding, dilation = (_dims(args[k], spatial, 1) for k in (3, 4, 5))
-    transposed = bool(args[6])
-    layout = as_image(inputs[0])
-    result: list[Axis] = [layout[0], _output_channels(layout[1], int(out.shape[1]), int(args[8]))]
-    for d in range(spatial):
-        axis, size, kernel = layout[2 + d], int(out.shape[2 + d]), int(weight.shape[2 + d])
-        if transposed:
-            result.append(
-                transposed_window(
-                    axis,
-                    size,
-                    kernel=kernel,
-                    stride=stride[d],
-                    padding=padding[d],
-                    dilation=dilation[d],
-                )
-            )
+        if tuple(map(axis_size, layout)) != shape:
+            layout = None
+    if layout is None and inputs:
+        if _is_pointwise(base(name)):
+            layout = merged(inputs, shape)
         else:
-            result.append(
-                window(
-                    axis,
-                    size,
-                    kernel=kernel,
-                    stride=stride[d],
-                    padding=padding[d],
-                    dilation=dilation[d],
-                )
-            )
-    return tuple(result)
+            alike = [one for one in inputs if tuple(map(axis_size, one)) == shape]
+            layout = tuple(map(same_place, merged(alike, shape)))
+    if layout is None:
+        return plain_layout(shape)
+    gone = not carries_places(layout) and any(map(carries_places, inputs))
+    return lost(layout) if gone else layout
 
 
-def _output_channels(axis: Axis, size: int, groups: int) -> Axis:
-    """Channels; those of each photo, where photos folded into channels are groups of their own."""
-    if len(axis) > 1 and axis[0].label == BATCH and groups % axis[0].size == 0:
-        return (axis[0], Factor(CHANNEL, size // axis[0].size))
-    return (Factor(CHANNEL, size),)
-
-
-def _pool(
-    args: Sequence[Any], kwargs: dict[str, Any], inputs: Sequence[Layout], out: Tensor
-) -> Layout:
-    layout, kernel = inputs[0], _dims(args[1], 2, 1)
-    if len(layout) < 3 or len(layout) != out.ndim:
-        return plain_layout(out.shape)
-    stride = list(_arg(args, kwargs, 2, "stride", []) or kernel)
-    padding = _dims(_arg(args, kwargs, 3, "padding", 0), 2, 0)
-    dilation = [1, 1]
-    if len(args) > 4 and isinstance(args[4], (list, tuple)):
-        dilation = _dims(args[4], 2, 1)
-    return (
-        *layout[:-2],
-        *(
-            window(
-                layout[d - 2],
-                int(out.shape[d - 2]),
-                kernel=kernel[d],
-                stride=_dims(stride, 2, 1)[d],
-                padding=padding[d],
-                dilation=dilation[d],
-            )
-            for d in (0, 1)
-        ),
-    )
-
-
-def _adaptive(
-    args: Sequence[Any], kwargs: dict[str, Any], inputs: Sequence[Layout], out: Tensor
-) -> Layout:
-    return (
-        *inputs[0][:-2],
-        pooled_to(inputs[0][-2], int(out.shape[-2])),
-        pooled_to(inputs[0][-1], int(out.shape[-1])),
+@cache
+def _is_pointwise(name: str) -> bool:
+    """True if PyTorch says so of the operator."""
+    packet = getattr(torch.ops.aten, name, None)
+    return packet is not None and any(
+        torch.Tag.pointwise in getattr(packet, overload).tags for overload in packet.overloads()
     )
 
 
@@ -160,7 +75,7 @@ def _reduce(
     args: Sequence[Any], kwargs: dict[str, Any], inputs: Sequence[Layout], out: Tensor
 ) -> Layout:
     layout = inputs[0]
-    dims = _arg(args, kwargs, 1, "dim", None)
+    dims = argument(args, kwargs, 1, "dim", None)
     if not isinstance(dims, (list, tuple)):
         dims = range(len(layout)) if dims is None or isinstance(dims, bool) else [dims]
     gone = {int(d) % len(layout) for d in dims} or set(range(len(layout)))
@@ -169,69 +84,32 @@ def _reduce(
     return tuple(axis for d, axis in enumerate(layout) if d not in gone)
 
 
-def _interpolate(
+def _normed(
     args: Sequence[Any], kwargs: dict[str, Any], inputs: Sequence[Layout], out: Tensor
 ) -> Layout:
-    layout, corners = inputs[0], any(a is True for a in args)
-    result = list(layout[:-2])
-    for d in (-2, -1):
-        old, new = axis_size(layout[d]), int(out.shape[d])
-        whole = new % max(old, 1) == 0 and not corners
-        scale = (old - 1) / max(new - 1, 1) if corners else old / max(new, 1)
-        result.append(scaled(layout[d], new, scale, corners=corners, fixed=whole))
-    return tuple(result)
+    """A norm names its order before its dimensions."""
+    return _reduce((None, argument(args, kwargs, 2, "dim", None)), {}, inputs, out)
 
 
-def _pad(
+def _halved(
     args: Sequence[Any], kwargs: dict[str, Any], inputs: Sequence[Layout], out: Tensor
 ) -> Layout:
-    layout, amounts = list(inputs[0]), list(args[1])
-    for k in range(len(amounts) // 2):
-        d = len(layout) - 1 - k
-        layout[d] = _shifted(layout[d], -int(amounts[2 * k]), int(out.shape[d]))
-    return tuple(layout)
-
-
-def _shifted(axis: Axis, by: int, size: int, every: int = 1) -> Axis:
-    if len(axis) != 1 or axis[0].label not in (ROW, COLUMN):
-        return resized(axis, size)
-    old = axis[0]
-    return (
-        replace(
-            old,
-            size=size,
-            centre=old.centre + old.step * by,
-            step=old.step * every,
-            fixed=old.fixed and by >= 0 and every >= 1 and by < 2,
-        ),
-    )
-
-
-def _slice(
-    args: Sequence[Any], kwargs: dict[str, Any], inputs: Sequence[Layout], out: Tensor
-) -> Layout:
-    layout = list(inputs[0])
-    d = int(_arg(args, kwargs, 1, "dim", 0)) % len(layout)
-    size = axis_size(layout[d])
-    start = _arg(args, kwargs, 2, "start", 0) or 0
-    start = max(0, start + size if start < 0 else start)
-    every = int(_arg(args, kwargs, 4, "step", 1))
-    if start or every != 1 or int(out.shape[d]) != size:
-        layout[d] = _shifted(layout[d], int(start), int(out.shape[d]), every)
-    return tuple(layout)
+    """A gated linear unit."""
+    return _split((None, None, argument(args, kwargs, 1, "dim", -1)), {}, inputs, out)
 
 
 def _without_axis(
     args: Sequence[Any], kwargs: dict[str, Any], inputs: Sequence[Layout], out: Tensor
 ) -> Layout:
-    d = int(_arg(args, kwargs, 1, "dim", 0)) % len(inputs[0])
-    return inputs[0][:d] + inputs[0][d + 1 :]
+    d = int(argument(args, kwargs, 1, "dim", 0)) % len(inputs[0])
+    layout = picked_from(inputs[0], d)
+    return tuple(layout[:d] + layout[d + 1 :])
 
 
 def _split(
     args: Sequence[Any], kwargs: dict[str, Any], inputs: Sequence[Layout], out: Tensor
 ) -> Layout:
-    d = int(_arg(args, kwargs, 2, "dim", 0)) % len(inputs[0])
+    d = int(argument(args, kwargs, 2, "dim", 0)) % len(inputs[0])
     layout = list(inputs[0])
     if axis_size(layout[d]) != out.shape[d]:
         layout[d] = resized(layout[d], int(out.shape[d]))
@@ -241,7 +119,7 @@ def _split(
 def _cat(
     args: Sequence[Any], kwargs: dict[str, Any], inputs: Sequence[Layout], out: Tensor
 ) -> Layout:
-    d = int(_arg(args, kwargs, 1, "dim", 0)) % out.ndim
+    d = int(argument(args, kwargs, 1, "dim", 0)) % out.ndim
     size = int(out.shape[d])
     parts = [layout for layout in inputs if len(layout) == out.ndim]
     if not parts:
@@ -258,7 +136,7 @@ def _cat(
 def _stack(
     args: Sequence[Any], kwargs: dict[str, Any], inputs: Sequence[Layout], out: Tensor
 ) -> Layout:
-    d = int(_arg(args, kwargs, 1, "dim", 0)) % out.ndim
+    d = int(argument(args, kwargs, 1, "dim", 0)) % out.ndim
     rest = merged(inputs, [int(n) for k, n in enumerate(out.shape) if k != d])
     photos = d == 0 and rest and labels(rest[0]) == {CHANNEL}
     return (*rest[:d], (Factor(BATCH if photos else BRANCH, int(out.shape[d])),), *rest[d:])
@@ -313,23 +191,40 @@ def _first(
     return inputs[0]
 
 
-def _flipped(
+def _written(
     args: Sequence[Any], kwargs: dict[str, Any], inputs: Sequence[Layout], out: Tensor
 ) -> Layout:
-    """The first cell comes last: steps go backwards."""
+    """Values that are copied into a tensor: they lie where they come from."""
+    source = inputs[-1]
+    known = carries_places(source) and len(source) == out.ndim
+    return source if known and tuple(map(axis_size, source)) == tuple(out.shape) else inputs[0]
+
+
+def _repeated(
+    args: Sequence[Any], kwargs: dict[str, Any], inputs: Sequence[Layout], out: Tensor
+) -> Layout:
+    layout = ((),) * (out.ndim - len(inputs[0])) + inputs[0]
+    return tuple(resized(axis, int(size)) for axis, size in zip(layout, out.shape, strict=True))
+
+
+def _along(
+    args: Sequence[Any], kwargs: dict[str, Any], inputs: Sequence[Layout], out: Tensor
+) -> Layout:
+    """Values of one axis are gathered or added up along it; the other axes stay."""
     layout = list(inputs[0])
-    for dim in args[1]:
-        axis = layout[int(dim)]
-        if len(axis) == 1 and axis[0].label in (ROW, COLUMN):
-            end = axis[0].centre + axis[0].step * (axis[0].size - 1)
-            layout[int(dim)] = (replace(axis[0], centre=end, step=-axis[0].step, fixed=False),)
+    d = int(argument(args, kwargs, 1, "dim", 0)) % len(layout)
+    layout[d] = same_place(resized(layout[d], int(out.shape[d])))
     return tuple(layout)
 
 
-def _roughly(
+def _indexed(
     args: Sequence[Any], kwargs: dict[str, Any], inputs: Sequence[Layout], out: Tensor
 ) -> Layout:
-    return tuple(same_place(axis) for axis in inputs[0])
+    """One axis by a list of indices."""
+    given = [d for d, index in enumerate(args[1]) if index is not None]
+    if len(given) != 1 or args[1][given[0]].ndim != 1:
+        return plain_layout(out.shape)
+    return _along((None, given[0]), {}, inputs, out)
 
 
 def _product(
@@ -343,33 +238,29 @@ def _product(
     known = len(right) == out.ndim and labels(right[-1]) & {ROW, COLUMN, CHANNEL}
     if labels(left[-1]) <= {CHANNEL} and not known:
         return (*left[:-1], (Factor(CHANNEL, int(out.shape[-1])),))
-    return (*left[:-1], right[-1] if len(right) == out.ndim else ())
-
-
-def _shuffled(
-    args: Sequence[Any], kwargs: dict[str, Any], inputs: Sequence[Layout], out: Tensor
-) -> Layout:
-    layout = inputs[0]
-    result: list[Axis] = [*layout[:-3], (Factor(CHANNEL, int(out.shape[-3])),)]
-    for d in (-2, -1):
-        old, new = axis_size(layout[d]), int(out.shape[d])
-        result.append(scaled(layout[d], new, old / max(new, 1), fixed=True))
-    return tuple(result)
+    last = right[-1] if len(right) == out.ndim else ()
+    mixed = carries_places(left[-1:]) and not carries_places((last,))
+    return (*left[:-1], *(lost((last,)) if mixed else (last,)))
 
 
 def _rules() -> dict[str, Rule]:
     groups: list[tuple[Rule, str]] = [
-        (_convolution, "convolution _convolution"),
-        (_pool, "max_pool2d_with_indices avg_pool2d max_pool2d mkldnn_max_pool2d"),
-        (_adaptive, "_adaptive_avg_pool2d adaptive_avg_pool2d adaptive_max_pool2d"),
-        (_reduce, "mean sum amax amin max min var std var_mean std_mean prod norm logsumexp"),
-        (_reduce, "median any all"),
-        (_interpolate, "upsample_nearest2d upsample_bilinear2d upsample_bicubic2d"),
-        (_interpolate, "_upsample_nearest_exact2d _upsample_bilinear2d_aa _upsample_bicubic2d_aa"),
-        (_pad, "constant_pad_nd reflection_pad2d replication_pad2d reflection_pad1d"),
-        (_slice, "slice"),
+        (convolution, "convolution convolution"),
+        (pooled, "max_pool2d_with_indices avg_pool2d max_pool2d mkldnn_max_pool2d"),
+        (pooled_adaptively, "_adaptive_avg_pool2d adaptive_avg_pool2d adaptive_max_pool2d"),
+        (_reduce, "mean sum amax amin max min var std var_mean std_mean prod logsumexp"),
+        (_reduce, "median any all argmax argmin"),
+        (_normed, "norm linalg_vector_norm"),
+        (_halved, "glu"),
+        (unpooled, "max_unpool2d"),
+        (interpolated("nearest"), "upsample_nearest2d"),
+        (interpolated("nearest", exact=True), "_upsample_nearest_exact2d"),
+        (interpolated("bilinear"), "upsample_bilinear2d _upsample_bilinear2d_aa"),
+        (interpolated("bicubic"), "upsample_bicubic2d _upsample_bicubic2d_aa"),
+        (padded, "constant_pad_nd reflection_pad2d replication_pad2d reflection_pad1d"),
+        (sliced, "slice"),
         (_without_axis, "select unbind"),
-        (_split, "split split_with_sizes"),
+        (_split, "split split_with_sizes unsafe_split unsafe_split_with_sizes"),
         (_cat, "cat"),
         (_stack, "stack"),
         (_view, "view _unsafe_view reshape _reshape_alias _reshape_copy squeeze flatten unflatten"),
@@ -383,14 +274,25 @@ def _rules() -> dict[str, Rule]:
         ),
         (_first, "native_batch_norm _native_batch_norm_legit native_layer_norm native_group_norm"),
         (_first, "_native_batch_norm_legit_no_training cudnn_batch_norm _softmax native_dropout"),
-        (
-            _first,
-            "_batch_norm_with_update prelu _prelu_kernel clone _to_copy copy mkldnn_convolution",
-        ),
-        (_roughly, "roll"),
-        (_flipped, "flip"),
+        (_first, "_batch_norm_with_update prelu _prelu_kernel clone _to_copy detach alias"),
+        (_first, "lift_fresh hardswish rrelu_with_noise log_sigmoid_forward _log_softmax"),
+        (_first, "channel_shuffle native_channel_shuffle _fused_rms_norm fill zero"),
+        (_first, "scaled_dot_product_attention _scaled_dot_product_flash_attention_for_cpu"),
+        (_first, "_scaled_dot_product_flash_attention _scaled_dot_product_efficient_attention"),
+        (_first, "_safe_softmax _native_multi_head_attention _transformer_encoder_layer_fwd"),
+        (_first, "_scaled_dot_product_attention_math _scaled_dot_product_cudnn_attention"),
+        (_first, " ".join(VALUELESS)),
+        (_written, "copy"),
+        (_repeated, "repeat"),
+        (_along, "index_select gather cumsum cumprod cummax cummin logcumsumexp"),
+        (_along, "scatter scatter_add index_add index_copy"),
+        (_indexed, "index"),
+        (unfolded, "im2col"),
+        (rolled_values, "roll"),
+        (slid, "unfold"),
+        (flipped, "flip"),
         (_product, "mm bmm addmm baddbmm matmul linear"),
-        (_shuffled, "pixel_shuffle pixel_unshuffle"),
+        (shuffled, "pixel_shuffle pixel_unshuffle"),
     ]
     return {name: rule for rule, names in groups for name in names.split()}
 

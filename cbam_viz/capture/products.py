@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from .anatomy import Anatomy, anatomy, is_attention, is_squashed
-from .axes import BATCH, CHANNEL, COLUMN, OTHER, ROW, Layout, labels
+from .axes import BATCH, CHANNEL, COLUMN, OTHER, ROW, Layout, as_image, labels
 from .checks import agree
 from .operators import MULTIPLYING
-from .placement import as_image
 from .trace import Frame, Node, Trace, origin
 from .varying import Kind, as_map, is_constant, readable, reduced, varying_dims
 

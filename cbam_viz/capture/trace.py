@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .axes import Layout, image_layout, plain_layout
+from .axes import Layout, image_layout, lost, moved, plain_layout, same_place
 from .operators import PASSES, VALUELESS, base
 from .placement import layout_after
 
@@ -90,6 +90,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._nodes: dict[tuple[Any, ...], tuple[int, Node]] = {}
         self._latest: dict[int, tuple[int, Node]] = {}
         self._alive: dict[int, StorageWeakRef] = {}
+        self._mixed: set[int] = set()
+        """Storages into parts of which values from elsewhere were written."""
         self._order = 0
         self._placed = False
 
@@ -127,6 +129,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             node.depends = latest.depends
             if found is not None:
                 node.layout = found[1].layout
+            if found is None or key[0] in self._mixed:
+                node.layout = lost(tuple(map(same_place, node.layout)))
         else:
             parameter = self._parameters.get(key[0])
             name = "parameter" if parameter is not None else "input"
@@ -187,6 +191,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             for one in inputs:
                 one.users.append(node)
             written = name.endswith("_") and not name.startswith("_")
+            if written and layouts and moved(layouts[0], node.layout):
+                self._mixed.add(_key(result)[0])
             self._store(result, node, written=written)
             self.happened(node, args, nodes, result, extra)
 

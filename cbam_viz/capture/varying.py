@@ -8,8 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from .axes import BATCH, CHANNEL, COLUMN, ROW, Layout, image_layout, labels
-from .placement import as_image
+from .axes import BATCH, CHANNEL, COLUMN, ROW, Layout, as_image, image_layout, labels
 
 Kind = Literal["channel", "spatial"]
 

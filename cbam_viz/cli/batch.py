@@ -18,6 +18,8 @@ from dataclasses import asdict
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
+import click
+
 from cbam_viz.cli.jobs import Job, Outcome, Target
 from cbam_viz.cli.network import open_network
 from cbam_viz.cli.results import write_results
@@ -37,14 +39,28 @@ def run(
 ) -> Iterator[list[Outcome]]:
     """Yield the outcomes batch by batch, as they are done.
 
-    With one worker everything happens in this process, with `loaded` if it is given.
+    With one worker everything happens in this process, with `loaded` if it is given. A network of
+    the user's own code is built once: what that code draws at random, each call of it would draw
+    anew. Workers are then forks of this process, where the system can do that.
     """
-    if workers == 1:
-        state = _State(job, loaded or open_network(job.choice, quiet=True))
+    own = job.choice.factory is not None
+    if own and workers > 1 and not _can_share():
+        click.echo(
+            "Each process would build a network of its own from this code, which may draw its "
+            "weights at random; one process does all the work.",
+            err=True,
+        )
+        workers = 1
+    if own or workers == 1:
+        loaded = loaded or open_network(job.choice, quiet=True)
+    if workers == 1 and loaded is not None:
+        state = _State(job, loaded)
         for batch in batches:
             yield state.process(batch)
         return
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (job,))
+    context = get_context("fork" if own else "spawn")
+    shared = (job, loaded if own else None)
+    pool = ProcessPoolExecutor(workers, context, _start_worker, shared)
     try:
         with _without_interrupts():
             futures = [pool.submit(_process, batch) for batch in batches]
@@ -52,6 +68,17 @@ def run(
             yield future.result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _can_share() -> bool:
+    """Whether this process can be forked together with its network.
+
+    On Linux, as data loaders do: a worker computes with one thread, so that it needs no thread that
+    the fork has lost. A process that has used CUDA cannot be forked.
+    """
+    import torch
+
+    return sys.platform == "linux" and not torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
 
 
 @contextmanager
@@ -99,7 +126,7 @@ class _State:
         photos: list[tuple[Target, Photo]] = []
         for target in batch:
             try:
-                photos.append((target, read_photo(target.source)))
+                photos.append((target, read_photo(target.source, window=self.job.window)))
             except CbamVizError as error:
                 outcomes.append(Outcome(target.source, target.folder, str(error)))
         return outcomes + self._analyse(photos)
@@ -116,20 +143,32 @@ class _State:
         ]
 
     def _write(self, target: Target, analysis: Analysis) -> Outcome:
+        from cbam_viz.images import border_note
+
         try:
             files = write_results(analysis, self.loaded, target.folder, self.job)
         except CbamVizError as error:
             return Outcome(target.source, target.folder, str(error))
         predictions = tuple(asdict(prediction) for prediction in analysis.predictions)
-        sha256 = analysis.photo.sha256
-        return Outcome(target.source, target.folder, None, files, sha256, predictions)
+        photo = analysis.photo
+        return Outcome(
+            target.source,
+            target.folder,
+            files=files,
+            sha256=photo.sha256,
+            notes=photo.notes,
+            predictions=predictions,
+            prediction_note=analysis.prediction_note,
+            fed=analysis.fed,
+            border=border_note(analysis.geometry),
+        )
 
 
 _state: _State | None = None
 """A worker's own, made when the worker starts."""
 
 
-def _start_worker(job: Job) -> None:
+def _start_worker(job: Job, loaded: LoadedModel | None) -> None:
     global _state  # noqa: PLW0603
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -137,7 +176,7 @@ def _start_worker(job: Job) -> None:
     import torch
 
     torch.set_num_threads(1)
-    _state = _State(job, open_network(job.choice, quiet=True))
+    _state = _State(job, loaded or open_network(job.choice, quiet=True))
 
 
 def _process(batch: Sequence[Target]) -> list[Outcome]:

@@ -23,6 +23,7 @@ from cbam_viz.cli.options import (
     model_options,
     picture_options,
     view_option,
+    window_option,
 )
 from cbam_viz.cli.results import FORMATS, INDEX, folder_names, write_index
 from cbam_viz.cli.text import print_json
@@ -75,6 +76,7 @@ WORTH_A_PROCESS = 48
 )
 @model_options
 @view_option
+@window_option
 @picture_options
 @click.option(
     "--workers",
@@ -93,6 +95,7 @@ def export(
     names: tuple[str, ...],
     choice: ModelChoice,
     view: View,
+    window: tuple[float, float] | None,
     style: Style,
     workers: int | None,
     force: bool,
@@ -102,7 +105,7 @@ def export(
 
     Images that cannot be read are named on standard error and skipped; the exit status is then 1.
     """
-    job = Job(choice, view, names, formats, style, force)
+    job = Job(choice, view, names, formats, style, force, window)
     images = find_images(sources)
     planned = [
         Target(image, output / name)
@@ -111,6 +114,7 @@ def export(
     refuse_existing([output / INDEX, *(target.folder for target in planned)], force)
     keep_memory()
     loaded = open_network(choice)
+    click.echo(loaded.spec.sentence(view), err=True)
     batches = [planned[i : i + BATCH] for i in range(0, len(planned), BATCH)]
     count = workers or _useful_workers(len(planned), len(batches))
     outcomes = _follow(run(job, batches, count, loaded), len(planned))
@@ -134,6 +138,8 @@ def _follow(batches: Any, total: int) -> list[Outcome]:
             outcomes += batch
             bar.update(len(batch))
             for outcome in batch:
+                for note in outcome.notes:
+                    bar.write(f"{outcome.source}: {note}", file=sys.stderr)
                 if outcome.error:
                     bar.write(f"Skipped {outcome.source}: {outcome.error}", file=sys.stderr)
     return outcomes
@@ -160,6 +166,10 @@ def _json(outcome: Outcome) -> dict[str, Any]:
     return {
         "source": str(outcome.source),
         "sha256": outcome.sha256,
+        "notes": list(outcome.notes),
+        "input": outcome.fed,
+        "border": outcome.border,
         "predictions": list(outcome.predictions),
+        "prediction_note": outcome.prediction_note,
         "files": [str(file) for file in outcome.files],
     }

@@ -14,13 +14,14 @@ import click
 from cbam_viz.cli.choice import ModelChoice, checkpoints_folder
 from cbam_viz.cli.figure_options import Wishes, figure_options, spec_of
 from cbam_viz.cli.files import refuse_existing, write
-from cbam_viz.cli.inputs import find_images
+from cbam_viz.cli.inputs import find_images, read_image
 from cbam_viz.cli.network import find_checkpoint, open_network
 from cbam_viz.cli.options import (
     force_option,
     json_option,
     model_options,
     view_option,
+    window_option,
 )
 from cbam_viz.cli.text import print_json, print_table
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from cbam_viz.figures.bundle import Sources
     from cbam_viz.figures.manifest import Manifest, NetworkSource
     from cbam_viz.figures.remake import Remade
+    from cbam_viz.images import Photo
     from cbam_viz.models import LoadedModel
 
 FORMATS = (".pdf", ".svg", ".png", ".tiff", ".tif")
@@ -75,6 +77,7 @@ def _list_venues(ctx: click.Context, _parameter: click.Parameter, wanted: bool) 
     help="Checkpoint of a further network, for columns such as map@2:-1; may be repeated.",
 )
 @view_option
+@window_option
 @figure_options
 @click.option(
     "--dpi",
@@ -116,6 +119,7 @@ def figure(
     choice: ModelChoice,
     others: tuple[str, ...],
     view: str,
+    window: tuple[float, float] | None,
     wishes: Wishes,
     dpi: int,
     extras: tuple[str, ...],
@@ -145,7 +149,8 @@ def figure(
     _make(
         sources, outputs,
         choices=[choice, *(ModelChoice(checkpoint=other) for other in others)],
-        view=view, wishes=wishes, dpi=dpi, extras=extras, force=force, as_json=as_json,
+        view=view, window=window, wishes=wishes, dpi=dpi, extras=extras,
+        force=force, as_json=as_json,
     )  # fmt: skip
 
 
@@ -155,6 +160,7 @@ def _make(
     *,
     choices: Sequence[ModelChoice],
     view: str,
+    window: tuple[float, float] | None,
     wishes: Wishes,
     dpi: int,
     extras: Sequence[str],
@@ -171,7 +177,8 @@ def _make(
     refuse_existing([*outputs, *beside], force)
     paths = find_images(sources)
     spec = spec_of(wishes, len(paths))
-    built, networks, photos = _draw(spec, choices, paths, view)
+    photos = [read_image(path, window) for path in paths]
+    built, networks = _draw(spec, choices, photos, view)
     files = {path.name: built.render(format_of(path.name), dpi=dpi) for path in outputs}
     origin = _sources(choices, networks, paths, photos, stem.parent)
     more = extra_files(built, stem.name, wanted, origin, rendered=files, dpi=dpi)
@@ -180,16 +187,20 @@ def _make(
     _report(built, written, as_json=as_json, font=True)
 
 
-def _draw(spec: Any, choices: Sequence[ModelChoice], paths: Sequence[Path], view: str) -> Any:
+def _draw(spec: Any, choices: Sequence[ModelChoice], photos: Sequence[Photo], view: str) -> Any:
     from cbam_viz.figures import build
     from cbam_viz.figures.study import study
-    from cbam_viz.images import read_photo
 
-    photos = [read_photo(path) for path in paths]
-    networks = [open_network(choice, quiet=number > 0) for number, choice in enumerate(choices)]
+    opened: dict[ModelChoice, LoadedModel] = {}  # equal choices are one network
+    for choice in choices:
+        if choice not in opened:
+            opened[choice] = open_network(choice, quiet=bool(opened))
+    networks = [opened[choice] for choice in choices]
+    for network in networks:
+        click.echo(f"{network.name}: {network.spec.sentence(view)}", err=True)  # type: ignore[arg-type]
     with _progress(len(photos) * len(networks)) as tick:
         analyses = study(spec, networks, photos, view, tick=tick)  # type: ignore[arg-type]
-    return build(spec, analyses), networks, photos
+    return build(spec, analyses), networks
 
 
 def _again(
@@ -312,6 +323,8 @@ def _report(
     from cbam_viz.figures.manifest import font_of
 
     width, height = (float(side) * 72 for side in built.figure.get_size_inches())
+    for note in built.notes:
+        click.echo(f"Warning: {note}", err=True)
     if as_json:
         result: dict[str, Any] = {
             "files": [str(path) for path in written],
@@ -319,6 +332,7 @@ def _report(
             "height_pt": height,
             "font": font_of(built),
             "caption": caption(built),
+            "notes": list(built.notes),
         }
         if remade is not None:
             result["identical"] = not remade.differences

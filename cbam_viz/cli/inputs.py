@@ -6,8 +6,12 @@ import errno
 import glob
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from cbam_viz.images import Photo
 
 SUFFIXES = frozenset(
     f".{ending}"
@@ -42,6 +46,16 @@ def find_one_image(source: str) -> Path:
     if len(found) > 1:
         raise click.UsageError(f"{source!r} names {len(found)} images, and this takes one.")
     return found[0]
+
+
+def read_image(path: Path, window: tuple[float, float] | None) -> Photo:
+    """Read one image, and say on standard error what was done to show it. Raises ImageError."""
+    from cbam_viz.images import read_photo
+
+    photo = read_photo(path, window=window)
+    for note in photo.notes:
+        click.echo(f"{photo.name}: {note}", err=True)
+    return photo
 
 
 def _expand(source: str) -> list[Path]:

@@ -22,6 +22,7 @@ class Job:
     formats: tuple[str, ...]
     style: Style
     force: bool = False
+    window: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -42,4 +43,12 @@ class Outcome:
     """Why it failed, in a sentence."""
     files: tuple[Path, ...] = ()
     sha256: str | None = None
+    notes: tuple[str, ...] = ()
+    """What was done to show it, in sentences."""
     predictions: tuple[dict[str, Any], ...] = ()
+    prediction_note: str = ""
+    """Why there is no prediction, or what is not known of it."""
+    fed: str = ""
+    """What the network was fed, and who says so."""
+    border: str = ""
+    """What surrounds the photo in the network's input, in words; empty if nothing does."""

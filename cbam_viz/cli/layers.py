@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from cbam_viz.cli.choice import ModelChoice
-from cbam_viz.cli.inputs import find_one_image
+from cbam_viz.cli.inputs import find_one_image, read_image
 from cbam_viz.cli.network import open_network
-from cbam_viz.cli.options import json_option, model_options, view_option
+from cbam_viz.cli.options import json_option, model_options, view_option, window_option
 from cbam_viz.cli.report import layer_json, print_limits
 from cbam_viz.cli.text import print_json, print_table
 
@@ -30,16 +30,19 @@ if TYPE_CHECKING:
     help="The layers are those that run for this photo, and maps have its size in --view whole.",
 )
 @view_option
+@window_option
 @json_option
-def layers(choice: ModelChoice, image: str, view: View, as_json: bool) -> None:
+def layers(
+    choice: ModelChoice, image: str, view: View, window: tuple[float, float] | None, as_json: bool
+) -> None:
     """List the attention layers of a network in order of execution."""
     path = find_one_image(image)
     from cbam_viz.analysis import analyse
-    from cbam_viz.images import read_photo
 
-    attention = analyse(open_network(choice), read_photo(path), view).attention
-    print_limits(attention)
-    described = [layer_json(layer) for layer in attention.values()]
+    analysis = analyse(open_network(choice), read_image(path, window), view)
+    click.echo(analysis.fed, err=True)
+    print_limits(analysis.attention)
+    described = [layer_json(layer, analysis.geometry) for layer in analysis.layers]
     if as_json:
         print_json(described)
         return
@@ -48,10 +51,18 @@ def layers(choice: ModelChoice, image: str, view: View, as_json: bool) -> None:
             layer["name"],
             layer["stage"],
             "–" if layer["channels"] is None else str(layer["channels"]),
-            "–" if layer["map_size"] is None else "{} × {}".format(*layer["map_size"]),
+            "–"
+            if layer["map_size"] is None
+            else _map_size(layer["map_size"], layer["cells_on_photo"]),
             layer["composition"],
             layer["found_by"] if layer["verified"] else f"{layer['found_by']}, not verified",
         )
         for layer in described
     ]
     print_table(("layer", "stage", "channels", "map", "gates", "found by"), rows, right="channels")
+
+
+def _map_size(size: list[int], on_photo: int) -> str:
+    rows, columns = size
+    some = on_photo < rows * columns
+    return f"{rows} × {columns}" + (f", {on_photo} on the photo" if some else "")

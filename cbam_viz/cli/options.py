@@ -102,14 +102,45 @@ def model_options(command: Command) -> Command:
     return cast(Command, collect)
 
 
+def _default_view() -> str:
+    """Ask when a command runs: help must not wait for what `cbam_viz.images` imports."""
+    from cbam_viz.images import DEFAULT_VIEW
+
+    return DEFAULT_VIEW
+
+
 def view_option(command: Command) -> Command:
     """Add --view."""
     return click.option(
         "--view",
         type=click.Choice(["crop", "whole"]),
-        default="crop",
-        show_default=True,
+        default=_default_view,
+        show_default="crop, on which networks are evaluated",
         help="What the network sees: its own resize and centre crop, or the whole image.",
+    )(command)
+
+
+def _window(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[float, float] | None:
+    """LOW,HIGH as two numbers."""
+    if value is None:
+        return None
+    try:
+        low, high = (float(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not LOW,HIGH, such as 0,4095.") from None
+    return low, high
+
+
+def window_option(command: Command) -> Command:
+    """Add --window."""
+    return click.option(
+        "--window",
+        callback=_window,
+        metavar="LOW,HIGH",
+        help="Values that are black and white, for images of more than 8 bits. [default: what the "
+        "file declares, 0,65535 for 16 bits]",
     )(command)
 
 

@@ -14,6 +14,7 @@ from cbam_viz.cli.text import print_table
 if TYPE_CHECKING:
     from cbam_viz.analysis import Analysis
     from cbam_viz.attention import Attention, LayerAttention
+    from cbam_viz.images import Geometry
     from cbam_viz.statistics import GateStatistics, LayerStatistics
 
 
@@ -44,19 +45,25 @@ def _layer_name(names: list[str], wanted: str) -> str:
 
 def print_analysis(analysis: Analysis, statistics: Sequence[LayerStatistics]) -> None:
     """Print the prediction and a table of the layers' numbers."""
+    from cbam_viz.images import border_note
+
     height, width = analysis.photo.size
     click.echo(f"{analysis.photo.name}, {width} × {height} pixels, in {analysis.model_name}")
+    if note := border_note(analysis.geometry):
+        click.echo(f"  {note}; numbers of maps are of the photo alone")
     for prediction in analysis.predictions:
         click.echo(f"  {prediction.probability:6.1%}  {prediction.label}")
+    for sentence in filter(None, (analysis.prediction_note, analysis.fed)):
+        click.echo(sentence)
     click.echo()
-    head = ("layer", "gate", "mean", "spread", "min", "max", "saturated", "entropy")
+    head = ("layer", "gate", "values", "mean", "spread", "min", "max", "saturated", "entropy")
     rows = [
         row
         for layer in statistics
         for row in (_row(layer.name, "M_c", layer.channel), _row("", "M_s", layer.spatial))
         if row is not None
     ]
-    print_table(head, rows, right="mean spread min max saturated entropy")
+    print_table(head, rows, right="values mean spread min max saturated entropy")
     flagged = [f"{layer.name}: {flag}" for layer in statistics for flag in layer.flags]
     if flagged:
         click.echo("\n" + "\n".join(flagged))
@@ -67,7 +74,11 @@ def _row(name: str, gate: str, numbers: GateStatistics | None) -> tuple[str, ...
         return None
     entropy = "–" if numbers.entropy is None else f"{numbers.entropy:.3f}"
     values = (numbers.mean, numbers.spread, numbers.minimum, numbers.maximum)
-    return (name, gate, *(f"{value:.3f}" for value in values), f"{numbers.saturated:.0%}", entropy)
+    count = str(numbers.count)
+    if numbers.count < numbers.total:
+        count += f" of {numbers.total}"
+    digits = (f"{value:.3f}" for value in values)
+    return (name, gate, count, *digits, f"{numbers.saturated:.0%}", entropy)
 
 
 def print_limits(attention: Attention) -> None:
@@ -80,6 +91,9 @@ def print_limits(attention: Attention) -> None:
 
 def analysis_json(analysis: Analysis, statistics: Sequence[LayerStatistics]) -> dict[str, Any]:
     """Return the same as a dictionary for JSON."""
+    from cbam_viz.images import border_note
+
+    geometry = analysis.geometry
     by_name = {layer.name: layer for layer in statistics}
     return {
         "image": {
@@ -87,25 +101,32 @@ def analysis_json(analysis: Analysis, statistics: Sequence[LayerStatistics]) -> 
             "sha256": analysis.photo.sha256,
             "height": analysis.photo.size[0],
             "width": analysis.photo.size[1],
+            "notes": list(analysis.photo.notes),
         },
         "model": analysis.model_name,
-        "view": analysis.geometry.view,
+        "view": geometry.view,
+        "border": {"share": geometry.border_share, "note": border_note(geometry)},
+        "input": analysis.input,
         "predictions": [asdict(prediction) for prediction in analysis.predictions],
+        "prediction_note": analysis.prediction_note,
         "layers": [
-            {**layer_json(layer), "statistics": asdict(by_name[layer.name])}
+            {**layer_json(layer, geometry), "statistics": asdict(by_name[layer.name])}
             for layer in analysis.attention.values()
             if layer.name in by_name
         ],
     }
 
 
-def layer_json(layer: LayerAttention) -> dict[str, Any]:
+def layer_json(layer: LayerAttention, geometry: Geometry) -> dict[str, Any]:
     """Return what a layer is, without its values."""
+    from cbam_viz.images import cells_on_photo
+
     return {
         "name": layer.name,
         "stage": layer.stage,
         "channels": None if layer.channel is None else layer.channel.shape[1],
         "map_size": None if layer.spatial is None else list(layer.spatial.shape[1:]),
+        "cells_on_photo": None if layer.spatial is None else cells_on_photo(layer, geometry),
         "composition": layer.composition,
         "found_by": layer.found_by,
         "verified": layer.verified,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
+import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,17 +25,34 @@ if TYPE_CHECKING:
 FORMATS = ("npz", "csv", "statistics", "png", "jpg")
 PICTURES: dict[str, ImageFormat] = {"png": "png", "jpg": "jpeg"}
 INDEX = "index.csv"
-INDEX_COLUMNS = ("source", "folder", "sha256", "prediction", "probability", "error")
+HASH_DIGITS = 8
+INDEX_COLUMNS = (
+    "source",
+    "folder",
+    "sha256",
+    "prediction",
+    "probability",
+    "error",
+    "note",
+    "input",
+    "border",
+)
 
 
 def folder_names(sources: Sequence[Path]) -> list[str]:
     """Return a folder name for each image: its stem, with more of its path where stems collide.
 
-    Names do not depend on the order of the images, and differ in more than case.
+    Names do not depend on the order of the images, differ in more than case, and tell nothing of
+    where the images lie beyond the folder that they are in.
     """
     names: dict[Path, str] = {}
     rest = list(sources)
-    for name_of in (_stem, _parent_and_stem, _name, _parent_and_name, _whole):
+    above = len(_common_folder(sources).parts)
+
+    def hashed(source: Path) -> str:
+        return _hashed(source, source.resolve().parts[above:])
+
+    for name_of in (_stem, _parent_and_stem, _name, _parent_and_name, hashed):
         wanted = {source: name_of(source) for source in rest}
         taken = Counter(_folded(name) for name in (*wanted.values(), *names.values()))
         unique = {s: name for s, name in wanted.items() if taken[_folded(name)] == 1}
@@ -58,9 +77,18 @@ def _parent_and_name(source: Path) -> str:
     return _safe(f"{source.resolve().parent.name}_{source.name}")
 
 
-def _whole(source: Path) -> str:
-    # The slashes become underscores, and so a hash of the whole path is added.
-    return _safe(str(source.resolve()))
+def _hashed(source: Path, parts: tuple[str, ...]) -> str:
+    """The name and a hash of the path below what all images share, the same on every machine."""
+    path = "/".join(parts).encode("utf-8", "surrogateescape")
+    return _safe(f"{source.stem}-{hashlib.sha256(path).hexdigest()[:HASH_DIGITS]}")
+
+
+def _common_folder(sources: Sequence[Path]) -> Path:
+    folders = {source.resolve().parent for source in sources}
+    try:
+        return Path(os.path.commonpath(folders))
+    except ValueError:  # no images, or several drives
+        return Path()
 
 
 def _safe(text: str) -> str:
@@ -82,21 +110,23 @@ def write_results(
 
 
 def _contents(analysis: Analysis, loaded: LoadedModel, job: Job) -> Iterator[tuple[str, bytes]]:
-    from cbam_viz.statistics import all_statistics, layer_to_show
+    from cbam_viz.statistics import all_statistics, doubted, layer_to_show
     from cbam_viz.store import Provenance, csv_text, npz_bytes, safe_names, statistics_text
 
-    attention = analysis.attention
+    attention, geometry = analysis.attention, analysis.geometry
     if "npz" in job.formats:
-        origin = Provenance.of(
-            analysis.photo, analysis.geometry, analysis.model_name, loaded.sha256
-        )
+        origin = Provenance.of_analysis(analysis, loaded.sha256)
         yield "gates.npz", npz_bytes(attention, origin)
     if "csv" in job.formats:
-        yield "gates.csv", csv_text(attention).encode()
+        yield "gates.csv", csv_text(attention, geometry=geometry).encode()
     if "statistics" in job.formats:
-        yield "statistics.csv", statistics_text(all_statistics(attention)).encode()
+        numbers = all_statistics(attention, geometry=geometry)
+        statistics = doubted(numbers, analysis.doubt)
+        yield "statistics.csv", statistics_text(statistics).encode()
     for ending in [ending for ending in PICTURES if ending in job.formats]:
-        layers = choose_layers(attention, job.layers) or [layer_to_show(attention.values())]
+        layers = choose_layers(attention, job.layers) or [
+            layer_to_show(attention.values(), geometry=geometry)
+        ]
         pictures = overlays(analysis, layers, job.style, PICTURES[ending])
         names = safe_names(pictures)
         for layer, picture in pictures.items():
@@ -118,6 +148,9 @@ def write_index(output: Path, outcomes: Iterable[Outcome], *, force: bool) -> Pa
                 best.get("label", ""),
                 best.get("probability", ""),
                 outcome.error or "",
+                outcome.prediction_note,
+                outcome.fed,
+                outcome.border,
             )
         )
     return write(

@@ -10,7 +10,7 @@ import click
 from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.drawing import Style, overlays
 from cbam_viz.cli.files import refuse_existing, write
-from cbam_viz.cli.inputs import find_one_image
+from cbam_viz.cli.inputs import find_one_image, read_image
 from cbam_viz.cli.network import open_network
 from cbam_viz.cli.options import (
     force_option,
@@ -18,6 +18,7 @@ from cbam_viz.cli.options import (
     model_options,
     picture_options,
     view_option,
+    window_option,
 )
 from cbam_viz.cli.report import (
     analysis_json,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 @click.argument("image")
 @model_options
 @view_option
+@window_option
 @click.option(
     "--layer",
     "-l",
@@ -68,6 +70,7 @@ def show(
     image: str,
     choice: ModelChoice,
     view: View,
+    window: tuple[float, float] | None,
     names: tuple[str, ...],
     output: Path | None,
     style: Style,
@@ -81,13 +84,16 @@ def show(
     """
     path = find_one_image(image)
     from cbam_viz.analysis import analyse
-    from cbam_viz.images import read_photo
-    from cbam_viz.statistics import layer_statistics
+    from cbam_viz.statistics import doubted, layer_statistics
 
-    photo = read_photo(path)
+    photo = read_image(path, window)
     analysis = analyse(open_network(choice), photo, view)
     chosen = choose_layers(analysis.attention, names)
-    statistics = [layer_statistics(layer) for layer in chosen or analysis.attention.values()]
+    numbers = [
+        layer_statistics(layer, geometry=analysis.geometry)
+        for layer in chosen or analysis.attention.values()
+    ]
+    statistics = doubted(numbers, analysis.doubt)
     written = _write_overlays(analysis, chosen, output, style, force) if output else {}
     print_limits(analysis.attention)
     if as_json:
@@ -112,7 +118,8 @@ def _write_overlays(
     from cbam_viz.statistics import layer_to_show
     from cbam_viz.store import safe_name
 
-    pictures = overlays(analysis, chosen or [layer_to_show(analysis.layers)], style)
+    first = layer_to_show(analysis.layers, geometry=analysis.geometry)
+    pictures = overlays(analysis, chosen or [first], style)
     if not pictures:
         raise StoreError("These layers gate channels only: they have no map to draw on the photo.")
     if output.suffix.lower() == ".png" and len(pictures) == 1:

@@ -6,6 +6,7 @@ Tables, arrays and captions read the same objects as the drawing, so that they c
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,8 @@ import numpy.typing as npt
 from cbam_viz.analysis import Analysis
 from cbam_viz.attention import Attention, Cells, LayerAttention
 from cbam_viz.errors import FigureError
-from cbam_viz.figures.spec import Column, FigureSpec, parse_column
+from cbam_viz.figures.spec import PREDICTED, Column, FigureSpec, parse_column
+from cbam_viz.images import border_note
 from cbam_viz.render import Scale, absolute_scale, map_scale, shared_scale
 
 Floats = npt.NDArray[np.float32]
@@ -39,6 +41,11 @@ class Study:
     def networks(self) -> tuple[str, ...]:
         """Their names."""
         return tuple(analysis.model_name for analysis in self.analyses[0])
+
+    @property
+    def border(self) -> str:
+        """What surrounds the photos in the networks' inputs, in words; empty if nothing does."""
+        return border_note(*(analysis.geometry for row in self.analyses for analysis in row))
 
     def network(self, index: int) -> Analysis:
         """The first photo as that network sees it.
@@ -88,6 +95,25 @@ class Bars:
     name: str
     weights: Floats
     """(C,), by index."""
+
+
+Axis = tuple[float, float]
+"""Lower and upper end of the axis of channel weights."""
+
+
+def bar_weights(grid: Grid) -> list[Floats]:
+    """The channel weights of all places that show some."""
+    return [place.weights for row in grid.rows for place in row if isinstance(place, Bars)]
+
+
+def axis_of(weights: Iterable[Floats]) -> Axis:
+    """0 to 1, or the whole numbers around gates that go beyond."""
+    low, high = 0.0, 1.0
+    for values in weights:
+        finite = values[np.isfinite(values)]
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    return float(math.floor(low + 1e-6)), float(math.ceil(high - 1e-6))
 
 
 @dataclass(frozen=True)
@@ -342,7 +368,7 @@ def _head(column: Column, study: Study) -> str:
     analysis = study.network(column.model)
     if column.kind == "input":
         return "Input"
-    if column.kind in ("class", "probability", "prediction"):
+    if column.kind in PREDICTED:
         head = {"class": "Class", "probability": "Probability"}.get(column.kind, "Prediction")
     elif column.kind == "stage":
         head = f"{column.name} (mean)"

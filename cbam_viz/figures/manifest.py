@@ -26,8 +26,8 @@ from cbam_viz.figures.depth import Strip
 from cbam_viz.figures.gated import GatedChannel
 from cbam_viz.figures.plain import from_plain
 from cbam_viz.figures.spec import FigureSpec
-from cbam_viz.figures.tables import shown_values
-from cbam_viz.images import Photo, View, read_photo, samples
+from cbam_viz.figures.tables import Shown, shown_values
+from cbam_viz.images import DEFAULT_VIEW, Photo, View, read_photo, samples
 from cbam_viz.models import LoadedModel
 
 SCHEMA = 1
@@ -48,6 +48,8 @@ class PhotoSource:
     sha256: str
     size: tuple[int, int]
     """Height and width in pixels."""
+    window: tuple[float, float] | None = None
+    """The values that were stated to be black and white."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Manifest:
     spec: FigureSpec
     photos: tuple[PhotoSource, ...]
     networks: tuple[NetworkSource, ...]
-    view: View = "crop"
+    view: View = DEFAULT_VIEW
     dpi: int = 300
     files: tuple[FileMade, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
@@ -142,7 +144,7 @@ def photo_source(photo: Photo, path: Path | None, folder: Path) -> PhotoSource:
         file = SAMPLE + own[path.resolve()]
     else:
         file = relative(path, folder)
-    return PhotoSource(file, photo.name, photo.sha256, photo.size)
+    return PhotoSource(file, photo.name, photo.sha256, photo.size, photo.window)
 
 
 def network_source(
@@ -181,9 +183,12 @@ def make_manifest(
     geometries = [asdict(row[0].geometry) for row in built.study.analyses]
     about = {
         "layers": list(dict.fromkeys(entry.name for entry in shown if entry.shown != "text")),
+        "cells": _cells(shown),
         "scale": _scale(built),
         "inputs": [asdict(one.spec) for one in loaded],
+        "fed": [analysis.fed for analysis in built.study.analyses[0]],
         "geometry": geometries,
+        "border": built.study.border,
         "versions": versions(),
         "command": list(command),
     }
@@ -256,7 +261,7 @@ def open_photo(source: PhotoSource, folder: Path) -> Photo:
             f"The photo {source.file} is not there (looked in {folder}). Put it back, or beside "
             "the manifest."
         )
-    photo = read_photo(path, name=source.name)
+    photo = read_photo(path, name=source.name, window=source.window)
     if photo.sha256 != source.sha256:
         raise FigureError(
             f"The photo {path} has changed since the figure was made: its SHA-256 is "
@@ -309,6 +314,17 @@ def differences(manifest: Manifest, files: Mapping[str, bytes]) -> list[str]:
     ]
     why = "; ".join(moved) or "versions are the same, so the machine computes slightly otherwise"
     return [f"{name} differs from the file that the manifest describes: {why}." for name in changed]
+
+
+def _cells(shown: Sequence[Shown]) -> list[dict[str, Any]]:
+    """Where the cells of the maps lie on the input, and whether exactly; each layer's once."""
+    found: list[dict[str, Any]] = []
+    for entry in shown:
+        for cells in entry.cells:
+            described = {"layer": entry.name, **cells}
+            if described not in found:
+                found.append(described)
+    return found
 
 
 def _scale(built: Built) -> dict[str, Any] | None:

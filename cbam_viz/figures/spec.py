@@ -22,6 +22,8 @@ Layout = Literal["grid", "depth", "channels", "channel"]
 channel weights by layer or by class. `channel`: one channel before and after its gates."""
 
 ColumnKind = Literal["input", "map", "stage", "channels", "class", "probability", "prediction"]
+PREDICTED: tuple[ColumnKind, ...] = ("class", "probability", "prediction")
+"""Columns that say what the network predicts."""
 ScaleKind = Literal["absolute", "shared", "per map"]
 Style = Literal["overlay", "map"]
 Frame = Literal["photo", "seen"]
@@ -114,7 +116,7 @@ class FigureSpec:
     width: Literal["column", "text"] | float = "text"
     """Or millimetres."""
     font: str = "auto"
-    """`auto`: the venue's, or what stands in for it; or the name of an installed TrueType font."""
+    """`auto`: the venue's, or what stands in for it; or the name of an installed font."""
     scale: ScaleKind = "absolute"
     """`absolute`: 0 to 1. `shared`: from the lowest to the highest value in the figure.
     `per map`: each map from its own lowest to its own highest value, printed on each."""

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from cbam_viz.analysis import Analysis, analyse, predictions
+from cbam_viz.analysis import Analysis, analyse, analysis_of, as_weights
 from cbam_viz.attention import Attention
 from cbam_viz.errors import NoAttentionError
 from cbam_viz.figures.content import Study, find_layer
 from cbam_viz.figures.spec import FigureSpec
-from cbam_viz.images import Photo, View, prepare
+from cbam_viz.images import DEFAULT_VIEW, Photo, View, prepare
 from cbam_viz.models import LoadedModel
 
 Tick = Callable[[], object]
@@ -21,7 +21,7 @@ def study(
     spec: FigureSpec,
     networks: Sequence[LoadedModel],
     photos: Sequence[Photo],
-    view: View = "crop",
+    view: View = DEFAULT_VIEW,
     *,
     tick: Tick = lambda: None,
 ) -> Study:
@@ -62,16 +62,7 @@ def analyse_for(
 def _predicted(network: LoadedModel, photo: Photo, view: View) -> Analysis:
     """What a network without attention makes of a photo."""
     model_input = prepare(photo, network.spec, view)
-    tensor = model_input.tensor
-    weights = next(network.model.parameters(), tensor)
     with torch.inference_mode():
-        output = network.model(tensor.to(device=weights.device, dtype=weights.dtype))
-    height, width = tensor.shape[2:]
-    return Analysis(
-        photo=photo,
-        model_name=network.name,
-        classes=network.classes,
-        attention=Attention({}, output, (height, width)),
-        geometry=model_input.geometry,
-        predictions=predictions(output, network.classes),
-    )
+        output = network.model(as_weights(network.model, model_input.tensor))
+    height, width = model_input.geometry.input_size
+    return analysis_of(network, photo, model_input, Attention({}, output, (height, width)))

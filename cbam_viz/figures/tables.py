@@ -18,6 +18,7 @@ from cbam_viz.figures.channels import ByClass
 from cbam_viz.figures.content import Bars, Grid, MapPicture, Place, Words
 from cbam_viz.figures.depth import Strip
 from cbam_viz.figures.gated import GatedChannel
+from cbam_viz.images import numbers_on_photo, photo_shares
 
 DOCUMENT = "cbam_viz"
 """Key of the JSON text that says what the arrays are."""
@@ -32,6 +33,8 @@ COLUMNS = (
     "minimum",
     "mean",
     "maximum",
+    "cells",
+    "cells_on_photo",
     "scale_low",
     "scale_high",
     "text",
@@ -55,6 +58,8 @@ class Shown:
     text: str = ""
     cells: tuple[dict[str, Any], ...] = ()
     """Where a map's cells lie on the network's input."""
+    photo_share: npt.NDArray[np.float64] | None = None
+    """(h, w), of the photo, by each cell of a map; 0 for cells in a border."""
 
 
 def shown_values(built: Built) -> list[Shown]:
@@ -89,13 +94,19 @@ def shown_values(built: Built) -> list[Shown]:
 def arrays_bytes(built: Built) -> bytes:
     """An NPZ file with the arrays `0`, `1`, ... and a JSON text that says what each is.
 
-    Maps are the gates as captured, (h, w) float32, on no scale. Equal figures give equal bytes.
+    Maps are the gates as captured, (h, w) float32, on no scale; `0 photo_share` beside map `0` is
+    the share of the photo that each of its cells covers. Equal figures give equal bytes.
     """
     entries = [entry for entry in shown_values(built) if entry.values is not None]
-    described = [{k: v for k, v in asdict(e).items() if k != "values"} for e in entries]
+    described = [
+        {k: v for k, v in asdict(e).items() if k not in ("values", "photo_share")} for e in entries
+    ]
     document = json.dumps({"schema": 1, "arrays": described}, ensure_ascii=False)
     arrays: dict[str, npt.NDArray[Any]] = {DOCUMENT: np.array(document)}
-    arrays |= {str(number): np.asarray(e.values) for number, e in enumerate(entries)}
+    for number, entry in enumerate(entries):
+        arrays[str(number)] = np.asarray(entry.values)
+        if entry.photo_share is not None:
+            arrays[f"{number} photo_share"] = entry.photo_share.astype(np.float32)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for key, array in arrays.items():
@@ -107,7 +118,10 @@ def arrays_bytes(built: Built) -> bytes:
 
 
 def numbers_text(built: Built) -> str:
-    """CSV: a line for each map or text; channel weights have a line for each channel."""
+    """CSV: a line for each map or text; channel weights have a line for each channel.
+
+    A map's numbers are of the photo: its cells count by the area that they have there.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -115,17 +129,25 @@ def numbers_text(built: Built) -> str:
         start = (entry.place, entry.photo, entry.network, entry.shown, entry.name)
         low, high = (f"{end!r}" for end in entry.scale) if entry.scale else ("", "")
         if entry.values is None:
-            writer.writerow((*start, "", "", "", "", low, high, entry.text))
+            writer.writerow((*start, "", "", "", "", "", "", low, high, entry.text))
         elif entry.shown == "channel weights":
             for channel, weight in enumerate(entry.values.ravel()):
                 value = _digits(weight)
-                writer.writerow((*start, channel, value, value, value, low, high, entry.text))
+                line = (*start, channel, value, value, value, "", "", low, high, entry.text)
+                writer.writerow(line)
         else:
-            numbers = (entry.values.min(), entry.values.mean(dtype=np.float64), entry.values.max())
-            writer.writerow(
-                (*start, "", *(_digits(n) for n in numbers), low, high, entry.text)
-            )  # fmt: skip
+            numbers = _map_numbers(entry.values, entry.photo_share)
+            writer.writerow((*start, "", *numbers, low, high, entry.text))
     return buffer.getvalue()
+
+
+def _map_numbers(
+    values: npt.NDArray[np.float32], photo_share: npt.NDArray[np.float64] | None
+) -> tuple[object, ...]:
+    """Minimum, mean and maximum on the photo, the number of cells, and of those on the photo."""
+    share = np.ones(values.shape) if photo_share is None else photo_share
+    numbers = (_digits(number) for number in numbers_on_photo(values, share))
+    return *numbers, values.size, np.count_nonzero(share)
 
 
 def _of_grid(grid: Grid) -> Iterator[Shown]:
@@ -147,8 +169,10 @@ def _of_place(place: str, content: Place) -> Iterator[Shown]:
         photo, network = content.analysis.photo.name, content.analysis.model_name
         scale = (content.scale.low, content.scale.high)
         for values, cells in content.parts:
+            height, width = values.shape
+            share = photo_shares((height, width), cells, content.analysis.geometry)
             yield Shown(place, photo, network, "map", content.name, values, scale,
-                        cells=(asdict(cells),))  # fmt: skip
+                        cells=(asdict(cells),), photo_share=share)  # fmt: skip
 
 
 def _with_photo(entry: Shown, photo: str) -> Shown:

@@ -1,23 +1,39 @@
 """Photos: reading uploads, what the network sees of them, and the samples."""
 
-from cbam_viz.images.geometry import VIEWS, Geometry, View
+from cbam_viz.images.apart import read_photo_apart
+from cbam_viz.images.coverage import (
+    border_note,
+    cells_on_photo,
+    layer_shares,
+    numbers_on_photo,
+    photo_shares,
+)
+from cbam_viz.images.geometry import DEFAULT_VIEW, VIEWS, Geometry, View
 from cbam_viz.images.library import Sample, samples
 from cbam_viz.images.photo import Photo
 from cbam_viz.images.reading import MAX_BYTES, MAX_MEGAPIXELS, read_photo
-from cbam_viz.images.spec import InputSpec
+from cbam_viz.images.spec import InputOrigin, InputSpec
 from cbam_viz.images.views import ModelInput, prepare
 
 __all__ = [
+    "DEFAULT_VIEW",
     "MAX_BYTES",
     "MAX_MEGAPIXELS",
     "VIEWS",
     "Geometry",
+    "InputOrigin",
     "InputSpec",
     "ModelInput",
     "Photo",
     "Sample",
     "View",
+    "border_note",
+    "cells_on_photo",
+    "layer_shares",
+    "numbers_on_photo",
+    "photo_shares",
     "prepare",
     "read_photo",
+    "read_photo_apart",
     "samples",
 ]

@@ -15,6 +15,9 @@ View = Literal["crop", "whole"]
 
 VIEWS: tuple[View, ...] = ("crop", "whole")
 
+DEFAULT_VIEW: View = "crop"
+"""Of the app, the command line and Python alike: a network's accuracy was measured on it."""
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -32,7 +35,10 @@ class Geometry:
     """Photo coordinate of the input's top edge; negative where the input begins with a border."""
     offset_x: float
     """Photo coordinate of the input's left edge."""
-    view: View = "crop"
+    view: View = DEFAULT_VIEW
+    border: tuple[int, int, int] | None = None
+    """8-bit RGB of what surrounds the photo in the input; None where nothing does, or where it is
+    not known."""
 
     def to_photo(self, y: float, x: float) -> tuple[float, float]:
         """Photo coordinates of a point given in input coordinates."""
@@ -56,3 +62,11 @@ class Geometry:
         top, left, bottom, right = self.seen
         height, width = self.photo_size
         return (bottom - top) * (right - left) / (height * width)
+
+    @property
+    def border_share(self) -> float:
+        """Share of the input's area that lies on no photo, in [0, 1]."""
+        top, left, bottom, right = self.seen
+        height, width = self.input_size
+        on_photo = (bottom - top) / self.scale_y * (right - left) / self.scale_x
+        return max(0.0, round(1 - on_photo / (height * width), 9))

@@ -12,7 +12,8 @@ import numpy.typing as npt
 class Photo:
     """A decoded picture: upright, opaque, 8 bits a channel.
 
-    Two photos with the same `sha256` came from the same bytes, so that is what caches key on.
+    Two photos with the same `sha256` and `window` came from the same bytes in the same way, so that
+    is what caches key on.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -27,6 +28,8 @@ class Photo:
     """What was done to show it, in sentences: turned as EXIF says, put on white, and so on."""
     in_srgb: npt.NDArray[np.uint8] | None = None
     """The same picture as its colour profile means it; None where it has none, or one like sRGB."""
+    window: tuple[float, float] | None = None
+    """The values that were stated to be black and white, for values of more than 8 bits."""
 
     @property
     def shown(self) -> npt.NDArray[np.uint8]:
@@ -40,7 +43,11 @@ class Photo:
         return height, width
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Photo) and (self.sha256, self.name) == (other.sha256, other.name)
+        return isinstance(other, Photo) and self._key == other._key
 
     def __hash__(self) -> int:
-        return hash((self.sha256, self.name))
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple[object, ...]:
+        return self.sha256, self.name, self.window

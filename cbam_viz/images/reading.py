@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import importlib
 import io
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +20,8 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from cbam_viz.errors import ImageError
+from cbam_viz.images.depth import Window, check_window, declared
+from cbam_viz.images.memory import check_memory
 from cbam_viz.images.photo import Photo
 from cbam_viz.images.profiles import as_meant
 from cbam_viz.images.recognise import content_differs, say_damaged, say_unidentified
@@ -27,8 +30,9 @@ from cbam_viz.images.rgb import array_to_rgb, image_to_rgb
 Source = bytes | bytearray | memoryview | str | Path | Image.Image | npt.NDArray[np.generic]
 
 MAX_MEGAPIXELS = 64.0
-"""Millions of pixels; decoding that many takes about 0.7 GB for a moment. The photos of most
-phones and cameras have 12 to 50."""
+"""Millions of pixels; the photos of most phones and cameras have 12 to 50. Decoding that many takes
+0.4 to 0.9 GB for a moment; kinds of picture that would take more than 1 GB (`memory.py`), such as
+large WebP, are refused before."""
 
 MAX_BYTES = 100 * 1024 * 1024
 """Size of a file in bytes; JPEGs of 64 megapixels stay well below."""
@@ -52,46 +56,59 @@ _TURNED = {
 }
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What a caller allows and states."""
+
+    max_megapixels: float
+    max_bytes: int
+    window: Window | None
+
+
 def read_photo(
     source: Source,
     *,
     name: str | None = None,
+    window: Window | None = None,
     max_megapixels: float = MAX_MEGAPIXELS,
     max_bytes: int = MAX_BYTES,
 ) -> Photo:
     """Read a picture from bytes, a path, a Pillow image or an array of RGB values.
 
     The EXIF orientation is obeyed, transparency is put on white, and of several frames the first is
-    taken. Limits hold before decoding. Raises ImageError, and nothing else, with a sentence that
-    can be shown as it stands.
+    taken. Values of more than 8 bits are brought to 8 by the depth that the file declares, or by
+    `window`, the values that are black and white; photos of 8 bits are left as they are. Limits
+    hold before decoding. Raises ImageError, and nothing else, with a sentence that can be shown as
+    it stands.
     """
     try:
-        return _read(source, name, max_megapixels, max_bytes)
+        asked = _Asked(max_megapixels, max_bytes, check_window(window))
+        return replace(_read(source, name, asked), window=asked.window)
     except MemoryError as error:
         raise ImageError(
-            f"{_label(name, source)} needs more memory than there is. Make the picture smaller."
+            f"{label_of(name, source)} needs more memory than there is. Make the picture smaller."
         ) from error
 
 
-def _read(source: Source, name: str | None, max_megapixels: float, max_bytes: int) -> Photo:
+def _read(source: Source, name: str | None, asked: _Asked) -> Photo:
     if isinstance(source, np.ndarray):
-        return _from_array(source, name, max_megapixels)
+        return _from_array(source, name, asked)
     if isinstance(source, Image.Image):
-        return _from_image(source, name, max_megapixels)
-    label = _label(name, source)
+        return _from_image(source, name, asked)
+    label = label_of(name, source)
     if isinstance(source, bytes | bytearray | memoryview):
         data = bytes(source)
     elif isinstance(source, str | Path):
-        data = _file_bytes(source, label, max_bytes)
+        data = _file_bytes(source, label, asked.max_bytes)
     else:
         raise ImageError(
             f"A {type(source).__name__} is no picture. Give a path, the bytes of a file, a Pillow "
             "image or an array."
         )
-    return _from_bytes(data, label, max_megapixels, max_bytes)
+    return _from_bytes(data, label, asked)
 
 
-def _label(name: str | None, source: object) -> str:
+def label_of(name: str | None, source: object) -> str:
     """File name without folders and control characters, short enough for a sentence."""
     if name is None:
         name = str(source) if isinstance(source, str | Path) else getattr(source, "filename", "")
@@ -121,22 +138,22 @@ def _file_bytes(source: str | Path, label: str, max_bytes: int) -> bytes:
         ) from error
 
 
-def _from_bytes(data: bytes, label: str, max_megapixels: float, max_bytes: int) -> Photo:
+def _from_bytes(data: bytes, label: str, asked: _Asked) -> Photo:
     title = label or "The file"
     if not data:
         raise ImageError(f"{title} is empty (0 bytes). Save or upload it again.")
-    if len(data) > max_bytes:
-        raise _too_many_bytes(title, len(data), max_bytes)
+    if len(data) > asked.max_bytes:
+        raise _too_many_bytes(title, len(data), asked.max_bytes)
     try:
         with Image.open(io.BytesIO(data), formats=_formats()) as image:
-            _check_pixels(image.size, title, max_megapixels)
+            _check_pixels(image.size, title, asked.max_megapixels)
             _check_scans(data, image.format, title)
             content = image.format or "unknown"
-            pixels, in_srgb, notes = _decode(image)
+            pixels, in_srgb, notes = _decode(image, asked.window, title)
     except (ImageError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_many_pixels(title, None, max_megapixels) from error
+        raise _too_many_pixels(title, None, asked.max_megapixels) from error
     except UnidentifiedImageError as error:
         raise ImageError(say_unidentified(title, data)) from error
     except Exception as error:
@@ -157,45 +174,47 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
-def _from_image(image: Image.Image, name: str | None, max_megapixels: float) -> Photo:
-    label = _label(name, image)
+def _from_image(image: Image.Image, name: str | None, asked: _Asked) -> Photo:
+    label = label_of(name, image)
     title = label or "The picture"
     if 0 in image.size:
         raise ImageError(f"{title} has no pixels.")
-    _check_pixels(image.size, title, max_megapixels)
+    _check_pixels(image.size, title, asked.max_megapixels)
     content = image.format or "array"
     try:
         # A copy, as decoding and turning change an image in place, and it is the caller's.
-        pixels, in_srgb, notes = _decode(image.copy())
-    except MemoryError:
+        pixels, in_srgb, notes = _decode(image.copy(), asked.window, title)
+    except (ImageError, MemoryError):
         raise
     except Exception as error:
         raise ImageError(f"{title} cannot be decoded: {error}. Save it again.") from error
     return _photo(pixels, label, _array_sha256(pixels), content, notes, in_srgb=in_srgb)
 
 
-def _from_array(array: npt.NDArray[np.generic], name: str | None, max_megapixels: float) -> Photo:
-    label = _label(name, array)
+def _from_array(array: npt.NDArray[np.generic], name: str | None, asked: _Asked) -> Photo:
+    label = label_of(name, array)
+    title = label or "The array"
     if array.ndim >= 2:
-        _check_pixels(array.shape[:2], label or "The array", max_megapixels)
+        _check_pixels(array.shape[:2], title, asked.max_megapixels)
     # A copy, as the caller may go on writing into the array.
-    pixels, notes = array_to_rgb(array.copy())
+    pixels, notes = array_to_rgb(array.copy(), asked.window, title)
     return _photo(pixels, label, _array_sha256(array), "array", notes)
 
 
 def _decode(
-    image: Image.Image,
+    image: Image.Image, window: Window | None, title: str
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8] | None, tuple[str, ...]]:
     """Upright RGB pixels, the same by its colour profile, and notes; raises what Pillow raises."""
     orientation, notes = _orientation(image)
+    depth = declared(image)
     frames = image.format != "MPO" and bool(getattr(image, "is_animated", False))
+    check_memory(image, title, turned=orientation != 1)
     image.load()
     if orientation != 1:
-        # TIFF images turn themselves in load() and forget their orientation; for them this is
-        # a plain copy.
-        image = ImageOps.exif_transpose(image)
+        if image.format != "TIFF":  # those turn themselves in load()
+            image = ImageOps.exif_transpose(image)
         notes += (f"It was {_TURNED[orientation]}, as its EXIF orientation {orientation} says.",)
-    pixels, more = image_to_rgb(image)
+    pixels, more = image_to_rgb(image, depth, window, title)
     in_srgb, profiled = as_meant(image, pixels)
     if profiled:
         more += (profiled,)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from cbam_viz.errors import ImageError
-from cbam_viz.images.geometry import VIEWS, Geometry, View
+from cbam_viz.images.geometry import DEFAULT_VIEW, VIEWS, Geometry, View
 from cbam_viz.images.photo import Photo
 from cbam_viz.images.spec import InputSpec
 
@@ -29,6 +29,10 @@ bit of a pixel, but a panorama of 2 x 60,000 pixels does not become one of 256 x
 WHOLE_BUDGET = 8.0
 """The view `whole` has at most this many times the pixels of the square that the view `crop` is cut
 from; aspect ratios up to 8 : 1 keep the scale of `crop`, longer ones are made smaller."""
+
+MAX_WHOLE_PIXELS = 2_500_000
+"""Nor has `whole` more pixels than these, unless the input of `crop` has more: networks with inputs
+of 600 pixels and beyond would else take minutes and gigabytes for a panorama."""
 
 MAX_STRETCH = 0.125
 """Rounding a side to a multiple may change it by this share; beyond that a border is added."""
@@ -53,7 +57,7 @@ class _Plan:
     size: tuple[int, int]
 
 
-def prepare(photo: Photo, spec: InputSpec, view: View = "crop") -> ModelInput:
+def prepare(photo: Photo, spec: InputSpec, view: View = DEFAULT_VIEW) -> ModelInput:
     """Make the network's input of a photo, and keep where each of its pixels came from.
 
     In `crop` the logits equal those on timm's evaluation transform. In `whole` the aspect is kept,
@@ -75,6 +79,7 @@ def prepare(photo: Photo, spec: InputSpec, view: View = "crop") -> ModelInput:
         offset_y=plan.top * scale_y,
         offset_x=plan.left * scale_x,
         view=view,
+        border=border if _has_border(plan) else None,
     )
     return ModelInput(_normalise(pixels, spec), geometry)
 
@@ -124,7 +129,8 @@ def _plan_whole(photo: tuple[int, int], spec: InputSpec) -> _Plan:
     target = (spec.size[0] / spec.crop_pct, spec.size[1] / spec.crop_pct)
     ratio = min(photo[0] / target[0], photo[1] / target[1])
     pixels = photo[0] * photo[1] / ratio**2
-    ratio *= math.sqrt(max(1.0, pixels / (WHOLE_BUDGET * target[0] * target[1])))
+    most = min(WHOLE_BUDGET * target[0] * target[1], max(math.prod(spec.size), MAX_WHOLE_PIXELS))
+    ratio *= math.sqrt(max(1.0, pixels / most))
     height, padded_height = _to_multiple(photo[0] / ratio, spec.multiple)
     width, padded_width = _to_multiple(photo[1] / ratio, spec.multiple)
     return _around((height, width), (padded_height, padded_width))
@@ -139,8 +145,12 @@ def _to_multiple(length: float, multiple: int) -> tuple[int, int]:
     return resized, math.ceil(resized / multiple) * multiple
 
 
+def _has_border(plan: _Plan) -> bool:
+    return any(side > length for side, length in zip(plan.size, plan.resized, strict=True))
+
+
 def _mean_colour(spec: InputSpec) -> tuple[int, int, int]:
-    red, green, blue = (round(255 * value) for value in spec.mean)
+    red, green, blue = (min(255, max(0, round(255 * value))) for value in spec.mean)
     return red, green, blue
 
 

@@ -1,7 +1,4 @@
-"""Networks: building them with CBAM, reading checkpoints safely, inserting CBAM.
-
-Importing this package makes `import timm` work beside any build of torch (see `_compat`).
-"""
+"""Networks: building them with CBAM, reading checkpoints safely, inserting CBAM."""
 
 from cbam_viz._compat import ensure_torchvision
 

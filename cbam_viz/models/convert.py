@@ -11,7 +11,10 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
+from cbam_viz._suffixes import DESCRIBED, bare_name
+from cbam_viz._text import shortened
 from cbam_viz.errors import CheckpointError
+from cbam_viz.images import InputSpec
 from cbam_viz.models.attention_layer import AttentionLike
 from cbam_viz.models.infer import attention_layers, inserted_at, shapes_of
 from cbam_viz.models.load import load_model
@@ -63,8 +66,8 @@ def convert_checkpoint(
         The source cannot be read or converted exactly, or the target cannot be written.
     """
     source = Path(source)
-    target = Path(target) if target is not None else source.with_suffix(".safetensors")
-    if target.suffix.lower() != ".safetensors":
+    target = Path(target) if target is not None else source.with_name(bare_name(source) + DESCRIBED)
+    if target.suffix.lower() != DESCRIBED:
         raise CheckpointError(f"The target must end in .safetensors, not {target.name!r}.")
     if target.exists() and (not overwrite or target.samefile(source)):
         raise CheckpointError(
@@ -106,15 +109,27 @@ def _description(loaded: LoadedModel, tensors: dict[str, Tensor]) -> dict[str, A
         "inserted_cbam": {"at": places} if places else None,
         "num_classes": model.num_classes,
         "classes": list(loaded.classes or ()),
-        "pretrained_cfg": {
-            "input_size": [3, *loaded.spec.size],
-            "mean": list(loaded.spec.mean),
-            "std": list(loaded.spec.std),
-            "interpolation": loaded.spec.interpolation,
-            "crop_pct": loaded.spec.crop_pct,
-            "crop_mode": loaded.spec.crop_mode,
-        },
+        "pretrained_cfg": _stated_input(loaded.spec),
         "default": False,
+    }
+
+
+def _stated_input(spec: InputSpec) -> dict[str, Any]:
+    """Write down what somebody has stated; what was assumed would pass for stated afterwards."""
+    entries: dict[str, dict[str, Any]] = {
+        "size": {"input_size": [3, *spec.size]},
+        "normalisation": {"mean": list(spec.mean), "std": list(spec.std)},
+        "crop": {
+            "interpolation": spec.interpolation,
+            "crop_pct": spec.crop_pct,
+            "crop_mode": spec.crop_mode,
+        },
+    }
+    return {
+        key: value
+        for part, stated in entries.items()
+        if part not in spec.assumed
+        for key, value in stated.items()
     }
 
 
@@ -130,4 +145,6 @@ def _write(tensors: dict[str, Tensor], described: dict[str, Any], target: Path) 
         part.replace(target)
     except Exception as error:
         part.unlink(missing_ok=True)
-        raise CheckpointError(f"{target} cannot be written: {error}.") from error
+        raise CheckpointError(
+            f"{target} cannot be written: {shortened(str(error), 200)}."
+        ) from error

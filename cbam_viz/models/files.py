@@ -35,7 +35,6 @@ MAX_TENSORS = 100_000
 """Most tensors of a safetensors file."""
 _CHUNK = 1024**2
 
-SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 
 _NOT_WEIGHTS = (
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself: run git lfs pull"),

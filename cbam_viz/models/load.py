@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+from timm import is_model
 from torch import nn
 
+from cbam_viz._text import few, quoted
 from cbam_viz.errors import CheckpointError, ModelError
 from cbam_viz.models.attention_layer import AttentionLike
 from cbam_viz.models.build import build_model
@@ -28,15 +30,23 @@ from cbam_viz.models.layouts import translate
 from cbam_viz.models.loaded import (
     LoadedModel,
     LoadReport,
-    default_classes,
+    config_of,
     display_name,
     frozen,
     input_spec,
 )
 from cbam_viz.models.metadata import parse_metadata
 from cbam_viz.models.state import Weights, find_weights, shared_prefix, without_prefix
+from cbam_viz.models.stated import (
+    imagenet_names,
+    read_config,
+    read_stated,
+)
+from cbam_viz.models.trial import on_trial, refuse_giant_forward
 
 _MOST_PREFIXES = 3
+_MOST_AT_RANDOM = 100_000_000
+"""Numbers of attention layers that a file lacks; those of all timm networks have fewer."""
 
 PLAIN = "none"
 """As `attention`: the network as timm defines it."""
@@ -107,6 +117,7 @@ def load_model(
     source = Path(checkpoint) if isinstance(checkpoint, str) else checkpoint
     file = read_weights(source, folder=folder, apart=apart)
     metadata = parse_metadata(file.metadata)
+    config = read_config(source, folder)
     weights = find_weights(file.content)
     translate(weights)
     _remove_unknown_prefixes(weights)
@@ -116,22 +127,37 @@ def load_model(
         architecture=architecture,
         attention=attention or ("cbam" if allow_missing_attention else None),
         num_classes=num_classes,
+        suggested=config.architecture,
         arguments=kwargs,
     )
-    with torch.device("meta"):
-        trial = fit_tensors(_build(plan, weights), weights)
-    _check(trial, plan, weights, allow_missing_attention=allow_missing_attention)
-    model = _build(plan, weights)
+    with on_trial():
+        trial = _build(plan, weights)
+    _check(
+        fit_tensors(trial, weights), plan, weights, allow_missing_attention=allow_missing_attention
+    )
+    usual = math.prod(input_spec(trial).size)
+    stated = read_stated(
+        trial,
+        file.content,
+        metadata,
+        config,
+        architecture=known_architecture(plan.architecture),
+    )
+    if math.prod(stated.spec.size) > usual or metadata.get("arguments"):
+        refuse_giant_forward(trial, stated.spec.size)
+    model: Any = _build(plan, weights)
     fit = fit_tensors(model, weights)
     check_values(model, fit.tensors)
     model.load_state_dict(fit.tensors, strict=False)
-    _describe_input(model, metadata)
-    classes = _classes(model, metadata, weights)
+    model.pretrained_cfg = config_of(trial)
+    weights.notes.extend(stated.notes)
+    if not stated.classes:
+        _say_unnamed(model, weights)
     return LoadedModel(
         model=model.eval(),
         name=name or display_name(source, metadata, plan.architecture),
-        spec=input_spec(model),
-        classes=classes,
+        spec=stated.spec,
+        classes=stated.classes or None,
         report=_report(fit, weights),
         sha256=file.sha256,
         metadata=frozen(metadata),
@@ -149,11 +175,12 @@ def _untrained(
         raise ModelError("Give a checkpoint or an architecture, such as 'resnet50'.")
     layer = None if attention == PLAIN else attention or "cbam"
     model = build_model(architecture, attention=layer, num_classes=num_classes, **kwargs)
+    count = getattr(model, "num_classes", None)
     return LoadedModel(
         model=model,
         name=name or f"{architecture}, untrained",
         spec=input_spec(model),
-        classes=None if not kwargs.get("pretrained") else default_classes(model),
+        classes=imagenet_names(config_of(model), count) if kwargs.get("pretrained") else None,
     )
 
 
@@ -164,10 +191,11 @@ def _plan(
     architecture: str | None,
     attention: AttentionLike | None,
     num_classes: int | None,
+    suggested: str | None,
     arguments: Mapping[str, Any],
 ) -> Plan:
     shapes = shapes_of(weights.tensors)
-    chosen = architecture or metadata.get("architecture") or _inferred(weights)
+    chosen = architecture or metadata.get("architecture") or _inferred(weights, suggested)
     chosen = known_architecture(chosen) if architecture is None else chosen
     layers = attention_layers(shapes)
     inserted = (metadata.get("inserted_cbam") or {}).get("at") or inserted_at(layers)
@@ -188,7 +216,7 @@ def _plan(
         meant_plain=attention == PLAIN,
         num_classes=size or (num_classes if num_classes is not None else size),
         inserted=tuple(str(place) for place in inserted),
-        arguments={**metadata.get("arguments", {}), **arguments},
+        arguments={**(metadata.get("arguments") or {}), **arguments},
     )
 
 
@@ -202,11 +230,15 @@ def _remove_unknown_prefixes(weights: Weights) -> None:
         trial = without_prefix(trial, prefix)
         removed.append(prefix)
     weights.tensors = trial
-    weights.notes.extend(f"The prefix {prefix!r} was removed." for prefix in removed)
+    weights.notes.extend(f"The prefix {quoted(prefix)} was removed." for prefix in removed)
 
 
-def _inferred(weights: Weights) -> str:
+def _inferred(weights: Weights, suggested: str | None) -> str:
+    """Tell the network from its tensors; `suggested` decides between networks of equal tensors."""
     fitting = infer_architecture(shapes_of(weights.tensors))
+    if suggested is not None and (suggested in fitting or (not fitting and is_model(suggested))):
+        weights.notes.append(f"By config.json beside the file, the network is {suggested}.")
+        return suggested
     if not fitting:
         raise CheckpointError(
             "The network cannot be told from the tensors' names and shapes. Say which timm "
@@ -239,9 +271,14 @@ def _check(fit: Fit, plan: Plan, weights: Weights, *, allow_missing_attention: b
     if fit.missing_attention and not allow_missing_attention:
         raise CheckpointError(
             f"The checkpoint has no weights for {len(fit.missing_attention)} of the tensors of "
-            f"{plan.architecture}'s CBAM layers (such as {fit.missing_attention[0]}): the "
+            f"{plan.architecture}'s CBAM layers (such as {few(fit.missing_attention[:1])}): the "
             "attention would be noise. Load a checkpoint that was trained with CBAM, or insist "
             "with allow_missing_attention."
+        )
+    if fit.at_random > max(_MOST_AT_RANDOM, fit.given):
+        raise CheckpointError(
+            f"The attention layers that the file lacks would have {fit.at_random:,} numbers, more "
+            "than the file holds: its description is wrong. Give attention_args yourself."
         )
     if not fit.has_attention and not plan.meant_plain:
         raise CheckpointError(
@@ -256,35 +293,18 @@ def _misfit(fit: Fit, plan: Plan, weights: Weights) -> str:
     hint = f" Its tensors fit {fitting[0]}." if fitting and plan.architecture not in fitting else ""
     what = []
     if fit.missing:
-        what.append(f"{len(fit.missing)} tensors are missing, such as {fit.missing[0]}")
+        what.append(f"{len(fit.missing)} tensors are missing, such as {few(fit.missing[:1])}")
     if fit.wrong:
-        what.append(f"{len(fit.wrong)} have another shape, such as {fit.wrong[0]}")
+        what.append(f"{len(fit.wrong)} have another shape, such as {few(fit.wrong[:1])}")
     if fit.foreign:
-        what.append(f"{len(fit.foreign)} have no place in it, such as {fit.foreign[0]}")
+        what.append(f"{len(fit.foreign)} have no place in it, such as {few(fit.foreign[:1])}")
     return f"The checkpoint is not one of {plan.architecture}: {'; '.join(what)}.{hint}"
 
 
-def _describe_input(model: nn.Module, metadata: Mapping[str, Any]) -> None:
-    """Let the file's input description win over timm's, on this new network only."""
-    own = metadata.get("pretrained_cfg")
-    if own:
-        merged: Any = {**getattr(model, "pretrained_cfg", {}), **own}
-        model.pretrained_cfg = merged
-
-
-def _classes(
-    model: nn.Module, metadata: Mapping[str, Any], weights: Weights
-) -> tuple[str, ...] | None:
-    names = metadata.get("classes")
-    count = getattr(model, "num_classes", None)
-    if names:
-        if len(names) == count:
-            return tuple(names)
-        weights.notes.append(f"The file names {len(names)} classes and has {count}; not used.")
-    usual = default_classes(model)
-    if usual is not None:
-        weights.notes.append("The file names no classes; those of ImageNet are assumed.")
-    return usual
+def _say_unnamed(model: nn.Module, weights: Weights) -> None:
+    """Note that nothing is known of the classes but their number; 1,000 need not be ImageNet's."""
+    if getattr(model, "num_classes", None) != 0:
+        weights.notes.append("The file names no classes, so they are called by their numbers.")
 
 
 def _report(fit: Fit, weights: Weights) -> LoadReport:

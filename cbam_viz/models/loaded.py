@@ -13,8 +13,12 @@ from typing import Any
 import timm.data
 from torch import nn
 
+from cbam_viz._suffixes import bare_name
+from cbam_viz._text import few, shortened
 from cbam_viz.errors import ModelError
 from cbam_viz.images import InputSpec
+from cbam_viz.models.names import names_of_network
+from cbam_viz.wrappers import unwrap
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,9 @@ def wrap_model(
     """Describe a network of your own, so that `analyse` can show photos to it.
 
     Its mode is left as it is; call `.eval()` first unless you mean to look at it in training.
-    Without `spec`, the network's `pretrained_cfg` is used, or ImageNet's usual 224 pixels.
+    Without `spec`, the network's `pretrained_cfg` is used, or ImageNet's usual 224 pixels, which
+    every result then calls assumed. Without `classes`, names that the network carries are used,
+    as ultralytics' `names`; ImageNet's are `cbam_viz.models.imagenet_classes()`.
 
     Raises
     ------
@@ -91,7 +97,7 @@ def wrap_model(
         model=module,
         name=name or type(module).__name__,
         spec=spec or input_spec(module),
-        classes=tuple(classes) if classes is not None else default_classes(module),
+        classes=tuple(classes) if classes is not None else names_of_network(unwrap(module)).names,
     )
 
 
@@ -100,11 +106,22 @@ def input_spec(model: nn.Module) -> InputSpec:
 
     Its `multiple` is the largest stride of the network's stages, 32 where that is not known.
     """
+    cfg = config_of(model)
+    strides = [entry.get("reduction", 0) for entry in feature_entries(model)]
+    name = cfg.get("architecture")
+    return InputSpec.from_pretrained_cfg(
+        cfg,
+        multiple=int(max(strides, default=0)) or 32,
+        source=f"timm's default for {name}" if name else "stated by its pretrained_cfg",
+    )
+
+
+def config_of(model: nn.Module) -> Mapping[str, Any]:
+    """Return timm's `pretrained_cfg` of a network; empty where it has none."""
     cfg = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
     if not isinstance(cfg, Mapping):
         cfg = cfg.to_dict() if hasattr(cfg, "to_dict") else {}
-    strides = [entry.get("reduction", 0) for entry in feature_entries(model)]
-    return InputSpec.from_pretrained_cfg(cfg, multiple=int(max(strides, default=0)) or 32)
+    return cfg
 
 
 def feature_entries(model: nn.Module) -> list[Mapping[str, Any]]:
@@ -112,18 +129,6 @@ def feature_entries(model: nn.Module) -> list[Mapping[str, Any]]:
     info = getattr(model, "feature_info", None)
     entries = getattr(info, "info", info)
     return [entry for entry in entries if isinstance(entry, Mapping)] if entries else []
-
-
-def default_classes(model: nn.Module) -> tuple[str, ...] | None:
-    """Return ImageNet's class names for a network with 1000 logits.
-
-    None for any other number, and where the number of logits is not known.
-    """
-    count = getattr(model, "num_classes", None)
-    if not isinstance(count, int):
-        heads = [part for part in model.modules() if isinstance(part, nn.Linear)]
-        count = heads[-1].out_features if heads else 0
-    return imagenet_classes() if count == 1000 else None
 
 
 @functools.cache
@@ -148,14 +153,8 @@ def display_name(source: Path | bytes | None, metadata: Mapping[str, Any], fallb
     """Return the name to show: the title in the file, else the file's name, else `fallback`."""
     title = metadata.get("title")
     if isinstance(title, str) and title.strip():
-        return title.strip()
-    return source.stem if isinstance(source, Path) else fallback
-
-
-def few(names: Sequence[str], shown: int = 4) -> str:
-    """List the first names and count the rest."""
-    rest = len(names) - shown
-    return ", ".join(names[:shown]) + (f" and {rest:,} more" if rest > 0 else "")
+        return shortened(title.strip(), 300)
+    return bare_name(source) if isinstance(source, Path) else fallback
 
 
 def _count(number: int, noun: str) -> str:

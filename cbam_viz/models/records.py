@@ -70,6 +70,13 @@ class Key:
         return "<a key that is no text>"
 
 
+def mapping_of(value: Any) -> Mapping[Any, Any] | None:
+    """Return a dictionary, or what an object holds as one or by its attributes; None of others."""
+    if isinstance(value, Record):
+        return value.pairs or value.attributes
+    return value if isinstance(value, Mapping) else None
+
+
 _MOST = 2**60
 """Whole numbers below it hash to themselves, each to another."""
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cbam_viz._text import quoted, shortened
 from cbam_viz.errors import CheckpointError
-from cbam_viz.models.records import Named, Record
+from cbam_viz.models.records import Named, Record, mapping_of
 from cbam_viz.models.tree import Trees, is_module
 
 _WRAPPERS = (
@@ -74,10 +74,10 @@ def find_weights(content: Any, *, prefixes: bool = True) -> Weights:
     Raises
     ------
     CheckpointError
-        There are no named tensors in it, or their names are absurd.
+        There are no named tensors in it.
     """
     place = _best_place(content)
-    weights = Weights(place.tensors)
+    weights = Weights(_with_short_names(place.tensors))
     if place.path:
         where = quoted(".".join(place.path))
         weights.notes.append(f"The weights were taken from {where} in the file.")
@@ -88,15 +88,17 @@ def find_weights(content: Any, *, prefixes: bool = True) -> Weights:
         )
     if _AVERAGED & set(place.path):
         weights.notes.append("These are the averaged (EMA) weights that the file holds.")
-    longest = max(weights.tensors, key=len)
-    if len(longest) > _LONGEST_NAME:
-        raise CheckpointError(
-            f"The file has a tensor whose name has {len(longest):,} characters, "
-            f"{quoted(longest, 40)}; no network has such names."
-        )
     if prefixes:
         _strip_prefixes(weights)
     return weights
+
+
+def _with_short_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Cut names that no network has, so that what searches names need not fear their length."""
+    return {
+        name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…{place}": tensor
+        for place, (name, tensor) in enumerate(tensors.items())
+    }
 
 
 @dataclass
@@ -129,7 +131,7 @@ def _places(content: Any) -> _Place:
     places, seen = [root], {id(content)}
     entries = 0
     for place in places:
-        entries += len(_named_values(place.content))
+        entries += len(mapping_of(place.content) or {})
         if entries > _MOST_ENTRIES:
             raise CheckpointError(
                 "The file's objects share their parts so often that they cannot be searched for "
@@ -138,7 +140,7 @@ def _places(content: Any) -> _Place:
         place.tensors = _tensors(place.content, trees)
         if len(place.path) == _MAX_DEPTH or is_module(place.content):
             continue
-        for name, value in _named_values(place.content).items():
+        for name, value in (mapping_of(place.content) or {}).items():
             if isinstance(value, (dict, Record)) and id(value) not in seen and _may_hold(name):
                 seen.add(id(value))
                 inner = _Place(value, (*place.path, name))
@@ -157,19 +159,12 @@ def _may_hold(name: Any) -> bool:
     return isinstance(name, str) and not any(word in name.lower() for word in _NO_WEIGHTS)
 
 
-def _named_values(content: Any) -> Mapping[Any, Any]:
-    """Return what a dictionary, or an object as a dictionary or by its attributes, holds."""
-    if isinstance(content, Record):
-        return content.pairs or content.attributes
-    return content if isinstance(content, Mapping) else {}
-
-
 def _tensors(content: Any, trees: Trees) -> dict[str, Tensor]:
     if isinstance(content, Record) and is_module(content):
         return trees.tensors(content)
     return {
         str(key): value
-        for key, value in _named_values(content).items()
+        for key, value in (mapping_of(content) or {}).items()
         if isinstance(value, Tensor)
     }
 

@@ -5,6 +5,7 @@ The file is readable with NumPy alone, without pickle:
     with np.load("gates.npz") as file:
         weights = file["layer1.0.se/channel"]            # (B, C)
         about = json.loads(str(file["cbam_viz"]))        # names, cells, geometry, versions
+        shares = file["layer1.0.se/photo_share"]         # (h, w): of the photo, by each cell
 
 Equal gates give equal bytes: entries are not compressed (floats hardly shrink) and carry no time.
 """
@@ -25,6 +26,7 @@ import numpy.typing as npt
 
 from cbam_viz.attention import Attention, LayerAttention
 from cbam_viz.errors import StoreError
+from cbam_viz.images import layer_shares
 from cbam_viz.store.files import write_atomic
 from cbam_viz.store.names import safe_names
 from cbam_viz.store.provenance import Provenance, from_document, to_document, versions
@@ -60,6 +62,8 @@ def save_npz(
 ) -> None:
     """Write all gates, and branches and descriptors where captured, of the whole batch.
 
+    Where `provenance` says where the photo lies, each map has beside it the share of the photo that
+    each of its cells covers: 0 in a border, so that a mean weighted by it is of the photo alone.
     Features are left out: they are large, and a forward makes them again. An existing file is
     overwritten only with `force`. Raises StoreError.
     """
@@ -73,11 +77,15 @@ def save_npz(
 def npz_bytes(attention: Attention, provenance: Provenance | None = None) -> bytes:
     """The content of the file; equal for equal gates and provenance."""
     keys = safe_names(attention)
-    document = _document(attention, keys, provenance or Provenance())
+    provenance = provenance or Provenance()
+    document = _document(attention, keys, provenance)
     entries: dict[str, npt.NDArray[Any]] = {DOCUMENT: np.array(document)}
     for name, layer in attention.items():
         for part, array in _arrays(layer):
             entries[f"{keys[name]}/{part}"] = array
+        if layer.spatial is not None and provenance.geometry is not None:
+            shares = layer_shares(layer, provenance.geometry)
+            entries[f"{keys[name]}/photo_share"] = shares.astype(np.float32)
     output = _output(attention.output)
     if output is not None:
         entries["output"] = output

@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cbam_viz.errors import StoreError
 from cbam_viz.images import VIEWS, Geometry, Photo
+
+if TYPE_CHECKING:
+    from cbam_viz.analysis import Analysis
 
 PACKAGES = ("torch", "timm", "numpy")
 
@@ -38,6 +41,21 @@ class Provenance:
     ) -> Provenance:
         """Collect it from a photo and a network's name."""
         return cls(model, checkpoint_sha256 or "", photo.name, photo.sha256, geometry, extra)
+
+    @classmethod
+    def of_analysis(
+        cls, analysis: Analysis, checkpoint_sha256: str | None = None, **extra: Any
+    ) -> Provenance:
+        """Collect it from a result, with what the network was fed and what of that was assumed."""
+        return cls.of(
+            analysis.photo,
+            analysis.geometry,
+            analysis.model_name,
+            checkpoint_sha256,
+            input=analysis.input,
+            prediction_note=analysis.prediction_note,
+            **extra,
+        )
 
 
 def versions() -> dict[str, str]:
@@ -80,8 +98,14 @@ def _geometry(document: Mapping[str, Any]) -> Geometry:
         photo_size=_pair(document["photo_size"]),
         input_size=_pair(document["input_size"]),
         view=document["view"],
+        border=None if document.get("border") is None else _colour(document["border"]),
         **numbers,
     )
+
+
+def _colour(values: Any) -> tuple[int, int, int]:
+    red, green, blue = (int(value) for value in values)
+    return red, green, blue
 
 
 def _pair(values: Any) -> tuple[int, int]:

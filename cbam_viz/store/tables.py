@@ -8,12 +8,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
+import numpy as np
+
 from cbam_viz.attention import Attention, LayerAttention
 from cbam_viz.errors import StoreError
+from cbam_viz.images import Geometry, layer_shares
 from cbam_viz.statistics import GateStatistics, LayerStatistics
 from cbam_viz.store.files import write_atomic
 
-COLUMNS = ("layer", "stage", "kind", "channel", "row", "column", "value")
+COLUMNS = ("layer", "stage", "kind", "channel", "row", "column", "value", "photo_share")
 
 _NUMBERS = (
     "mean",
@@ -25,6 +28,7 @@ _NUMBERS = (
     "saturated",
     "entropy",
     "count",
+    "total",
     "not_finite",
 )
 
@@ -37,19 +41,25 @@ STATISTICS_COLUMNS = (
 
 
 def write_csv(
-    target: str | Path | TextIO, attention: Attention, index: int = 0, *, force: bool = False
+    target: str | Path | TextIO,
+    attention: Attention,
+    index: int = 0,
+    geometry: Geometry | None = None,
+    *,
+    force: bool = False,
 ) -> None:
     """Write every gate value of image `index`, one a line, with the columns `COLUMNS`.
 
     Channel weights leave `row` and `column` empty, maps leave `channel` empty. Values have as many
-    digits as tell float32 numbers apart. Raises StoreError.
+    digits as tell float32 numbers apart. With the photo's `geometry`, `photo_share` is the share of
+    the seen part of the photo that a cell covers: 0 for a cell in a border. Raises StoreError.
     """
-    _write(target, csv_text(attention, index), force)
+    _write(target, csv_text(attention, index, geometry), force)
 
 
-def csv_text(attention: Attention, index: int = 0) -> str:
+def csv_text(attention: Attention, index: int = 0, geometry: Geometry | None = None) -> str:
     """The content of the file that `write_csv` writes. Raises StoreError if no such image."""
-    return _text(COLUMNS, _gate_rows(attention, index))
+    return _text(COLUMNS, _gate_rows(attention, index, geometry))
 
 
 def write_statistics(
@@ -64,10 +74,12 @@ def statistics_text(statistics: Sequence[LayerStatistics]) -> str:
     return _text(STATISTICS_COLUMNS, (_statistics_row(layer) for layer in statistics))
 
 
-def _gate_rows(attention: Attention, index: int) -> Iterator[Sequence[object]]:
+def _gate_rows(
+    attention: Attention, index: int, geometry: Geometry | None
+) -> Iterator[Sequence[object]]:
     for layer in attention.values():
         yield from _channel_rows(layer, index)
-        yield from _spatial_rows(layer, index)
+        yield from _spatial_rows(layer, index, geometry)
 
 
 def _channel_rows(layer: LayerAttention, index: int) -> Iterator[Sequence[object]]:
@@ -75,16 +87,19 @@ def _channel_rows(layer: LayerAttention, index: int) -> Iterator[Sequence[object
         return
     _check_index(index, len(layer.channel))
     for channel, value in enumerate(layer.channel[index].numpy()):
-        yield layer.name, layer.stage, "channel", channel, "", "", value
+        yield layer.name, layer.stage, "channel", channel, "", "", value, ""
 
 
-def _spatial_rows(layer: LayerAttention, index: int) -> Iterator[Sequence[object]]:
+def _spatial_rows(
+    layer: LayerAttention, index: int, geometry: Geometry | None
+) -> Iterator[Sequence[object]]:
     if layer.spatial is None:
         return
     _check_index(index, len(layer.spatial))
-    for row, values in enumerate(layer.spatial[index].numpy()):
-        for column, value in enumerate(values):
-            yield layer.name, layer.stage, "spatial", "", row, column, value
+    shares = layer_shares(layer, geometry)
+    for (row, column), value in np.ndenumerate(layer.spatial[index].numpy()):
+        share = "" if geometry is None else f"{shares[row, column]:.6g}"
+        yield layer.name, layer.stage, "spatial", "", row, column, value, share
 
 
 def _check_index(index: int, count: int) -> None:

@@ -12,7 +12,7 @@ from cbam_viz.attention import LayerAttention
 from cbam_viz.charts import channel_bars, ranks
 from cbam_viz.render import Scale, shared_scale
 from cbam_viz.ui import components, pictures, session, words
-from cbam_viz.ui.scene import Scene
+from cbam_viz.ui.scene import Scene, current
 from cbam_viz.ui.state import ORDERS, TOP_KS
 
 BARS = "channel_bars"
@@ -35,7 +35,7 @@ def draw(scene: Scene, layer: LayerAttention) -> None:
         max_value=len(weights) - 1,
         step=1,
         placeholder=f"0 to {len(weights) - 1}",
-        **session.control("channel"),
+        **session.control("channel", along={"layer": layer.name}),
     )
     channel = session.settings().channel
     if channel is not None:
@@ -75,11 +75,14 @@ def draw_bars(weights: npt.NDArray[np.float32], selected: int | None) -> None:
 
 
 def _take_pick() -> None:
-    """A bar that was clicked or reached with the keys chooses its channel; -1 chooses none."""
+    """A bar that was clicked or reached with the keys chooses its channel; -1 chooses none.
+
+    The channel is one of this layer's, so choosing it picks the layer too.
+    """
     state: Any = st.session_state[BARS]
-    picked = state.get("pick")
-    if isinstance(picked, int):
-        session.change(channel=picked if picked >= 0 else None)
+    picked, scene = state.get("pick"), current()
+    if isinstance(picked, int) and scene is not None:
+        session.change(channel=picked if picked >= 0 else None, layer=scene.layer().name)
 
 
 def _checked_channel(count: int) -> int | None:
@@ -126,12 +129,13 @@ def _one_channel(scene: Scene, layer: LayerAttention, channel: int) -> None:
 def _field(
     scene: Scene, layer: LayerAttention, title: str, values: npt.NDArray[np.float32], scale: Scale
 ) -> None:
+    geometry = scene.analysis.geometry
     picture = pictures.field_picture(
         values,
         layer.cells,
-        scene.analysis.geometry,
+        geometry,
         scale=scale,
         colormap=session.settings().colormap,
     )
-    text = f"{title}: {words.number(float(values.min()))} to {words.number(float(values.max()))}"
+    text = f"{title}: {words.range_on_photo(values, layer.cells, geometry)}"
     st.image(picture, caption=text, width="stretch", alt=text)

@@ -61,12 +61,10 @@ def _picture(scene: Scene, layer: LayerAttention, stem: str) -> None:
 
 def gates_npz(scene: Scene) -> bytes:
     """All gates, with where their cells lie and what they were made from."""
-    origin = Provenance.of(
-        scene.photo, scene.analysis.geometry, scene.loaded.name, scene.loaded.sha256
-    )
+    origin = Provenance.of_analysis(scene.analysis, scene.loaded.sha256)
     return npz_bytes(scene.analysis.attention, origin)
 
 
 def gates_csv(scene: Scene) -> bytes:
     """All gates, a row a value."""
-    return csv_text(scene.analysis.attention).encode()
+    return csv_text(scene.analysis.attention, geometry=scene.analysis.geometry).encode()

@@ -51,7 +51,6 @@ def _photo_with_map(scene: Scene, layer: LayerAttention) -> None:
     geometry = scene.analysis.geometry
     size = fit_size(scene.photo.size, pictures.PHOTO_SIDE)
     scale = scene.scale(layer)
-    whole = settings.show != "overlay"
     components.viewer(
         {
             "name": layer.name,
@@ -60,8 +59,8 @@ def _photo_with_map(scene: Scene, layer: LayerAttention) -> None:
             "show": settings.show,
             "opacity": settings.opacity,
             "size": size,
-            "seen": [0, 0, *size] if whole else pictures.seen_box(geometry, size),
-            "alt": words.picture_alt(scene.photo, layer),
+            "seen": pictures.seen_box(geometry, size),
+            "alt": words.picture_alt(scene.photo, layer, geometry),
             "bar": pictures.colour_bar(scale, settings.colormap),
             "cells": pictures.readout(layer, geometry, size),
         },
@@ -94,11 +93,9 @@ def _photo_alone(scene: Scene, layer: LayerAttention) -> None:
 
 
 def _say_what_was_seen(scene: Scene) -> None:
-    share = scene.analysis.geometry.seen_share
     texts = [photos.credit()] if photos.credit() else []
+    texts += [*words.what_was_seen(scene.analysis.geometry), scene.analysis.fed]
     texts += words.missing(scene.analysis.attention)
-    if share < 0.999:
-        texts.append(f"The network saw {words.percent(share)} of the photo; the rest is hatched.")
     for text in texts:
         st.caption(words.plain(text))
 

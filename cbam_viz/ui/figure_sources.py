@@ -11,7 +11,7 @@ from cbam_viz.analysis import Analysis
 from cbam_viz.errors import CbamVizError
 from cbam_viz.figures import FigureSpec, Study
 from cbam_viz.figures.study import analyse_for
-from cbam_viz.images import MAX_BYTES, Photo, read_photo, samples
+from cbam_viz.images import MAX_BYTES, Photo, read_photo_apart, samples
 from cbam_viz.models import CheckpointEntry, LoadedModel
 from cbam_viz.ui import figure_state, network_panel, networks, session, words
 from cbam_viz.ui.errors import boundary
@@ -166,7 +166,7 @@ def _take_uploads() -> None:
     for file in st.session_state[UPLOADER] or []:
         content = file.getvalue()
         try:
-            photo = read_photo(content, name=file.name)
+            photo = read_photo_apart(content, name=file.name)
         except CbamVizError as error:
             errors.append(str(error))
             continue

@@ -24,9 +24,11 @@ def page(scene: Scene) -> None:
     with boundary():
         statistics = {one.name: one for one in scene.statistics()}
         display_controls.draw()
-        st.caption(one_line(scene.analysis))
+        st.caption(words.plain(one_line(scene.analysis)))
+        for text in words.what_was_seen(scene.analysis.geometry):
+            st.caption(text)
         components.gallery(_cards(scene, statistics), key=GALLERY, on_open_change=_open)
-        for text in words.missing(scene.analysis.attention):
+        for text in (scene.analysis.fed, *words.missing(scene.analysis.attention)):
             st.caption(words.plain(text))
         layer_table.draw(list(statistics.values()))
         session.write_url()
@@ -61,16 +63,17 @@ def _cards(scene: Scene, statistics: dict[str, LayerStatistics]) -> dict[str, An
 
 
 def _card(scene: Scene, layer: LayerAttention, numbers: LayerStatistics) -> dict[str, Any]:
-    facts = [words.size_of(layer)]
+    geometry = scene.analysis.geometry
+    facts = [words.size_of(layer), *words.of_cells(layer, geometry)]
     if numbers.spatial is not None:
         mean, spread = numbers.spatial.mean, numbers.spatial.spread
         facts.append(f"map {words.number(mean)} ± {words.number(spread)}")
     alt = f"{layer.name} has {words.composition(layer)}"
     if layer.spatial is not None:
-        alt = words.picture_alt(scene.photo, layer)
+        alt = words.picture_alt(scene.photo, layer, geometry)
     return {
         "name": layer.name,
-        "current": str(layer.name == session.settings().layer).lower(),
+        "current": str(layer.name == scene.layer().name).lower(),
         "picture": None if layer.spatial is None else scene.card_picture(layer),
         "alt": alt,
         "strip": None if layer.channel is None else scene.strip_picture(layer),

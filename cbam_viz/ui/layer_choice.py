@@ -20,11 +20,12 @@ def draw(scene: Scene, layer: LayerAttention) -> None:
             f"Layer {position + 1} of {len(names)}, from the first to the last",
             names,
             format_func=lambda name: words.layer_option(scene.layers[name]),
-            **session.control("layer", names),
+            **session.control("layer", names, shown=layer.name),
         )
         _step("Previous", "chevron_left", names, position - 1)
         _step("Next", "chevron_right", names, position + 1)
-    st.caption(f"{layer.stage} · {words.composition(layer)} · {words.proof(layer)}")
+    facts = [layer.stage, words.composition(layer), words.proof(layer)]
+    st.caption(" · ".join([*facts, *words.of_cells(layer, scene.analysis.geometry)]))
     numbers = next(one for one in scene.statistics() if one.name == layer.name)
     for flag in numbers.flags:
         sentence = f"This layer is {flag}." if flag.startswith(PREDICATES) else f"{flag}."

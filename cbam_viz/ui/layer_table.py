@@ -28,7 +28,8 @@ def draw(statistics: Sequence[LayerStatistics]) -> None:
     st.caption(
         "M_s is the spatial map, M_c are the channel weights. Spread is the standard deviation. "
         "Saturated is the share of gates below 0.05 or above 0.95. Entropy is that of the gates "
-        "taken as a distribution, 1 if all are equal."
+        "taken as a distribution, 1 if all are equal. Each cell of a map counts by the area that "
+        "it has on the photo."
     )
 
 

@@ -113,23 +113,20 @@ def architectures() -> tuple[str, ...]:
 
 def unreadable() -> list[str]:
     """Why files of the checkpoints folder are not on offer, a sentence each."""
-    from cbam_viz.models.metadata import read_metadata
+    from cbam_viz.models.metadata import survey
 
-    if not folder().is_dir():
-        return []
-    sentences = []
-    for path in sorted(folder().glob("*.safetensors")):
-        try:
-            read_metadata(path)
-        except CheckpointError as error:
-            sentences.append(f"Not on offer: {error}")
-    return sentences
+    return [f"Not on offer: {reason}" for reason in survey(folder())[1]]
 
 
 def request_for(path: Path, architecture: str | None = None, insist: bool = False) -> Request:
     """The request for a file of the checkpoints folder. Raises CheckpointError if it is gone."""
+    from cbam_viz.models.stated import CONFIG
+
     try:
         stamp = path.stat().st_mtime_ns
+        beside = path.with_name(CONFIG)
+        if beside.is_file():  # it says what the network is fed and what its classes are called
+            stamp = max(stamp, beside.stat().st_mtime_ns)
     except OSError as error:
         raise CheckpointError(f"{path.name} is gone. Choose another network.") from error
     return Request(

@@ -5,7 +5,15 @@ from __future__ import annotations
 import streamlit as st
 
 from cbam_viz.errors import CbamVizError
-from cbam_viz.images import MAX_BYTES, MAX_MEGAPIXELS, Photo, Sample, read_photo, samples
+from cbam_viz.images import (
+    MAX_BYTES,
+    MAX_MEGAPIXELS,
+    Photo,
+    Sample,
+    read_photo,
+    read_photo_apart,
+    samples,
+)
 from cbam_viz.ui import session, words
 from cbam_viz.ui.session import Upload
 from cbam_viz.ui.state import UPLOAD
@@ -95,7 +103,7 @@ def _read_upload() -> None:
         return
     try:
         with st.spinner("Reading the photo …"):
-            photo = read_photo(file.getvalue(), name=file.name)
+            photo = read_photo_apart(file.getvalue(), name=file.name)
     except CbamVizError as error:
         ours.photo_error = str(error)
         return

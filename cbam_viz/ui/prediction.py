@@ -9,11 +9,14 @@ from cbam_viz.ui import components, words
 
 
 def top_classes(analysis: Analysis) -> None:
-    """The five most probable classes with their probabilities, where there are classes."""
+    """The five most probable classes with their probabilities, or why there are none."""
     best = analysis.predictions[:5]
-    if not best:
+    if not best and not analysis.prediction_note:
         return
     st.subheader("Prediction", anchor=False)
+    if not best:
+        st.info(words.plain(analysis.prediction_note), icon=":material/question_mark:")
+        return
     rows = [
         {
             "label": prediction.label,
@@ -23,11 +26,13 @@ def top_classes(analysis: Analysis) -> None:
         for prediction in best
     ]
     components.ranking({"caption": "Most probable classes", "rows": rows}, key="prediction")
+    if analysis.prediction_note:
+        st.caption(words.plain(analysis.prediction_note))
 
 
 def one_line(analysis: Analysis) -> str:
-    """The most probable class, in a sentence; empty where there are no classes."""
+    """The most probable class, in a sentence, or why there is none."""
     if not analysis.predictions:
-        return ""
+        return analysis.prediction_note
     best = analysis.predictions[0]
     return f"Prediction: {best.label}, {words.percent(best.probability)}"

@@ -13,7 +13,7 @@ from cbam_viz.attention import LayerAttention
 from cbam_viz.images import Photo, View
 from cbam_viz.models import LoadedModel
 from cbam_viz.render import Scale
-from cbam_viz.statistics import LayerStatistics, all_statistics, layer_to_show
+from cbam_viz.statistics import LayerStatistics, all_statistics, doubted, layer_to_show
 from cbam_viz.ui import pictures, session
 from cbam_viz.ui.networks import Request
 from cbam_viz.ui.state import UPLOAD
@@ -45,15 +45,20 @@ class Scene:
         return dict(self.analysis.attention)
 
     def layer(self) -> LayerAttention:
-        """The chosen layer, or the default one where a link names a layer that is not there."""
+        """The layer that the visitor picked; else the one to look at first on this photo.
+
+        That one does not become their pick, so that the next photo gets the layer that suits it.
+        """
         wanted = session.settings().layer
         if wanted in self.layers:
             return self.layers[wanted]
         if wanted is not None and wanted == session.memory().link.layer:
             session.note("This network has no layer of the link's name, so this is another one.")
-        name = layer_to_show(self.layers.values()).name
-        session.change(layer=name)
-        return self.layers[name]
+            session.change(layer=None)
+        geometry = self.analysis.geometry
+        return self._kept(
+            "first layer", lambda: layer_to_show(self.layers.values(), geometry=geometry)
+        )
 
     def scale(self, layer: LayerAttention) -> Scale:
         """The scale that the visitor chose, for this layer's map."""
@@ -79,8 +84,14 @@ class Scene:
         )
 
     def statistics(self) -> tuple[LayerStatistics, ...]:
-        """The numbers of every layer."""
-        return self._kept("statistics", lambda: all_statistics(self.analysis.attention))
+        """The numbers of every layer, on the photo."""
+        analysis = self.analysis
+        return self._kept(
+            "statistics",
+            lambda: doubted(
+                all_statistics(analysis.attention, geometry=analysis.geometry), analysis.doubt
+            ),
+        )
 
     def card_picture(self, layer: LayerAttention) -> str:
         """A layer's overlay for the gallery, as a data URL."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -146,31 +146,44 @@ def _went_back_or_forward() -> bool:
 
 def write_url() -> None:
     """Make the address bar a link to what is shown."""
-    params = to_params(settings()) | memory().page_params
+    linked, scene = settings(), memory().scene
+    if scene is not None and linked.layer not in scene.layers:
+        # The pick waits for a network that has the layer; a link to it would only be a puzzle here.
+        linked = replace(linked, layer=None)
+    params = to_params(linked) | memory().page_params
     if st.query_params.to_dict() != params:
         st.query_params.from_dict(params)
 
 
-def control(name: str, among: Collection[Any] | None = None) -> dict[str, Any]:
+def control(
+    name: str,
+    among: Collection[Any] | None = None,
+    *,
+    shown: Any = None,
+    along: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Arguments that tie a widget to the setting `name`, in both directions.
 
     The setting is the truth: the widget is set from it before every run and writes to it when the
     visitor moves it, so that links, clicks in a picture and the widget can never disagree. `among`
     are the options of a list that changes: a browser that has not heard of the change yet sends the
-    text of an option that is gone, and that says nothing.
+    text of an option that is gone, and that says nothing. `shown` is what the widget shows where
+    the visitor has not chosen: it does not become their choice. `along` are settings that a choice
+    brings with it.
     """
     key = f"set_{name}"
-    st.session_state[key] = getattr(settings(), name)
-    return {"key": key, "on_change": _take, "args": (name, key, among)}
+    chosen = getattr(settings(), name)
+    st.session_state[key] = chosen if shown is None else shown
+    return {"key": key, "on_change": _take, "args": (name, key, among, along or {})}
 
 
 RESETS = {"layer": {"channel": None}, "model": {"channel": None, "arch": None}}
 """Settings that mean nothing any more once another one has changed."""
 
 
-def _take(name: str, key: str, among: Collection[Any] | None) -> None:
+def _take(name: str, key: str, among: Collection[Any] | None, along: Mapping[str, Any]) -> None:
     value = st.session_state[key]
     if among is not None and value not in among:
         return
     memory().link = Settings()
-    change(**{name: value}, **RESETS.get(name, {}))
+    change(**{name: value}, **RESETS.get(name, {}), **along)

@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from cbam_viz.images import View
+from cbam_viz.images import DEFAULT_VIEW, View
 
 COLORMAP = "viridis"
 SCALES = {"absolute": "absolute, 0 to 1", "shared": "shared by all layers", "per map": "per map"}
 SHOWS = {"overlay": "Overlay", "map": "Map only", "contours": "Contours"}
-VIEWS = {"whole": "Whole image", "crop": "Model's crop"}
+VIEWS = {"crop": "Model's crop", "whole": "Whole image"}
 ORDERS = {"index": "by index", "sorted": "sorted"}
 TOP_KS = (0, 5, 10, 20, 50)
 UPLOAD = "upload"
@@ -39,8 +39,9 @@ class Settings:
     image: str | None = None
     model: str | None = None
     arch: str | None = None
-    view: View = "whole"
+    view: View = DEFAULT_VIEW
     layer: str | None = None
+    """None until the visitor picks one: then the layer that suits the photo is shown."""
     show: str = "overlay"
     opacity: float = 0.6
     colormap: str = COLORMAP

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import streamlit as st
 
 from cbam_viz.attention import LayerAttention, LayerFeatures
+from cbam_viz.images import Geometry
 from cbam_viz.render import Scale, map_scale, shared_scale
 from cbam_viz.ui import pictures, session, words
 from cbam_viz.ui.layout import two_columns
@@ -35,6 +36,11 @@ class Lesson:
     channel: int
     numbers: Iterator[int] = field(default_factory=lambda: count(1))
     """Of the steps, which differ from layer to layer."""
+
+    @property
+    def geometry(self) -> Geometry:
+        """Where the network's input lies on the photo."""
+        return self.scene.analysis.geometry
 
     @property
     def gates(self) -> tuple[Gate, ...]:
@@ -100,13 +106,13 @@ def pair_before_and_after(lesson: Lesson, gate: Gate, factor: Map | np.float32, 
 
 def picture(lesson: Lesson, title: str, values: Map, *, scale: Scale | None = None) -> None:
     """A map of the layer on the photo's frame, with its range stated below."""
-    low, high = float(values.min()), float(values.max())
-    text = f"{title}: {words.number(low)} to {words.number(high)}"
+    cells, geometry = lesson.layer.cells, lesson.geometry
+    text = f"{title}: {words.range_on_photo(values, cells, geometry)}"
     st.image(
         pictures.field_picture(
             values,
-            lesson.layer.cells,
-            lesson.scene.analysis.geometry,
+            cells,
+            geometry,
             scale=scale or map_scale(values),
             colormap=session.settings().colormap,
         ),

@@ -32,6 +32,8 @@ def _pooling(lesson: Lesson, f: str) -> None:
             "The mean over all cells says how present a pattern is in the whole photo, the "
             "maximum how strongly it occurs anywhere."
         )
+        if lesson.geometry.border_share:
+            left.caption("For the network all cells count here, those in the border too.")
         with right:
             one, other = st.columns(2, wrap=False)
             one.metric(f"Mean of channel {lesson.channel}", number(float(chosen.mean())))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import streamlit as st
 from torch import nn
 
+from cbam_viz.images import layer_shares, numbers_on_photo
 from cbam_viz.render import absolute_scale
 from cbam_viz.ui import pictures
 from cbam_viz.ui.steps import Lesson, pair, pair_before_and_after, picture, step
-from cbam_viz.ui.words import number
+from cbam_viz.ui.words import highest_cell, number
 
 
 def draw(lesson: Lesson) -> None:
@@ -57,7 +58,8 @@ def _map(lesson: Lesson, f: str) -> None:
             "the sigmoid makes a weight between 0 and 1 of the result."
         )
         row, column = strongest_place(lesson)
-        low, mean, high = (number(float(v)) for v in (values.min(), values.mean(), values.max()))
+        numbers = numbers_on_photo(values, layer_shares(lesson.layer, lesson.geometry))
+        low, mean, high = (number(value) for value in numbers)
         left.markdown(
             f"Row {row}, column {column} gets **{high}**; the lowest weight is {low}, their "
             f"mean {mean}."
@@ -86,10 +88,9 @@ def _refined(lesson: Lesson, f: str) -> None:
 
 
 def strongest_place(lesson: Lesson) -> tuple[int, int]:
-    """Row and column of the cell with the highest weight."""
-    values = pictures.spatial_map(lesson.layer)
-    row, column = divmod(int(values.argmax()), values.shape[1])
-    return row, column
+    """Row and column of the cell with the highest weight on the photo."""
+    shares = layer_shares(lesson.layer, lesson.geometry)
+    return highest_cell(pictures.spatial_map(lesson.layer), shares)
 
 
 def kernel_size(lesson: Lesson) -> int | None:

@@ -6,10 +6,12 @@ ECCV 2018, section 3.
 
 from __future__ import annotations
 
+import numpy as np
 import streamlit as st
 
 from cbam_viz.attention import LayerAttention, LayerFeatures
-from cbam_viz.ui import layer_choice, pictures, session, steps_channel, steps_spatial
+from cbam_viz.images import photo_shares
+from cbam_viz.ui import layer_choice, pictures, session, steps_channel, steps_spatial, words
 from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.steps import Lesson, picture, step
@@ -43,12 +45,14 @@ def page(scene: Scene) -> None:
             "Every number below was computed by this network on this photo."
         )
         layer_choice.draw(scene, layer)
+        for text in words.what_was_seen(scene.analysis.geometry):
+            st.caption(text)
         with st.spinner("Reading this layer's features …"):
             details = scene.details(layer.name)
         if details.features is None:
             st.info("This layer's features could not be captured, so its steps cannot be shown.")
             return
-        channel = _channel(layer, details.features)
+        channel = _channel(scene, layer, details.features)
         lesson = Lesson(scene, details, details.features, channel)
         _features(lesson)
         for gate in lesson.gates:
@@ -78,17 +82,20 @@ def _features(lesson: Lesson) -> None:
                 picture(lesson, f"Channel {lesson.channel}", before[lesson.channel])
 
 
-def _channel(layer: LayerAttention, features: LayerFeatures) -> int:
+def _channel(scene: Scene, layer: LayerAttention, features: LayerFeatures) -> int:
     """The channel that the numbers follow: the chosen one, or the one that its gate takes most of.
 
     Not the one of the highest weight: a weight of 1 changes nothing, and there is nothing to see.
+    Nor does it become the visitor's choice: on another photo another one has more to show.
     """
-    strength = features.before[0].abs().mean((1, 2))
+    before = features.before[0]
+    shares = photo_shares((before.shape[1], before.shape[2]), layer.cells, scene.analysis.geometry)
+    strength = np.tensordot(before.abs().numpy(), shares, 2)
     if layer.channel is not None:
-        strength = strength * (1 - layer.channel[0]).abs()
+        strength = strength * (1 - layer.channel[0]).abs().numpy()
     chosen = session.settings().channel
     if chosen is None or chosen >= len(strength):
-        session.change(channel=int(strength.argmax()))
+        chosen = int(strength.argmax())
     st.number_input(
         "Channel to follow",
         min_value=0,
@@ -96,6 +103,6 @@ def _channel(layer: LayerAttention, features: LayerFeatures) -> int:
         step=1,
         width=180,
         help="The numbers below follow this one of the layer's channels.",
-        **session.control("channel"),
+        **session.control("channel", shown=chosen, along={"layer": layer.name}),
     )
-    return int(session.settings().channel or 0)
+    return chosen

@@ -8,8 +8,19 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cbam_viz.attention import Attention, LayerAttention
-from cbam_viz.images import Photo
+import numpy as np
+import numpy.typing as npt
+
+from cbam_viz.attention import Attention, Cells, LayerAttention
+from cbam_viz.images import (
+    Geometry,
+    Photo,
+    border_note,
+    cells_on_photo,
+    layer_shares,
+    numbers_on_photo,
+    photo_shares,
+)
 
 if TYPE_CHECKING:
     from cbam_viz.costs import ModelCost
@@ -49,6 +60,14 @@ def size_of(layer: LayerAttention) -> str:
     return ", ".join(parts)
 
 
+def of_cells(layer: LayerAttention, geometry: Geometry) -> list[str]:
+    """How many of a map's cells lie on the photo; nothing to say if all do, or there is no map."""
+    if layer.spatial is None:
+        return []
+    some, every = cells_on_photo(layer, geometry), layer.spatial[0].numel()
+    return [f"{some} of {every} cells on the photo"] if some < every else []
+
+
 def composition(layer: LayerAttention) -> str:
     """Which gates a layer has and how they act."""
     texts = {
@@ -68,21 +87,48 @@ def proof(layer: LayerAttention) -> str:
     return "not verified: input × gates ≠ output"
 
 
-def picture_alt(photo: Photo, layer: LayerAttention) -> str:
+def picture_alt(photo: Photo, layer: LayerAttention, geometry: Geometry) -> str:
     """What a reader who cannot see the picture should know."""
     assert layer.spatial is not None
-    values = layer.spatial[0]
-    rows, columns = values.shape
-    if not bool(values.isfinite().all()):
+    values, shares = layer.spatial[0].numpy(), layer_shares(layer, geometry)
+    if not np.isfinite(values[shares > 0]).all():
         return f"{photo.name} with the spatial map of {layer.name}, which holds no finite numbers"
-    peak = int(values.argmax())
-    down = _third(peak // columns, rows, "top", "bottom")
-    across = _third(peak % columns, columns, "left", "right")
+    low, _, high = numbers_on_photo(values, shares)
+    row, column = highest_cell(values, shares)
+    down = _third(shares.sum(1), row, "top", "bottom")
+    across = _third(shares.sum(0), column, "left", "right")
     where = f"{down} {across}".replace("centre centre", "centre")
     return (
-        f"{photo.name} with the spatial map of {layer.name}: values from {values.min():.3f} to "
-        f"{values.max():.3f}, highest at the {where} of what the network saw"
+        f"{photo.name} with the spatial map of {layer.name}: values from {low:.3f} to "
+        f"{high:.3f}, highest at the {where} of what the network saw"
     )
+
+
+def highest_cell(values: npt.NDArray[Any], shares: npt.NDArray[np.float64]) -> tuple[int, int]:
+    """Row and column of the highest value among the cells on the photo."""
+    row, column = divmod(int(np.where(shares > 0, values, -np.inf).argmax()), values.shape[1])
+    return row, column
+
+
+def range_on_photo(values: npt.NDArray[Any], cells: Cells | None, geometry: Geometry) -> str:
+    """From the lowest to the highest value of a map (h, w) on the photo."""
+    shares = photo_shares((values.shape[0], values.shape[1]), cells, geometry)
+    low, _, high = numbers_on_photo(values, shares)
+    return f"{number(low)} to {number(high)}"
+
+
+def what_was_seen(geometry: Geometry) -> list[str]:
+    """What of the photo the network was not shown, and what it was shown besides; sentences."""
+    texts = []
+    if geometry.seen_share < 0.999:
+        share = percent(geometry.seen_share)
+        texts.append(f"The network saw {share} of the photo; the rest is hatched.")
+    if border := border_note(geometry):
+        texts.append(
+            f"The photo is {border}. A map's numbers are of the photo alone; a stretched colour "
+            "scale spans the border too."
+        )
+    return texts
 
 
 def strip_alt(layer: LayerAttention) -> str:
@@ -176,6 +222,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _third(index: int, count: int, first: str, last: str) -> str:
-    position = (index + 0.5) / count
+def _third(shares: npt.NDArray[np.float64], index: int, first: str, last: str) -> str:
+    """Where the middle of a row or column lies, given what of the photo each of them covers."""
+    position = shares[:index].sum() + shares[index] / 2
     return first if position < 1 / 3 else last if position > 2 / 3 else "centre"

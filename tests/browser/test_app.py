@@ -76,7 +76,7 @@ def params(page) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(urlparse(page.url).query).items()}
 
 
-def own_analysis(content: bytes, checkpoint_folder, view="whole"):
+def own_analysis(content: bytes, checkpoint_folder, view="crop"):
     """The same photo in the same network, by the Python API in this process."""
     loaded = cbam_viz.load_model(checkpoint_folder / "test.safetensors")
     return cbam_viz.analyse(loaded, read_photo(content, name="own.png"), view)
@@ -144,6 +144,19 @@ def test_the_keyboard_moves_the_opacity(visit):
     wait_until_drawn(page, "overlay 61")
     settle(page)
     assert params(page)["opacity"] == "0.61"
+
+
+@pytest.mark.parametrize("show", ["overlay", "map", "contours"])
+def test_no_value_is_read_out_where_the_network_did_not_look(visit, show):
+    """Of 451 x 300 pixels it sees the middle square: columns from 94 on, a fifth of the width."""
+    page = visit(f"/?layer=layer3.1.se&show={show}")
+    wait_until_drawn(page, f"layer3.1.se {show}")
+    box = page.locator(CANVAS).bounding_box()
+    readout = page.locator(".viewer .readout")
+    for across, seen in ((0.1, False), (0.3, True), (0.5, True), (0.9, False)):
+        page.mouse.move(box["x"] + across * box["width"], box["y"] + box["height"] / 2)
+        expected = r"^\d\.\d{3}$" if seen else "^not seen by the model$"
+        assert re.match(expected, readout.inner_text()), across
 
 
 def test_another_layer_changes_picture_bars_and_address(visit):
@@ -344,8 +357,8 @@ def test_a_hostile_link_falls_back_with_notes(visit, checkpoint_folder):
     notes = page.get_by_test_id("stAlert").all_inner_texts()
     assert len(notes) == 8
     cat = own_analysis(samples()[0].path.read_bytes(), checkpoint_folder)
-    first = layer_to_show(cat.attention.values()).name
-    assert params(page) == {"image": "cat", "model": "test.safetensors", "layer": first}
+    wait_until_drawn(page, f"^{layer_to_show(cat.layers, geometry=cat.geometry).name} ")
+    assert params(page) == {"image": "cat", "model": "test.safetensors"}
     assert page.locator("text=root:").count() == 0
 
 

@@ -39,11 +39,10 @@ class Both(nn.Module):
 
 
 class Focus(nn.Module):
-    """YOLOv5's stem: every second pixel, four times."""
+    """YOLOv5's stem: every second pixel, four times, which is a pixel unshuffle."""
 
     def forward(self, x: Tensor) -> Tensor:
-        parts = [x[..., i::2, j::2] for j in (0, 1) for i in (0, 1)]
-        return torch.cat(parts, 1)[:, :4] + 0 * parts[3] + 0 * parts[2]
+        return torch.cat([x[..., i::2, j::2] for j in (0, 1) for i in (0, 1)], 1)
 
 
 class Flipped(nn.Module):
@@ -86,8 +85,10 @@ EXACT: dict[str, Callable[[], nn.Module]] = {
     "dilated pooling": lambda: nn.MaxPool2d(3, 2, 1, dilation=2),
     "padded to one side": lambda: nn.Sequential(nn.ZeroPad2d((2, 0, 1, 0)), conv(3, 2)),
     "cropped": lambda: nn.Sequential(nn.ZeroPad2d((-3, -1, -5, 0)), conv(3, 2, 1)),
-    "shortcut of an average": lambda: Both(conv(3, 2, 1), nn.Sequential(nn.AvgPool2d(2), conv(1))),
-    "side by side": lambda: Both(conv(3, 2, 1), nn.MaxPool2d(2), cat=True),
+    "shortcut": lambda: Both(
+        nn.Sequential(conv(3, 2, 1), conv(3, 1, 1)), nn.Sequential(nn.MaxPool2d(3, 2, 1), conv(1))
+    ),
+    "side by side": lambda: Both(conv(3, 2, 1), conv(5, 2, 2), cat=True),
     "focus": Focus,
     "flipped": Flipped,
     "tokens": lambda: nn.Sequential(conv(4, 4), ChannelsLast()),
@@ -190,7 +191,7 @@ def test_last_stage_of_a_resnet_at_an_odd_size() -> None:
 
 
 def test_deep_stem_with_average_shortcuts() -> None:
-    """ResNet-D: the shortcut's centre is half a cell off, but its field lies within the other's."""
+    """ResNet-D: the centre of 2 x 2 cells is half a cell beside that of 3 x 3, stage by stage."""
     torch.manual_seed(0)
     model = timm.create_model(
         "resnet10t", block_args={"attn_layer": "cbam"}, zero_init_last=False
@@ -198,7 +199,9 @@ def test_deep_stem_with_average_shortcuts() -> None:
     with torch.no_grad():
         attention = capture(model, photos(1, 96, 64))
     assert [layer.cells.stride_y for layer in attention.values()] == [4, 8, 16, 32]
-    assert {layer.cells.exact for layer in attention.values()} == {True}
+    assert [layer.cells.offset_y for layer in attention.values()] == [0.5, 0.5, 2.5, 6.5]
+    assert [layer.cells.within for layer in attention.values()] == [0, 0, 2, 6]
+    assert [layer.cells.exact for layer in attention.values()] == [True, True, False, False]
 
 
 @pytest.mark.parametrize(

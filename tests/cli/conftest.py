@@ -19,7 +19,7 @@ CLASSES = ["ant", "bee", "cat", "dog", "elk"]
 SHAPE = {"channels": [8, 16, 32, 64], "zero_init_last": False}
 
 
-def write_tiny(path: Path, *, seed: int = 0, default: bool = False) -> Path:
+def write_tiny(path: Path, *, seed: int = 0, default: bool = False, fixed: bool = False) -> Path:
     """A ResNet-10-t of 8 to 64 channels with CBAM, for 64 pixels and five classes."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -38,7 +38,7 @@ def write_tiny(path: Path, *, seed: int = 0, default: bool = False) -> Path:
         "arguments": SHAPE,
         "num_classes": 5,
         "classes": CLASSES,
-        "pretrained_cfg": {"input_size": [3, 64, 64]},
+        "pretrained_cfg": {"input_size": [3, 64, 64], "fixed_input_size": fixed},
         "accuracy": {"top1": 0.25},
         "default": default,
     }

@@ -85,6 +85,21 @@ def test_folder_names_differ_in_more_than_case_and_do_not_depend_on_the_order(
     assert folder_names(paths[::-1]) == names[::-1]
 
 
+def test_folder_names_tell_nothing_of_the_folders_above(tmp_path: Path) -> None:
+    def named(root: str) -> list[str]:
+        folder = tmp_path / "secret user" / root
+        paths = [folder / "A.jpg", folder / "a.jpg", folder / "x/1/b.png", folder / "y/1/b.png"]
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        return folder_names(paths)
+
+    names = named("here")
+    assert len({name.casefold() for name in names}) == 4
+    assert [name.rpartition("-")[0] for name in names] == ["A", "a", "b", "b"]
+    assert names == named("elsewhere")  # the same on every machine
+
+
 def test_folder_names_stay_in_the_output_folder() -> None:
     for name in folder_names(
         [Path("..hidden.jpg"), Path("a:b.jpg"), Path("CON.jpg"), Path("é.jpg")]

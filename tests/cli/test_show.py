@@ -13,9 +13,10 @@ from PIL import Image
 from torch import nn
 
 import cbam_viz
-from cbam_viz.images import samples
+from cbam_viz.images import DEFAULT_VIEW, VIEWS, samples
+from cbam_viz.ui.state import Settings
 
-from .conftest import CLASSES, invoke, write_photo
+from .conftest import CLASSES, invoke, write_photo, write_tiny
 
 LAYERS = [f"layer{stage}.0.se" for stage in (1, 2, 3, 4)]
 
@@ -46,19 +47,69 @@ def test_show_gives_the_networks_prediction_and_numbers(folder: Path, checkpoint
     shown = json.loads(ended.stdout)
     gates, logits = gates_by_hand(checkpoints / "tiny.safetensors", photo)
     assert [layer["name"] for layer in shown["layers"]] == LAYERS
+    assert shown["border"] == {"share": 0, "note": ""}
     for layer in shown["layers"]:
         for gate in ("channel", "spatial"):
-            values = gates[f"{layer['name']}.{gate}"].double()
+            values = gates[f"{layer['name']}.{gate}"].double().squeeze()
             numbers = layer["statistics"][gate]
-            assert numbers["mean"] == pytest.approx(values.mean().item(), abs=1e-5)
+            area = areas(values, layer["cells"]) if gate == "spatial" else torch.ones(len(values))
+            area = area / area.sum()
+            mean = (area * values).sum().item()
+            spread = (area * (values - mean) ** 2).sum().sqrt().item()
+            assert numbers["mean"] == pytest.approx(mean, abs=1e-5)
             assert numbers["minimum"] == pytest.approx(values.min().item(), abs=1e-5)
-            assert numbers["spread"] == pytest.approx(values.std(correction=0).item(), abs=1e-5)
+            assert numbers["spread"] == pytest.approx(spread, abs=1e-5)
+            assert numbers["count"] == numbers["total"] == values.numel()
     shares = logits.softmax(0)
     best = int(shares.argmax())
     assert shown["predictions"][0]["label"] == CLASSES[best]
     assert shown["predictions"][0]["probability"] == pytest.approx(shares[best].item(), abs=1e-5)
     assert shown["image"]["height"] == 60
     assert shown["image"]["width"] == 90
+
+
+def test_the_default_view_is_that_of_app_and_python(folder: Path) -> None:
+    write_photo(folder / "photo.png")
+    shown = json.loads(invoke("show", "photo.png", "--json").stdout)
+    assert shown["view"] == DEFAULT_VIEW == Settings().view == "crop"
+    for command in ("show", "export", "figure", "layers"):
+        text = " ".join(invoke(command, "--help").stdout.split())
+        assert f"--view [{'|'.join(VIEWS)}]" in text
+        assert f"(default: {DEFAULT_VIEW}" in text.replace("[default: (", "(default: ")
+
+
+def areas(values: torch.Tensor, cells: dict[str, float]) -> torch.Tensor:
+    """Pixels of the crop of 64 x 64 that are nearest to each cell's centre."""
+    pixels = torch.arange(64 * 16) / 16 + 1 / 32
+    sides = []
+    for axis, count in zip("yx", values.shape, strict=True):
+        centres = cells[f"offset_{axis}"] + cells[f"stride_{axis}"] * torch.arange(count)
+        nearest = (pixels[:, None] - centres).abs().argmin(1)
+        sides.append(torch.bincount(nearest, minlength=count).double())
+    return torch.outer(*sides)
+
+
+def test_a_border_is_said_and_counted_in_nothing(folder: Path, checkpoints: Path) -> None:
+    """A network of one size: 90 x 60 pixels become 64 x 43, with 21 rows of border."""
+    write_photo(folder / "photo.png")
+    path = write_tiny(folder / "fixed.safetensors", fixed=True)
+    ended = invoke("show", "photo.png", "-c", path, "--view", "whole")
+    told = "fitted into 64 × 64 with a grey border: 33 % of the input is border"
+    assert ended.stdout.splitlines()[1].strip() == f"{told}; numbers of maps are of the photo alone"
+    shown = json.loads(invoke("show", "photo.png", "-c", path, "--view", "whole", "--json").stdout)
+    assert shown["border"] == {"share": pytest.approx(21 / 64), "note": told}
+    # Rows 10 to 53 of the input are photo; cells of 4, 8, 16, 32 rows end at 2.5, 4.5, 8.5, 16.5.
+    expected = {"layer1.0.se": (12, 16), "layer2.0.se": (7, 8), "layer3.0.se": (3, 4)}
+    for layer in shown["layers"]:
+        numbers = layer["statistics"]["spatial"]
+        rows, columns = expected.get(layer["name"], (2, 2))
+        assert layer["cells_on_photo"] == numbers["count"] == rows * columns, layer["name"]
+        assert numbers["total"] == layer["map_size"][0] * layer["map_size"][1]
+    ended = invoke("export", "photo.png", "-c", path, "--view", "whole", "-o", "out", "--json")
+    assert json.loads(ended.stdout)["images"][0]["border"] == told
+    assert f",{told}\n" in (folder / "out" / "index.csv").read_text()
+    listed = invoke("layers", "--image", "photo.png", "-c", path, "--view", "whole").stdout
+    assert "16 × 16, 192 on the photo" in listed
 
 
 def test_show_prints_a_line_for_each_gate(folder: Path) -> None:
@@ -72,6 +123,13 @@ def test_show_prints_a_line_for_each_gate(folder: Path) -> None:
     assert gates[0] == ["layer4.0.se", "M_c"]
     assert [line.split()[0] for line in lines if line.strip().startswith("M_s")] == ["M_s"]
     assert "matched" in ended.stderr
+    # The shortcuts of this network are averages, half a cell beside what they are added to.
+    (place,) = [line for line in lines if line.startswith("layer4.0.se: place")]
+    shown = json.loads(invoke("show", "photo.png", "--layer", "-1", "--json").stdout)
+    cells = shown["layers"][0]["cells"]
+    assert f"place not exact: what reaches a cell is centred up to {cells['within']:g} px" in place
+    assert (cells["exact"], cells["within"]) == (False, 6)
+    assert shown["layers"][0]["statistics"]["flags"][-1] == place.removeprefix("layer4.0.se: ")
 
 
 def test_an_overlay_of_opacity_one_has_the_colours_of_the_map(

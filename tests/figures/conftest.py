@@ -26,6 +26,12 @@ def make_photo(height: int = 96, width: int = 128, *, seed: int = 0, name: str =
 def make_geometry(photo: Photo, *, size: int = 64, view: str = "crop") -> Geometry:
     """The centre square of 7/8 of the shorter side, as timm's evaluation transform has it."""
     height, width = photo.size
+    if view == "fitted":
+        # The longer side fills the square; what is missing of the shorter one is border.
+        scale = max(height, width) / size
+        top, left = (height - size * scale) / 2, (width - size * scale) / 2
+        grey = (124, 116, 104)
+        return Geometry(photo.size, (size, size), scale, scale, top, left, "whole", grey)
     if view == "whole":
         return Geometry(photo.size, (height, width), 1.0, 1.0, 0.0, 0.0, "whole")
     scale = min(height, width) * 0.875 / size

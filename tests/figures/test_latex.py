@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pypdf
@@ -10,8 +11,9 @@ import pytest
 
 from cbam_viz.figures import FigureSpec, Row, Study, build, columns_from_text
 from cbam_viz.figures.latex import caption, escape, latex
+from cbam_viz.images import InputSpec
 
-from .conftest import make_analysis
+from .conftest import make_analysis, make_photo
 
 
 @pytest.mark.parametrize(
@@ -82,6 +84,49 @@ def test_the_caption_says_what_is_shown_and_how(two_networks: Study) -> None:
 )
 def test_settings_are_said(spec: FigureSpec, words: str) -> None:
     assert words in caption(build(spec, make_analysis(features=True)))
+
+
+@pytest.mark.parametrize("layout", ["grid", "depth", "channels", "channel"])
+def test_a_border_is_said_in_every_caption(layout: str) -> None:
+    spec = FigureSpec(layout=layout, layer="0")  # type: ignore[arg-type]
+    told = "Photos are fitted into 64 × 64 with a grey border: 25 % of the input is border."
+    fitted = make_analysis(view="fitted", features=True)
+    assert caption(build(spec, fitted)).endswith(told)
+    assert "border" not in caption(build(spec, make_analysis(features=True)))
+    beside = make_analysis(make_photo(64, 128), view="fitted", network="Other")
+    both = caption(build(FigureSpec(), [[make_analysis(), beside]]))
+    assert both.endswith("with a grey border: 0 to 50 % of the input is border.")
+
+
+def test_what_was_assumed_and_missing_predictions_are_said() -> None:
+    whole = make_analysis()
+    assert "assumed" not in caption(build(FigureSpec(), whole))
+    spec = InputSpec.from_pretrained_cfg({"input_size": (3, 64, 64)}, source="in the file")
+    fed = replace(whole, spec=spec)
+    for layout in ("grid", "depth", "channels"):
+        words = caption(build(FigureSpec(layout=layout), fed))
+        assert words.count("normalisation and crop assumed: the network does not say).") == 1
+    none = replace(fed, predictions=(), prediction_note="No prediction: it is so.")
+    columns = columns_from_text("input,map:-1,prediction")
+    both = caption(build(FigureSpec(columns=columns), [none, none]))
+    assert both.count("No prediction: it is so.") == 1
+    assert "No prediction" not in caption(build(FigureSpec(), none))  # no place for one
+    beside = [[whole, replace(fed, model_name="Other")]]
+    assert "Other: Input: 64 × 64 crop" in caption(build(FigureSpec(), beside))
+
+
+@pytest.mark.parametrize("layout", ["grid", "depth", "channel"])
+def test_places_that_are_not_exact_are_said(layout: str) -> None:
+    analysis = make_analysis(features=True)
+    spec = FigureSpec(layout=layout, layer="0" if layout == "channel" else None)
+    assert "Places of maps" not in caption(build(spec, analysis))
+    for layer in analysis.attention.values():
+        object.__setattr__(layer, "cells", replace(layer.cells, exact=False, within=7.5))
+    assert "Places of maps are not exact: what reaches a cell is centred up to 7.5 px" in caption(
+        build(spec, analysis)
+    )
+    only_weights = FigureSpec(columns=columns_from_text("input,channels:0"))
+    assert "Places of maps" not in caption(build(only_weights, analysis))
 
 
 def test_a_shared_scale_is_given_in_numbers(three: Study) -> None:

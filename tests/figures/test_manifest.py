@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from cbam_viz.capture import capture
 from cbam_viz.errors import FigureError, NoAttentionError
 from cbam_viz.figures import FigureSpec, build, columns_from_text
 from cbam_viz.figures.bundle import EXTRAS, Sources, extra_files, render_files, zip_bytes
@@ -87,6 +88,9 @@ def test_a_manifest_says_everything(made: Path) -> None:
     assert data["networks"][0]["weights_sha256"] == weights_sha256(network().model)
     about = data["about"]
     assert about["layers"][0] == "layer4.0.se"
+    (cells,) = [one for one in about["cells"] if one["layer"] == "layer4.0.se"]
+    captured = capture(network().model, torch.rand(1, 3, 64, 64))["layer4.0.se"].cells
+    assert cells == {"layer": "layer4.0.se", **vars(captured)}
     assert about["scale"] == {"kind": "absolute", "low": 0.0, "high": 1.0}
     assert about["inputs"][0]["size"] == [64, 64]
     assert about["inputs"][0]["interpolation"]

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from cbam_viz.attention import Attention, Unsupported
+from cbam_viz.images import InputSpec
 from cbam_viz.notebook import strip
 from cbam_viz.render import lookup_table
 
@@ -47,6 +48,17 @@ def test_the_strip_shows_every_gate_in_the_colours_of_its_values() -> None:
             weights[0], table[np.rint(layer.channel[0].numpy() * 255).astype(int)]
         )
         assert layer.name in html
+
+
+def test_an_analysis_tells_its_prediction_and_what_was_fed() -> None:
+    analysis = make_analysis()
+    html = analysis._repr_html_()
+    assert strip(analysis.attention) in html
+    assert "tabby 90.0%" in html
+    none = replace(analysis, predictions=(), prediction_note="No prediction: <b>", spec=InputSpec())
+    html = none._repr_html_()
+    assert "No prediction: &lt;b&gt;" in html
+    assert "Input: 224 × 224 crop, ImageNet mean and std (as given)." in html
 
 
 def test_gates_beyond_one_get_a_stated_range() -> None:

@@ -7,8 +7,10 @@ import json
 import numpy as np
 import pytest
 
+from cbam_viz.analysis import Analysis
 from cbam_viz.figures import FigureSpec, Study, build, columns_from_text
 from cbam_viz.figures.tables import COLUMNS, arrays_bytes, numbers_text, shown_values
+from cbam_viz.render import place
 
 from .conftest import make_analysis
 
@@ -19,6 +21,14 @@ def read(data: bytes) -> tuple[list[dict], list[np.ndarray]]:
     with np.load(io.BytesIO(data), allow_pickle=False) as file:
         about = json.loads(str(file["cbam_viz"]))["arrays"]
         return about, [file[str(number)] for number in range(len(about))]
+
+
+def drawn(analysis: Analysis, name: str) -> np.ndarray:
+    """A layer's map as rectangles, on a copy of the photo whose pixels no cell cuts through."""
+    layer = analysis.attention[name]
+    size = (32 * analysis.photo.size[0], 32 * analysis.photo.size[1])
+    placed = place(layer.spatial[0].numpy(), layer.cells, analysis.geometry, size, method="nearest")
+    return placed.values[placed.seen].astype(float)
 
 
 def test_arrays_are_what_the_figure_shows(three: Study) -> None:
@@ -46,7 +56,7 @@ def test_equal_figures_give_equal_files(one) -> None:
 def test_the_table_has_the_numbers(one) -> None:
     lines = list(csv.DictReader(io.StringIO(numbers_text(build(FigureSpec(columns=GRID), one)))))
     assert tuple(lines[0]) == COLUMNS
-    own = one.attention["layer1.0.se"].spatial[0].numpy()
+    own = drawn(one, "layer1.0.se")
     for name, value in (("minimum", own.min()), ("mean", own.mean()), ("maximum", own.max())):
         assert float(lines[0][name]) == pytest.approx(float(value), rel=1e-6)
     weights = one.attention["layer2.1.se"].channel[0].numpy()
@@ -55,6 +65,24 @@ def test_the_table_has_the_numbers(one) -> None:
     assert np.array_equal(np.array([float(b["mean"]) for b in bars], np.float32), weights)
     assert lines[-1]["text"] == "tabby 0.90"
     assert lines[-1]["photo"] == "photo0.png"
+
+
+def test_numbers_and_shares_are_of_the_photo_and_not_of_its_border() -> None:
+    """96 x 128 pixels in 64 x 64: rows 8 to 56; cells of 4 rows end at 2.5, 6.5, ... 54.5."""
+    fitted = make_analysis(view="fitted")
+    built = build(FigureSpec(columns=GRID), fitted)
+    line, stage, *_ = csv.DictReader(io.StringIO(numbers_text(built)))
+    expected = drawn(fitted, "layer1.0.se")
+    assert float(line["mean"]) == pytest.approx(expected.mean(), rel=1e-6)
+    assert float(line["minimum"]) == pytest.approx(expected.min(), rel=1e-6)
+    assert float(line["maximum"]) == pytest.approx(expected.max(), rel=1e-6)
+    assert (line["cells"], line["cells_on_photo"]) == ("256", str(13 * 16))
+    assert (stage["cells"], stage["cells_on_photo"]) == ("64", str(7 * 8))
+    with np.load(io.BytesIO(arrays_bytes(built)), allow_pickle=False) as file:
+        shares, values = file["0 photo_share"], file["0"]
+    rows = np.array([0, 0, 2.5, *[4] * 11, 1.5, 0]) / 48
+    np.testing.assert_allclose(shares.sum(1), rows, atol=1e-7)
+    assert (shares * values).sum() == pytest.approx(expected.mean(), rel=1e-6)
 
 
 @pytest.mark.parametrize(

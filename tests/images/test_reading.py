@@ -139,38 +139,6 @@ def test_lab_tiff() -> None:
     assert largest_difference(red, np.array([255, 0, 0], np.uint8)) < 12
 
 
-@pytest.mark.parametrize("format", ["PNG", "TIFF"])
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ([0, 257, 32896, 65535], [0, 1, 128, 255]),  # 16 bits: divided by 257
-        ([0, 4095, 2048, 16], [0, 255, 128, 1]),  # 12 bits of a sensor
-        ([0, 1, 128, 255], [0, 1, 128, 255]),  # 8 bits in a wide file
-    ],
-)
-def test_sixteen_bit_grey(format: str, values: list[int], expected: list[int]) -> None:
-    image = Image.fromarray(np.array([values], np.uint16))
-    photo = read_photo(encoded(image, format))
-    assert photo.pixels[0, :, 0].tolist() == expected
-    np.testing.assert_array_equal(photo.pixels[..., 0], photo.pixels[..., 2])
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ([0.0, 0.2, 1.0], [0, 51, 255]),
-        ([0.0, 51.0, 255.0], [0, 51, 255]),
-        ([-1.0, 0.0, 1.0], [0, 128, 255]),
-        ([5000.0, 5000.0, 5000.0], [0, 0, 0]),
-        ([0.0, float("nan"), 1.0], [0, 0, 255]),
-        ([float("inf"), 2.0, 4.0], [0, 0, 255]),
-    ],
-)
-def test_float_tiff(values: list[float], expected: list[int]) -> None:
-    image = Image.fromarray(np.array([values], np.float32))
-    assert read_photo(encoded(image, "TIFF")).pixels[0, :, 0].tolist() == expected
-
-
 def test_the_first_frame_is_taken() -> None:
     first, second = Image.new("RGB", (8, 8), (255, 0, 0)), Image.new("RGB", (8, 8), (0, 0, 255))
     for format in ("GIF", "PNG", "WEBP", "TIFF"):

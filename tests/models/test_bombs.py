@@ -16,6 +16,7 @@ from cbam_viz import CheckpointError
 from cbam_viz.inert.machine import SECONDS
 from cbam_viz.models import load_model
 from cbam_viz.models.files import read_weights
+from cbam_viz.models.names import find_names
 from cbam_viz.models.state import find_weights
 from tests.models.bombs import BOMBS, checkpoint, shadowing, tensor
 
@@ -115,10 +116,19 @@ def test_a_tensor_that_is_in_order() -> None:
     assert edge["weight"].storage_offset() == 3
 
 
+def test_places_of_classes_with_equal_hashes_are_refused_in_time() -> None:
+    """Numbers a multiple of 2 ** 61 - 1 apart hash alike; a dictionary of them takes minutes."""
+    places = {f"class {i}": i * (2**61 - 1) for i in range(60_000)}
+    start = time.thread_time()
+    assert find_names({"class_to_idx": places}, "the file").names is None
+    assert time.thread_time() - start < 1
+
+
 def test_60_000_tensors_with_long_names_of_attention_are_refused_in_time() -> None:
     """Names are matched with patterns, which long ones could slow down without end."""
     state = {f"{'a.' * 150}{i}.cbam.ChannelGate.x": torch.ones(1) for i in range(20_000)}
     state |= {f"{'a1' * 150}{i}.cbam.SpatialGate.x": torch.ones(1) for i in range(20_000)}
+    state |= {f"{'layer1.' * 50_000}{i}.sa.conv1.weight": torch.ones(1) for i in range(60)}
     buffer = io.BytesIO()
     torch.save(state, buffer)
     start = time.thread_time()

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from cbam_viz import CheckpointError
 from cbam_viz.models import create_model, load_model, load_own_model
 from cbam_viz.models.files import read_weights
+from cbam_viz.models.names import find_names
 from cbam_viz.models.records import Key, Named, Record
 from cbam_viz.models.state import find_weights
 from cbam_viz.models.storages import NUMBERS
@@ -292,6 +293,8 @@ def test_timm_training_checkpoints(tmp_path: Path) -> None:
     assert_loaded(
         path, averaged.module.state_dict(), "averaged (EMA)", "taken from 'state_dict_ema'"
     )
+    loaded = load_model(path)
+    assert loaded.spec.mean == (0.5, 0.5, 0.5)  # not ImageNet's: what the training says
     content = read_weights(path).content
     assert content["args"].attributes["model"] == "test_resnet"
     assert content["metric"] == 71.25
@@ -364,6 +367,7 @@ def test_mmengine_checkpoints(gone: types.ModuleType) -> None:
     )
     assert_loaded(data, dict(model.state_dict()), "'backbone.' was removed")
     content = read_weights(data).content
+    assert find_names(content, "the file", 2).names == ("cat", "dog")
     assert content["meta"]["dataset_meta"]["classes"] == ("cat", "dog")
     record = content["message_hub"]["log_scalars"]["train/loss"]
     assert record.attributes["_log_history"].tolist() == [0.5, 0.25]
@@ -438,6 +442,7 @@ def test_ultralytics_checkpoints(tmp_path: Path) -> None:
         record = file.content["model"] or file.content["ema"]
         assert record.name == "ultralytics.nn.tasks.DetectionModel"
         assert record.attributes["names"] == names
+        assert find_names(file.content, "the file", 3).names == tuple(names.values())
     fresh = DetectionModel("yolov8n.yaml", nc=3, verbose=False)
     loaded = load_own_model(fresh, tmp_path / "best.pt")
     for name, tensor in wanted.items():

@@ -20,6 +20,13 @@ from cbam_viz.store import Provenance
 NAMES = ["layer1.0.se", "layer1.0.se#2", "stage/2", "../../escape", 'größe, "x"\n=1', "Layer1.0.SE"]
 
 
+PLACES = {
+    4: Cells(32, 16.5, 0.5, 1 / 3, exact=False, within=None),
+    5: Cells(32, 16.5, 0.5, 1 / 3, exact=False, within=7.5),
+}
+"""Those that are not exact, by number of the layer."""
+
+
 def attention(batch: int = 2) -> Attention:
     generator = torch.Generator().manual_seed(0)
 
@@ -35,7 +42,7 @@ def attention(batch: int = 2) -> Attention:
             stage="layer1",
             channel=None if number == 2 else values(batch, 3 + number),
             spatial=None if number == 3 else values(batch, 2, 3),
-            cells=None if number == 3 else Cells(32, 16.5, 0.5, 1 / 3, exact=number != 4),
+            cells=None if number == 3 else PLACES.get(number, Cells(32, 16.5, 0.5, 1 / 3)),
             composition=("spatial" if number == 2 else "channel" if number == 3 else "parallel"),
             found_by="watch" if number % 2 else "hook",
             verified=number != 5,
@@ -62,6 +69,8 @@ PROVENANCE = Provenance(
     checkpoint_sha256="ab" * 32,
     photo="cät.jpg",
     photo_sha256="cd" * 32,
-    geometry=Geometry((300, 451), (224, 224), 300 / 256, 451 / 384, 18.75, 93.958, "crop"),
+    geometry=Geometry(
+        (300, 451), (224, 224), 300 / 256, 451 / 384, 18.75, 93.958, "crop", (124, 116, 104)
+    ),
     extra={"note": "for a test", "levels": [1, 2.5, None]},
 )

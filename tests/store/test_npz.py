@@ -72,6 +72,10 @@ def test_numpy_alone_reads_it_without_pickle() -> None:
             file["layer1.0.se#2/spatial"], before["layer1.0.se#2"].spatial.numpy()
         )
         about = json.loads(str(file["cbam_viz"]))
+        shares = file["layer1.0.se/photo_share"]
+    # Rows at 0.5 and 32.5 of 224: the first ends at 16.5. Columns at 1/3, 16 5/6, 33 1/3.
+    rows, columns = (np.array(of) / 224 for of in ([16.5, 207.5], [8.58333, 16.5, 198.91667]))
+    np.testing.assert_allclose(shares, np.outer(rows, columns), atol=1e-6)
     assert about["scale"] == "gates as the network multiplied by them, float32, nothing rescaled"
     assert about["provenance"]["photo_sha256"] == "cd" * 32
     assert about["provenance"]["geometry"]["offset_y"] == 18.75

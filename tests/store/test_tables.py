@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from cbam_viz import StoreError
+from cbam_viz.images import Geometry
 from cbam_viz.statistics import all_statistics
 from cbam_viz.store import csv_text, statistics_text, write_csv, write_statistics
 from tests.store.helpers import NAMES, attention
@@ -25,7 +26,8 @@ def rows(text: str) -> list[dict[str, str]]:
 def test_every_value_comes_back(index: int) -> None:
     source = attention()
     found = rows(csv_text(source, index))
-    assert list(found[0]) == ["layer", "stage", "kind", "channel", "row", "column", "value"]
+    columns = ["layer", "stage", "kind", "channel", "row", "column", "value", "photo_share"]
+    assert list(found[0]) == columns
     position = 0
     for name in NAMES:
         layer = source[name]
@@ -43,6 +45,7 @@ def test_every_value_comes_back(index: int) -> None:
             assert line["stage"] == "layer1"
             cells = (line["kind"], line["channel"], line["row"], line["column"])
             assert cells == (kind, channel, row, column)
+            assert line["photo_share"] == ""  # no photo is known
             read = np.float32(line["value"])
             assert read == np.float32(value) or (math.isnan(read) and math.isnan(value))
     assert position == len(found)
@@ -51,7 +54,18 @@ def test_every_value_comes_back(index: int) -> None:
 def test_values_are_as_short_as_float32_allows() -> None:
     source = attention(1)
     source["layer1.0.se#2"].channel[0, 0] = torch.tensor(0.1)  # type: ignore[index]
-    assert "layer1.0.se#2,layer1,channel,0,,,0.1\n" in csv_text(source)
+    assert "layer1.0.se#2,layer1,channel,0,,,0.1,\n" in csv_text(source)
+
+
+def test_a_cells_share_of_the_photo_is_beside_its_value() -> None:
+    """The photo is rows 0 to 48 of 224 x 224; cells at 0.5 and 32.5, and 1/3, 16 5/6, 33 1/3."""
+    geometry = Geometry((48, 224), (224, 224), 1.0, 1.0, 0.0, 0.0)
+    found = rows(csv_text(attention(), 1, geometry))
+    lines = [line for line in found if line["layer"] == "layer1.0.se" and line["row"]]
+    shares = np.array([float(line["photo_share"]) for line in lines]).reshape(2, 3)
+    down, across = np.array([16.5, 31.5]) / 48, np.array([8.58333, 16.5, 198.91667]) / 224
+    np.testing.assert_allclose(shares, np.outer(down, across), atol=1e-6)
+    assert {line["photo_share"] for line in found if line["channel"]} == {""}
 
 
 def test_names_with_commas_quotes_and_line_breaks_are_quoted() -> None:
@@ -77,7 +91,8 @@ def test_an_image_that_is_not_in_the_batch(index: int) -> None:
 
 
 def test_statistics(tmp_path: Path) -> None:
-    statistics = all_statistics(attention(), 1)
+    geometry = Geometry((48, 224), (224, 224), 1.0, 1.0, 0.0, -100.0)  # no photo on the left
+    statistics = all_statistics(attention(), 1, geometry)
     found = rows(statistics_text(statistics))
     assert [line["layer"] for line in found] == NAMES
     for line, layer in zip(found, statistics, strict=True):
@@ -88,6 +103,9 @@ def test_statistics(tmp_path: Path) -> None:
                 continue
             assert float(line[f"{name}_mean"]) == gate.mean
             assert float(line[f"{name}_saturated"]) == gate.saturated
+            assert (line[f"{name}_count"], line[f"{name}_total"]) == (
+                (str(gate.total),) * 2 if name == "channel" else ("2", "6")
+            )
             assert float(line[f"{name}_entropy"]) == gate.entropy
     path = tmp_path / "statistics.csv"
     write_statistics(path, statistics)

@@ -112,6 +112,23 @@ def test_segmentation_models_scse(photo: Tensor, outputs_of: Any) -> None:
     assert attention.output.shape == (1, 3, 192, 256)
 
 
+def test_places_in_a_segmentation_decoder(photo: Tensor) -> None:
+    """Decoder blocks merge enlarged features with the encoder's; the last one has no encoder."""
+    smp = pytest.importorskip(
+        "segmentation_models_pytorch", reason="needs segmentation-models-pytorch"
+    )
+    torch.manual_seed(0)
+    arguments = {"encoder_weights": None, "decoder_attention_type": "scse"}
+    expected = {
+        "resnet18": {(16, 0.5, 8), (8, 0.5, 12), (4, 0.5, 14), (2, 0.5, 15), (1, 0, 15)},
+        "vgg11": {(16, 8, 0), (8, 4, 0), (4, 2, 0), (2, 1, 0), (1, 0.5, 0)},
+    }
+    for encoder, places in expected.items():
+        layers = run(smp.Unet(encoder, **arguments).eval(), photo).values()
+        found = {(one.cells.stride_y, one.cells.offset_y, one.cells.within) for one in layers}
+        assert found == places
+
+
 @pytest.mark.parametrize("name", ["ChannelSpatialGate2d", "ChannelGate2d", "SpatialGate2d"])
 def test_pytorch_toolbelt(name: str, photo: Tensor) -> None:
     """Its ChannelGate2d is a spatial map, its SpatialGate2d channel weights."""

@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cbam_viz.attention import Cells
 from cbam_viz.capture import Capture, capture
+from tests.capture.perturbation import assert_answered_in_place, averaging
 
 YAML = """
 nc: 7
@@ -141,3 +143,32 @@ def test_the_package_leaves_the_process_alone(ultralytics: Any) -> None:
 
     assert PIL.Image.open.__module__ == "PIL.Image"
     assert torch.save.__module__ == "torch.serialization"
+
+
+def test_maps_of_the_head_lie_where_the_finest_path_puts_them(
+    ultralytics: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CBAM behind P3, P4 and P5: their enlarged paths are centred up to 12 px beside them."""
+    yaml = pytest.importorskip("yaml", reason="needs PyYAML")
+    tasks, cbam = ultralytics.nn.tasks, ultralytics.nn.modules.CBAM
+    monkeypatch.setattr(tasks, "CBAM", cbam, raising=False)
+    config = yaml.safe_load(YAML)
+    head = config["head"]
+    config["head"] = [
+        *head[:6], [-1, 1, "CBAM", [64]], head[6], [[-1, 15], *head[7][1:]], head[8],
+        [-1, 1, "CBAM", [128]], head[9], head[10], head[11], [-1, 1, "CBAM", [256]],
+        [[19, 23, 27], 1, "Detect", ["nc"]],
+    ]  # fmt: skip
+    model = averaging(tasks.DetectionModel(config, ch=3, verbose=False))
+    gates = [module for module in model.modules() if isinstance(module, cbam)]
+    size = (128, 160)
+    with torch.no_grad():
+        attention = capture(model, torch.rand(1, 3, *size, dtype=torch.double))
+    cells = [layer.cells for layer in attention.values()]
+    steps = (8, 16, 32, 8, 16, 32)
+    assert cells == [
+        Cells(step, step, 0.5, 0.5, exact=not away, within=away)
+        for step, away in zip(steps, (0, 0, 0, 12, 12, 12), strict=True)
+    ]
+    for gate, where in zip(gates, cells, strict=True):
+        assert_answered_in_place(model, gate, gates, where, size)

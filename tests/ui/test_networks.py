@@ -166,13 +166,30 @@ def test_flags_of_the_gallery_are_those_of_the_statistics(open_app):
     stages = json.loads(app.get_by_key("layers_gallery").proto.json)["stages"]
     flags = {card["name"]: tuple(card["flags"]) for stage in stages for card in stage["cards"]}
     scene = app.session_state["cbam_viz_memory"].scene
-    expected = {name: layer_statistics(layer).flags for name, layer in scene.layers.items()}
+    geometry = scene.analysis.geometry
+    expected = {
+        name: layer_statistics(layer, geometry=geometry).flags
+        for name, layer in scene.layers.items()
+    }
     assert flags == expected
 
 
 def test_a_flagged_layer_says_so_in_explore(open_app):
     app = open_app(model="untrained", arch="resnet18")
     assert "This layer is untrained: every gate is exactly 0.5." in words(app)
+
+
+def test_a_place_that_is_not_exact_is_said_wherever_the_map_is(open_app):
+    sentence = "place not exact: what reaches a cell is centred up to 6 px of the input beside it"
+    for page in ("", "how"):
+        app = open_app(page, model="untrained", arch="resnet10t", layer="layer4.0.se")
+        assert sentence in words(app)
+    app = open_app("layers", model="untrained", arch="resnet10t")
+    stages = json.loads(app.get_by_key("layers_gallery").proto.json)["stages"]
+    flags = [flag for stage in stages for card in stage["cards"] for flag in card["flags"]]
+    assert sum(flag.startswith("place not exact") for flag in flags) == 2
+    remarks = app.dataframe[0].value["Remarks"].tolist()
+    assert [("place not exact" in one) for one in remarks] == [False, False, True, True]
 
 
 def test_a_twin_without_attention_is_not_offered(open_app, folder):
@@ -265,3 +282,76 @@ def test_a_network_that_has_diverged_is_shown_as_what_it_is(open_app, folder, pa
         json.dumps(given, allow_nan=False)  # browsers refuse NaN
     if page in ("", "how"):
         assert "are not finite numbers" in words(app)
+
+
+FED = "Input: 224 × 224 crop, ImageNet mean and std"
+
+
+@pytest.mark.parametrize("page", ["", "layers", "how", "figure"])
+def test_every_page_says_what_the_network_was_fed(open_app, folder, wrapped_state, page):
+    torch.save(wrapped_state, folder / "mine.pth")
+    app = open_app(page, folder=folder, model="mine.pth", view="crop")
+    assert not app.exception
+    sentence = f"{FED} (assumed: timm's default for resnet18; the file does not say)."
+    captions = [caption.value.replace("\\", "") for caption in app.caption]
+    # In the sidebar, and again beside numbers and flags.
+    assert captions.count(sentence) == (2 if page in ("", "layers") else 1)
+    if page == "figure":
+        assert any(sentence in code.value for code in app.get("code"))
+
+
+def test_flags_are_doubted_where_the_normalisation_was_assumed(open_app, folder):
+    state = create_model("resnet18", num_classes=3, zero_init_last=False).state_dict()
+    closed = {k: v - 9 if k.endswith("spatial.conv.bn.bias") else v for k, v in state.items()}
+    torch.save(closed, folder / "closed.pth")
+    app = open_app(folder=folder, model="closed.pth")
+    assert "so it prefers no place; the input's normalisation was assumed." in words(app)
+    app = open_app("layers", folder=folder, model="closed.pth")
+    stages = json.loads(app.get_by_key("layers_gallery").proto.json)["stages"]
+    flags = [flag for stage in stages for card in stage["cards"] for flag in card["flags"]]
+    assert flags
+    assert all(flag.endswith("the input's normalisation was assumed") for flag in flags)
+
+
+def test_a_headless_network_predicts_nothing_and_says_why(open_app, folder):
+    from safetensors.torch import save_file
+
+    model = create_model("resnet18", num_classes=0, zero_init_last=False)
+    about = {"schema": 1, "title": "Headless", "architecture": "resnet18", "attention": "cbam"}
+    about |= {"num_classes": 0, "default": False}
+    save_file(model.state_dict(), folder / "headless.safetensors", {"cbam_viz": json.dumps(about)})
+    reason = "No prediction: the network gives features, as its classifier was taken off"
+    app = open_app(folder=folder, model="headless.safetensors")
+    assert not app.exception
+    assert not app.error
+    with pytest.raises(KeyError):
+        app.get_by_key("prediction")
+    assert any(reason in info.value.replace("\\", "") for info in app.info)
+    app = open_app("layers", folder=folder, model="headless.safetensors")
+    assert reason in words(app)
+    app = open_app("figure", folder=folder, model="headless.safetensors")
+    assert not app.error
+
+
+def test_names_that_are_not_known_are_not_guessed(open_app, folder):
+    state = create_model("resnet18", zero_init_last=False).state_dict()
+    torch.save(state, folder / "thousand.pth")
+    app = open_app(folder=folder, model="thousand.pth")
+    rows = json.loads(app.get_by_key("prediction").proto.json)["rows"]
+    assert all(row["label"] == f"class {row['label'].split()[1]}" for row in rows)
+    assert "The names of the classes are not known." in words(app)
+    torch.save({"state_dict": state, "classes": [f"own {n}" for n in range(1000)]},
+               folder / "named.pth")  # fmt: skip
+    app = open_app(folder=folder, model="named.pth")
+    rows = json.loads(app.get_by_key("prediction").proto.json)["rows"]
+    assert all(row["label"].startswith("own ") for row in rows)
+
+
+def test_a_config_beside_the_file_that_changes_is_read_again(open_app, folder, wrapped_state):
+    torch.save(wrapped_state, folder / "mine.pth")
+    assert "does not say" in words(open_app(folder=folder, model="mine.pth"))
+    config = {"architecture": "resnet18", "num_classes": 3, "label_names": ["one", "two", "six"]}
+    (folder / "config.json").write_text(json.dumps(config))
+    app = open_app(folder=folder, model="mine.pth")
+    rows = json.loads(app.get_by_key("prediction").proto.json)["rows"]
+    assert {row["label"] for row in rows} == {"one", "two", "six"}

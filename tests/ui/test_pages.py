@@ -39,14 +39,15 @@ def own(checkpoint_folder):
     """The same by the Python API."""
     loaded = cbam_viz.load_model(checkpoint_folder / NAME)
     photo = read_photo(samples()[0].path)
-    return cbam_viz.analyse(loaded, photo, "whole", branches=True, descriptors=True, features=True)
+    return cbam_viz.analyse(loaded, photo, branches=True, descriptors=True, features=True)
 
 
 def test_explore_draws_the_captured_map_and_the_networks_prediction(open_app, own):
     app = open_app()
     assert not app.exception
-    first = layer_to_show(own.attention.values())
-    assert app.query_params == {"image": "cat", "model": NAME, "layer": first.name}
+    first = layer_to_show(own.layers, geometry=own.geometry)
+    assert app.query_params == {"image": "cat", "model": NAME}  # nobody picked a layer
+    assert app.selectbox(key="set_layer").value == first.name
 
     shown = component(app, "explore_viewer")
     captured = first.spatial[0]
@@ -102,7 +103,7 @@ def test_the_table_holds_the_statistics_of_every_layer(open_app, own):
     table = app.dataframe[0].value
     assert list(table["Layer"]) == list(own.attention)
     for index, layer in enumerate(own.attention.values()):
-        numbers = layer_statistics(layer)
+        numbers = layer_statistics(layer, geometry=own.geometry)
         row = table.iloc[index]
         for title, gate in (("M_s", numbers.spatial), ("M_c", numbers.channel)):
             expected = (gate.mean, gate.spread, 100 * gate.saturated, gate.entropy)
@@ -150,7 +151,7 @@ def test_no_display_control_runs_the_network(open_app, monkeypatch):
     app.get_by_key("set_order").set_value("sorted").run()
     assert not app.exception
     assert len(runs) == 1
-    app.get_by_key("set_view").set_value("crop").run()
+    app.get_by_key("set_view").set_value("whole").run()
     assert len(runs) == 2
 
 
@@ -193,8 +194,9 @@ def test_a_link_with_names_that_do_not_exist_falls_back_and_says_so(open_app, ow
     app = open_app(image="../../etc/passwd", model="/etc/passwd", layer="layer9", channel="99999")
     assert not app.exception
     assert len(app.info) == 4
-    first = layer_to_show(own.attention.values()).name
-    assert app.query_params == {"image": "cat", "model": NAME, "layer": first}
+    assert app.query_params == {"image": "cat", "model": NAME}
+    first = layer_to_show(own.layers, geometry=own.geometry).name
+    assert app.selectbox(key="set_layer").value == first
 
 
 def test_links_do_not_carry_uploads(open_app):

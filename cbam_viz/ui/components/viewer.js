@@ -93,7 +93,9 @@ function draw(viewer) {
   const { canvas, data, photo, layer } = viewer
   if (!photo.image || !layer.image) return
   const context = canvas.getContext("2d")
-  const [top, left, bottom, right] = data.seen
+  // Map and contours are complete pictures; an overlay must leave the hatched parts as they are.
+  const overlay = data.show === "overlay"
+  const [top, left, bottom, right] = overlay ? data.seen : [0, 0, canvas.height, canvas.width]
   context.imageSmoothingQuality = "high"
   context.globalAlpha = 1
   context.drawImage(photo.image, 0, 0, canvas.width, canvas.height)
@@ -101,7 +103,7 @@ function draw(viewer) {
   context.beginPath()
   context.rect(left, top, right - left, bottom - top)
   context.clip()
-  context.globalAlpha = data.show === "overlay" ? viewer.opacity : 1
+  context.globalAlpha = overlay ? viewer.opacity : 1
   context.drawImage(layer.image, 0, 0, canvas.width, canvas.height)
   context.restore()
   canvas.dataset.drawn = `${data.name} ${data.show} ${Math.round(viewer.opacity * 100)}`

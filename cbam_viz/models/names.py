@@ -1,0 +1,157 @@
+"""Class names that a checkpoint, a file beside it or a network carries, and nobody else's.
+
+Training code keeps them under many names (`classes`, `class_to_idx`, `id2label`, torchvision's
+`meta["categories"]`, mmengine's `meta["dataset_meta"]["classes"]`). Whoever wrote the file wrote
+these values too, so they are checked; what is wrong is left out, with a note.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from cbam_viz.models.records import mapping_of
+
+MOST_NAMES = 100_000
+LONGEST_NAME = 200
+"""In characters."""
+
+KEYS = (
+    "classes",
+    "class_names",
+    "classnames",
+    "categories",
+    "label_names",
+    "names",
+    "labels",
+    "class_to_idx",
+    "class_to_index",
+    "idx_to_class",
+    "index_to_class",
+    "id2label",
+    "label2id",
+)
+"""Where names are looked for, in lower case."""
+
+_CONTAINERS = frozenset(
+    """
+    args cfg config data dataset dataset_meta ema extra hparams hyper_parameters info meta metadata
+    model model_config params state
+    """.split()  # noqa: SIM905
+)
+"""Parts of a checkpoint in which names may lie, in lower case."""
+_MOST_PARTS, _DEEPEST = 100, 3
+
+
+@dataclass(frozen=True)
+class ClassNames:
+    """The names of a network's outputs, in their order, and how they were come by."""
+
+    names: tuple[str, ...] | None
+    """None where nothing names them, or not well enough."""
+    notes: tuple[str, ...] = ()
+    """Where they are from, or why they are not used, in sentences."""
+
+
+def find_names(content: Any, where: str, count: int | None = None) -> ClassNames:
+    """Look for the names of `count` classes in a checkpoint's content, or what lies beside it.
+
+    `where` is what the notes call it, such as `the file`. None for `count` takes any number.
+    """
+    found: dict[tuple[str, ...], str] = {}
+    notes = []
+    for path, value in _candidates(content):
+        try:
+            names = read_names(value)
+        except ValueError as error:
+            notes.append(f"{path!r} in {where} is not used as class names: {error}.")
+            continue
+        if count is not None and len(names) != count:
+            notes.append(
+                f"{path!r} in {where} names {len(names):,} classes, the network has {count:,}; "
+                "not used."
+            )
+            continue
+        found.setdefault(names, path)
+    if len(found) > 1:
+        both = " and ".join(repr(path) for path in list(found.values())[:2])
+        notes.append(f"{both} in {where} name different classes, so neither is used.")
+        return ClassNames(None, tuple(notes))
+    for names, path in found.items():
+        return ClassNames(names, (*notes, f"The class names are those of {path!r} in {where}."))
+    return ClassNames(None, tuple(notes))
+
+
+def names_of_network(model: nn.Module) -> ClassNames:
+    """Return the class names that a network itself carries, as ultralytics' `names` does."""
+    own = {key: value for key, value in vars(model).items() if key.lower() in KEYS}
+    config = vars(model).get("config")  # of a Hugging Face network
+    labels = getattr(config, "id2label", None)
+    return find_names({**own, **({"id2label": labels} if labels else {})}, "the network")
+
+
+def read_names(value: Any) -> tuple[str, ...]:
+    """Return the names in a sequence of texts, or in a mapping of names to places or back.
+
+    Raises ValueError, whose text says why, for anything else and where a place has no name.
+    """
+    if len(value) > MOST_NAMES:
+        raise ValueError(f"{len(value):,} entries are too many")
+    names = _in_order(value) if isinstance(value, Mapping) else list(value)
+    for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError("not every entry is a text")
+        if len(name) > LONGEST_NAME:
+            raise ValueError(f"a name is longer than {LONGEST_NAME} characters")
+    return tuple("".join(c if c.isprintable() else " " for c in name).strip() for name in names)
+
+
+def _in_order(mapping: Mapping[Any, Any]) -> list[Any]:
+    """Sort a mapping's names by their places, which must be 0, 1, 2 ..."""
+    if all(_is_place(place) for place in mapping.values()):
+        by_place = {place: name for name, place in mapping.items()}
+    else:
+        by_place = {_place_of(key): name for key, name in mapping.items()}
+    if len(by_place) != len(mapping) or set(by_place) != set(range(len(mapping))):
+        raise ValueError(f"the places of its {len(mapping):,} names are not 0, 1, 2 and so on")
+    return [by_place[place] for place in range(len(mapping))]
+
+
+def _is_place(value: Any) -> bool:
+    # Within the range, so that no file can choose many numbers of one hash.
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST_NAMES
+
+
+def _place_of(key: Any) -> Any:
+    """JSON turns whole numbers that are keys into texts."""
+    is_number = isinstance(key, str) and len(key) <= 6 and key.isascii() and key.isdecimal()
+    return int(key) if is_number else key
+
+
+def _candidates(content: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what stands under `KEYS`, with the way to it, from the outside inwards."""
+    waiting: list[tuple[str, Any]] = [("", content)]
+    seen: set[int] = set()
+    while waiting and len(seen) < _MOST_PARTS:
+        path, part = waiting.pop(0)
+        entries = mapping_of(part)
+        if entries is None or len(entries) > MOST_NAMES or id(part) in seen:
+            continue
+        seen.add(id(part))
+        for key, value in entries.items():
+            if not isinstance(key, str) or len(key) > 40:
+                continue
+            here = f"{path}.{key}" if path else key
+            if key.lower() in KEYS and _holds_names(value):
+                yield here, value
+            elif key.lower() in _CONTAINERS and path.count(".") < _DEEPEST:
+                waiting.append((here, value))
+
+
+def _holds_names(value: Any) -> bool:
+    """Whether it is a collection at all: `classes` may be a number, `labels` a tensor."""
+    is_list = isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray))
+    return (is_list or isinstance(value, Mapping)) and len(value) > 0

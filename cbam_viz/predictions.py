@@ -1,0 +1,330 @@
+"""What a network's output says of classes: probabilities where it is class scores, else why not.
+
+A wrong prediction looks like a right one, so none is given unless something establishes it:
+
+- Numbers that are probabilities already (none negative, their sum is one) are taken as they are,
+  and logarithms of such numbers are taken back. They are not squashed a second time.
+- Any other numbers become probabilities by softmax only if somebody says that they are scores of
+  classes that exclude each other: the output's name (`logits`), probabilities beside them that are
+  their softmax, class names that are known and as many, or the network (`says_classes`).
+- Numbers that all lie in [0, 1] stand for labels that may hold together; a row of length one is an
+  embedding; a network whose classifier was taken off gives features.
+- Scores may look like any of these by chance, above all few of them. So the operation that made
+  such a row is looked at, and what a linear layer or a convolution gives are scores.
+
+Where several rows come (auxiliary classifiers, features beside logits), the one is taken that is
+named or proven to be the logits, else the only one that has as many numbers as there are classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from cbam_viz.models.heads import (
+    says_classes,
+    says_headless,
+    says_other_task,
+    seems_headless,
+)
+from cbam_viz.models.makers import OperationWatch
+
+Kind = Literal["logits", "probabilities", "log-probabilities", "none"]
+
+TOP = 5
+"""How many predictions are kept."""
+
+NAMES_UNKNOWN = (
+    "The names of the classes are not known. A checkpoint may carry them, as 'classes' in the "
+    "order of the outputs or as 'class_to_idx'."
+)
+
+_FEATURES = "the network gives features, as its classifier was taken off ({})"
+
+_LOGITS = frozenset({"logits", "logit", "class_logits", "cls_logits"})
+_MOST_PARTS, _DEEPEST = 64, 4
+_ROUNDING = 1e-5
+"""How far a sum of float32 probabilities may be from one; networks sum thousands of them."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One class that the network considers."""
+
+    index: int
+    """Position among the outputs."""
+    label: str
+    """The class's name; `class 7` where names are not known."""
+    probability: float
+    """In [0, 1]; those of all classes sum to one."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was made of an output."""
+
+    kind: Kind
+    """What the numbers are; `none` where they are no scores of classes that exclude each other."""
+    predictions: tuple[Prediction, ...] = ()
+    """The most probable classes, best first; empty for `none`."""
+    note: str = ""
+    """A sentence: why there is no prediction, or what is not known of it."""
+
+
+class _NoClassesError(Exception):
+    """There is no prediction; the text says why, as the part of a sentence."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A tensor in an output, with the name that it goes by there; empty if it has none."""
+
+    name: str
+    tensor: Tensor
+    place: int = 0
+    """Its position among the output's tensors."""
+
+    @property
+    def count(self) -> int:
+        """How many numbers the row has."""
+        return self.tensor.shape[1]
+
+    @property
+    def fits(self) -> bool:
+        """Whether these could be the scores of one photo: (1, K), K at least 2."""
+        shape, floating = self.tensor.shape, self.tensor.is_floating_point()
+        return len(shape) == 2 and shape[0] == 1 and shape[1] > 1 and floating
+
+
+def read_output(
+    output: Any,
+    classes: Sequence[str] | None,
+    model: nn.Module | None = None,
+    *,
+    run: Callable[[], Any] | None = None,
+    top: int = TOP,
+) -> Reading:
+    """Find out what a network gave for one photo; see the module's docstring for the rules.
+
+    `model` is the network; without one, the caller vouches that the output is class scores.
+    `run` runs the network on the photo once more. That is done once for a network, and only where
+    the numbers look like probabilities, labels or an embedding, to see whether that is chance.
+    """
+    try:
+        if model is not None:
+            _check_task(model)
+        row, is_said = _choose(_tensors(output), classes, model)
+        kind, probabilities = _probabilities(row, is_said, model, run)
+    except _NoClassesError as reason:
+        return Reading("none", note=f"No prediction: {reason}.")
+    names = classes if classes is not None and len(classes) == row.count else None
+    best = probabilities.topk(min(top, row.count))
+    note = "" if names else NAMES_UNKNOWN
+    if classes and names is None:
+        note = f"{len(classes):,} class names are known, of {row.count:,} classes; none is used."
+    found = tuple(
+        Prediction(int(i), names[int(i)] if names else f"class {int(i)}", float(share))
+        for share, i in zip(best.values, best.indices, strict=True)
+    )
+    return Reading(kind, found, note)
+
+
+def _check_task(model: nn.Module) -> None:
+    headless = says_headless(model)
+    if headless is not None:
+        raise _NoClassesError(_FEATURES.format(headless))
+    task = says_other_task(model)
+    if task is not None:
+        raise _NoClassesError(f"the network's config says {task.replace('_', ' ')}")
+
+
+def _tensors(output: Any) -> list[_Row]:
+    """Return every tensor in nested outputs."""
+    return [_Row(name, tensor, n) for n, (name, tensor) in enumerate(_walk(output, "", 0))]
+
+
+def _walk(output: Any, name: str, depth: int) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(output, Tensor):
+        yield name, output
+        return
+    if depth == _DEEPEST or output is None:
+        return
+    if isinstance(output, Mapping):
+        parts = [(str(key).lower(), value) for key, value in output.items()]
+    elif isinstance(output, (tuple, list)):
+        names = getattr(output, "_fields", [name] * len(output))
+        parts = list(zip(names, output, strict=True))
+    else:
+        parts = [(key, getattr(output, key)) for key in sorted(_LOGITS) if hasattr(output, key)]
+    for key, value in parts[:_MOST_PARTS]:
+        yield from _walk(value, key, depth + 1)
+
+
+def _choose(
+    tensors: list[_Row], classes: Sequence[str] | None, model: nn.Module | None
+) -> tuple[_Row, bool]:
+    """Return the row that holds class scores, and whether something says that it does."""
+    rows = [row for row in tensors if row.fits]
+    rows = [row for row in rows if "aux" not in row.name] or rows
+    named = [row for row in tensors if row.name in _LOGITS]
+    if named:
+        rows = [row for row in named if row.fits]
+    if not rows:
+        raise _NoClassesError(_why_no_row(named or tensors))
+    proven = _proven(rows)
+    if proven is not None:
+        return proven, True
+    said = [row for row in rows if named or _is_said(row.count, classes, model)]
+    if len(said) == 1:
+        return said[0], True
+    if len(rows) == 1 and len(tensors) == 1:
+        return rows[0], False
+    numbers = " and ".join(f"{row.count:,}" for row in rows[:3])
+    raise _NoClassesError(
+        f"the network gives {len(tensors)} tensors, with rows of {numbers} numbers among them, "
+        "and nothing says which are scores of classes"
+    )
+
+
+def _is_said(count: int, classes: Sequence[str] | None, model: nn.Module | None) -> bool:
+    known = classes is not None and len(classes) == count
+    return known or model is None or says_classes(model, count)
+
+
+def _proven(rows: Sequence[_Row]) -> _Row | None:
+    """Return the one row whose softmax, or the logarithm of it, stands beside it."""
+    plain = [row for row in rows if _is_finite(row.tensor)]
+    spread = [(row, _as_distribution(row.tensor)) for row in plain]
+    logits = [
+        row
+        for row, own in spread
+        if own is None and any(found and _is_softmax(found[1], one, row) for one, found in spread)
+    ]
+    return logits[0] if len(logits) == 1 else None
+
+
+def _is_softmax(probabilities: Tensor, of: _Row, row: _Row) -> bool:
+    if of.count != row.count:
+        return False
+    softmax = row.tensor[0].detach().double().cpu().softmax(0)
+    return float((softmax - probabilities).abs().max()) <= _epsilon(of.tensor) + _ROUNDING
+
+
+def _why_no_row(tensors: Sequence[_Row]) -> str:
+    """Say what the output is instead of scores of one photo."""
+    if not tensors:
+        return "no tensor was found in what the network gives"
+    tensor = tensors[0].tensor
+    shape = " × ".join(map(str, tensor.shape))
+    if len(tensors) > 1:
+        return f"the network gives {len(tensors)} tensors, none of them a row of class scores"
+    if not tensor.is_floating_point():
+        return f"the network gives whole numbers ({shape}), no scores of classes"
+    if tensor.numel() == 1:
+        return "the network gives one number, and a class is chosen among several"
+    if tensor.ndim == 4:
+        return f"the network gives maps ({shape}), not scores of classes"
+    return f"the network gives a tensor of {shape}, not a row of class scores"
+
+
+def _probabilities(
+    row: _Row, is_said: bool, model: nn.Module | None, run: Callable[[], Any] | None
+) -> tuple[Kind, Tensor]:
+    """Return what the row is and the probabilities (K,) in double precision."""
+    tensor = row.tensor
+    if not _is_finite(tensor):
+        bad = int((~tensor.isfinite()).sum())
+        raise _NoClassesError(
+            f"{bad:,} of the network's {row.count:,} outputs are not finite numbers"
+        )
+    found = _as_distribution(tensor)
+    headless = seems_headless(model) if model is not None and not is_said else None
+    other = _FEATURES.format(headless) if headless else _other_meaning(tensor)
+    if (found is not None or other) and not _is_linear(row, model, run):
+        if found is not None:
+            return found
+        raise _NoClassesError(other)
+    if not is_said:
+        raise _NoClassesError(
+            f"nothing says that the network's {row.count:,} outputs are scores of classes, and "
+            "not features or other values. Say it by an attribute of the network (num_classes = "
+            f"{row.count}), by naming the output 'logits', or by class names in the checkpoint"
+        )
+    return "logits", tensor[0].detach().double().cpu().softmax(0)
+
+
+def _other_meaning(tensor: Tensor) -> str:
+    """Say what the values look like if not like scores; empty where they could be scores."""
+    values = tensor[0].detach().double().cpu()
+    if abs(float(values.square().sum()) - 1) <= 4 * _epsilon(tensor) + _ROUNDING:
+        return f"the network's {len(values):,} outputs are a vector of length one, an embedding"
+    if bool(((values >= 0) & (values <= 1)).all()):
+        return (
+            f"the network's {len(values):,} outputs lie between 0 and 1 and sum to "
+            f"{float(values.sum()):.4g}, not to one: labels that may hold together, or other "
+            "values, but no probabilities of classes that exclude each other"
+        )
+    return ""
+
+
+_LINEAR = frozenset({"linear", "addmm", "convolution", "conv2d"})
+"""Layers after which numbers may be anything, so that a sum of one or a range of [0, 1] is chance.
+A product of matrices is none of them: it may mix distributions."""
+
+_Parts = tuple[tuple[int, type[nn.Module]], ...]
+
+_makers: WeakKeyDictionary[nn.Module, tuple[_Parts, dict[int, str]]] = WeakKeyDictionary()
+"""The operation that made each tensor of a network's output, by its place, and the parts that the
+network had then: somebody may put others in their place."""
+
+
+def _is_linear(row: _Row, model: nn.Module | None, run: Callable[[], Any] | None) -> bool:
+    """Whether the row is what a linear layer or a convolution gives; False if not known."""
+    if model is None or run is None:
+        return False
+    parts = tuple((id(part), type(part)) for part in model.modules())
+    known = _makers.get(model)
+    if known is None or known[0] != parts:
+        with OperationWatch() as watch:
+            try:
+                tensors = _tensors(run())
+            except Exception:  # the user's own code, which may not bear being watched
+                tensors = []
+        known = parts, {one.place: watch.maker(one.tensor) for one in tensors}
+        _makers[model] = known
+    return known[1].get(row.place) in _LINEAR
+
+
+def _as_distribution(tensor: Tensor) -> tuple[Kind, Tensor] | None:
+    """Return probabilities that the numbers are, or are the logarithms of; None if neither."""
+    values = tensor[0].detach().double().cpu()
+    slack = _epsilon(tensor) + _ROUNDING
+    if bool((values >= 0).all()) and abs(float(values.sum()) - 1) <= slack:
+        return "probabilities", values
+    powers = values.exp()
+    # Logarithms are rounded in proportion to themselves, on average by the entropy at most.
+    slack += _epsilon(tensor) * math.log(len(values))
+    if bool((values <= slack).all()) and abs(float(powers.sum()) - 1) <= slack:
+        return "log-probabilities", powers / powers.sum()
+    return None
+
+
+def _epsilon(tensor: Tensor) -> float:
+    """Return the rounding of the coarsest type in which these numbers are what they are.
+
+    A network that runs in half precision may widen its result at last.
+    """
+    for dtype in (torch.bfloat16, torch.float16):
+        if torch.equal(tensor.to(dtype).to(tensor.dtype), tensor):
+            return torch.finfo(dtype).eps
+    return torch.finfo(tensor.dtype).eps
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    return bool(tensor.isfinite().all())

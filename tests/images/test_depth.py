@@ -1,0 +1,164 @@
+"""Values of more than 8 bits: one rule for all photos, whatever their own values are."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cbam_viz import ImageError, read_photo
+from tests.images.helpers import encoded, scene
+
+LARGEST_VALUE = 281  # TIFF tag
+PHOTOMETRIC = 262
+
+
+def grey(values: list[float], dtype: type = np.uint16) -> Image.Image:
+    return Image.fromarray(np.array([values], dtype))
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0, 257, 32896, 65535], [0, 1, 128, 255]),
+        ([0, 4095, 2048, 16], [0, 16, 8, 0]),  # 4095 / 257 = 15.93
+        ([0, 1, 128, 255], [0, 0, 0, 1]),
+    ],
+)
+def test_sixteen_bits_are_divided_by_their_range(
+    format: str, values: list[int], expected: list[int]
+) -> None:
+    photo = read_photo(encoded(grey(values), format))
+    assert photo.pixels[0, :, 0].tolist() == expected
+    np.testing.assert_array_equal(photo.pixels[..., 0], photo.pixels[..., 2])
+    assert photo.notes[0].startswith("Its values were brought to 8 bits: 65,535 is white.")
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_one_scene_is_one_picture_whatever_its_maximum(format: str) -> None:
+    rng = np.random.default_rng(0)
+    share = rng.random((32, 32))
+    means = []
+    for highest in (4_090, 4_100):
+        values = np.rint(share / share.max() * highest).astype(np.uint16)
+        means.append(read_photo(encoded(Image.fromarray(values), format)).pixels.mean())
+        values[0, 0] = 65_535  # a hot pixel
+        hot = read_photo(encoded(Image.fromarray(values), format)).pixels.astype(float)
+        hot[0, 0] = 0
+        means.append(hot.mean())
+    assert max(means) - min(means) < 0.1
+
+
+def test_a_tiff_that_states_its_largest_value_is_believed() -> None:
+    data = encoded(grey([0, 4095, 2048]), "TIFF", tiffinfo={LARGEST_VALUE: 4095})
+    photo = read_photo(data)
+    assert photo.pixels[0, :, 0].tolist() == [0, 255, 128]
+    assert photo.notes == ("Its values were brought to 8 bits: 4,095 is white.",)
+
+
+def test_a_tiff_of_twelve_bits_says_so_itself() -> None:
+    photo = read_photo(tiff_of_twelve_bits([0, 4095, 2048, 16]))
+    assert photo.pixels[0, :, 0].tolist() == [0, 255, 128, 1]
+
+
+def tiff_of_twelve_bits(values: list[int]) -> bytes:
+    """A TIFF of one row, whose values are packed two into three bytes."""
+    import struct
+
+    pairs = zip(values[::2], values[1::2], strict=True)
+    packed = b"".join(bytes([a >> 4, (a & 15) << 4 | b >> 8, b & 255]) for a, b in pairs)
+    tags = [
+        (256, 4, len(values)), (257, 4, 1), (258, 3, 12), (259, 3, 1), (262, 3, 1),
+        (273, 4, 8), (277, 3, 1), (278, 4, 1), (279, 4, len(packed)),
+    ]  # fmt: skip
+    entries = b"".join(
+        struct.pack("<HHI", tag, kind, 1) + struct.pack("<I" if kind == 4 else "<HH", *(
+            (value,) if kind == 4 else (value, 0)
+        ))
+        for tag, kind, value in tags
+    )  # fmt: skip
+    directory = 8 + len(packed)
+    header = struct.pack("<2sHI", b"II", 42, directory)
+    return header + packed + struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0)
+
+
+def test_a_tiff_whose_zero_is_white() -> None:
+    image = grey([0, 65535, 13107])
+    buffer = io.BytesIO()
+    image.save(buffer, "TIFF")
+    data = bytearray(buffer.getvalue())
+    entry = data.index((PHOTOMETRIC).to_bytes(2, "little") + (3).to_bytes(2, "little"))
+    data[entry + 8 : entry + 10] = b"\0\0"
+    photo = read_photo(bytes(data))
+    assert photo.pixels[0, :, 0].tolist() == [255, 0, 204]
+    assert "0 is white in it, as the file says." in photo.notes
+
+
+def test_a_window_goes_before_what_is_declared() -> None:
+    photo = read_photo(encoded(grey([0, 1000, 3000, 60_000]), "PNG"), window=(1000, 3000))
+    assert photo.pixels[0, :, 0].tolist() == [0, 0, 255, 255]
+    assert photo.notes == ("Values from 1000 to 3000 are shown from black to white, as stated.",)
+
+
+def test_a_window_leaves_photos_of_eight_bits_alone() -> None:
+    photo = read_photo(encoded(scene(), "PNG"), window=(0, 4095))
+    np.testing.assert_array_equal(photo.pixels, scene())
+
+
+def test_a_dark_photo_is_told_how_to_be_brighter() -> None:
+    (note,) = read_photo(encoded(grey([0, 900]), "PNG")).notes
+    assert note.endswith("The brightest is 900, so it is dark; if that is not meant, state the "
+                         "values that are black and white, as in --window 0,1023.")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.0, 0.2, 1.0], [0, 51, 255]),
+        ([0.0, float("nan"), 1.0], [0, 0, 255]),
+        ([0.25, float("inf"), 0.5], [64, 0, 128]),
+        ([float("nan"), float("-inf")], [0, 0]),
+    ],
+)
+def test_floats_from_0_to_1(values: list[float], expected: list[int]) -> None:
+    for source in (encoded(grey(values, np.float32), "TIFF"), np.array([values])):
+        assert read_photo(source).pixels[0, :, 0].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "values", [[0.0, 51.0, 255.0], [-1.0, 0.0, 1.0], [5000.0, 5000.0], [0.0, 1.02], [2.0, np.nan]]
+)
+def test_other_floats_need_a_window(values: list[float]) -> None:
+    low, high = np.nanmin(values), np.nanmax(values)
+    for source in (encoded(grey(values, np.float32), "TIFF"), np.array([values])):
+        with pytest.raises(ImageError, match=r"nothing says which one is white.*--window 0,255"):
+            read_photo(source, name="scan.tif")
+        photo = read_photo(source, window=(low - 1, high + 1))
+        expected = (np.array(values) - low + 1) / (high - low + 2) * 255
+        np.testing.assert_array_equal(
+            photo.pixels[0, :, 0], np.rint(np.where(np.isfinite(expected), expected, 0))
+        )
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.int64, np.uint32, np.int8])
+def test_integers_of_no_agreed_range_need_a_window(dtype: type) -> None:
+    values = np.array([[0, 60, 120]], dtype)
+    with pytest.raises(ImageError, match="go from 0 to 120, and nothing says which one is white"):
+        read_photo(values)
+    assert read_photo(values, window=(0, 120)).pixels[0, :, 0].tolist() == [0, 128, 255]
+
+
+def test_arrays_of_sixteen_bits_are_like_files() -> None:
+    values = np.array([[0, 4095, 65535]], np.uint16)
+    assert read_photo(values).pixels[0, :, 0].tolist() == [0, 16, 255]
+    colour = np.repeat(values[..., None], 3, axis=2)
+    assert read_photo(colour, window=(0, 4095)).pixels[0, 1].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize("window", [(1.0, 1.0), (2.0, 1.0), (float("nan"), 1.0), (0.0, 1e400)])
+def test_windows_that_are_none(window: tuple[float, float]) -> None:
+    with pytest.raises(ImageError, match="is none: give two numbers"):
+        read_photo(scene(), window=window)
