@@ -17,6 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict
 from multiprocessing import get_context
+from threading import current_thread, main_thread
 from typing import TYPE_CHECKING
 
 import click
@@ -81,16 +82,22 @@ def _is_good(future: Future[list[Outcome]]) -> bool:
 def _without_interrupts() -> Iterator[None]:
     """Let processes start with Ctrl-C blocked, as they inherit it; here it waits until the end.
 
-    A worker that is interrupted while it starts would leave the parent with a broken pipe.
+    A worker that is interrupted while it starts would leave the parent with a broken pipe, and the
+    other way round. Blocking alone does not do here: another thread may take the signal.
     """
-    if not hasattr(signal, "pthread_sigmask"):
+    if not hasattr(signal, "pthread_sigmask") or current_thread() is not main_thread():
         yield
         return
+    came: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, handler)
+    if came and callable(handler):
+        handler(came[0], None)
 
 
 def keep_memory() -> None:

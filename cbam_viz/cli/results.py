@@ -133,7 +133,7 @@ def _contents(analysis: Analysis, loaded: LoadedModel, job: Job) -> Iterator[tup
 
 
 def is_result(path: Path, output: Path) -> bool:
-    """Whether a picture is an overlay that an earlier run wrote: the output may lie among photos."""
+    """Whether a picture is an overlay of an earlier run: the output may lie among the photos."""
     folders = path.resolve().parents
     return len(folders) > 1 and folders[1] == output.resolve() and _is_ours(path)
 
