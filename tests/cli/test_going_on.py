@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +16,6 @@ import pytest
 from PIL import Image
 
 import cbam_viz
-from cbam_viz.cli.results import folder_names
 
 from .conftest import invoke, write_photo, write_tiny
 from .test_own_network import CODE
@@ -39,7 +37,6 @@ DOES = {
     "raises": ("raise ValueError('too bright')", "too bright"),
     "ends the program": ("raise SystemExit(7)", "ended the program (sys.exit(7))"),
     "has no memory": ("raise MemoryError", "MemoryError"),
-    "gates nothing": ("return self.head(torch.ones(len(x), 6))", ""),
 }
 
 
@@ -183,9 +180,7 @@ def test_an_interruption_with_force_does_not_do_everything_again(
     names = [sorted(p.name for p in (photos / "out" / str(n)).glob("*")) for n in range(10)]
     assert names[:3] == [["gates.npz", "statistics.csv"]] * 3  # nothing of the other run
     assert names[3] == []
-    assert names[4:] == [["overlay_layer2.0.se.png"]] * 6 or all(
-        name.startswith("overlay_") for files in names[4:] for name in files
-    )
+    assert all(len(files) == 1 and files[0].startswith("overlay_") for files in names[4:])
     again = invoke("export", "photos", "-o", "out")
     assert again.exit_code == 0, again.output
     assert "7 of 7 images exported to out; 3 were done before." in again.stdout
@@ -246,7 +241,9 @@ def test_other_settings_are_refused(folder: Path, other: list[str]) -> None:
     assert [row["error"] for row in rows_of(folder / "out")] == ["", ""]
 
 
-def test_other_code_or_weights_are_another_network(folder: Path) -> None:
+def test_other_code_or_weights_are_another_network(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_photo(folder / "p.png")
     (folder / "mine.py").write_text(CODE)
     command = ("export", "p.png", "-o", "out", "--model", "mine.py:make")
@@ -257,7 +254,7 @@ def test_other_code_or_weights_are_another_network(folder: Path) -> None:
     )
     assert "made with another network" in invoke(*command).stderr
     assert invoke("export", "p.png", "-o", "tiny").exit_code == 0
-    os.environ["CBAM_VIZ_CHECKPOINTS"] = str(folder)
+    monkeypatch.setenv("CBAM_VIZ_CHECKPOINTS", str(folder))
     write_tiny(folder / "tiny.safetensors", seed=5, default=True)
     assert "made with another network" in invoke("export", "p.png", "-o", "tiny").stderr
 
@@ -337,13 +334,18 @@ def test_the_output_may_lie_among_the_photos(folder: Path) -> None:
 
 
 PLACES = ["file/out", "file", "/proc/nowhere/out", "n" * 300, "/".join(["n" * 200] * 22)]
+WRITING = [
+    "export p.png -o {}",
+    "figure p.png -o {}/f.pdf",
+    "show p.png -o {}/o.png",
+    "convert t.pth -o {}/t.safetensors",
+]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="places as Linux has them")
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("force", [(), ("--force",)])
-@pytest.mark.parametrize("command", ["export p.png -o {}", "figure p.png -o {}/f.pdf",
-                                     "show p.png -o {}/o.png", "convert t.pth -o {}/t.safetensors"])  # fmt: skip
+@pytest.mark.parametrize("command", WRITING)
 def test_a_place_that_takes_no_files_is_noticed_before_the_work(
     folder: Path, monkeypatch: pytest.MonkeyPatch, place: str, force: tuple[str, ...], command: str
 ) -> None:
@@ -368,5 +370,3 @@ def test_a_folder_for_a_photo_that_takes_no_files(
     ended = invoke("export", "p.png", "-o", "out", "--force")
     assert ended.exit_code == 3
     assert "out/p is a file" in ended.stderr
-    assert folder_names([folder / "p.png"]) == ["p"]
-    shutil.rmtree(folder / "out")

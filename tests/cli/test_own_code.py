@@ -13,14 +13,14 @@ import pytest
 from .conftest import invoke, write_photo
 from .test_own_network import CODE
 
-NOISY = """
+NOISY = f"""
 import argparse, atexit, ctypes, os, subprocess, sys
 print("noise: import", sys.argv)
 parser = argparse.ArgumentParser()
 parser.add_argument("--width", type=int, default=6)
 options = parser.parse_args()
 atexit.register(print, "noise: exit")
-{code}
+{CODE}
 class Noisy(Net):
     def forward(self, x):
         print("noise: forward")
@@ -34,7 +34,7 @@ def make():
     print("noise: factory")
     torch.manual_seed(0)
     return Noisy()
-""".format(code=CODE)
+"""
 
 
 @pytest.fixture

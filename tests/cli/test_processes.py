@@ -1,4 +1,4 @@
-"""Each command in a process of its own: what one imports first must not decide what another does."""
+"""Each command in a process of its own: nothing may depend on what another has imported."""
 
 from __future__ import annotations
 
