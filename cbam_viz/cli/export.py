@@ -137,6 +137,9 @@ def export(
     click.echo(loaded.spec.sentence(view), err=True)
     network = network_mark(loaded, choice.factory)
     refuse_other(path, before, network, "another network")
+    if not force:
+        for target in todo:  # what an earlier run has begun there
+            remove_results(target.folder)
     index = Index(output, f"{mark}-{network}", before)
     index.begin(planned, todo)
     earlier = _earlier(planned, todo)
@@ -147,7 +150,7 @@ def export(
 def _not_done(
     planned: Sequence[Target], before: Mapping[str, Row], output: Path, *, force: bool
 ) -> list[Target]:
-    """Return what is left to do after an earlier run, whose unfinished results are removed.
+    """Return what is left to do after an earlier run.
 
     Raises
     ------
@@ -155,7 +158,7 @@ def _not_done(
         An image has changed, or there is something in its folder that the earlier run did not make.
     """
     todo: list[Target] = []
-    unfinished: list[Path] = []
+    new: list[Path] = []
     for target in planned:
         row = before.get(source_text(target.source))
         if is_done(row, output):
@@ -163,17 +166,16 @@ def _not_done(
             refuse_changed(row, target.source)
             continue
         todo.append(target)
-        if row is not None and row["folder"] == target.folder.name:
-            unfinished.append(target.folder)
-    refuse_existing([one.folder for one in todo if one.folder not in unfinished], force)
-    for folder in unfinished:
-        remove_results(folder)
+        if row is None or row["folder"] != target.folder.name:
+            new.append(target.folder)
+    refuse_existing(new, force)
     return todo
 
 
 def _earlier(planned: Sequence[Target], todo: Sequence[Target]) -> list[Target]:
     """Return what an earlier run has done, and say how much that is."""
-    earlier = [target for target in planned if target not in set(todo)]
+    left = set(todo)
+    earlier = [target for target in planned if target not in left]
     if earlier:
         click.echo(f"{len(earlier)} of {len(planned)} images were done before.", err=True)
     return earlier
