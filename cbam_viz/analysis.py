@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cbam_viz.attention import Attention, LayerAttention, html_of
+from cbam_viz.attention import Attention, LayerAttention, Unsupported, html_of
 from cbam_viz.capture import capture
 from cbam_viz.errors import CbamVizError, ModelError, NoAttentionError
 from cbam_viz.images import DEFAULT_VIEW, Geometry, InputSpec, ModelInput, Photo, View, prepare
@@ -172,7 +172,7 @@ def _forward(loaded: LoadedModel, inputs: Tensor, options: Mapping[str, Any]) ->
     """Run the network once under inference_mode, on its own device and in its own dtype."""
     inputs = as_weights(loaded.model, inputs)
     with running(loaded.name, inputs):
-        return _with_layers(capture(loaded.model, inputs, **options))
+        return _with_layers(_of_photos(capture(loaded.model, inputs, **options), len(inputs)))
 
 
 @contextmanager
@@ -192,6 +192,28 @@ def running(name: str, inputs: Tensor) -> Iterator[None]:
             f"{name} fails on an input of {width} x {height} pixels: {cause}. Try the view "
             "'crop', or another network."
         ) from error
+
+
+def _of_photos(attention: Attention, count: int) -> Attention:
+    """Leave out layers that have no row for each photo: none of their rows is the photo's gate."""
+    rows = {
+        name: len(gate)
+        for name, layer in attention.layers.items()
+        for gate in (layer.channel, layer.spatial)
+        if gate is not None and len(gate) != count
+    }
+    if not rows:
+        return attention
+    left_out = tuple(
+        Unsupported(
+            attention[name].module,
+            f"{n} gates for {count} photo{'' if count == 1 else 's'}: of windows, frames or crops "
+            "that the network folds into its batch, so that none is a photo's own",
+        )
+        for name, n in rows.items()
+    )
+    layers = {name: layer for name, layer in attention.layers.items() if name not in rows}
+    return replace(attention, layers=layers, unsupported=attention.unsupported + left_out)
 
 
 def _with_layers(attention: Attention) -> Attention:

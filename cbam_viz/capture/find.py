@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..attention import LayerAttention
+from ..attention import Attention, LayerAttention
 from ..errors import CaptureError, NoAttentionError
 from ..wrappers import unwrap
 from .api import capture
+from .structure import ROOT_NAME
 from .table import table_of
 
 
@@ -33,18 +34,50 @@ def find_cbam_layers(model: nn.Module, *args: Any, **kwargs: Any) -> list[str]:
     return list(dict.fromkeys(layer.module for layer in layers))
 
 
+def attention_tensors(model: nn.Module, *args: Any, **kwargs: Any) -> frozenset[str]:
+    """Dotted names of the parameters and buffers that make the gates of `model`, of every kind.
+
+    Found by one forward, as in `find_cbam_layers`; empty for a network without gates. Layers that
+    look like CBAM and did not run count too.
+
+    Raises:
+        CaptureError: the network cannot run on such an input; pass it one.
+    """
+    inputs = args if args or kwargs else (noise_for(model),)
+    attention = _seen(model, *inputs, **kwargs)
+    if attention is None:
+        return frozenset()
+    weights: set[str] = set()
+    for layer in attention.values():
+        # What the gate was computed from may lie outside the layer, as in attention gates.
+        inside = "" if layer.module == ROOT_NAME else f"{layer.module}."
+        weights |= {name for name in layer.weights if name.startswith(inside)}
+    root = unwrap(model)
+    holders = {name.rpartition(".")[0] for name in weights}
+    weights |= {name for name, _ in root.named_buffers() if name.rpartition(".")[0] in holders}
+    unused = tuple(f"{name}." for name in attention.not_called)
+    return frozenset(n for n in root.state_dict() if n in weights or n.startswith(unused))
+
+
 def cbam_layers_seen(model: nn.Module, *args: Any, **kwargs: Any) -> list[LayerAttention]:
     """What one forward shows of layers with both gates; the network is as it was afterwards.
 
     Raises:
         CaptureError: the network cannot run on such an input.
     """
+    attention = _seen(model, *args, **kwargs)
+    layers = () if attention is None else attention.values()
+    return [layer for layer in layers if None not in (layer.channel, layer.spatial)]
+
+
+def _seen(model: nn.Module, *args: Any, **kwargs: Any) -> Attention | None:
+    """One forward that leaves the network and the random state as they were; None: no gates."""
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
     try:
         with torch.random.fork_rng(devices=list(devices)), torch.no_grad():
-            attention = capture(model, *args, **kwargs)
+            return capture(model, *args, **kwargs)
     except (NoAttentionError, CaptureError):
-        return []
+        return None
     except Exception as error:
         raise CaptureError(
             "The network does not run on an image of noise of shape "
@@ -52,7 +85,6 @@ def cbam_layers_seen(model: nn.Module, *args: Any, **kwargs: Any) -> list[LayerA
             f"({type(error).__name__}: {error}). Pass it an input of its own: "
             "find_cbam_layers(model, x), or look at list(capture(model, x))."
         ) from error
-    return [layer for layer in attention.values() if None not in (layer.channel, layer.spatial)]
 
 
 def noise_for(model: nn.Module, size: tuple[int, int] | None = None) -> Tensor:

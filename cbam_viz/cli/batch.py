@@ -46,17 +46,31 @@ def run(
 ) -> Generator[list[Outcome], None, None]:
     """Yield the outcomes batch by batch, as they are done.
 
-    With one worker everything happens in this process, with `loaded` if it is given.
+    With one worker everything happens in this process, with `loaded` if it is given. A network of
+    the user's own code is built once: what that code draws at random, each call of it would draw
+    anew. Workers are then forks of this process, where the system can do that.
     """
-    if workers == 1:
-        state = _State(job, loaded or open_network(job.choice, quiet=True))
+    own = job.choice.factory is not None
+    if own and workers > 1 and not _can_share():
+        click.echo(
+            "Each process would build a network of its own from this code, which may draw its "
+            "weights at random; one process does all the work.",
+            err=True,
+        )
+        workers = 1
+    if own or workers == 1:
+        loaded = loaded or open_network(job.choice, quiet=True)
+    if workers == 1 and loaded is not None:
+        state = _State(job, loaded)
         for batch in batches:
             for outcome in state.process(batch):
                 yield [outcome]
         return
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (job,))
     told: set[Future[list[Outcome]]] = set()
     futures: list[Future[list[Outcome]]] = []
+    context = get_context("fork" if own else "spawn")
+    shared = (job, loaded if own else None)
+    pool = ProcessPoolExecutor(workers, context, _start_worker, shared)
     try:
         with _without_interrupts():
             futures += [pool.submit(_process, batch) for batch in batches]
@@ -76,6 +90,17 @@ def run(
 
 def _is_good(future: Future[list[Outcome]]) -> bool:
     return future.done() and not future.cancelled() and future.exception() is None
+
+
+def _can_share() -> bool:
+    """Whether this process can be forked together with its network.
+
+    On Linux, as data loaders do: a worker computes with one thread, so that it needs no thread that
+    the fork has lost. A process that has used CUDA cannot be forked.
+    """
+    import torch
+
+    return sys.platform == "linux" and not torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
 
 
 @contextmanager
@@ -201,7 +226,7 @@ _state: _State | None = None
 """A worker's own, made when the worker starts."""
 
 
-def _start_worker(job: Job) -> None:
+def _start_worker(job: Job, loaded: LoadedModel | None) -> None:
     global _state  # noqa: PLW0603
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -209,7 +234,7 @@ def _start_worker(job: Job) -> None:
     import torch
 
     torch.set_num_threads(1)
-    _state = _State(job, open_network(job.choice, quiet=True))
+    _state = _State(job, loaded or open_network(job.choice, quiet=True))
 
 
 def _process(batch: Sequence[Target]) -> list[Outcome]:

@@ -22,6 +22,7 @@ def checkpoints(as_json: bool) -> None:
     Any of the names can be given to --checkpoint; the starred one is the default. Another folder
     can be named in the environment variable CBAM_VIZ_CHECKPOINTS.
     """
+    from cbam_viz._suffixes import bare_name
     from cbam_viz.models import list_checkpoints
 
     folder = checkpoints_folder()
@@ -39,7 +40,7 @@ def checkpoints(as_json: bool) -> None:
         return
     rows = [
         (
-            entry.path.stem + (" *" if entry.default else ""),
+            bare_name(entry.path) + (" *" if entry.default else ""),
             entry.architecture or "–",
             _accuracy(entry.metadata),
             f"{entry.path.stat().st_size / 1e6:.1f} MB",

@@ -193,7 +193,11 @@ def _draw(spec: Any, choices: Sequence[ModelChoice], photos: Sequence[Photo], vi
     from cbam_viz.figures import build
     from cbam_viz.figures.study import study
 
-    networks = [open_network(choice, quiet=number > 0) for number, choice in enumerate(choices)]
+    opened: dict[ModelChoice, LoadedModel] = {}  # equal choices are one network
+    for choice in choices:
+        if choice not in opened:
+            opened[choice] = open_network(choice, quiet=bool(opened))
+    networks = [opened[choice] for choice in choices]
     for network in networks:
         click.echo(f"{network.name}: {network.spec.sentence(view)}", err=True)  # type: ignore[arg-type]
     with _progress(len(photos) * len(networks)) as tick:
@@ -322,6 +326,8 @@ def _report(
     from cbam_viz.figures.manifest import font_of
 
     width, height = (float(side) * 72 for side in built.figure.get_size_inches())
+    for note in built.notes:
+        click.echo(f"Warning: {note}", err=True)
     if as_json:
         result: dict[str, Any] = {
             "files": [str(path) for path in written],
@@ -329,6 +335,7 @@ def _report(
             "height_pt": height,
             "font": font_of(built),
             "caption": caption(built),
+            "notes": list(built.notes),
         }
         if remade is not None:
             result["identical"] = not remade.differences

@@ -80,7 +80,7 @@ _OPTIONS = (
     click.option("--width", default="text", show_default=True, metavar="column|text|MM",
                  help="One column, the whole text, or so many millimetres."),
     click.option("--font", default="auto", show_default=True, metavar="NAME",
-                 help="An installed TrueType font; auto takes the venue's, or what comes closest."),
+                 help="An installed font; auto takes the venue's, or what comes closest."),
     _choice("--scale", ("absolute", "shared", "per-map"), "absolute",
             "Range of the colours: 0 to 1, one range for all maps, or each map its own."),
     click.option("--colormap", default="viridis", show_default=True, metavar="NAME",

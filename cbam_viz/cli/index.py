@@ -33,11 +33,11 @@ COLUMNS = (
     "prediction",
     "probability",
     "error",
+    "files",
+    "settings",
     "note",
     "input",
     "border",
-    "files",
-    "settings",
 )
 NOT_YET = "Not done yet."
 _DIGITS = 12

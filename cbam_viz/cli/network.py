@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 import click
 
+from cbam_viz._text import few
 from cbam_viz.cli.choice import ModelChoice, checkpoints_folder
 from cbam_viz.cli.own_code import ended_the_program
 from cbam_viz.errors import CheckpointError, ModelError
@@ -45,6 +47,7 @@ def find_checkpoint(choice: ModelChoice) -> Path | None:
     CheckpointError
         There is no such file and no checkpoint of that name, or no default one.
     """
+    from cbam_viz._suffixes import bare_name
     from cbam_viz.models import default_checkpoint, list_checkpoints
 
     folder = checkpoints_folder()
@@ -63,9 +66,9 @@ def find_checkpoint(choice: ModelChoice) -> Path | None:
         return named
     entries = list_checkpoints(folder)
     for entry in entries:
-        if choice.checkpoint in (entry.path.name, entry.path.stem, entry.title):
+        if choice.checkpoint in (entry.path.name, bare_name(entry.path), entry.title):
             return entry.path
-    names = ", ".join(entry.path.stem for entry in entries) or "none"
+    names = few([bare_name(entry.path) for entry in entries], shown=20) or "none"
     raise CheckpointError(
         f"There is no file {choice.checkpoint}, and no checkpoint of that name in {folder} "
         f"(there: {names})."
@@ -161,18 +164,29 @@ def _own_network(choice: ModelChoice) -> LoadedModel:
     ):
         if value is not None:
             raise click.UsageError(f"{option} does not go with --model: your code decides it.")
+    import torch
+
     from cbam_viz.models import wrap_model
     from cbam_viz.models.own import load_own_model
 
-    network = call_factory(choice.factory)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # what the code draws from torch is the same at every run
+        network = call_factory(choice.factory)
     name = choice.factory.rpartition(":")[2]
     if choice.checkpoint is None:
         return wrap_model(network.eval(), name=name)
-    allow = choice.allow_missing_attention
-    return load_own_model(network, find_checkpoint(choice) or "", allow_missing=allow, name=name)
+    may_miss: Collection[str] = ()
+    if choice.allow_missing_attention:
+        from cbam_viz.capture import attention_tensors
+
+        may_miss = attention_tensors(network.eval())
+    return load_own_model(network, find_checkpoint(choice) or "", may_miss=may_miss, name=name)
 
 
 def _origin(loaded: LoadedModel) -> str:
     if loaded.report is not None:
         return f"{loaded.name}: {loaded.report.text}"
-    return f"{loaded.name}: no checkpoint, the weights are what the code made them."
+    return (
+        f"{loaded.name}: no checkpoint, the weights are what the code made them. What it drew "
+        "from torch's random numbers is the same at every run."
+    )

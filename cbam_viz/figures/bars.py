@@ -1,14 +1,12 @@
-"""Channel weights as a filled outline: one step a channel, the axis from 0 to 1."""
+"""Channel weights as a filled outline: one step a channel, the axis from 0 to 1 or beyond."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import StepPatch
 
-from cbam_viz.figures.content import Floats
+from cbam_viz.figures.content import Axis, Floats
 from cbam_viz.figures.plan import Rect
 from cbam_viz.figures.sheet import Sheet, Style
 
@@ -17,19 +15,19 @@ FILL = "#35608d"
 BAND = "#b9cde3"
 
 
-def bars_margin(style: Style) -> float:
+def bars_margin(style: Style, axis: Axis = (0.0, 1.0)) -> float:
     """Room for the axis labels at the left of a chart."""
-    return style.measure("0", style.small) + 4.5
+    return max(style.measure(axis_label(end), style.small) for end in axis) + 4.5
 
 
-def axis_top(highest: float) -> float:
-    """Upper end of the axis: 1, or a whole number above gates that go beyond."""
-    return max(1.0, float(math.ceil(highest - 1e-6)))
+def axis_label(end: float) -> str:
+    """An end of the axis as it is written, with a minus sign and not a hyphen."""
+    return f"{end:g}".replace("-", "\u2212")
 
 
 def ordered(weights: Floats, order: str) -> Floats:
-    """By index, or from the highest down."""
-    return weights if order == "index" else np.sort(weights)[::-1]
+    """By index, or from the highest down; what is no number comes last."""
+    return weights if order == "index" else -np.sort(-weights)
 
 
 def draw_bars(
@@ -38,7 +36,7 @@ def draw_bars(
     weights: Floats,
     *,
     gid: str,
-    top: float = 1.0,
+    axis: Axis = (0.0, 1.0),
     band: tuple[Floats, Floats] | None = None,
     y_labels: bool = True,
     x_labels: bool = True,
@@ -63,21 +61,24 @@ def draw_bars(
                       fill=True, gid=gid)
         )  # fmt: skip
     axes.set_xlim(0, len(weights))
-    axes.set_ylim(min(0.0, float(np.min(weights))), top)
+    axes.set_ylim(*axis)
     sheet.rule(rect.x, rect.y, rect.x, rect.bottom)
-    sheet.rule(rect.x, rect.bottom, rect.right, rect.bottom)
+    zero = rect.bottom + rect.height * axis[0] / (axis[1] - axis[0])
+    sheet.rule(rect.x, zero, rect.right, zero)
     if y_labels:
-        _label_y(sheet, rect, top)
+        _label_y(sheet, rect, axis, zero)
     if x_labels:
         _label_x(sheet, rect, len(weights), order)
     return axes
 
 
-def _label_y(sheet: Sheet, rect: Rect, top: float) -> None:
-    for text, baseline, at in (
-        (f"{top:g}", rect.y + 0.66 * sheet.small, rect.y),
-        ("0", rect.bottom, rect.bottom),
-    ):
+def _label_y(sheet: Sheet, rect: Rect, axis: Axis, zero: float) -> None:
+    ends = [(axis[1], rect.y + 0.66 * sheet.small, rect.y), (axis[0], rect.bottom, rect.bottom)]
+    between = zero + 0.33 * sheet.small
+    if axis[0] < 0 and min(rect.bottom - zero, zero - rect.y) > 1.4 * sheet.small:
+        ends.append((0.0, between, zero))
+    for end, baseline, at in ends:
+        text = axis_label(end)
         sheet.text(rect.x - 2.5, baseline, text, size=sheet.small, ha="right")
         sheet.rule(rect.x - 1.5, at, rect.x, at)
 

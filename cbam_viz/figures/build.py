@@ -24,6 +24,7 @@ from cbam_viz.figures.output import DEFAULT_DPI, FileFormat, render, save
 from cbam_viz.figures.settings import pinned_settings
 from cbam_viz.figures.sheet import PaperFigure
 from cbam_viz.figures.spec import FigureSpec
+from cbam_viz.figures.typesetting import MISSING
 
 Content = Grid | Strip | GatedChannel | tuple[LayerWeights, ...] | ByClass
 
@@ -38,6 +39,19 @@ class Built:
     study: Study
     content: Content
     figure: PaperFigure
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the reader of the figure should know about how it was drawn, in sentences."""
+        missing = sorted(self.figure.missing_letters)
+        if not missing:
+            return ()
+        listed = ", ".join(f"{letter} (U+{ord(letter):04X})" for letter in missing[:12])
+        more = f" and {len(missing) - 12} more" if len(missing) > 12 else ""
+        return (
+            f"No installed font has {listed}{more}: {MISSING} is drawn instead. Install a font "
+            "that has them, such as Noto Sans CJK or Noto Emoji, and make the figure again.",
+        )
 
     def render(self, file_format: FileFormat, *, dpi: float = DEFAULT_DPI) -> bytes:
         """The bytes of a file; see `cbam_viz.figures.render`."""

@@ -8,10 +8,12 @@ import numpy as np
 from matplotlib.image import AxesImage
 
 from cbam_viz.errors import FigureError
-from cbam_viz.figures.bars import axis_top, bars_margin, draw_bars, ordered
+from cbam_viz.figures.bars import bars_margin, draw_bars, ordered
 from cbam_viz.figures.content import (
+    Axis,
     Floats,
     Study,
+    axis_of,
     channel_weights,
     find_layer,
     short_names,
@@ -113,9 +115,9 @@ def by_class(spec: FigureSpec, study: Study) -> ByClass:
 def draw_by_layer(spec: FigureSpec, panels: tuple[LayerWeights, ...]) -> PaperFigure:
     """A panel for each layer; with several photos their mean, and a band from lowest to highest."""
     style = style_of(spec)
-    top = axis_top(max(float(panel.weights.max()) for panel in panels))
+    axis = axis_of(panel.weights for panel in panels)
     axis_name = line_height(style.small)
-    margin = bars_margin(style) + axis_name
+    margin = bars_margin(style, axis) + axis_name
     per_line = min(
         spec.per_line or choose_per_line((1,) * len(panels), style.width, _PANEL), len(panels)
     )
@@ -129,7 +131,7 @@ def draw_by_layer(spec: FigureSpec, panels: tuple[LayerWeights, ...]) -> PaperFi
     for index, panel in enumerate(panels):
         line, place = divmod(index, per_line)
         rect = Rect(margin + place * (width + _GAP_X), line * step + head, width, height)
-        _draw_panel(sheet, rect, panel, spec, index=index, top=top, first=place == 0)
+        _draw_panel(sheet, rect, panel, spec, index=index, axis=axis, first=place == 0)
     return sheet.figure
 
 
@@ -177,17 +179,17 @@ def _draw_panel(
     spec: FigureSpec,
     *,
     index: int,
-    top: float,
+    axis: Axis,
     first: bool,
 ) -> None:
     rows = np.stack([ordered(row, spec.order) for row in panel.weights])
     band = (rows.min(axis=0), rows.max(axis=0)) if len(rows) > 1 else None
     draw_bars(
-        sheet, rect, rows.mean(axis=0, dtype=np.float32), gid=f"panel {index + 1}", top=top,
+        sheet, rect, rows.mean(axis=0, dtype=np.float32), gid=f"panel {index + 1}", axis=axis,
         band=band, y_labels=first, order=spec.order,
     )  # fmt: skip
     if first:
-        x, y = rect.x - bars_margin(_style(sheet)) - 1, rect.y + rect.height / 2
+        x, y = rect.x - bars_margin(_style(sheet), axis) - 1, rect.y + rect.height / 2
         sheet.text(x, y, "channel weight", size=sheet.small, rotation=90)
     head = panel.head
     if spec.letters != "none":

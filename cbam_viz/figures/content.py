@@ -6,6 +6,7 @@ Tables, arrays and captions read the same objects as the drawing, so that they c
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -94,6 +95,25 @@ class Bars:
     name: str
     weights: Floats
     """(C,), by index."""
+
+
+Axis = tuple[float, float]
+"""Lower and upper end of the axis of channel weights."""
+
+
+def bar_weights(grid: Grid) -> list[Floats]:
+    """The channel weights of all places that show some."""
+    return [place.weights for row in grid.rows for place in row if isinstance(place, Bars)]
+
+
+def axis_of(weights: Iterable[Floats]) -> Axis:
+    """0 to 1, or the whole numbers around gates that go beyond."""
+    low, high = 0.0, 1.0
+    for values in weights:
+        finite = values[np.isfinite(values)]
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    return float(math.floor(low + 1e-6)), float(math.ceil(high - 1e-6))
 
 
 @dataclass(frozen=True)

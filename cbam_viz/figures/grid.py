@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cbam_viz.figures.bars import axis_top, bars_margin, draw_bars, ordered
-from cbam_viz.figures.content import Bars, Grid, MapPicture, Place, Study, Words
+from cbam_viz.figures.bars import bars_margin, draw_bars, ordered
+from cbam_viz.figures.content import (
+    Bars,
+    Grid,
+    MapPicture,
+    Place,
+    Study,
+    Words,
+    axis_of,
+    bar_weights,
+)
 from cbam_viz.figures.legend import draw_legend, legend_height
 from cbam_viz.figures.marks import draw_marks
 from cbam_viz.figures.pictures import Rasters, aspect_of, draw_picture, region_of
@@ -86,7 +95,7 @@ def _column_rooms(drawing: _Drawing, width: float) -> tuple[ColumnRoom, ...]:
             texts.append(_head(drawing, index))
             rooms.append(ColumnRoom(fixed=_words_width(style, texts, widest=width / 7)))
         elif kind is Bars:
-            rooms.append(ColumnRoom(margin=bars_margin(style)))
+            rooms.append(ColumnRoom(margin=bars_margin(style, axis_of(bar_weights(drawing.grid)))))
         else:
             rooms.append(ColumnRoom())
     return tuple(rooms)
@@ -232,8 +241,7 @@ def _draw_labels(sheet: Sheet, drawing: _Drawing, plan: GridPlan) -> None:
 
 def _draw_cells(sheet: Sheet, drawing: _Drawing, plan: GridPlan) -> None:
     rasters = Rasters(drawing.spec.image_dpi)
-    weights = [p.weights for row in drawing.grid.rows for p in row if isinstance(p, Bars)]
-    top = axis_top(max((float(w.max()) for w in weights), default=1.0))
+    axis = axis_of(bar_weights(drawing.grid))
     last_rows = {*(first - 1 for first in plan.first_rows), len(plan.cells) - 1}
     number = 0
     for r, (row, rects) in enumerate(zip(drawing.grid.rows, plan.cells, strict=True)):
@@ -246,7 +254,7 @@ def _draw_cells(sheet: Sheet, drawing: _Drawing, plan: GridPlan) -> None:
             elif isinstance(place, Bars):
                 shown = ordered(place.weights, drawing.spec.order)
                 draw_bars(
-                    sheet, rect, shown, gid=gid, top=top, x_labels=r in last_rows,
+                    sheet, rect, shown, gid=gid, axis=axis, x_labels=r in last_rows,
                     order=drawing.spec.order,
                 )  # fmt: skip
             else:

@@ -6,11 +6,23 @@ The caption says what is shown and how values became colours, so that a reader n
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+
+import numpy as np
 
 from cbam_viz.attention import Cells
 from cbam_viz.figures.build import Built
 from cbam_viz.figures.channels import ByClass
-from cbam_viz.figures.content import Grid, Study, find_layer
+from cbam_viz.figures.content import (
+    Axis,
+    Floats,
+    Grid,
+    MapPicture,
+    Study,
+    axis_of,
+    bar_weights,
+    find_layer,
+)
 from cbam_viz.figures.depth import Strip
 from cbam_viz.figures.gated import GatedChannel
 from cbam_viz.figures.legend import tick_text
@@ -77,7 +89,7 @@ def _shown(built: Built) -> str:
         return _sentences(
             f"Spatial attention of {len(content.maps)} layers of {network}, in the order in which "
             "they run, after the input",
-            *_map_sentences(spec, content.scale, True),
+            *_map_sentences(spec, content.scale, list(content.maps)),
             _place_sentence(built), _frame_sentence(spec, study), *_mark_sentences(spec),
         )  # fmt: skip
     if isinstance(content, GatedChannel):
@@ -94,6 +106,7 @@ def _shown(built: Built) -> str:
             f"Channel weights of layer {content.layer} of {network}, one line a class, one cell a "
             "channel; a line is the mean over the photos of its class",
             _range_sentence(f"Colours ({spec.colormap}) share one scale", content.scale),
+            _outside_sentence([one.weights for one in content.classes], content.scale),
         )
     photos = len(study.analyses)
     many = f": mean (line) and lowest to highest value (band) over {photos} photos"
@@ -101,7 +114,7 @@ def _shown(built: Built) -> str:
     return _sentences(
         f"Channel weights of {len(content)} layers of {network}, {order}"
         + (many if photos > 1 else ""),
-        "The axes run from 0 to 1, the range of the sigmoid",
+        _axes_sentence(axis_of(layer.weights for layer in content)),
     )
 
 
@@ -181,17 +194,29 @@ def _column_words(column: Column, study: Study) -> str:
     return words.get(column.kind, "the predicted class with its probability") + of
 
 
-def _maps(grid: Grid) -> bool:
-    return any(column.kind in ("map", "stage") for column in grid.columns)
+def _maps(grid: Grid) -> list[MapPicture]:
+    return [place for row in grid.rows for place in row if isinstance(place, MapPicture)]
 
 
 def _bars_sentence(grid: Grid) -> str:
     if not any(column.kind == "channels" for column in grid.columns):
         return ""
-    return "Bars are channel weights on an axis from 0 to 1"
+    low, high = axis_of(bar_weights(grid))
+    return f"Bars are channel weights on an axis from {low:g} to {high:g}{_beyond(low, high)}"
 
 
-def _map_sentences(spec: FigureSpec, scale: Scale | None, maps: bool) -> list[str]:
+def _axes_sentence(axis: Axis) -> str:
+    if axis == (0.0, 1.0):
+        return "The axes run from 0 to 1, the range of the sigmoid"
+    low, high = axis
+    return f"The axes run from {low:g} to {high:g}{_beyond(low, high)}"
+
+
+def _beyond(low: float, high: float) -> str:
+    return "" if (low, high) == (0.0, 1.0) else ", as these gates go beyond 0 to 1"
+
+
+def _map_sentences(spec: FigureSpec, scale: Scale | None, maps: Sequence[MapPicture]) -> list[str]:
     if not maps:
         return []
     how = (
@@ -206,7 +231,21 @@ def _map_sentences(spec: FigureSpec, scale: Scale | None, maps: bool) -> list[st
             "printed on it; colours cannot be compared between maps",
         ]
     kind = "one absolute scale" if scale.kind == "absolute" else "one scale"
-    return [how, _range_sentence(f"Colours ({spec.colormap}) share {kind}", scale)]
+    shared = _range_sentence(f"Colours ({spec.colormap}) share {kind}", scale)
+    return [how, shared, _outside_sentence([v for one in maps for v in one.values], scale)]
+
+
+def _outside_sentence(values: Sequence[Floats], scale: Scale) -> str:
+    """What becomes of values beyond the colours, if there are any."""
+    everything = np.concatenate([one[np.isfinite(one)].ravel() for one in values])
+    if not everything.size or not (share := scale.share_outside(everything)):
+        return ""
+    low, high = float(everything.min()), float(everything.max())
+    told = "less than 1 %" if share < 0.01 else f"{share:.0%}".replace("%", " %")
+    return (
+        f"Values go from {low:.3g} to {high:.3g}; {told} of them lie beyond the scale and have the "
+        "colour of its nearer end"
+    )
 
 
 def _range_sentence(start: str, scale: Scale | None) -> str:

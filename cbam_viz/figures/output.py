@@ -26,6 +26,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from cbam_viz.errors import FigureError
+from cbam_viz.figures.pdf_fonts import only_truetype
 from cbam_viz.figures.settings import pinned_settings
 from cbam_viz.figures.svg_fonts import with_fonts
 from cbam_viz.render import encode
@@ -129,9 +130,10 @@ def _pdf(figure: Figure) -> bytes:
     renderer: RendererBase = MixedModeRenderer(
         figure, width, height, 72, RendererPdf(file, 72, height, width), bbox_inches_restore=None
     )
-    figure.draw(renderer)
-    renderer.finalize()  # type: ignore[attr-defined]
-    file.finalize()
+    with only_truetype(figure):
+        figure.draw(renderer)
+        renderer.finalize()  # type: ignore[attr-defined]
+        file.finalize()
     file.close()
     return buffer.getvalue()
 

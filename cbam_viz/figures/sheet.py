@@ -36,6 +36,11 @@ _DESCENT = 0.24
 class PaperFigure(Figure):
     """A matplotlib Figure that shows itself in notebooks without pyplot."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.missing_letters: set[str] = set()
+        """Letters of its texts that no installed font has; a square is drawn in their place."""
+
     def _repr_png_(self) -> bytes:
         from cbam_viz.figures.output import render
 
@@ -85,11 +90,13 @@ class Sheet:
         box: dict[str, Any] | None = None,
     ) -> Text:
         """One line of text; `$` and `_` are letters like any other."""
+        drawn, _, missing = typesetting.drawable(text, self.font)
+        self.figure.missing_letters.update(missing)
         return self.figure.text(
             x / self.width,
             1 - y / self.height,
-            text,
-            fontproperties=typesetting.properties(self.font, size or self.size, bold),
+            drawn,
+            fontproperties=typesetting.properties(text, self.font, size or self.size, bold),
             ha=ha,
             va=va,
             color=color,

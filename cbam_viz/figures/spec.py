@@ -116,7 +116,7 @@ class FigureSpec:
     width: Literal["column", "text"] | float = "text"
     """Or millimetres."""
     font: str = "auto"
-    """`auto`: the venue's, or what stands in for it; or the name of an installed TrueType font."""
+    """`auto`: the venue's, or what stands in for it; or the name of an installed font."""
     scale: ScaleKind = "absolute"
     """`absolute`: 0 to 1. `shared`: from the lowest to the highest value in the figure.
     `per map`: each map from its own lowest to its own highest value, printed on each."""

@@ -3,19 +3,20 @@
 Fonts are named outright, never through matplotlib's global settings. Times New Roman is used for
 Times, and Arial for Helvetica, where they are installed; otherwise STIX (drawn after Times) and
 DejaVu Sans, which come with matplotlib and so exist everywhere. A manifest names the font that was
-used, and a figure made again from it asks for that one.
+used, and a figure made again from it asks for that one. Letters that the font lacks are drawn by
+other installed fonts, chosen for each text (`fonts.py`); those that none has become `MISSING`.
 """
 
 from __future__ import annotations
 
 import re
-from functools import cache, lru_cache
+from functools import lru_cache
 
-from matplotlib import font_manager
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
 from cbam_viz.errors import FigureError
+from cbam_viz.figures.fonts import families_for, font_file, is_variation, needed
 from cbam_viz.figures.venues import FontFamily
 
 BUNDLED = {"serif": "STIXGeneral", "sans": "DejaVu Sans"}
@@ -24,7 +25,10 @@ BUNDLED = {"serif": "STIXGeneral", "sans": "DejaVu Sans"}
 _PREFERRED = {"serif": ("Times New Roman",), "sans": ("Arial",)}
 
 _FALLBACK = "DejaVu Sans"
-"""Draws the letters that the font itself lacks."""
+"""Draws the letters that the font itself lacks, before any other installed font does."""
+
+MISSING = "\u25a1"
+"""An empty square: drawn for letters that no installed font has."""
 
 ELLIPSIS = "…"
 
@@ -39,30 +43,41 @@ LINE_HEIGHT = 1.18
 
 
 def resolve_font(font: str, family: FontFamily) -> str:
-    """The font's name for a wish: `"auto"`, or the name of an installed TrueType font.
+    """The font's name for a wish: `"auto"`, or the name of an installed font.
 
     Raises:
-        FigureError: if the font is not there or cannot be embedded as text (Type 42).
+        FigureError: if the font is not there.
     """
     if font != "auto":
-        if not _usable(font):
+        if font_file(font) is None:
             raise FigureError(
-                f"The font {font!r} is not installed as a TrueType file, which is what can be "
-                f"embedded as text. Install it, or take {BUNDLED['serif']!r} or "
-                f"{BUNDLED['sans']!r}, which come with matplotlib."
+                f"The font {font[:60]!r} is not installed. Install it, or take "
+                f"{BUNDLED['serif']!r} or {BUNDLED['sans']!r}, which come with matplotlib."
             )
         return font
     for name in _PREFERRED[family]:
-        if _usable(name):
+        if font_file(name) is not None:
             return name
     return BUNDLED[family]
 
 
-@lru_cache(maxsize=256)
-def properties(font: str, size: float, bold: bool = False) -> FontProperties:
+@lru_cache(maxsize=1024)
+def drawable(text: str, font: str) -> tuple[str, tuple[str, ...], str]:
+    """The text as it is drawn, the families that draw it, and the letters that none of them has."""
+    plain = "".join(letter for letter in text if not is_variation(letter))
+    first = (font,) if font == _FALLBACK else (font, _FALLBACK)
+    families, missing = families_for(needed(plain), first)
+    return plain.translate(dict.fromkeys(map(ord, missing), MISSING)), families, missing
+
+
+def properties(text: str, font: str, size: float, bold: bool = False) -> FontProperties:
     """What matplotlib needs to know to set a text."""
-    names = [font] if font == _FALLBACK else [font, _FALLBACK]
-    return FontProperties(family=names, size=size, weight="bold" if bold else "normal")
+    return _properties(drawable(text, font)[1], size, bold)
+
+
+@lru_cache(maxsize=256)
+def _properties(families: tuple[str, ...], size: float, bold: bool) -> FontProperties:
+    return FontProperties(family=list(families), size=size, weight="bold" if bold else "normal")
 
 
 @lru_cache(maxsize=4096)
@@ -71,7 +86,7 @@ def text_width(text: str, font: str, size: float, bold: bool = False) -> float:
     if not text:
         return 0.0
     width, _, _ = text_to_path.get_text_width_height_descent(
-        text, properties(font, size, bold), False
+        drawable(text, font)[0], properties(text, font, size, bold), False
     )
     return float(width)
 
@@ -120,12 +135,3 @@ def _wrap_paragraph(text: str, width: float, font: str, size: float) -> list[str
         else:
             lines[-1] = longer
     return lines
-
-
-@cache
-def _usable(name: str) -> bool:
-    try:
-        path = font_manager.findfont(FontProperties(family=[name]), fallback_to_default=False)
-    except ValueError:
-        return False
-    return str(path).lower().endswith(".ttf")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
+import msgspec
+
+from cbam_viz._schema import MismatchError, checked
+from cbam_viz._text import quoted
 from cbam_viz.errors import ModelError
 from cbam_viz.images.geometry import View
 
@@ -27,6 +32,27 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 DEFAULT_SIZE = (224, 224)
 DEFAULT_CROP_PCT = 0.875
+
+MAX_SIDE = 16_384
+"""Longest side of an input in pixels."""
+CROP_PCTS = (0.05, 20.0)
+"""Smallest and largest share; those of timm's networks lie between 0.875 and 1.15."""
+
+_Count = Annotated[int, msgspec.Meta(ge=1, le=MAX_SIDE)]
+
+
+class InputDescription(msgspec.Struct, kw_only=True):
+    """What of a timm `pretrained_cfg` an `InputSpec` is made from, by type; None where not said."""
+
+    input_size: tuple[_Count, _Count, _Count] | None = None
+    """Channels, height and width."""
+    mean: list[float] | None = None
+    std: list[float] | None = None
+    interpolation: str | None = None
+    crop_pct: float | None = None
+    crop_mode: str | None = None
+    fixed_input_size: bool | None = None
+
 
 PARTS = {"size": ("input_size",), "normalisation": ("mean", "std"), "crop": ("crop_pct",)}
 """What may be stated of an input or not, with the entries of a `pretrained_cfg` that state it."""
@@ -82,19 +108,26 @@ class InputSpec:
 
     def __post_init__(self) -> None:
         """Refuse what could not be prepared; raises ModelError."""
-        if min(self.size) < 1 or self.multiple < 1 or not self.crop_pct > 0 or min(self.std) <= 0:
-            raise ModelError(
-                f"The network's input description makes no sense: {self}. Sizes, crop share and "
-                "standard deviations must be positive."
-            )
+        low, high = CROP_PCTS
+        for entry, fits, says in (
+            ("size", all(1 <= side <= MAX_SIDE for side in self.size), f"1 to {MAX_SIDE:,} pixels"),
+            ("multiple", 1 <= self.multiple <= MAX_SIDE, f"1 to {MAX_SIDE:,} pixels"),
+            ("crop_pct", low <= self.crop_pct <= high, f"between {low} and {high:.0f}"),
+            ("mean", all(map(math.isfinite, self.mean)), "finite"),
+            ("std", all(0 < value < math.inf for value in self.std), "positive"),
+        ):
+            if not fits:
+                raise ModelError(
+                    f"The network's input description makes no sense: {entry} must be {says}."
+                )
         if self.interpolation not in INTERPOLATIONS:
             raise ModelError(
-                f"The network asks for the interpolation {self.interpolation!r}. Known are "
+                f"The network asks for the interpolation {quoted(self.interpolation)}. Known are "
                 f"{', '.join(INTERPOLATIONS)}."
             )
         if self.crop_mode not in CROP_MODES:
             raise ModelError(
-                f"The network asks for the crop mode {self.crop_mode!r}. Known are "
+                f"The network asks for the crop mode {quoted(self.crop_mode)}. Known are "
                 f"{', '.join(CROP_MODES)}."
             )
 
@@ -142,31 +175,53 @@ class InputSpec:
         """Read a timm `pretrained_cfg` as `timm.data.resolve_data_config` reads it.
 
         Missing or empty entries get timm's defaults and count as assumed; `source` says who states
-        the others. Raises ModelError for networks that do not take three colour channels.
+        the others. Raises ModelError for networks that do not take three colour channels, and for
+        entries of other types than timm's.
         """
-        channels, height, width = cfg.get("input_size") or (3, *DEFAULT_SIZE)
+        given = _described(cfg)
+        channels, height, width = given.input_size or (3, *DEFAULT_SIZE)
         if channels != 3:
             raise ModelError(
-                f"This network takes {channels} input channels; photos have 3. Choose a network "
-                "with in_chans=3."
+                f"This network takes {quoted(channels)} input channels; photos have 3. Choose a "
+                "network with in_chans=3."
             )
         # "random" is for training only; timm cannot evaluate with it, bilinear is one of the two.
-        name = str(cfg.get("interpolation") or "bicubic").replace("random", "bilinear")
+        name = (given.interpolation or "bicubic").replace("random", "bilinear")
         return cls(
-            size=(int(height), int(width)),
-            mean=_triple(cfg.get("mean") or IMAGENET_MEAN),
-            std=_triple(cfg.get("std") or IMAGENET_STD),
+            size=(height, width),
+            mean=_triple(given.mean or IMAGENET_MEAN),
+            std=_triple(given.std or IMAGENET_STD),
             interpolation=cast("Interpolation", name),
-            crop_pct=float(cfg.get("crop_pct") or DEFAULT_CROP_PCT),
-            crop_mode=cfg.get("crop_mode") or "center",
+            crop_pct=given.crop_pct or DEFAULT_CROP_PCT,
+            crop_mode=cast("CropMode", given.crop_mode or "center"),
             multiple=multiple,
-            fixed_size=bool(cfg.get("fixed_input_size", False)),
-            origin=InputOrigin.of((source, cfg)),
+            fixed_size=bool(given.fixed_input_size),
+            origin=InputOrigin.of((source, msgspec.to_builtins(given))),
         )
 
 
+def _described(cfg: Mapping[str, Any]) -> InputDescription:
+    """Read a `pretrained_cfg` by its types; a network's own code may hold NumPy's numbers."""
+    try:
+        entries = {name: cfg.get(name) for name in InputDescription.__struct_fields__}
+        plain = msgspec.to_builtins(entries, enc_hook=_from_numpy)
+        stated = {name: value for name, value in plain.items() if value or value is False}
+        return checked(stated, InputDescription)
+    except (MismatchError, TypeError, ValueError, RecursionError) as error:
+        raise ModelError(
+            f"The network's input description (pretrained_cfg) makes no sense: {error}."
+        ) from error
+
+
+def _from_numpy(value: Any) -> Any:
+    """Return an array's or a NumPy number's plain values."""
+    if not hasattr(value, "tolist"):
+        raise TypeError(f"it holds a {type(value).__name__}")
+    return value.tolist()
+
+
 def _triple(values: Sequence[float]) -> tuple[float, float, float]:
-    numbers = tuple(float(value) for value in values)
+    numbers = tuple(values)
     if len(numbers) == 1:
         numbers *= 3
     if len(numbers) != 3:

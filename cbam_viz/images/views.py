@@ -30,6 +30,10 @@ WHOLE_BUDGET = 8.0
 """The view `whole` has at most this many times the pixels of the square that the view `crop` is cut
 from; aspect ratios up to 8 : 1 keep the scale of `crop`, longer ones are made smaller."""
 
+MAX_WHOLE_PIXELS = 2_500_000
+"""Nor has `whole` more pixels than these, unless the input of `crop` has more: networks with inputs
+of 600 pixels and beyond would else take minutes and gigabytes for a panorama."""
+
 MAX_STRETCH = 0.125
 """Rounding a side to a multiple may change it by this share; beyond that a border is added."""
 
@@ -125,7 +129,8 @@ def _plan_whole(photo: tuple[int, int], spec: InputSpec) -> _Plan:
     target = (spec.size[0] / spec.crop_pct, spec.size[1] / spec.crop_pct)
     ratio = min(photo[0] / target[0], photo[1] / target[1])
     pixels = photo[0] * photo[1] / ratio**2
-    ratio *= math.sqrt(max(1.0, pixels / (WHOLE_BUDGET * target[0] * target[1])))
+    most = min(WHOLE_BUDGET * target[0] * target[1], max(math.prod(spec.size), MAX_WHOLE_PIXELS))
+    ratio *= math.sqrt(max(1.0, pixels / most))
     height, padded_height = _to_multiple(photo[0] / ratio, spec.multiple)
     width, padded_width = _to_multiple(photo[1] / ratio, spec.multiple)
     return _around((height, width), (padded_height, padded_width))
@@ -145,7 +150,7 @@ def _has_border(plan: _Plan) -> bool:
 
 
 def _mean_colour(spec: InputSpec) -> tuple[int, int, int]:
-    red, green, blue = (round(255 * value) for value in spec.mean)
+    red, green, blue = (min(255, max(0, round(255 * value))) for value in spec.mean)
     return red, green, blue
 
 

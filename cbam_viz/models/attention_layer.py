@@ -10,6 +10,7 @@ from typing import Any
 from timm.layers import get_act_layer, get_attn
 from torch import nn
 
+from cbam_viz._text import quoted
 from cbam_viz.errors import ModelError
 
 AttentionLike = str | type[nn.Module] | Callable[..., nn.Module]
@@ -73,7 +74,7 @@ def layer_factory(attention: AttentionLike, options: Mapping[str, Any]) -> Layer
         layer = None
     if layer is None:
         raise ModelError(
-            f"There is no attention layer named {attention!r}. "
+            f"There is no attention layer named {quoted(attention)}. "
             "Use 'cbam' or 'lcbam', a layer class, or attention=None for the plain network."
         )
     return LayerFactory(layer, options)

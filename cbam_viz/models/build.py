@@ -9,6 +9,7 @@ import timm
 import torch
 from torch import nn
 
+from cbam_viz._text import shortened
 from cbam_viz.errors import ModelError
 from cbam_viz.models.attention_layer import AttentionLike, LayerFactory, layer_factory
 from cbam_viz.models.families import (
@@ -101,7 +102,7 @@ def _by_hook(
             return None
         if isinstance(cause, TypeError) and hook == "attn_layer":
             return _timm_model(name, {**arguments, "attn_kwargs": {}})
-        if isinstance(cause, KeyError):
+        if isinstance(cause, KeyError) and "pruned" in architecture:
             raise _PrunedError from cause
         raise
 
@@ -110,13 +111,13 @@ def _timm_model(name: str, kwargs: Mapping[str, Any]) -> nn.Module:
     try:
         model: nn.Module = timm.create_model(name, **kwargs)
     except Exception as error:
-        cause = f"{type(error).__name__}: {error}".partition("\n")[0][:150]
+        cause = shortened(f"{type(error).__name__}: {error}".partition("\n")[0], 150)
         if kwargs.get("pretrained"):
             raise ModelError(
                 f"timm's pretrained weights of {name} could not be loaded ({cause}). Without a "
                 "network connection, use pretrained=False or a checkpoint file."
             ) from error
-        raise ModelError(f"timm cannot build {name} with these arguments: {error}") from error
+        raise ModelError(f"timm cannot build {name} with these arguments ({cause}).") from error
     return model
 
 
@@ -146,7 +147,17 @@ def _swap(model: nn.Module, factory: LayerFactory) -> None:
         if 1 < first.out_channels < first.in_channels:
             hints["rd_channels"] = first.out_channels
         parent, _, leaf = path.rpartition(".")
-        setattr(model.get_submodule(parent), leaf, factory(first.in_channels, **hints))
+        setattr(model.get_submodule(parent), leaf, _made(factory, first.in_channels, hints))
+
+
+def _made(factory: LayerFactory, channels: int, hints: Mapping[str, Any]) -> nn.Module:
+    try:
+        return factory(channels, **hints)
+    except Exception as error:
+        raise ModelError(
+            f"The attention layer cannot be built for {channels} channels "
+            f"({shortened(f'{type(error).__name__}: {error}', 150)}). Check its arguments."
+        ) from error
 
 
 def _verified(names: Sequence[str], wanted: int = 3) -> Sequence[str]:

@@ -11,6 +11,8 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
+from cbam_viz._suffixes import DESCRIBED, bare_name
+from cbam_viz._text import shortened
 from cbam_viz.errors import CheckpointError
 from cbam_viz.images import InputSpec
 from cbam_viz.models.attention_layer import AttentionLike
@@ -64,8 +66,8 @@ def convert_checkpoint(
         The source cannot be read or converted exactly, or the target cannot be written.
     """
     source = Path(source)
-    target = Path(target) if target is not None else source.with_suffix(".safetensors")
-    if target.suffix.lower() != ".safetensors":
+    target = Path(target) if target is not None else source.with_name(bare_name(source) + DESCRIBED)
+    if target.suffix.lower() != DESCRIBED:
         raise CheckpointError(f"The target must end in .safetensors, not {target.name!r}.")
     if target.exists() and (not overwrite or target.samefile(source)):
         raise CheckpointError(
@@ -143,4 +145,6 @@ def _write(tensors: dict[str, Tensor], described: dict[str, Any], target: Path) 
         part.replace(target)
     except Exception as error:
         part.unlink(missing_ok=True)
-        raise CheckpointError(f"{target} cannot be written: {error}.") from error
+        raise CheckpointError(
+            f"{target} cannot be written: {shortened(str(error), 200)}."
+        ) from error

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import timm
 from torch import nn
 
+from cbam_viz._text import quoted
 from cbam_viz.errors import ModelError
 
 Hook = Literal["block_args", "se_layer", "attn", "attn_layer", "stages", "swap"]
@@ -115,7 +116,7 @@ def known_architecture(name: str) -> str:
     near = difflib.get_close_matches(architecture, timm.list_models(), n=3, cutoff=0.5)
     hint = f" Did you mean {_in_words(near)}?" if near else ""
     raise ModelError(
-        f"timm has no network named {name!r}.{hint} timm.list_models() lists all of them."
+        f"timm has no network named {quoted(name)}.{hint} timm.list_models() lists all of them."
     )
 
 

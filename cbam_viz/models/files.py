@@ -20,6 +20,7 @@ from typing import IO, Any
 
 import torch
 
+from cbam_viz._text import shortened
 from cbam_viz.errors import CheckpointError
 from cbam_viz.models.pickles import HOW_TO_CONVERT, check_pickle, needs_unpickling
 
@@ -30,8 +31,6 @@ MAX_HEADER_BYTES = 16 * 1024**2
 _MAX_PICKLE_BYTES = 64 * 1024**2
 _MAX_ENTRIES = 100_000
 _CHUNK = 1024**2
-
-SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 
 _NUMBERS = frozenset(
     {
@@ -187,7 +186,8 @@ def _read_safetensors(
             return _texts(opened.metadata()), tensors
     except (SafetensorError, ValueError, RecursionError, KeyError, TypeError) as error:
         raise CheckpointError(
-            f"The safetensors file is damaged or cut off ({error}). Download or copy it again."
+            f"The safetensors file is damaged or cut off ({shortened(str(error))}). Download or "
+            "copy it again."
         ) from error
 
 

@@ -10,6 +10,7 @@ from timm.layers import EcaModule
 from timm.layers.cbam import CbamModule, LightCbamModule
 from torch import Tensor, nn
 
+from cbam_viz._text import shortened
 from cbam_viz.errors import CheckpointError
 from cbam_viz.models.families import squeeze_excite_classes
 from cbam_viz.models.infer import AttentionShape, is_counter
@@ -32,6 +33,10 @@ class Fit:
     unexpected: tuple[str, ...]
     foreign: tuple[str, ...]
     """Unexpected ones in parts that the network has: the file is of another network."""
+    at_random: int
+    """Numbers in the tensors of attention that are missing."""
+    given: int
+    """Numbers in those that are not."""
     has_attention: bool
     """Whether the network has any gates: CBAM, or its family's own such as SE."""
 
@@ -45,13 +50,17 @@ def fit_attention(model: nn.Module, layers: Mapping[str, AttentionShape]) -> Non
             continue
         if not isinstance(present, (CbamModule, LightCbamModule)) or _has_shape(present, shape):
             continue
+        if present.channel.fc1.in_channels != shape.channels:
+            continue  # of another network, as `fit_tensors` will say
         if shape.kernel % 2 == 0:
             raise CheckpointError(
-                f"The spatial convolution of {name} is {shape.kernel} x {shape.kernel}; with an "
-                "even kernel timm's CBAM cannot run. Show the network through its own Python code: "
-                "--model module:factory."
+                f"The spatial convolution of {shortened(name)} is {shape.kernel} x "
+                f"{shape.kernel}; with an even kernel timm's CBAM cannot run. Show the "
+                "network through its own Python code: --model module:factory."
             )
         cls = CbamModule if shape.kind == "cbam" else LightCbamModule
+        if 0 in (shape.reduced, shape.kernel):
+            raise CheckpointError(f"The attention layer {shortened(name)} has tensors of no size.")
         layer = cls(
             shape.channels,
             rd_channels=shape.reduced,
@@ -95,18 +104,19 @@ def fit_tensors(model: nn.Module, weights: Weights) -> Fit:
             reshaped.append(name)
         else:
             shapes = f"{list(given[name].shape)} instead of {list(wanted[name].shape)}"
-            wrong.append(f"{name} ({shapes})")
+            wrong.append(f"{shortened(name, 60)} ({shapes})")
     absent = [name for name in wanted if name not in given and not is_counter(name)]
     extra = [name for name in given if name not in wanted and not is_counter(name)]
     tops = {name.partition(".")[0] for name in wanted}
+    missing_attention = tuple(name for name in absent if attention and name.startswith(attention))
     return Fit(
         tensors=ready,
         matched=tuple(name for name in wanted if name in ready),
         reshaped=tuple(sorted(reshaped)),
         missing=tuple(name for name in absent if not (attention and name.startswith(attention))),
-        missing_attention=tuple(
-            name for name in absent if attention and name.startswith(attention)
-        ),
+        missing_attention=missing_attention,
+        at_random=sum(wanted[name].numel() for name in missing_attention),
+        given=sum(tensor.numel() for tensor in ready.values()),
         wrong=tuple(sorted(wrong)),
         unexpected=tuple(extra),
         foreign=tuple(name for name in extra if name.partition(".")[0] in tops),
@@ -136,8 +146,8 @@ def check_values(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     for name in fractions:
         if not tensors[name].is_floating_point():
             raise CheckpointError(
-                f"The checkpoint holds {name} as {_name_of(tensors[name].dtype)}, not as "
-                "floating-point numbers: its weights are quantised, or of another program. Save "
+                f"The checkpoint holds {shortened(name)} as {_name_of(tensors[name].dtype)}, not "
+                "as floating-point numbers: its weights are quantised, or of another program. Save "
                 "the ordinary weights."
             )
     buffers = {name for name, _ in model.named_buffers()}
@@ -149,8 +159,8 @@ def check_values(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     if bad:
         raise CheckpointError(
             f"The checkpoint holds {len(bad)} tensor{'s' if len(bad) > 1 else ''} with values that "
-            f"are not finite, such as {bad[0]}: the training has diverged, and the attention would "
-            "be noise. Take an earlier checkpoint."
+            f"are not finite, such as {shortened(bad[0])}: the training has diverged, and the "
+            "attention would be noise. Take an earlier checkpoint."
         )
 
 

@@ -24,6 +24,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 _INDEX = Path(__file__).with_name("architectures.json")
 """Fingerprints of timm's networks; `python -m cbam_viz.models.index` writes it."""
 _INSERTED = ".cbam"
+_MOST_TENSORS = 10_000
+"""No network of timm has as many; its deepest has some 3,000."""
 
 
 @dataclass(frozen=True)
@@ -129,12 +131,14 @@ def infer_architecture(shapes: Shapes) -> tuple[str, ...]:
 
     CBAM layers are disregarded; a classifier may have any number of classes.
     """
-    own = tuple(f"{name}." for name in attention_layers(shapes))
+    own = attention_layers(shapes)
     body = {
         name: shape
         for name, shape in shapes.items()
-        if not (own and name.startswith(own)) and not is_counter(name)
+        if not is_counter(name) and own.keys().isdisjoint(_parents(name))
     }
+    if len(body) > _MOST_TENSORS:
+        return ()
     kind = "bare" if own else "plain"
     found = _look_up(body, kind)
     if not found:  # the file may have tensors beside the network's, such as a loss's
@@ -144,6 +148,13 @@ def infer_architecture(shapes: Shapes) -> tuple[str, ...]:
                 kept = {n: shape for n, shape in body.items() if n.partition(".")[0] in parts}
                 found |= _look_up(kept, kind)
     return tuple(sorted(found, key=_plainness))
+
+
+def _parents(name: str) -> list[str]:
+    """Return the modules that a tensor is in, the innermost ones, where a CBAM layer would be."""
+    parts = name.split(".")[-6:]
+    start = len(name) - len(".".join(parts))
+    return [name[:start] + ".".join(parts[:end]) for end in range(1, len(parts))]
 
 
 def _look_up(body: Shapes, kind: str) -> set[str]:

@@ -12,6 +12,7 @@ from timm.layers.cbam import CbamModule
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from cbam_viz._text import few, quoted, shortened
 from cbam_viz.errors import ModelError
 from cbam_viz.models.loaded import feature_entries, input_channels, input_spec
 
@@ -100,7 +101,7 @@ def stage_names(model: nn.Module) -> list[str]:
     names = list(dict.fromkeys(str(entry.get("module", "")) for entry in feature_entries(model)))
     known = [name for name in names if name and name in modules]
     if not known:
-        parts = ", ".join(name for name, _ in model.named_children()) or "none"
+        parts = few([name for name, _ in model.named_children()], shown=20) or "none"
         raise ModelError(
             f"{type(model).__name__} does not say what its stages are. Name the modules after "
             f"which CBAM shall stand: insert_cbam(model, at=[...]). Its parts are: {parts}."
@@ -121,11 +122,11 @@ def _check_names(model: nn.Module, places: Sequence[str]) -> None:
     for name in places:
         if not name or name not in modules:
             raise ModelError(
-                f"The network has no module named {name!r}. "
+                f"The network has no module named {quoted(name)}. "
                 "[name for name, _ in model.named_modules()] lists them."
             )
         if CHILD in dict(modules[name].named_children()):
-            raise ModelError(f"There is a CBAM layer after {name} already.")
+            raise ModelError(f"There is a CBAM layer after {shortened(name)} already.")
     if len(set(places)) != len(places):
         raise ModelError("Each module can be named once only.")
     if not places:
@@ -176,7 +177,8 @@ def _run_once(
     except Exception as error:
         raise ModelError(
             f"The network did not run on an input of {input_size or input_spec(model).size} "
-            f"pixels ({error}); give insert_cbam(..., input_size=(height, width))."
+            f"pixels ({shortened(str(error), 200)}); give insert_cbam(..., input_size=(height, "
+            "width))."
         ) from error
     finally:
         for hook in hooks:
@@ -209,7 +211,13 @@ def _layer_like(
     model: nn.Module, channels: int, gate: float, attention_args: Mapping[str, Any]
 ) -> CbamModule:
     like = next(model.parameters(), torch.zeros(()))
-    layer = CbamModule(channels, **{"mlp_bias": True, **attention_args})
+    try:
+        layer = CbamModule(channels, **{"mlp_bias": True, **attention_args})
+    except Exception as error:
+        raise ModelError(
+            f"CBAM cannot be built for {channels} channels with these attention_args "
+            f"({shortened(f'{type(error).__name__}: {error}', 150)})."
+        ) from error
     logit = math.log(gate / (1 - gate))
     nn.init.zeros_(layer.channel.fc2.weight)
     if layer.channel.fc2.bias is not None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cbam_viz._text import shortened
 from cbam_viz.errors import CheckpointError
 from cbam_viz.models.state import Weights
 
@@ -82,7 +83,6 @@ def translate(weights: Weights) -> None:
                 "it through its own Python code: --model module:factory."
             )
         _apply(weights, _AUTHORS)
-        weights.authors = True
         weights.notes.append(
             "The layout is that of the authors' code (Jongchan/attention-module); it was "
             "translated to timm's, the spatial convolution's inputs from [max, mean] to [mean, "
@@ -126,9 +126,9 @@ def _refuse_network_level(weights: Weights) -> None:
     outside = [name for name in weights.tensors if re.match(r"(ca|sa)\d?\.", name)]
     if outside:
         raise CheckpointError(
-            f"This network has CBAM outside its blocks too ({outside[0]}), which timm's network of "
-            "the same name has not; its weights cannot be converted exactly. Show it through its "
-            "own Python code: cbam-viz ... --model module:factory."
+            f"This network has CBAM outside its blocks too ({shortened(outside[0])}), which "
+            "timm's network of the same name has not; its weights cannot be converted exactly. "
+            "Show it through its own Python code: cbam-viz ... --model module:factory."
         )
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from timm import is_model
 from torch import nn
 
+from cbam_viz._text import few, quoted
 from cbam_viz.errors import CheckpointError, ModelError
 from cbam_viz.models.attention_layer import AttentionLike
 from cbam_viz.models.build import build_model
@@ -32,7 +33,6 @@ from cbam_viz.models.loaded import (
     config_of,
     display_name,
     frozen,
-    imagenet_classes,
     input_spec,
 )
 from cbam_viz.models.metadata import parse_metadata
@@ -42,8 +42,11 @@ from cbam_viz.models.stated import (
     read_config,
     read_stated,
 )
+from cbam_viz.models.trial import on_trial, refuse_giant_forward
 
 _MOST_PREFIXES = 3
+_MOST_AT_RANDOM = 100_000_000
+"""Numbers of attention layers that a file lacks; those of all timm networks have fewer."""
 
 PLAIN = "none"
 """As `attention`: the network as timm defines it."""
@@ -123,26 +126,34 @@ def load_model(
         suggested=config.architecture,
         arguments=kwargs,
     )
-    with torch.device("meta"):
-        trial = fit_tensors(_build(plan, weights), weights)
-    _check(trial, plan, weights, allow_missing_attention=allow_missing_attention)
-    model = _build(plan, weights)
-    fit = fit_tensors(model, weights)
-    check_values(model, fit.tensors)
-    model.load_state_dict(fit.tensors, strict=False)
+    with on_trial():
+        trial = _build(plan, weights)
+    _check(
+        fit_tensors(trial, weights), plan, weights, allow_missing_attention=allow_missing_attention
+    )
+    usual = math.prod(input_spec(trial).size)
     stated = read_stated(
-        model,
+        trial,
         file.content,
         metadata,
         config,
         architecture=known_architecture(plan.architecture),
     )
+    if math.prod(stated.spec.size) > usual or metadata.get("arguments"):
+        refuse_giant_forward(trial, stated.spec.size)
+    model: Any = _build(plan, weights)
+    fit = fit_tensors(model, weights)
+    check_values(model, fit.tensors)
+    model.load_state_dict(fit.tensors, strict=False)
+    model.pretrained_cfg = config_of(trial)
     weights.notes.extend(stated.notes)
+    if not stated.classes:
+        _say_unnamed(model, weights)
     return LoadedModel(
         model=model.eval(),
         name=name or display_name(source, metadata, plan.architecture),
         spec=stated.spec,
-        classes=stated.classes or _classes_of_layout(model, weights),
+        classes=stated.classes or None,
         report=_report(fit, weights),
         sha256=file.sha256,
         metadata=frozen(metadata),
@@ -201,7 +212,7 @@ def _plan(
         meant_plain=attention == PLAIN,
         num_classes=size or (num_classes if num_classes is not None else size),
         inserted=tuple(str(place) for place in inserted),
-        arguments={**metadata.get("arguments", {}), **arguments},
+        arguments={**(metadata.get("arguments") or {}), **arguments},
     )
 
 
@@ -215,7 +226,7 @@ def _remove_unknown_prefixes(weights: Weights) -> None:
         trial = without_prefix(trial, prefix)
         removed.append(prefix)
     weights.tensors = trial
-    weights.notes.extend(f"The prefix {prefix!r} was removed." for prefix in removed)
+    weights.notes.extend(f"The prefix {quoted(prefix)} was removed." for prefix in removed)
 
 
 def _inferred(weights: Weights, suggested: str | None) -> str:
@@ -256,9 +267,14 @@ def _check(fit: Fit, plan: Plan, weights: Weights, *, allow_missing_attention: b
     if fit.missing_attention and not allow_missing_attention:
         raise CheckpointError(
             f"The checkpoint has no weights for {len(fit.missing_attention)} of the tensors of "
-            f"{plan.architecture}'s CBAM layers (such as {fit.missing_attention[0]}): the "
+            f"{plan.architecture}'s CBAM layers (such as {few(fit.missing_attention[:1])}): the "
             "attention would be noise. Load a checkpoint that was trained with CBAM, or insist "
             "with allow_missing_attention."
+        )
+    if fit.at_random > max(_MOST_AT_RANDOM, fit.given):
+        raise CheckpointError(
+            f"The attention layers that the file lacks would have {fit.at_random:,} numbers, more "
+            "than the file holds: its description is wrong. Give attention_args yourself."
         )
     if not fit.has_attention and not plan.meant_plain:
         raise CheckpointError(
@@ -273,25 +289,18 @@ def _misfit(fit: Fit, plan: Plan, weights: Weights) -> str:
     hint = f" Its tensors fit {fitting[0]}." if fitting and plan.architecture not in fitting else ""
     what = []
     if fit.missing:
-        what.append(f"{len(fit.missing)} tensors are missing, such as {fit.missing[0]}")
+        what.append(f"{len(fit.missing)} tensors are missing, such as {few(fit.missing[:1])}")
     if fit.wrong:
-        what.append(f"{len(fit.wrong)} have another shape, such as {fit.wrong[0]}")
+        what.append(f"{len(fit.wrong)} have another shape, such as {few(fit.wrong[:1])}")
     if fit.foreign:
-        what.append(f"{len(fit.foreign)} have no place in it, such as {fit.foreign[0]}")
+        what.append(f"{len(fit.foreign)} have no place in it, such as {few(fit.foreign[:1])}")
     return f"The checkpoint is not one of {plan.architecture}: {'; '.join(what)}.{hint}"
 
 
-def _classes_of_layout(model: nn.Module, weights: Weights) -> tuple[str, ...] | None:
-    """Take ImageNet's names for the authors' layout: what their code is published for, and saved.
-
-    Of any other file that names no classes nothing is known but their number.
-    """
-    if weights.authors and getattr(model, "num_classes", None) == 1000:
-        weights.notes.append("The class names are assumed: ImageNet's, as of the authors' files.")
-        return imagenet_classes()
+def _say_unnamed(model: nn.Module, weights: Weights) -> None:
+    """Note that nothing is known of the classes but their number; 1,000 need not be ImageNet's."""
     if getattr(model, "num_classes", None) != 0:
         weights.notes.append("The file names no classes, so they are called by their numbers.")
-    return None
 
 
 def _report(fit: Fit, weights: Weights) -> LoadReport:

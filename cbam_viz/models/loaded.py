@@ -14,6 +14,8 @@ from typing import Any
 import timm.data
 from torch import Tensor, nn
 
+from cbam_viz._suffixes import bare_name
+from cbam_viz._text import few, shortened
 from cbam_viz.errors import ModelError
 from cbam_viz.images import InputSpec
 from cbam_viz.models.names import names_of_network
@@ -165,14 +167,8 @@ def display_name(source: Path | bytes | None, metadata: Mapping[str, Any], fallb
     """Return the name to show: the title in the file, else the file's name, else `fallback`."""
     title = metadata.get("title")
     if isinstance(title, str) and title.strip():
-        return title.strip()
-    return source.stem if isinstance(source, Path) else fallback
-
-
-def few(names: Sequence[str], shown: int = 4) -> str:
-    """List the first names and count the rest."""
-    rest = len(names) - shown
-    return ", ".join(names[:shown]) + (f" and {rest:,} more" if rest > 0 else "")
+        return shortened(title.strip(), 300)
+    return bare_name(source) if isinstance(source, Path) else fallback
 
 
 def _count(number: int, noun: str) -> str:

@@ -7,37 +7,30 @@ A safetensors file holds text entries beside its tensors; ours is one, `cbam_viz
      "pretrained_cfg": {...}, "training_data", "accuracy": {...}, "license", "code_version",
      "default": bool, "compare_with"}
 
-Whoever uploads a file writes this text, so it is checked like any input: `arguments` may only
-shape the network, never name files, links or code.
+Whoever uploads a file writes this text, so it is checked like any input, against `schema.py`:
+`arguments` may only shape the network, never name files, links or code.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from cbam_viz._schema import MismatchError, checked, read_json
+from cbam_viz._suffixes import DESCRIBED, is_checkpoint_name
+from cbam_viz._text import quoted, shortened
 from cbam_viz.errors import CheckpointError
 from cbam_viz.models.files import MAX_HEADER_BYTES
+from cbam_viz.models.schema import Arguments, Description, Further
 
 KEY = "cbam_viz"
 SCHEMA = 1
-_MAX_CLASSES = 100_000
-_MAX_SIDE = 4096
-
-_SHAPING = frozenset(
-    """
-    aa_layer act_layer avg_down base_width block_args block_reduce_first cardinality channels
-    conv_stem_stride depth_multiplier depths drop_block_rate drop_path_rate drop_rate
-    channel_multiplier dims down_kernel_size fix_stem global_pool head_hidden_size head_init_scale
-    in_chans kernel_sizes layers mlp_ratio norm_layer num_features output_stride pad_type
-    replace_stem_pool round_chs_fn stem_chs stem_size stem_stride stem_type stem_width width
-    width_factor widths zero_init_last attention_args
-    """.split()  # noqa: SIM905
-)
-"""Arguments of `timm.create_model` that a file may set."""
+MAX_TEXT_BYTES = 4 * 1024**2
+"""Longest description; with 100,000 class names it has some 2 MB."""
 
 
 @dataclass(frozen=True)
@@ -64,74 +57,55 @@ def parse_metadata(texts: Mapping[str, str]) -> dict[str, Any]:
     text = texts.get(KEY)
     if text is None:
         return {}
+    if not isinstance(text, str) or len(text) > MAX_TEXT_BYTES:
+        raise CheckpointError(
+            "The description in the checkpoint is no text, or an absurdly long one."
+        )
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        found = read_json(text)
+    except MismatchError as error:
         raise CheckpointError(f"The description in the checkpoint is no JSON: {error}.") from error
     if not isinstance(found, dict):
         raise CheckpointError("The description in the checkpoint is no JSON object.")
-    if not isinstance(found.get("schema"), int) or found["schema"] > SCHEMA:
+    schema = found.get("schema")
+    if not isinstance(schema, int) or schema > SCHEMA:
         raise CheckpointError(
-            f"The checkpoint's description has schema {found.get('schema')!r}; this version reads "
+            f"The checkpoint's description has schema {quoted(schema)}; this version reads "
             f"up to {SCHEMA}. Install a newer cbam-viz."
         )
-    _check_fields(found)
+    _check_names(found.get("arguments"))
+    try:
+        _check_entries(found)
+    except MismatchError as error:
+        meant = _IN_WORDS.get(error.place.partition("[")[0], "")
+        raise CheckpointError(
+            f"The checkpoint's description has a wrong {quoted(error.place)} entry{meant}, which "
+            f"makes no sense: {error.reason}."
+        ) from error
     return found
 
 
-def _check_fields(found: Mapping[str, Any]) -> None:
-    expected: dict[str, tuple[type, ...]] = {
-        "title": (str,),
-        "description": (str,),
-        "architecture": (str,),
-        "attention": (str,),
-        "arguments": (dict,),
-        "inserted_cbam": (dict,),
-        "num_classes": (int,),
-        "classes": (list,),
-        "pretrained_cfg": (dict,),
-        "accuracy": (dict,),
-    }
-    for field, types in expected.items():
-        value = found.get(field)
-        if value is not None and not isinstance(value, types):
-            raise CheckpointError(f"The checkpoint's description has a wrong {field!r} entry.")
-    classes = found.get("classes") or []
-    if len(classes) > _MAX_CLASSES or not all(isinstance(name, str) for name in classes):
-        raise CheckpointError("The checkpoint's class names must be at most 100,000 texts.")
-    _check_arguments(found.get("arguments") or {})
-    size = (found.get("pretrained_cfg") or {}).get("input_size")
-    if size is not None and not _is_size(size):
-        raise CheckpointError(f"The checkpoint's input size {size!r} makes no sense.")
+def _check_entries(found: Mapping[str, Any]) -> None:
+    checked(found, Description)
+    for name, value in found.items():
+        try:
+            checked({name: value}, dict[str, Further])
+        except MismatchError as error:
+            raise MismatchError(name, error.reason) from error
 
 
-def _check_arguments(arguments: Mapping[str, Any]) -> None:
-    for key, value in arguments.items():
-        if key not in _SHAPING:
+_IN_WORDS = {"classes": " (the class names)", "pretrained_cfg.input_size": " (the input size)"}
+
+
+def _check_names(arguments: Any) -> None:
+    """Say what to do about arguments that a file may not set."""
+    known = Arguments.__struct_fields__
+    for key in arguments if isinstance(arguments, dict) else ():
+        if key not in known:
             raise CheckpointError(
-                f"The checkpoint's description sets {key!r}, which a file may not. Load it with "
-                "load_model(..., architecture=...) and give that argument yourself."
+                f"The checkpoint's description sets {quoted(key)}, which a file may not. Load it "
+                "with load_model(..., architecture=...) and give that argument yourself."
             )
-        if not _modest(value):
-            raise CheckpointError(f"The checkpoint's value for {key!r} makes no sense: {value!r}.")
-
-
-def _modest(value: Any) -> bool:
-    if value is None or isinstance(value, (bool, str)):
-        return value is None or isinstance(value, bool) or len(value) < 100
-    if isinstance(value, (int, float)):
-        return abs(value) <= 65536
-    if isinstance(value, dict):
-        return len(value) < 50 and all(_modest(entry) for entry in value.values())
-    return isinstance(value, list) and len(value) < 50 and all(_modest(entry) for entry in value)
-
-
-def _is_size(size: Any) -> bool:
-    return (
-        isinstance(size, list)
-        and len(size) == 3
-        and all(isinstance(side, int) and 1 <= side <= _MAX_SIDE for side in size)
-    )
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -147,11 +121,18 @@ def read_metadata(path: Path) -> dict[str, Any]:
             length = int.from_bytes(stream.read(8), "little")
             if not 2 <= length <= min(MAX_HEADER_BYTES, path.stat().st_size):
                 raise CheckpointError(f"{path.name} is no whole safetensors file.")
-            header = json.loads(stream.read(length))
+            header = msgspec.json.decode(stream.read(length), type=_Header)
     except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path.name} is no whole safetensors file: {error}.") from error
-    texts = header.get("__metadata__") if isinstance(header, dict) else None
-    return parse_metadata(texts if isinstance(texts, dict) else {})
+        raise CheckpointError(
+            f"{path.name} is no whole safetensors file: {shortened(str(error))}."
+        ) from error
+    return parse_metadata(header.texts or {})
+
+
+class _Header(msgspec.Struct):
+    """The header of a safetensors file without its list of tensors."""
+
+    texts: dict[str, str] | None = msgspec.field(name="__metadata__", default=None)
 
 
 def list_checkpoints(folder: str | Path) -> tuple[CheckpointEntry, ...]:
@@ -160,39 +141,39 @@ def list_checkpoints(folder: str | Path) -> tuple[CheckpointEntry, ...]:
     Only files directly in it are listed; links that lead out of it and files whose description is
     broken are left out. An absent folder has none.
     """
-    from cbam_viz.models.files import SUFFIXES
+    return survey(folder)[0]
 
-    folder = Path(folder)
+
+def survey(folder: str | Path) -> tuple[tuple[CheckpointEntry, ...], tuple[str, ...]]:
+    """Return what `list_checkpoints` lists, and why it lists no more, a sentence for each file."""
+    entries, refusals = [], []
+    for path in _files(Path(folder)):
+        try:
+            entries.append(_entry(path))
+        except CheckpointError as error:
+            named = path.name in str(error)
+            refusals.append(str(error) if named else f"{shortened(path.name)}: {error}")
+    return tuple(sorted(entries, key=_order)), tuple(refusals)
+
+
+def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        return ()
+        return []
     root = folder.resolve()
-    entries = []
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
-            continue
-        real = path.resolve()
-        if real.is_file() and real.parent == root:
-            entry = _entry(path)
-            if entry is not None:
-                entries.append(entry)
-    return tuple(sorted(entries, key=_order))
+    named = (path for path in sorted(folder.iterdir()) if is_checkpoint_name(path.name))
+    return [path for path in named if path.is_file() and path.resolve().parent == root]
 
 
 def _order(entry: CheckpointEntry) -> tuple[bool, bool, str]:
     return not entry.default, entry.architecture is None, entry.path.name
 
 
-def _entry(path: Path) -> CheckpointEntry | None:
-    metadata: Mapping[str, Any] = {}
-    if path.suffix.lower() == ".safetensors":
-        try:
-            metadata = read_metadata(path)
-        except CheckpointError:
-            return None
+def _entry(path: Path) -> CheckpointEntry:
+    metadata = read_metadata(path) if path.suffix.lower() == DESCRIBED else {}
     return CheckpointEntry(
         path=path,
-        title=str(metadata.get("title") or path.name),
-        description=str(metadata.get("description") or ""),
+        title=shortened(metadata.get("title") or path.name, 300),
+        description=metadata.get("description") or "",
         architecture=metadata.get("architecture"),
         default=metadata.get("default") is True,
         metadata=metadata,

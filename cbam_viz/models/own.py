@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import nn
 
-from cbam_viz.errors import CheckpointError
 from cbam_viz.models.files import read_weights
 from cbam_viz.models.fit import check_values, type_notes
 from cbam_viz.models.infer import is_counter
-from cbam_viz.models.loaded import LoadedModel, LoadReport, config_of, few, wrap_model
+from cbam_viz.models.loaded import LoadedModel, LoadReport, config_of, wrap_model
 from cbam_viz.models.metadata import parse_metadata
+from cbam_viz.models.placing import check_places, under_own_names
 from cbam_viz.models.state import find_weights
 from cbam_viz.models.stated import read_config, read_stated
 
@@ -21,7 +22,7 @@ def load_own_model(
     module: nn.Module,
     checkpoint: str | Path | bytes,
     *,
-    allow_missing: bool = False,
+    may_miss: Collection[str] = (),
     name: str | None = None,
 ) -> LoadedModel:
     """Load a checkpoint into `module` (changing it), in eval mode, and describe the result.
@@ -29,30 +30,33 @@ def load_own_model(
     Wrappers and prefixes in the file are removed as by `load_model`; names and shapes must
     otherwise be the network's own. Nothing in the file is run.
 
+    Parameters
+    ----------
+    module
+        The network, on which the weights are set.
+    checkpoint
+        A .safetensors, .pth or .pt file or its content.
+    may_miss
+        Dotted names of tensors that the file need not have: those of the attention, which
+        `cbam_viz.capture.attention_tensors` finds. They keep the values that the code gave them.
+    name
+        What to call it; the name of its class otherwise.
+
     Raises
     ------
     CheckpointError
-        The file cannot be read safely, or has no value for some tensor (unless `allow_missing`),
-        or one of another shape.
+        The file cannot be read safely, has no value for some other tensor, one of another shape,
+        or more of them for a part of the network than the part has.
     """
     source = Path(checkpoint) if isinstance(checkpoint, str) else checkpoint
     file = read_weights(source)
-    weights = find_weights(file.content)
     wanted = module.state_dict()
-    given = _under_own_names(weights.tensors, wanted)
-    shapes = [
-        f"{key} ({list(given[key].shape)} instead of {list(wanted[key].shape)})"
-        for key in wanted.keys() & given.keys()
-        if wanted[key].shape != given[key].shape
-    ]
-    missing = tuple(key for key in wanted if key not in given and not is_counter(key))
-    if shapes:
-        raise CheckpointError(f"The checkpoint is of another network: {few(sorted(shapes))}.")
-    if missing and not allow_missing:
-        raise CheckpointError(
-            f"The checkpoint has no values for {len(missing)} of the network's tensors: "
-            f"{few(missing)}. Load the checkpoint that belongs to this code."
-        )
+    stripped = find_weights(file.content)
+    weights = find_weights(file.content, prefixes=False)
+    given = under_own_names(weights.tensors, stripped.tensors, wanted)
+    if given is not weights.tensors:
+        weights = stripped
+    check_places(module, given, wanted, may_miss)
     fitting = {key: value for key, value in given.items() if key in wanted}
     check_values(module, fitting)
     module.load_state_dict(fitting, strict=False)
@@ -66,7 +70,7 @@ def load_own_model(
     )
     report = LoadReport(
         matched=tuple(key for key in wanted if key in fitting),
-        missing=missing,
+        missing=tuple(key for key in wanted if key not in given and not is_counter(key)),
         unexpected=tuple(key for key in given if key not in wanted),
         notes=(*weights.notes, *stated.notes, *type_notes(fitting)),
     )
@@ -77,13 +81,3 @@ def load_own_model(
         spec=stated.spec,
         classes=stated.classes or described.classes,
     )
-
-
-def _under_own_names(given: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Put back a prefix such as `backbone.` where it is part of the network's own names."""
-    prefixes = sorted({key.partition(".")[0] + "." for key in wanted})
-    names = {}
-    for key in given:
-        whole = [prefix + key for prefix in prefixes if prefix + key in wanted]
-        names[key] = whole[0] if key not in wanted and whole else key
-    return {names[key]: value for key, value in given.items()}

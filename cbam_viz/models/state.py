@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from cbam_viz._text import quoted
 from cbam_viz.errors import CheckpointError
 
 _WRAPPERS = (
@@ -55,8 +56,6 @@ class Weights:
     renamed: dict[str, str] = field(default_factory=dict)
     """The file's names to ours, where a layout was translated (prefixes aside)."""
     reshaped: list[str] = field(default_factory=list)
-    authors: bool = False
-    """True for the layout of the CBAM authors' own code."""
 
 
 def find_weights(content: Any, *, prefixes: bool = True) -> Weights:
@@ -77,7 +76,7 @@ def find_weights(content: Any, *, prefixes: bool = True) -> Weights:
     tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
     weights = Weights(tensors)
     if path:
-        weights.notes.append(f"The weights were taken from {'.'.join(path)!r} in the file.")
+        weights.notes.append(f"The weights were taken from {quoted('.'.join(path))} in the file.")
     if _AVERAGED & set(path):
         weights.notes.append("These are the averaged (EMA) weights that the file holds.")
     if prefixes:
@@ -129,11 +128,11 @@ def _next_wrapper(content: Any) -> str | None:
 
 
 def _why_none(content: Any, path: list[str]) -> str:
-    where = f" under {'.'.join(path)!r}" if path else ""
+    where = f" under {quoted('.'.join(path))}" if path else ""
     if isinstance(content, Tensor):
         return f"The file holds a single tensor{where}, not a network's weights."
     if _is_map(content):
-        keys = ", ".join(repr(str(key)) for key in list(content)[:5]) or "nothing"
+        keys = ", ".join(quoted(str(key), 40) for key in list(content)[:5]) or "nothing"
         return (
             f"The file holds no network's weights{where}; it holds {keys}. Save them with "
             "torch.save(model.state_dict(), 'weights.pth')."

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from cbam_viz._schema import MismatchError, checked
 from cbam_viz.images import InputOrigin, InputSpec
-from cbam_viz.images.spec import CROP_MODES, INTERPOLATIONS, PARTS
+from cbam_viz.images.spec import PARTS, InputDescription
 from cbam_viz.models.loaded import config_of, imagenet_classes, input_spec
 from cbam_viz.models.names import ClassNames, find_names, read_names
+from cbam_viz.models.schema import Input
 
 CONFIG = "config.json"
 MAX_CONFIG_BYTES = 16 * 1024**2
-_MAX_SIDE = 4096
 
 THE_FILE = "stated by the checkpoint"
 BESIDE = f"stated by {CONFIG} beside the checkpoint"
@@ -86,8 +87,9 @@ def checked_input(given: Mapping[str, Any], where: str) -> tuple[dict[str, Any],
 
     Empty entries state nothing and are no fault. `where` is what the notes call it.
     """
-    given = {key: given[key] for key in _FITS if key in given and not _is_empty(given[key])}
-    fitting = {key: value for key, value in given.items() if _FITS[key](value)}
+    names = InputDescription.__struct_fields__
+    given = {key: given[key] for key in names if key in given and not _is_empty(given[key])}
+    fitting = {key: value for key, value in given.items() if _fits(key, value)}
     notes = [
         f"{key!r} in {where} is none that an input can have; not used."
         for key in given
@@ -100,36 +102,13 @@ def _is_empty(value: Any) -> bool:
     return value is None or (isinstance(value, (str, list, tuple)) and not value)
 
 
-def _is_number(value: Any, low: float, high: float) -> bool:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and low <= value <= high
-
-
-def _are_numbers(values: Any, low: float, high: float) -> bool:
-    is_list = isinstance(values, (list, tuple)) and len(values) in (1, 3)
-    return is_list and all(_is_number(value, low, high) for value in values)
-
-
-def _is_size(value: Any) -> bool:
-    is_list = isinstance(value, (list, tuple)) and len(value) == 3
-    whole = is_list and all(isinstance(number, int) for number in value)
-    return whole and value[0] == 3 and all(1 <= side <= _MAX_SIDE for side in value[1:])
-
-
-def _is_one_of(value: Any, allowed: tuple[str, ...]) -> bool:
-    return isinstance(value, str) and value in allowed
-
-
-_FITS: Mapping[str, Callable[[Any], bool]] = {
-    "input_size": _is_size,
-    "mean": lambda value: _are_numbers(value, -10, 10),
-    "std": lambda value: _are_numbers(value, 1e-3, 10),
-    "crop_pct": lambda value: _is_number(value, 0.1, 2),
-    "crop_mode": lambda value: _is_one_of(value, CROP_MODES),
-    "interpolation": lambda value: _is_one_of(value, (*INTERPOLATIONS, "random")),
-    "fixed_input_size": lambda value: isinstance(value, bool),
-}
-"""What an entry of a `pretrained_cfg` must be."""
+def _fits(key: str, value: Any) -> bool:
+    """Whether an entry is as `schema.Input` says, and of a colour photo."""
+    try:
+        found = checked({key: value}, Input)
+    except MismatchError:
+        return False
+    return found.input_size is None or found.input_size[0] == 3
 
 
 def input_of_training(content: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -169,7 +148,8 @@ def read_stated(
     count = getattr(model, "num_classes", None)
     count = count if isinstance(count, int) else None
     config = config.fitting(architecture, count)
-    own: Mapping[str, Any] = metadata.get("pretrained_cfg") or {}
+    described: Mapping[str, Any] = metadata.get("pretrained_cfg") or {}
+    own = {key: described[key] for key in InputDescription.__struct_fields__ if key in described}
     trained, notes_on_training = input_of_training(content)
     beside, notes_beside = checked_input(config.pretrained_cfg, f"{CONFIG} beside the file")
     named = find_names({"classes": metadata.get("classes")}, "the file's description", count)

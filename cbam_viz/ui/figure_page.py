@@ -18,6 +18,7 @@ from cbam_viz.ui.figure_sources import Chosen, Network
 from cbam_viz.ui.figure_state import control
 from cbam_viz.ui.layout import two_columns
 from cbam_viz.ui.scene import Scene
+from cbam_viz.ui.words import plain
 
 LARGE = 10_000_000
 """Bytes from which on a smaller file is suggested."""
@@ -62,6 +63,8 @@ def _figure(spec: FigureSpec, photos: list[Chosen], networks: list[Network], sce
     words = caption(made.built)
     with st.container(border=True):
         st.image(picture, alt=words, output_format="PNG")
+    for note in made.built.notes:
+        st.warning(plain(note), icon=":material/font_download_off:")
     _facts(made)
     _downloads(made, photos, networks)
     st.caption("Caption")

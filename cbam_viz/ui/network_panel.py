@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from cbam_viz._suffixes import SUFFIXES
 from cbam_viz.errors import CheckpointError, ModelError
 from cbam_viz.ui import networks, session, words
 from cbam_viz.ui.errors import boundary
@@ -17,7 +18,6 @@ from cbam_viz.ui.state import UPLOAD
 if TYPE_CHECKING:
     from cbam_viz.models import LoadedModel
 
-TYPES = ("safetensors", "pth", "pt", "bin", "ckpt", "tar")
 UPLOADER = "checkpoint_file"
 INFERRED = "Inferred from the file"
 INSIST = "Show it even without trained attention"
@@ -166,7 +166,7 @@ def upload_checkpoint(purpose: str) -> None:
     """A place to drop a checkpoint; `networks.upload_request(purpose)` then asks for it."""
     st.file_uploader(
         "Checkpoint file",
-        type=TYPES,
+        type=SUFFIXES,
         key=purpose,
         on_change=_take_upload,
         args=(purpose,),

@@ -113,17 +113,9 @@ def architectures() -> tuple[str, ...]:
 
 def unreadable() -> list[str]:
     """Why files of the checkpoints folder are not on offer, a sentence each."""
-    from cbam_viz.models.metadata import read_metadata
+    from cbam_viz.models.metadata import survey
 
-    if not folder().is_dir():
-        return []
-    sentences = []
-    for path in sorted(folder().glob("*.safetensors")):
-        try:
-            read_metadata(path)
-        except CheckpointError as error:
-            sentences.append(f"Not on offer: {error}")
-    return sentences
+    return [f"Not on offer: {reason}" for reason in survey(folder())[1]]
 
 
 def request_for(path: Path, architecture: str | None = None, insist: bool = False) -> Request:

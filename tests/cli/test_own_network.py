@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from cbam_viz import load_npz
+from cbam_viz.cli import batch
 from cbam_viz.cli.network import call_factory
 
 from .conftest import invoke, write_photo
@@ -179,3 +183,77 @@ def test_what_is_wrong_with_own_code_is_said(own: Path, reference: str, message:
     assert ended.exit_code == 3
     assert message in ended.stderr
     assert "Traceback" not in ended.output
+
+
+RANDOM = """
+import os, secrets
+import torch
+from torch import nn
+
+TABLE = torch.randn(1, generator=torch.Generator().manual_seed(secrets.randbits(40)))
+
+def make():
+    class Net(nn.Module):  # of no name that another process could import
+        def __init__(self):
+            super().__init__()
+            drawn = torch.Generator().manual_seed(secrets.randbits(40))
+            self.stem = nn.Conv2d(3, 6, 3, stride=8)
+            self.stem.weight = nn.Parameter(torch.randn(6, 3, 3, 3, generator=drawn))
+            self.register_buffer("scale", torch.rand(6, generator=drawn), persistent=False)
+            self.gate = nn.Linear(6, 6)
+            self.squash = lambda x: torch.sigmoid(x + TABLE)
+        def forward(self, x):
+            with open("processes.txt", "a") as file:
+                file.write(f"{os.getpid()}\\n")
+            x = self.stem(x)
+            return x * self.squash(self.gate((x.mean((2, 3)) * self.scale)))[:, :, None, None]
+    return Net()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere one process does the work")
+def test_one_export_is_of_one_network(folder: Path) -> None:
+    """Whatever the factory draws, in its module too, is drawn once: workers share the network."""
+    (folder / "drawn.py").write_text(RANDOM)
+    (folder / "photos").mkdir()
+    for number in range(32):
+        write_photo(folder / "photos" / f"{number:02}.png")
+    command = [sys.executable, "-m", "cbam_viz", "export", "photos", "-o", "out"]
+    command += ["--model", "drawn.py:make", "--workers", "2"]
+    ended = subprocess.run(
+        command, check=False, capture_output=True, text=True, cwd=folder, timeout=300
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert len(set((folder / "processes.txt").read_text().split())) == 2
+    files = [folder / "out" / f"{number:02}" / "gates.npz" for number in range(32)]
+    gates = [load_npz(file).attention["model"].channel for file in files]
+    assert gates[0] is not None
+    assert all(np.allclose(one, gates[0], atol=1e-6) for one in gates)  # rounding within a batch
+
+
+def test_a_network_that_cannot_be_shared_is_run_in_one_process(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "drawn.py").write_text(RANDOM)
+    (folder / "photos").mkdir()
+    for number in range(16):
+        write_photo(folder / "photos" / f"{number:02}.png")
+    monkeypatch.setattr(batch, "_can_share", lambda: False)
+    options = ("--model", "drawn.py:make", "--workers", "2")
+    ended = invoke("export", "photos", "-o", "out", *options)
+    assert ended.exit_code == 0, ended.output
+    assert len(set((folder / "processes.txt").read_text().split())) == 1
+    assert "one process does all the work" in ended.stderr
+
+
+def test_what_a_factory_draws_is_the_same_at_every_run(folder: Path) -> None:
+    """As for a network by --architecture; both commands of a comparison see one network."""
+    (folder / "free.py").write_text(CODE.replace("    torch.manual_seed(0)\n", ""))
+    write_photo(folder / "photo.png")
+    first, second = (
+        invoke("show", "photo.png", "--model", "free.py:make", "--json") for _ in range(2)
+    )
+    assert first.exit_code == 0, first.output
+    assert json.loads(first.stdout)["layers"] == json.loads(second.stdout)["layers"]
+    assert "no checkpoint" in first.stderr
+    assert "same at every run" in first.stderr

@@ -224,3 +224,13 @@ def test_a_label_without_end_is_cut_at_once(run) -> None:
     result = run("sample:cat", "-o", "f.pdf", *NETWORK, "--label", "x" * 100_000)
     assert result.exit_code == 0, result.output
     assert time.monotonic() - started < 30
+
+
+def test_letters_that_no_font_has_are_said(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cbam_viz.figures.build import Built
+
+    monkeypatch.setattr(Built, "notes", ("No installed font has x.",))
+    result = run("sample:cat", "-o", "a.pdf", *NETWORK, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert "Warning: No installed font has x." in result.stderr
+    assert json.loads(result.stdout)["notes"] == ["No installed font has x."]

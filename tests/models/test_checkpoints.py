@@ -10,9 +10,14 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save
+from streamlit.elements.lib.file_uploader_utils import (
+    enforce_filename_restriction,
+    normalize_upload_file_type,
+)
 from torch import nn
 
 from cbam_viz import CheckpointError, ModelError
+from cbam_viz._suffixes import SUFFIXES, bare_name
 from cbam_viz.images import InputSpec
 from cbam_viz.models import (
     convert_checkpoint,
@@ -24,6 +29,7 @@ from cbam_viz.models import (
     load_own_model,
     wrap_model,
 )
+from cbam_viz.models.metadata import survey
 
 
 def write(path: Path, **entries: Any) -> Path:
@@ -72,6 +78,59 @@ def test_what_the_folder_does_not_offer(tmp_path: Path) -> None:
     assert list_checkpoints(folder) == ()
     assert default_checkpoint(folder) is None
     assert list_checkpoints(tmp_path / "absent") == ()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a.safetensors",
+        "a.pth",
+        "a.pt",
+        "a.bin",
+        "a.ckpt",
+        "a.tar",
+        "a.pth.tar",
+        "a.PTH",
+        "A.Pth.Tar",
+    ],
+)  # fmt: skip
+def test_every_ending_is_listed_and_taken_by_the_uploader_alike(tmp_path: Path, name: str) -> None:
+    model = trained()
+    if name.endswith(".safetensors"):
+        (tmp_path / name).write_bytes(save(model.state_dict()))
+    else:
+        torch.save({"state_dict": model.state_dict()}, tmp_path / name)
+    (entry,) = list_checkpoints(tmp_path)
+    assert entry.path.name == name
+    enforce_filename_restriction(name, normalize_upload_file_type(SUFFIXES))
+    loaded = load_model(entry.path)
+    assert loaded.name.lower() == "a"
+    assert bare_name(entry.path).lower() == "a"
+    assert (
+        convert_checkpoint(entry.path, tmp_path / "b.safetensors", overwrite=True).path.name
+        == "b.safetensors"
+    )
+
+
+@pytest.mark.parametrize("name", ["a.tar.gz", "a.pth.txt", "tar", ".pth", ".a.pth", "a.safetensor"])
+def test_other_endings_are_not_listed(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(save({"w": torch.ones(1)}))
+    assert list_checkpoints(tmp_path) == ()
+
+
+def test_names_without_their_endings() -> None:
+    names = ["net.pth.tar", "net.tar", "net.v2.pth", "net.pth.safetensors", "net.CKPT.TAR", "net"]
+    assert [bare_name(Path("x") / name) for name in names] == [
+        "net", "net", "net.v2", "net.pth", "net", "net"
+    ]  # fmt: skip
+
+
+def test_a_refused_file_of_the_folder_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "odd.SAFETENSORS", architecture=3)
+    entries, reasons = survey(tmp_path)
+    assert entries == ()
+    assert len(reasons) == 1
+    assert reasons[0].startswith("odd.SAFETENSORS: The checkpoint's description has a wrong")
 
 
 def trained(**kwargs: Any) -> nn.Module:
@@ -168,9 +227,12 @@ def test_own_networks_refuse_what_does_not_fit(tmp_path: Path) -> None:
     torch.save({"backbone.weight": Own().backbone.weight}, tmp_path / "part.pth")
     with pytest.raises(CheckpointError, match="no values for 3"):
         load_own_model(Own(), tmp_path / "part.pth")
-    loaded = load_own_model(Own(), tmp_path / "part.pth", allow_missing=True)
+    names = ("backbone.bias", "head.weight", "head.bias")
+    with pytest.raises(CheckpointError, match=r"no values for 1.*Only attention"):
+        load_own_model(Own(), tmp_path / "part.pth", may_miss=names[1:])
+    loaded = load_own_model(Own(), tmp_path / "part.pth", may_miss=names)
     assert loaded.report is not None
-    assert loaded.report.missing == ("backbone.bias", "head.weight", "head.bias")
+    assert loaded.report.missing == names
 
 
 def test_own_networks_refuse_values_that_weights_cannot_have(tmp_path: Path) -> None:

@@ -305,7 +305,7 @@ def test_flags_are_doubted_where_the_normalisation_was_assumed(open_app, folder)
     closed = {k: v - 9 if k.endswith("spatial.conv.bn.bias") else v for k, v in state.items()}
     torch.save(closed, folder / "closed.pth")
     app = open_app(folder=folder, model="closed.pth")
-    assert "nearly closed (below 0.05); the input's normalisation was assumed." in words(app)
+    assert "so it prefers no place; the input's normalisation was assumed." in words(app)
     app = open_app("layers", folder=folder, model="closed.pth")
     stages = json.loads(app.get_by_key("layers_gallery").proto.json)["stages"]
     flags = [flag for stage in stages for card in stage["cards"] for flag in card["flags"]]

@@ -1,0 +1,49 @@
+"""Text from files in our sentences: shortened, on one line, and nothing that a terminal obeys.
+
+Whoever wrote a file chose its names and texts. A message quotes enough of them to find the place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sized
+from itertools import islice
+
+QUOTED = 80
+"""Most characters of one text from a file in a sentence."""
+
+
+def shortened(text: str, limit: int = QUOTED) -> str:
+    """Return `text` on one line, of at most `limit` characters, an ellipsis where it was cut.
+
+    What cannot be printed (line ends, control characters, lone surrogates, marks that reverse the
+    reading direction) is written as Python would escape it.
+    """
+    cut = text[: limit + 1]
+    plain = "".join(sign if sign.isprintable() else _escaped(sign) for sign in cut)
+    return plain if len(plain) <= limit else plain[: limit - 1] + "…"
+
+
+def quoted(value: object, limit: int = QUOTED) -> str:
+    """Return a text from a file in quotation marks, shortened; other plain values as they are.
+
+    Of a list or a dictionary only the kind and the length are told.
+    """
+    if isinstance(value, str):
+        return f"'{shortened(value, limit)}'"
+    if value is None or isinstance(value, (bool, float)):
+        return str(value)
+    if isinstance(value, int):
+        return str(value) if abs(value) < 10**15 else f"a number of {value.bit_length():,} bits"
+    kind = type(value).__name__
+    return f"a {kind} of {len(value):,}" if isinstance(value, Sized) else f"a {kind}"
+
+
+def few(names: Collection[str], shown: int = 4, limit: int = QUOTED) -> str:
+    """List the first names, each shortened to `limit`, and count the rest."""
+    rest = len(names) - shown
+    first = ", ".join(shortened(name, limit) for name in islice(names, max(shown, 0)))
+    return first + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def _escaped(sign: str) -> str:
+    return sign.encode("unicode_escape", "backslashreplace").decode("ascii")

@@ -1,0 +1,41 @@
+"""What a file says is quoted briefly and on one line."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cbam_viz._text import few, quoted, shortened
+
+
+def test_texts_are_shortened_at_the_limit() -> None:
+    assert shortened("a" * 80) == "a" * 80
+    assert shortened("a" * 81) == "a" * 79 + "…"
+    assert shortened("abcdef", 4) == "abc…"
+    assert quoted("abcdef", 4) == "'abc…'"
+
+
+def test_what_cannot_be_printed_is_escaped() -> None:
+    assert shortened("a\nb\x1b[31m\ud800\u202e猫 é") == r"a\nb\x1b[31m\ud800\u202e猫 é"
+
+
+def test_other_values_are_told_by_kind_where_they_are_long() -> None:
+    values = [None, True, 3, 0.5, [1, 2], {"a": 1}, 10**5000, float("inf")]
+    assert [quoted(value) for value in values] == [
+        "None", "True", "3", "0.5", "a list of 2", "a dict of 1", "a number of 16,610 bits", "inf"
+    ]  # fmt: skip
+
+
+def test_few_names_and_a_count() -> None:
+    assert few(["a", "b"]) == "a, b"
+    assert few(["a", "b", "c", "d", "e", "f"]) == "a, b, c, d and 2 more"
+    assert few({"k": 1}, limit=5) == "k"
+    assert len(few(["n" * 1000] * 1000, shown=2, limit=10)) == 10 + 2 + 10 + len(" and 998 more")
+
+
+@given(st.text(), st.integers(1, 50))
+def test_every_text_comes_out_printable_and_short(text: str, limit: int) -> None:
+    short = shortened(text, limit)
+    assert short.isprintable()
+    assert len(short) <= limit
+    short.encode()
