@@ -37,6 +37,7 @@ DOES = {
     "raises": ("raise ValueError('too bright')", "too bright"),
     "ends the program": ("raise SystemExit(7)", "ended the program (sys.exit(7))"),
     "has no memory": ("raise MemoryError", "MemoryError"),
+    "gates nothing": ("return self.head(torch.ones(len(x), 6))", "gates no feature map"),
 }
 
 
