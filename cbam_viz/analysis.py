@@ -6,14 +6,15 @@ Nothing here changes the network; one may serve many threads.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from cbam_viz.attention import Attention, LayerAttention, html_of
+from cbam_viz.attention import Attention, LayerAttention, Unsupported, html_of
 from cbam_viz.capture import capture
 from cbam_viz.errors import CbamVizError, ModelError, NoAttentionError
 from cbam_viz.images import DEFAULT_VIEW, Geometry, InputSpec, ModelInput, Photo, View, prepare
@@ -170,18 +171,49 @@ def _batches(inputs: Sequence[ModelInput]) -> list[list[int]]:
 def _forward(loaded: LoadedModel, inputs: Tensor, options: Mapping[str, Any]) -> Attention:
     """Run the network once under inference_mode, on its own device and in its own dtype."""
     inputs = as_weights(loaded.model, inputs)
+    with running(loaded.name, inputs):
+        return _with_layers(_of_photos(capture(loaded.model, inputs, **options), len(inputs)))
+
+
+@contextmanager
+def running(name: str, inputs: Tensor) -> Iterator[None]:
+    """Let a network run under inference_mode; whatever its code does wrong is a ModelError."""
     try:
         with torch.inference_mode():
-            return _with_layers(capture(loaded.model, inputs, **options))
+            yield
     except CbamVizError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         height, width = inputs.shape[-2:]
         cause = str(error).partition("\n")[0][:200] or type(error).__name__
+        if isinstance(error, SystemExit):
+            cause = f"its code ended the program (sys.exit({'' if error.code is None else cause}))"
         raise ModelError(
-            f"{loaded.name} fails on an input of {width} x {height} pixels: {cause}. Try the view "
+            f"{name} fails on an input of {width} x {height} pixels: {cause}. Try the view "
             "'crop', or another network."
         ) from error
+
+
+def _of_photos(attention: Attention, count: int) -> Attention:
+    """Leave out layers that have no row for each photo: none of their rows is the photo's gate."""
+    rows = {
+        name: len(gate)
+        for name, layer in attention.layers.items()
+        for gate in (layer.channel, layer.spatial)
+        if gate is not None and len(gate) != count
+    }
+    if not rows:
+        return attention
+    left_out = tuple(
+        Unsupported(
+            attention[name].module,
+            f"{n} gates for {count} photo{'' if count == 1 else 's'}: of windows, frames or crops "
+            "that the network folds into its batch, so that none is a photo's own",
+        )
+        for name, n in rows.items()
+    )
+    layers = {name: layer for name, layer in attention.layers.items() if name not in rows}
+    return replace(attention, layers=layers, unsupported=attention.unsupported + left_out)
 
 
 def _with_layers(attention: Attention) -> Attention:

@@ -88,10 +88,15 @@ class LayerFeatures:
 
 @dataclass(frozen=True)
 class LayerAttention:
-    """The gates of one call of one layer: float32, on the CPU, detached, nobody else's memory."""
+    """The gates of one call of one layer: float32, on the CPU, detached, nobody else's memory.
+
+    B is the batch that the layer saw: where the network folds windows, frames or crops into its
+    batch, each of them has a row of its own.
+    """
 
     name: str
-    """Key in `Attention`: the module's dotted name, with `#2`, `#3` ... for further calls."""
+    """Key in `Attention`: the module's dotted name, with `#2`, `#3` ... for further calls; the next
+    free number where another module has that very name."""
     module: str
     """The module's dotted name."""
     call: int
@@ -126,7 +131,7 @@ class Unsupported:
 
     module: str
     reason: str
-    """In words, such as `one joint gate of shape (B, C, h, w), as in BAM`."""
+    """In words, such as `a dense gate: a weight for every value`."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -140,7 +145,7 @@ class Attention(Mapping[str, LayerAttention]):
     layers: Mapping[str, LayerAttention]
     output: Any
     input_size: tuple[int, int]
-    """Height and width of the network's input in pixels."""
+    """Height and width of the network's input in pixels; (0, 0) if it took no picture."""
     unsupported: tuple[Unsupported, ...] = ()
     not_called: tuple[str, ...] = field(default=())
     """Attention modules that exist in the network and did not run in this forward."""

@@ -190,5 +190,41 @@ def test_failures_are_sentences() -> None:
 def test_attention_that_cannot_be_drawn_is_an_error_that_names_it() -> None:
     """Selective kernels weigh branches: neither channel weights nor a map."""
     loaded = wrap_model(timm.create_model("skresnet18", num_classes=3).eval())
-    with pytest.raises(NoAttentionError, match=r"layer1\.0\.conv1: a gate over .*5 more"):
+    with pytest.raises(
+        NoAttentionError, match=r"layer1\.0\.conv1: channel weights for each of 2 b.*5 more"
+    ):
         analyse(loaded, photo(0))
+
+
+class InWindows(nn.Module):
+    """Channel weights for each window of 32 x 32 pixels, and a map of the whole photo."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.score = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 1, 1)
+        self.squeeze = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        windows = x.unflatten(2, (-1, 32)).unflatten(4, (-1, 32)).permute(0, 2, 4, 1, 3, 5)
+        windows = windows.flatten(0, 2)
+        gated = windows * self.squeeze(windows.mean((2, 3))).sigmoid()[:, :, None, None]
+        mean = gated.unflatten(0, (x.shape[0], -1)).mean((1, 3, 4))
+        return mean + (x * self.score(x).sigmoid()).mean((2, 3))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_gates_of_windows_are_not_taken_for_the_photos(count: int) -> None:
+    """Their first row is the first window's, which lies in a corner of the photo."""
+    torch.manual_seed(0)
+    model = InWindows().eval()
+    loaded = wrap_model(model, InputSpec(size=(64, 64)), None, "windows")
+    with torch.inference_mode():
+        both = capture(model, torch.randn(count, 3, 64, 64))
+    assert [len(one.channel) for one in both.values() if one.channel is not None] == [4 * count]
+    for result in analyse_batch(loaded, [photo(seed) for seed in range(count)]):
+        (layer,) = result.layers
+        assert layer.composition == "spatial"
+        assert layer.spatial.shape == (1, 64, 64)
+        (left_out,) = result.attention.unsupported
+        assert left_out.reason.startswith(f"{4 * count} gates for {count} photo")

@@ -2,12 +2,13 @@
 
 The way of a capture: `api` opens a `recorder`, whose `hooks` tell it what passes. A network seen
 for the first time is watched (`trace`, `products`): every multiplication of a feature map is looked
-at, `anatomy` tells attention from other factors, `pairing` puts channel and spatial gates together
-by the flow of data, `axes` and `placement` (a rule per operator, many of them in `windows` and
-`resampling`; `merging` where tensors meet) say where a map's cells lie on the input. What a forward
-showed (`forward`) is learnt (`learn`) as a plan (`table`, `recipes`, `checks`), with which later
-forwards need plain hooks alone. Layers of timm's own classes (`known`) are hooked in any case.
-`assemble` makes the result.
+at, `same` sees through gates made as large as the features, `anatomy` and `sums` tell attention
+from other factors, `pairing` puts channel and spatial gates together by the `flow` of data, `axes`
+and `placement` (a rule per operator, many of them in `windows` and `resampling`; `merging` where
+tensors meet) say where a map's cells lie on the input, `reasons` what is told of gates that are
+neither. What a forward showed (`forward`) is learnt (`learn`) as a plan (`table`, `recipes`,
+`checks`), with which later forwards need plain hooks alone. Layers of timm's own classes (`known`)
+are hooked in any case. `assemble` makes the result.
 """
 
 from .api import Capture, capture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from .operators import AFFINE, NORMALISING, POINTWISE, SPREADING, SQUASHING
+from .operators import AFFINE, CUTTING, NORMALISING, POINTWISE, SPREADING, SQUASHING
 from .trace import Node, origin
 
 
@@ -15,37 +15,42 @@ class Anatomy:
 
     names: set[str] = field(default_factory=set)
     learned: bool = False
+    cut: bool = False
+    """It is a part of a wide result, whose other parts may be the features: of its own filters."""
     owners: set[str] = field(default_factory=set)
     """Names of the parameters on the way."""
     reaches: bool = False
     """The gate was computed from this very feature map."""
-    narrow: bool = False
-    """Somewhere on the way there is much less than the feature map: pooling, a bottleneck."""
+    nodes: set[Node] = field(default_factory=set)
+    """What was computed on the way."""
 
 
 def anatomy(gate: Node, feature: Node, limit: int = 300) -> Anatomy:
     """Walk from a gate back to the feature map it multiplies."""
     found, start = Anatomy(), origin(feature)
     size = math.prod(feature.shape)
-    waiting, seen = [gate], {gate}
+    waiting, seen = [(gate, False)], {gate}
     while waiting and limit:
         limit -= 1
-        node = waiting.pop()
+        node, cut = waiting.pop()
         if node is feature or node is start:
             found.reaches = True
             continue
         if node.parameter is not None:
-            found.learned = True
+            found.cut, found.learned = found.cut or cut, found.learned or not cut
             found.owners.add(node.parameter)
             continue
-        if node.order < start.order and math.prod(node.shape) >= size:
+        parted = cut or node.base in CUTTING
+        if not parted and node.order < start.order and math.prod(node.shape) >= size:
             continue
-        found.names.add(node.base)
-        found.narrow = found.narrow or math.prod(node.shape) * 4 <= size
+        if not cut:
+            found.names.add(node.base)
+            found.nodes.add(node)
+        made = any(one.parameter is not None for one in node.inputs)
         for one in node.inputs:
             if one not in seen:
                 seen.add(one)
-                waiting.append(one)
+                waiting.append((one, parted and (one.parameter is not None or not made)))
     return found
 
 
@@ -63,7 +68,8 @@ def is_attention(product: Node, gate: Node, path: Anatomy, *, dense: bool = Fals
         return True
     weighing = path.names & (SQUASHING | {"exp"})
     normalising = path.names & NORMALISING and not weighing
-    if not path.learned and (not path.reaches or normalising):
+    learned = path.learned or (path.cut and not normalising)
+    if not learned and (not path.reaches or normalising):
         return False
     return not dense or bool(path.reaches and (path.learned or path.names & SQUASHING))
 

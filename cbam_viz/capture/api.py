@@ -11,10 +11,8 @@ from torch import nn
 from ..attention import Attention
 from ..errors import CaptureError
 from ..wrappers import unwrap
-from .assemble import Changed
 from .recorder import Recorder
 from .state import allow_compiled, force_eager
-from .table import table_of
 
 
 def capture(
@@ -31,15 +29,26 @@ def capture(
     other channel and spatial gates are found where they multiply a feature map. The forward is the
     model's own, in its own mode, under the caller's autograd, autocast and inference mode; output
     and logits are the bits that a plain forward gives. In train mode the buffers (BatchNorm's
-    statistics) are put back afterwards. The first forward on a network takes up to three times as
-    long, because it is watched; so does every forward whose way through the network changes.
+    statistics) are put back afterwards.
+
+    The first forward on a network takes up to three times as long, because it is watched. Later
+    ones follow what it showed, at hardly any cost, while they go the same way: no module is called
+    that was not called then; those that give gates, multiply or resize maps are called as often and
+    in the same order; flags and counts that modules keep as attributes are the same; and the
+    features around each layer are those that its gates give. A forward that went another way is run
+    again and watched. Watched from the start is each forward of a network that reads numbers out of
+    tensors, as it does to choose experts or to stop early, and of one that has changed its way
+    twice. What cannot be noticed is a gate that comes and goes without any of these signs: made of
+    plain operations, or by a module that had served for features alone, switched by neither an
+    attribute nor a tensor's value, and not next to a layer of unknown class, which is checked.
 
     A network that torch.compile has compiled runs eagerly while it is captured: its numbers may
     differ from the compiled ones by rounding. DataParallel over several GPUs runs on the first one.
 
     Args:
         model: a network, in DataParallel or not; TorchScript too.
-        *args: what the model takes; the first (B, C, H, W) tensor is the input that maps lie on.
+        *args: what the model takes; maps lie on the first (B, C, H, W) tensor, or else on the first
+            list of (C, H, W) tensors, array, or picture of Pillow's.
         branches: also the two summands of the channel logits (CBAM, eq. 2), where there are two.
         descriptors: also the mean and maximum over channels that the spatial gate sees (eq. 3).
         features: also copies of the feature maps before, between and after the gates; of all
@@ -51,16 +60,14 @@ def capture(
 
     Raises:
         NoAttentionError: the network gates no feature map.
-        CaptureError: the network has attention layers and none ran, or `model` is no network.
+        CaptureError: the network has attention layers and none ran, or `model` is no network, or
+            the forward shows no values: on the meta device, or inside torch.vmap or torch.func.
     """
     _demand_module(model)
     recorder = Capture(model, branches=branches, descriptors=descriptors, features=features)
-    for attempt in (1, 2):
-        with recorder:
-            recorder.run(_on_one_device(model), args, kwargs)
-            recorder.patient = attempt == 1
-        if not recorder.changed:
-            break
+    recorder.alone = True
+    with recorder:
+        recorder.run(_on_one_device(model), args, kwargs)
     return recorder.attention()
 
 
@@ -74,6 +81,10 @@ class Capture:
 
     Only forwards in the block's own thread count, and other threads may capture the same model at
     the same time. Arguments are those of `capture`.
+
+    A forward that turns out to have gone another way than those before it is run a second time with
+    the same random numbers, and watched; your own output stays as it is. If the second run does not
+    give the same bits, the forward has no result and the block ends in a CaptureError.
     """
 
     def __init__(
@@ -86,8 +97,8 @@ class Capture:
     ) -> None:
         _demand_module(model)
         self.model = model
-        self.patient = False
-        self.changed = False
+        self.alone = False
+        """True if the caller takes the output from the result, as `capture` does."""
         self._recorder = Recorder(
             unwrap(model), branches=branches, descriptors=descriptors, features=features
         )
@@ -95,7 +106,7 @@ class Capture:
 
     def __enter__(self) -> Capture:
         recorder = self._recorder
-        recorder.error, self.changed, self.patient = None, False, False
+        recorder.error, recorder.alone = None, self.alone
         if recorder.prepare().compiled or self.model is not recorder.root:
             self._eager = True
             force_eager()
@@ -117,11 +128,8 @@ class Capture:
         finally:
             self._allow()
         problem = self._recorder.error
-        if isinstance(problem, Changed):
-            self.changed = True
-            table_of(self._recorder.root)[0].forget()
-        if kind is None and problem is not None and not (self.changed and self.patient):
-            raise _told(problem)
+        if kind is None and problem is not None:
+            raise problem
 
     def run(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call the model; for TorchScript, which takes no hooks, the only way."""
@@ -153,17 +161,6 @@ class Capture:
         if self._eager:
             self._eager = False
             allow_compiled()
-
-
-def _told(problem: BaseException) -> BaseException:
-    """The error that the user meets."""
-    if not isinstance(problem, Changed):
-        return problem
-    return CaptureError(
-        f"The gates of {problem} in one forward do not follow from what the forward before "
-        "showed: the network's way depends on its input or was changed. Capture this forward "
-        "again; it will be watched."
-    )
 
 
 def _demand_module(model: object) -> None:

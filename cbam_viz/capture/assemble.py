@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,7 +21,7 @@ from ..attention import (
 )
 from ..errors import CaptureError, NoAttentionError
 from ..wrappers import clean_name
-from .cells import even_cells
+from .cells import even_cells, overhang
 from .descent import branches_of, descriptors_of
 from .forward import (
     Forward,
@@ -41,15 +43,18 @@ class Changed(Exception):  # noqa: N818
 
 
 def attention_of(
-    table: Table, forward: Forward, output: Any, *, branches: bool, descriptors: bool
+    table: Table, plan: Plan, forward: Forward, output: Any, *, branches: bool, descriptors: bool
 ) -> Attention:
-    """The result of one forward."""
-    plan = forward.plan or table.plan(forward.signature)
-    assert plan is not None
+    """The result of one forward.
+
+    Raises:
+        Changed: it was not watched, and its plan does not hold for it.
+    """
+    if forward.watch is None and plan.way != tuple(forward.way):
+        raise Changed
     layers: list[tuple[int, LayerAttention]] = []
     for order, prefix, number, call in known_calls(table, forward):
-        key = call_key(table.known[prefix].name, number)
-        placed = plan.cells.get(key), plan.verified.get(key, False)
+        placed = plan.cells.get((prefix, number)), plan.verified.get((prefix, number), False)
         layers.append(
             (order, _known_layer(table.known[prefix], number, call, forward.input_size, placed))
         )
@@ -60,8 +65,8 @@ def attention_of(
     else:
         layers.extend(_planned_layers(plan, forward))
     layers.sort(key=lambda item: item[0])
-    named = {layer.name: layer for _, layer in layers}
-    ran = {layer.module for layer in named.values()}
+    named = _named([layer for _, layer in layers])
+    ran = {layer.module for layer in named.values()} | {one.module for one in plan.unsupported}
     never = tuple(
         dict.fromkeys(
             [k.name for k in table.known.values() if k.name not in ran]
@@ -70,6 +75,36 @@ def attention_of(
     )
     _demand_some(named, plan, never)
     return Attention(named, output, forward.input_size, plan.unsupported, never)
+
+
+def overhangs(attention: Attention) -> dict[str, tuple[float, float]]:
+    """How far each layer's cells reach beyond the input."""
+    return {
+        name: overhang(layer.cells, layer.spatial.shape, attention.input_size)
+        for name, layer in attention.items()
+        if layer.cells is not None and layer.spatial is not None
+    }
+
+
+def demand_places(plan: Plan, attention: Attention) -> None:
+    """Raises Changed if a map has another size than its way through the network would give."""
+    for name, now in overhangs(attention).items():
+        then = plan.overhangs.get(name, (math.inf, math.inf))
+        if not all(abs(a - b) < 1 for a, b in zip(now, then, strict=True)):
+            raise Changed(name)
+
+
+def _named(layers: list[LayerAttention]) -> dict[str, LayerAttention]:
+    """By name; a call whose name is that of another module, or taken, gets the next free number."""
+    modules = {layer.module for layer in layers}
+    named: dict[str, LayerAttention] = {}
+    for layer in layers:
+        name, number = layer.name, layer.call
+        while name in named or (number > 1 and name in modules):
+            number += 1
+            name = call_key(layer.module, number)
+        named[name] = layer if name == layer.name else replace(layer, name=name)
+    return named
 
 
 def _demand_some(layers: dict[str, LayerAttention], plan: Plan, never: tuple[str, ...]) -> None:
@@ -179,16 +214,9 @@ _SEQUENTIAL = ("channel then spatial", "spatial then channel")
 def _planned_layers(plan: Plan, forward: Forward) -> Iterable[tuple[int, LayerAttention]]:
     """Layers of unknown classes from their leaves' copies."""
     for layer in plan.layers:
-        recipes = [recipe for recipe in (layer.channel, layer.spatial) if recipe is not None]
-        leaves = [leaf for recipe in recipes for leaf in recipe.leaves]
-        here = [leaf in forward.leaves for leaf in leaves]
-        if not any(here):
-            continue
-        if not all(here):
-            raise Changed(layer.key)
-        gates = [recipe.gate(forward.leaves) for recipe in recipes]
+        gates = _planned_gates(layer, forward)
         spatial = gates[-1] if layer.spatial is not None else None
-        _demand(layer, forward, gates)
+        leaves = [leaf for recipe in layer.recipes for leaf in recipe.leaves]
         yield (
             forward.first[leaves[0]],
             LayerAttention(
@@ -208,11 +236,13 @@ def _planned_layers(plan: Plan, forward: Forward) -> Iterable[tuple[int, LayerAt
         )
 
 
-def _demand(layer: LayerPlan, forward: Forward, gates: list[Tensor]) -> None:
-    """The gates still explain what the layer's surroundings show."""
-    check = layer.check
-    boundaries = () if check is None else (*check.leaves, check.result)
-    if check is None or any(one not in forward.samples for one in boundaries):
+def _planned_gates(layer: LayerPlan, forward: Forward) -> list[Tensor]:
+    """The gates, if they still explain what the layer's surroundings show."""
+    try:
+        gates = [recipe.gate(forward.leaves) for recipe in layer.recipes]
+        holds = layer.check is not None and layer.check.holds(forward.samples, gates)
+    except (KeyError, TypeError, RuntimeError) as error:  # not there, or of another shape
+        raise Changed(layer.key) from error
+    if not holds:
         raise Changed(layer.key)
-    if not check.holds(forward.samples, gates):
-        raise Changed(layer.key)
+    return gates

@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 BATCH, CHANNEL, ROW, COLUMN = "batch", "channel", "row", "column"
-BRANCH, OTHER = "branch", "other"
-"""Tensors stacked side by side; and what is not known."""
+BRANCH, PIECE, OTHER = "branch", "piece", "other"
+"""Tensors stacked side by side; windows or frames, each a picture of its own; and the unknown."""
+MANY = frozenset({BATCH, PIECE})
+"""Along these, pictures lie beside each other."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,10 @@ def line(axis: Axis) -> Factor | None:
 
 
 def as_image(layout: Layout) -> Layout:
-    """A 4-D layout whose unknown axes are read as (B, C, H, W), where nothing forbids it."""
+    """A 4-D layout whose axes, unknown as a whole or in part, are read as (B, C, H, W).
+
+    Only where what is known of them does not forbid it.
+    """
     if len(layout) != 4:
         return layout
     rows, columns = line(layout[2]), line(layout[3])
@@ -166,10 +171,15 @@ def as_image(layout: Layout) -> Layout:
     known = [labels(axis) - {OTHER} for axis in layout]
     if all(names <= {axis[0].label} for names, axis in zip(known, usual, strict=True)):
         return tuple(
-            axis if names or not labels(axis) else new
+            new if is_vague(axis) or (labels(axis) and not names) else axis
             for names, axis, new in zip(known, layout, usual, strict=True)
         )
     return layout
+
+
+def is_vague(axis: Axis) -> bool:
+    """True if nothing is known of some of it."""
+    return any(f.label == OTHER and f.part is None and f.size > 1 for f in axis)
 
 
 def _unrolled(factor: Factor) -> Factor:
@@ -256,8 +266,8 @@ def regrouped(layout: Layout, shape: Sequence[int]) -> Layout:
 def _cut(factor: Factor, blocks: int) -> tuple[Factor, Factor]:
     """A factor as so many blocks, and the places within a block."""
     size = factor.size // blocks
-    if factor.label == CHANNEL:
-        return Factor(CHANNEL, blocks), Factor(CHANNEL, size)
+    if factor.label in (BATCH, CHANNEL):
+        return Factor(factor.label, blocks), Factor(factor.label, size)
     if factor.label not in (ROW, COLUMN) and factor.part is None:
         apart = factor.apart
         return Factor(OTHER, blocks, apart=apart), Factor(OTHER, size, apart=apart)
@@ -276,8 +286,6 @@ def _whole(axis: list[Factor]) -> Axis:
         joined.append(factor)
         while len(joined) > 1 and (both := _rejoined(*joined[-2:])) is not None:
             joined[-2:] = [both]
-    if len(joined) > 1 and all(factor.label == CHANNEL for factor in joined):
-        return (Factor(CHANNEL, math.prod(factor.size for factor in joined)),)
     if len(joined) == 2 and joined[0].label in (ROW, COLUMN) and _repeats(joined[1]):
         return (stepped(joined[0], axis_size(tuple(joined)), 1 / joined[1].size),)
     return tuple(joined)
@@ -285,6 +293,8 @@ def _whole(axis: list[Factor]) -> Axis:
 
 def _rejoined(outer: Factor, inner: Factor) -> Factor | None:
     """Blocks and, right behind them, the places within: the finer places."""
+    if outer.label == inner.label and inner.label in (BATCH, CHANNEL):
+        return Factor(inner.label, outer.size * inner.size)
     if outer.part is None or inner.part is None or not inner.part.inner:
         return None
     if (outer.part.of, outer.rolled) != (inner.part.of, inner.rolled):

@@ -74,11 +74,16 @@ def sampled_gate(gate: Tensor) -> Tensor:
 
 
 def check_for(
-    gates: list[Node], products: list[Node], boundaries: Mapping[Node, Boundary]
+    gates: list[Node],
+    products: list[Node],
+    boundaries: Mapping[Node, Boundary],
+    ends: Mapping[Node, Boundary],
 ) -> Check | None:
     """The check of one layer; None if the boundaries do not show enough.
 
-    `gates` are the operands, in the order in which `Check.holds` is given their values.
+    `gates` are the operands, in the order in which `Check.holds` is given their values. From where
+    features first show, `boundaries`, to where the result last does, `ends`: so that nothing comes
+    between the layer and its neighbours unseen.
     """
     places = {node: Ref(-1 - k) for k, node in enumerate(gates)}
     last = products[-1]
@@ -91,7 +96,7 @@ def check_for(
             known = dict(places)
             build = _Builder(boundaries, set(products), len(gates), leaves, steps, known)
             if build(end, top=True) and all(product in known for product in products):
-                return Check(tuple(leaves), tuple(steps), boundaries[end], end.shape)
+                return Check(tuple(leaves), tuple(steps), ends[end], end.shape)
     return None
 
 

@@ -12,11 +12,14 @@ from ..attention import Cells
 from .axes import Layout
 from .cells import are_placed, cells_of, holds_for_other_sizes
 from .checks import Boundary
+from .hooks import Sighting
 from .known import KnownLayer
-from .pairing import Found, name_layers, paired, weighted_sums
+from .pairing import Found, name_layers, paired
 from .products import Watch
 from .recipes import Leaf
-from .table import Plan, Table
+from .state import State
+from .sums import role
+from .table import Plan, Signature, Table
 from .trace import Node
 
 KnownCall = dict[str, list[Tensor]]
@@ -28,22 +31,41 @@ class Forward:
     """What one forward showed."""
 
     input_size: tuple[int, int]
-    signature: Any
+    signature: Signature
     plan: Plan | None
     watch: Watch | None
+    state: State | None = None
+    """What a second run needs to be this one again; kept with a plan, which may turn out wrong."""
+    way: list[int] = field(default_factory=list)
+    """The calls of modules, by their identities, in order."""
     events: list[tuple[str, str, Tensor | None]] = field(default_factory=list)
     """Layers of known classes: (prefix, what, copy), in order."""
     leaves: dict[Leaf, Tensor] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
-    passed: dict[Any, int] = field(default_factory=dict)
+    passed: dict[Sighting, int] = field(default_factory=dict)
     outputs: dict[Node, Leaf] = field(default_factory=dict)
     """While watching: which nodes are outputs of modules."""
     known_inputs: dict[tuple[str, int], Node] = field(default_factory=dict)
+    returned: set[Node] = field(default_factory=set)
+    """While watching: what the network returned."""
     boundaries: dict[Node, Boundary] = field(default_factory=dict)
-    """While watching: what modules received and returned."""
+    """While watching: what modules received and returned, first."""
+    ends: dict[Node, Boundary] = field(default_factory=dict)
+    """The same, last: what one module returned and the next one received."""
     samples: dict[Boundary, Tensor] = field(default_factory=dict)
     first: dict[Leaf, int] = field(default_factory=dict)
+    resizing: set[str] = field(default_factory=set)
+    """While watching: modules that returned maps of another size than they received."""
+    small: set[str] = field(default_factory=set)
+    """While watching: modules that returned one map, or values without positions."""
     found: list[Found] | None = None
+
+    def mark(self, name: str, args: tuple[Any, ...], output: Tensor) -> None:
+        """Note what a module returned, if that is no map of features like those it received."""
+        if output.ndim != 4 or 1 in (output.shape[1], output.shape[-2:].numel()):
+            self.small.add(name)
+        elif not (args and isinstance(args[0], Tensor) and args[0].shape[2:] == output.shape[2:]):
+            self.resizing.add(name)
 
 
 def known_calls(table: Table, forward: Forward) -> list[tuple[int, str, int, KnownCall]]:
@@ -85,14 +107,14 @@ def general_layers(table: Table, forward: Forward) -> list[Found]:
     if forward.found is None:
         watch = forward.watch
         assert watch is not None
-        pooling = weighted_sums(watch.products)
         products = [
             product
             for product in watch.products
-            if product not in pooling
+            if role(product) == "gate"
+            and not watch.in_transform(product.frame)
             and not any(frame.module in table.known for frame in product.frame.path())
         ]
-        forward.found = paired(products)
+        forward.found = paired(products, forward.returned)
         name_layers(forward.found, len(table.children), watch.calls, scripted=table.scripted)
     return forward.found
 

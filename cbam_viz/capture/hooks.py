@@ -8,7 +8,8 @@ threads, or two Streamlit sessions, on one model never see each other's gates.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -20,12 +21,34 @@ from torch.utils.hooks import RemovableHandle
 Moment = Literal["before", "after", "finally"]
 """Before a module's forward, after it, or after it even if it raised an Exception."""
 
+Root = Literal["begin", "done", "end"]
+"""The network's own forward: before it, after it, after it even if it raised an Exception."""
+Passing = Literal["enter", "leave", "received", "returned", "leaf"]
+"""A module's call while watching (enter, leave); what one received or returned, for a check; and
+what one returned, for a recipe."""
+Part = Literal["before", "between", "after", "branches", "descriptors", "channel", "spatial"]
+"""What is to be seen in a layer of a known class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What a hook is there to see."""
+
+    what: Root | Passing | Part
+    module: str = ""
+    """Dotted name, free as users choose it; of the layer if `what` is a part of one."""
+
 
 class Sink(Protocol):
     """What a capture gives its hooks to tell."""
 
-    def see(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+    def see(
+        self, key: Sighting, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
         """Take what passed. Must not raise."""
+
+    def step(self, module: int) -> None:
+        """A module of the trail, by its identity, is about to run. Must not raise."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +56,33 @@ class Tap:
     """One place to look at: a module, when, and the key under which its sightings arrive."""
 
     module: nn.Module
-    key: Hashable
+    key: Sighting
     moment: Moment = "after"
+
+
+@dataclass(frozen=True, eq=False)
+class Trail:
+    """Modules whose calls are told one by one, as `Sink.step`. Does not keep them alive."""
+
+    modules: tuple[ref[nn.Module], ...]
+    identities: frozenset[int]
+
+    @classmethod
+    def along(cls, modules: Iterable[nn.Module]) -> Trail:
+        """A trail of these modules."""
+        there = list(modules)
+        return cls(tuple(map(ref, there)), frozenset(map(id, there)))
+
+
+class _Removable(Protocol):
+    def remove(self) -> None: ...
 
 
 class _Owner:
     """Identity of one model's hooks. Holds no module, so that nothing keeps the model alive."""
 
     def __init__(self) -> None:
-        self.handles: dict[Hashable, tuple[int, RemovableHandle]] = {}
+        self.handles: dict[Hashable, tuple[int, _Removable]] = {}
 
 
 _lock = threading.RLock()
@@ -67,16 +108,17 @@ class Tapping:
         self._outer = sinks.get(self._owner)
         _sinks.set({**sinks, self._owner: self._sink})
 
-    def add(self, taps: Sequence[Tap]) -> None:
+    def add(self, taps: Sequence[Tap | Trail]) -> None:
         """Place hooks, or share those that another capture has placed."""
         handles = self._owner.handles
         with _lock:
             for tap in taps:
-                count, handle = handles.get(tap.key, (0, None))
+                key = tap if isinstance(tap, Trail) else tap.key
+                count, handle = handles.get(key, (0, None))
                 if handle is None:
                     handle = _register(self._owner, tap)
-                handles[tap.key] = (count + 1, handle)
-                self._taps.append(tap.key)
+                handles[key] = (count + 1, handle)
+                self._taps.append(key)
 
     def drop(self, keep: int = 0) -> None:
         """Give back all hooks but the first `keep` ones."""
@@ -102,7 +144,9 @@ class Tapping:
         self.drop()
 
 
-def _register(owner: _Owner, tap: Tap) -> RemovableHandle:
+def _register(owner: _Owner, tap: Tap | Trail) -> _Removable:
+    if isinstance(tap, Trail):
+        return _Steps(owner, tap)
     told = _Told(owner, ref(tap.module), tap.key)
     if tap.moment == "before":
         return tap.module.register_forward_pre_hook(_before(told), with_kwargs=True)
@@ -115,7 +159,7 @@ class _Told:
 
     owner: _Owner
     module: ref[nn.Module]
-    key: Hashable
+    key: Sighting
 
     def sink(self, module: nn.Module) -> Sink | None:
         return _sinks.get().get(self.owner) if module is self.module() else None
@@ -137,6 +181,35 @@ def _after(told: _Told) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
             sink.see(told.key, args, {}, output)
 
     return hook
+
+
+class _Steps:
+    """One hook on all modules of a trail.
+
+    They are hundreds, and each would cost more in `register_forward_pre_hook` and its handle than
+    in the forward itself; so the hook goes straight to where that puts it, under a number of its
+    own that torch gives out.
+    """
+
+    def __init__(self, owner: _Owner, trail: Trail) -> None:
+        identities = trail.identities
+
+        def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
+            sink = _sinks.get().get(owner)
+            if sink is not None and id(module) in identities:  # not so in a deep copy
+                sink.step(id(module))
+
+        self._number = RemovableHandle(OrderedDict()).id
+        self._hooks: list[dict[int, Callable[..., Any]]] = []
+        for reference in trail.modules:
+            module = reference()
+            if module is not None:
+                module._forward_pre_hooks[self._number] = hook
+                self._hooks.append(module._forward_pre_hooks)
+
+    def remove(self) -> None:
+        for hooks in self._hooks:
+            hooks.pop(self._number, None)
 
 
 def kept(value: Any) -> Tensor | None:

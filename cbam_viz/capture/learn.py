@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
+from torch import nn
 
 from ..attention import Cells, Unsupported
 from ..wrappers import clean_name
 from .cells import cells_of, holds_for_other_sizes, upright
 from .checks import Check, check_for
-from .forward import (
-    Forward,
-    call_key,
-    cells_hold,
-    cells_on_input,
-    general_layers,
-    known_calls,
-    known_gates,
-)
-from .pairing import Found, branch_sums, weights_of
-from .products import Gate, Odd, Product
-from .recipes import Recipe, recipe_for
+from .forward import Forward, cells_hold, cells_on_input, general_layers, known_calls, known_gates
+from .hooks import Trail
+from .limits import TRANSFORMED, first_line
+from .pairing import Found, weights_of
+from .products import Gate, Odd, Product, Watch
+from .reasons import BRANCHES, ONE_CELL, POOLING
+from .recipes import Leaf, Recipe, recipe_for
 from .structure import ROOT_NAME
+from .sums import role
 from .table import LayerPlan, Plan, Table
+from .trace import origin
+
+_SQUASHING = (nn.Sigmoid, nn.Hardsigmoid, nn.Tanh, nn.Softmax)
 
 
 def learned_plan(table: Table, forward: Forward) -> Plan:
@@ -42,6 +44,7 @@ def learned_plan(table: Table, forward: Forward) -> Plan:
         sizes = sizes and all(recipe is not None and recipe.any_size for recipe in recipes)
         sizes = sizes and cells_hold(one)
         cells = cells_on_input(one, forward)
+        sizes = sizes and (cells is None or cells.within is not None)
         layers.append(
             LayerPlan(
                 one.key, one.module, one.call, channel, spatial, cells, one.composition,
@@ -51,7 +54,8 @@ def learned_plan(table: Table, forward: Forward) -> Plan:
             )
         )  # fmt: skip
     cells_known, verified, fixed = _known_placements(table, forward)
-    quick = all(
+    trail = _trail(table, forward, layers, found)
+    quick = _repeatable(table, forward) and all(
         plan.check is not None
         and (plan.channel is not None or one.channel is None)
         and (plan.spatial is not None or one.spatial is None)
@@ -59,21 +63,69 @@ def learned_plan(table: Table, forward: Forward) -> Plan:
     )
     return Plan(
         layers, quick, cells_known, verified, _unsupported(table, forward, found),
-        _never_entered(table, forward, found), sizes and fixed,
+        _never_entered(table, forward, found), sizes and fixed and not watch.odd,
+        trail, tuple(module for module in forward.way if module in trail.identities),
     )  # fmt: skip
+
+
+def _trail(table: Table, forward: Forward, layers: list[LayerPlan], found: list[Found]) -> Trail:
+    """The modules whose calls tell of another way, if gates may differ or lie elsewhere there.
+
+    Those that were never entered cost nothing until they are. Of the others, following all would
+    cost as much as everything else: what matters are those that give gates, multiply by what cannot
+    be given, resize maps, or return what a gate could be made of.
+    """
+    watch = forward.watch
+    assert watch is not None
+    gates = {name for layer in layers for recipe in layer.recipes for name, _ in recipe.leaves}
+    for prefix, known in table.known.items():
+        sites = [site.path for site in (known.channel, known.spatial) if site is not None]
+        gates.update(f"{prefix}.{path}" if prefix else path for path in sites)
+    products: list[Product | Odd] = [*watch.products, *watch.odd]
+    multiplying = _outside({product.frame.module for product in products}, table.known)
+    by_gates = {product for one in found for product in one.products}  # their calls tell of these
+    odd = {product.frame.module for product in products if product not in by_gates}
+    telling = {name for name in watch.calls if isinstance(table.module(name), _SQUASHING)}
+    telling |= _outside(forward.resizing, table.known) | _outside(
+        forward.small, (*table.known, *gates, *(name for name in multiplying if name))
+    )
+    followed = {
+        name
+        for name in table.modules
+        if name
+        and (name not in watch.calls or name in gates | _outside(odd, table.known) | telling)
+    }
+    return Trail.along(table.module(name) for name in followed)
+
+
+def _outside(names: Iterable[str], holders: Iterable[str]) -> set[str]:
+    """The names of modules that are in none of the holders."""
+    inside = tuple(f"{holder}." if holder else "" for holder in holders)
+    return {name for name in names if not name.startswith(inside)}
+
+
+def _repeatable(table: Table, forward: Forward) -> bool:
+    """Whether a forward that calls the same modules in the same order does the same.
+
+    Not if numbers were read out of tensors, for the code may have asked them for its way; if what
+    was recognised hangs on the values of this photo; or where hooks do not see.
+    """
+    watch = forward.watch
+    assert watch is not None
+    return not (watch.asked or watch.by_values or watch.errors or table.scripted)
 
 
 def _known_placements(
     table: Table, forward: Forward
-) -> tuple[dict[str, Cells], dict[str, bool], bool]:
+) -> tuple[dict[Leaf, Cells], dict[Leaf, bool], bool]:
     """Cells and verification of layers of known classes; whether cells hold for any size."""
-    cells: dict[str, Cells] = {}
-    verified: dict[str, bool] = {}
+    cells: dict[Leaf, Cells] = {}
+    verified: dict[Leaf, bool] = {}
     fixed = True
     assert forward.watch is not None
     for _, prefix, number, call in known_calls(table, forward):
         known = table.known[prefix]
-        key = call_key(known.name, number)
+        key = (prefix, number)
         channel, spatial = known_gates(known, call)
         node = forward.known_inputs.get((prefix, number))
         if node is not None and spatial is not None:
@@ -113,6 +165,7 @@ def _working_check(found: Found, forward: Forward) -> Check | None:
         [gate.node for gate in gates],
         [product.node for product in found.products],
         forward.boundaries,
+        forward.ends,
     )
     if check is None:
         return None
@@ -125,23 +178,53 @@ def _working_check(found: Found, forward: Forward) -> Check | None:
 
 def _unsupported(table: Table, forward: Forward, found: list[Found]) -> tuple[Unsupported, ...]:
     assert forward.watch is not None
-    seen = [(odd.node.order, odd.frame, odd.reason) for odd in forward.watch.odd]
-    for product in branch_sums(forward.watch.products):
-        reason = "weights for several branches, which are summed up"
-        seen.append((product.node.order, product.frame, reason))
+    watch, inside = forward.watch, forward.watch.inside
+    seen = [
+        (odd.node.order, odd.frame, odd.reason)
+        for odd in watch.odd
+        if odd.reason != ONE_CELL or odd.node not in inside
+    ]
+    seen += [
+        (product.node.order, product.frame, reason)
+        for product in watch.products
+        if product.node not in inside and (reason := _of_sum(product, watch)) is not None
+    ]
+    unread = set()
     for frame, error in forward.watch.errors:
-        reason = f"an operation that could not be read ({type(error).__name__}: {error})"
-        seen.append((frame.serial, frame, reason))
-    told: dict[str, str] = {}
-    for _, frame, reason in sorted(seen, key=lambda one: one[0]):
-        if not any(around.module in table.known for around in frame.path()):
-            told.setdefault(clean_name(frame.module) or ROOT_NAME, reason)
-    return tuple(Unsupported(module, reason) for module, reason in told.items())
+        if frame not in unread:
+            unread.add(frame)
+            reason = f"an operation that could not be read ({first_line(error)})"
+            seen.append((frame.serial, frame, reason))
+    told: dict[str, list[str]] = {}
+    hidden = {frame for frame in watch.transformed if frame.module in table.known}
+    seen += [(frame.serial, frame, TRANSFORMED) for frame in hidden]
+    seen += [
+        (product.node.order, product.frame, TRANSFORMED)
+        for product in watch.products
+        if watch.in_transform(product.frame)
+    ]
+    for _, frame, seen_as in sorted(seen, key=lambda one: one[0]):
+        reason = TRANSFORMED if watch.in_transform(frame) else seen_as
+        if frame in hidden or not any(around.module in table.known for around in frame.path()):
+            reasons = told.setdefault(clean_name(frame.module) or ROOT_NAME, [])
+            if reason not in reasons:
+                reasons.append(reason)
+    return tuple(Unsupported(module, "; ".join(reasons)) for module, reasons in told.items())
+
+
+def _of_sum(product: Product, watch: Watch) -> str | None:
+    """What is told of weights that only serve a sum."""
+    meant = role(product)
+    if meant == "branches":
+        return BRANCHES
+    results = {origin(one.node) for one in watch.products}
+    return POOLING if meant != "gate" and origin(product.feature) in results else None
 
 
 def _never_entered(table: Table, forward: Forward, found: list[Found]) -> tuple[str, ...]:
     assert forward.watch is not None
-    entered = {clean_name(name) for name in forward.watch.calls}
+    # A module whose `forward` was called itself is not entered: its parameters tell.
+    entered = {clean_name(name) for name in (*forward.watch.calls, *forward.watch.used)}
     return tuple(
         name
         for name in table.lookalikes

@@ -17,6 +17,7 @@ from .axes import (
     Layout,
     axis_size,
     carries_places,
+    is_vague,
     line,
     same_place,
     unknown,
@@ -64,7 +65,8 @@ def _united(axes: Sequence[Axis]) -> Axis:
     if any(len(axis) == 1 and axis[0].label in (ROW, COLUMN) for axis in axes):
         axes = [axis if (one := line(axis)) is None else (one,) for axis in axes]
     known = [axis for axis in axes if not _nameless(axis)]
-    gone = any(axis[0].apart for axis in axes if _nameless(axis))
+    known = [axis for axis in known if not is_vague(axis)] or known
+    gone = any(f.apart for axis in axes if axis not in known for f in axis)
     if not known:
         return unknown(axis_size(axes[0]), math.inf if gone else 0.0)
     alike = {tuple((f.label, f.size, f.part and f.part.of) for f in axis) for axis in known}

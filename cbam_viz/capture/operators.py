@@ -16,18 +16,39 @@ RESHAPING = _names(
 PASSES = RESHAPING | _names("clone _to_copy lift_fresh contiguous slice native_dropout copy")
 """Results that hold the same values as their first operand."""
 
+PARTING = _names("split split_with_sizes unsafe_split slice select unbind")
+"""Parts of a tensor, in its order; the whole, where nothing is left out."""
+
+CUTTING = PARTING | _names("index index_select")
+"""Parts of a tensor in any order."""
+
 VALUELESS = _names(
     "new_empty new_zeros new_ones new_full empty_like zeros_like ones_like full_like rand_like "
     "randn_like new_empty_strided bernoulli"
 )
 """These take a tensor's shape only: a mask of dropout is no function of the input."""
 
+ASKING = _names("_local_scalar_dense equal")
+"""A tensor's value becomes one of Python's, on which a forward's way may hang."""
+
+FILLING = _names(
+    "ones zeros full ones_like zeros_like full_like new_ones new_zeros new_full fill zero"
+)
+"""Every value of the result is the same one."""
+
+DRAWING = _names("rand randn normal uniform randint")
+"""Where a network that takes no tensor gets its first one from."""
+
 MULTIPLYING = _names("mul div addcmul")
 """Where gates act."""
 
-SUMMING = _names("sum")
+CONTRACTING = _names("mm bmm mv")
+"""Products that are summed up at once."""
 
 SQUASHING = _names("sigmoid hardsigmoid tanh _softmax")
+
+LIMITING = _names("clamp clamp_min clamp_max hardtanh relu softplus exp elu abs")
+"""What else makes weights of logits: nothing below a bound."""
 
 AFFINE = _names("add sub rsub mul div neg")
 """With one operand that depends on the input, these only scale and shift it."""
@@ -39,7 +60,8 @@ SPREADING = _names(
 
 NORMALISING = _names(
     "sqrt rsqrt var var_mean std std_mean norm linalg_vector_norm pow square native_layer_norm "
-    "native_group_norm native_batch_norm _native_batch_norm_legit"
+    "native_group_norm native_batch_norm _native_batch_norm_legit "
+    "_native_batch_norm_legit_no_training cudnn_batch_norm"
 )
 
 POINTWISE = _names(

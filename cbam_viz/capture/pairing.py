@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Container
 from dataclasses import dataclass
 
 from ..attention import Composition
 from .anatomy import anatomy
-from .axes import CHANNEL, COLUMN, ROW, labels
+from .flow import Flow
 from .products import Gate, Product
 from .structure import ROOT_NAME
 from .trace import Frame, Node, origin
@@ -28,20 +27,26 @@ class Found:
     call: int = 1
 
 
-def paired(products: list[Product]) -> list[Found]:
-    """All layers in order of execution."""
+def paired(products: list[Product], returned: set[Node]) -> list[Found]:
+    """All layers in order of execution; `returned` are the values that the network returned.
+
+    Where a gate could be put together with two others, the one in the closest module is its own.
+    """
+    flow = Flow(returned)
+    possible = [
+        (-_depth(_around(first.frame, second.frame)), k, -j, first, second)
+        for k, second in enumerate(products)
+        for j, first in enumerate(products[:k])
+        if first.kinds != second.kinds
+        and len(first.gates) == len(second.gates) == 1
+        and (_follows(second, first, flow) or _beside(second, first))
+    ]
     partner: dict[Product, Product] = {}
     taken: set[Product] = set()
-    for k, second in enumerate(products):
-        if len(second.gates) > 1:
-            continue
-        for first in reversed(products[:k]):
-            if first in taken or len(first.gates) > 1 or first.kinds == second.kinds:
-                continue
-            if _follows(second, first) or _beside(second, first):
-                partner[first] = second
-                taken |= {first, second}
-                break
+    for _, _, _, first, second in sorted(possible, key=lambda one: one[:3]):
+        if first not in taken and second not in taken:
+            partner[first] = second
+            taken |= {first, second}
     result = []
     for product in products:
         if product in partner:
@@ -51,15 +56,20 @@ def paired(products: list[Product]) -> list[Found]:
     return result
 
 
-def _follows(second: Product, first: Product) -> bool:
-    """The second gate acts on the first one's result, or on it with the input added."""
-    source = origin(second.feature)
-    if source is origin(first.node):
-        return True
-    if source.base == "add" and len(source.inputs) == 2:
-        ends = {origin(one) for one in source.inputs}
-        return ends == {origin(first.node), origin(first.feature)}
-    return False
+def _follows(second: Product, first: Product, flow: Flow) -> bool:
+    """The second gate acts on the first one's result, or on it with the input added.
+
+    And nothing else does: features that go other ways too have left the first gate's layer.
+    """
+    source, made = origin(second.feature), origin(first.node)
+    residual = (
+        source.base == "add"
+        and len(source.inputs) == 2
+        and {origin(one) for one in source.inputs} == {made, origin(first.feature)}
+    )
+    if source is not made and not residual:
+        return False
+    return flow.ends_in({made, source}, second.node, second.gates[0].node)
 
 
 def _beside(second: Product, first: Product) -> bool:
@@ -68,23 +78,27 @@ def _beside(second: Product, first: Product) -> bool:
 
 
 def _meet(one: Node, two: Node, reach: int = 3) -> bool:
-    """The two results come together again within a few steps."""
+    """The results come together again within a few steps, as large as they are, alike convolved."""
 
-    def after(node: Node) -> set[Node]:
-        found, edge = {node}, {node}
+    def after(node: Node, other: Node) -> set[tuple[Node, int]]:
+        found = edge = {(node, 0)}
         for _ in range(reach):
-            edge = {user for item in edge for user in item.users} - found
-            found |= edge
+            edge = {
+                (user, convolved + (user.base == "convolution"))
+                for item, convolved in edge
+                for user in item.users
+                if user is not other and (item is node or item.shape == node.shape)
+            }
+            found = found | edge
         return found
 
-    return bool(after(one) & after(two))
+    return bool(after(one, two) & after(two, one))
 
 
 def _pair(first: Product, second: Product) -> Found:
     gates = {gate.kind: gate for product in (first, second) for gate in product.gates}
-    follows = _follows(second, first)
     composition: Composition = "parallel"
-    if follows:
+    if not _beside(second, first):
         channel_first = first.gates[0].kind == "channel"
         composition = "channel then spatial" if channel_first else "spatial then channel"
     frame = _around(first.frame, second.frame)
@@ -100,6 +114,10 @@ def _single(product: Product) -> Found:
     elif channel is None:
         composition = "spatial"
     return Found(channel, spatial, composition, [product], product.frame)
+
+
+def _depth(frame: Frame) -> int:
+    return sum(1 for _ in frame.path())
 
 
 def _around(one: Frame, two: Frame) -> Frame:
@@ -168,30 +186,3 @@ def _producer(layer: Found, frame: Frame) -> Frame | None:
         if path:
             return path[-1]
     return None
-
-
-def weighted_sums(products: list[Product]) -> set[Product]:
-    """Products that only serve to be summed up: pooling weights, not gates."""
-    found = set()
-    for product in products:
-        total = _total(product)
-        if total is not None and math.prod(total.shape) < math.prod(product.node.shape):
-            found.add(product)
-    return found
-
-
-def branch_sums(products: list[Product]) -> list[Product]:
-    """Weighted sums that are feature maps again: branches weighted against each other."""
-    found = []
-    for product in sorted(weighted_sums(products), key=lambda one: one.node.order):
-        total = _total(product)
-        left = set() if total is None else {name for axis in total.layout for name in labels(axis)}
-        if {CHANNEL, ROW, COLUMN} <= left:
-            found.append(product)
-    return found
-
-
-def _total(product: Product) -> Node | None:
-    """The sum that is the only thing made of a product."""
-    users = [user for user in product.node.users if user.name != "detach"]
-    return users[0] if len(users) == 1 and users[0].base == "sum" else None

@@ -127,6 +127,8 @@ def _cat(
     shape = [1 if k == d else int(n) for k, n in enumerate(out.shape)]
     rest = merged([(*one[:d], (), *one[d + 1 :]) for one in parts], shape)
     channels = all(labels(one[d]) <= {CHANNEL} for one in parts)
+    if not any(labels(one[d]) for one in parts):
+        channels = not any(CHANNEL in labels(axis) for axis in rest)
     axis: Axis = (Factor(CHANNEL if channels else OTHER, size),)
     if len(parts) == 1 and axis_size(parts[0][d]) == size:
         axis = parts[0][d]

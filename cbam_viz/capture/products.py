@@ -10,20 +10,14 @@ import torch
 from torch import Tensor
 
 from .anatomy import Anatomy, anatomy, is_attention, is_squashed
-from .axes import BATCH, CHANNEL, COLUMN, OTHER, ROW, Layout, as_image, labels
+from .axes import CHANNEL, COLUMN, MANY, OTHER, ROW, Layout, as_image, labels
 from .checks import agree
-from .operators import MULTIPLYING
+from .limits import has_values
+from .operators import CONTRACTING, MULTIPLYING
+from .reasons import BLEND, CONTRACTED, EVEN, ONE_CELL, of_dims, of_full_size, of_other_axes
+from .same import varying
 from .trace import Frame, Node, Trace, origin
 from .varying import Kind, as_map, is_constant, readable, reduced, varying_dims
-
-_DENSE = {
-    True: "one joint gate over channels and positions, as in BAM",
-    False: "a dense gate: a weight for every value, neither channel weights nor a map",
-}
-
-
-_BLEND = "features blended by torch.lerp: no product of features and a gate"
-_ONE_CELL = "a gate on a map of one cell, where it cannot be told from the features"
 
 
 @dataclass(eq=False)
@@ -78,6 +72,8 @@ class _Operand:
     node: Node
     dims: set[int]
     """Dimensions of the result along which it varies, batch aside."""
+    even: bool = False
+    """True if it only happens to be the same along some, for all that is known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +104,17 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
         self.products: list[Product] = []
         self.odd: list[Odd] = []
         self.small: dict[Node, Tensor] = {}
+        self.by_values = False
+        """True if what was recognised hangs on what the gates were in this forward."""
+        self.inside: set[Node] = set()
+        """What was computed between features of more than one cell and their gates."""
+        self.transformed: set[Frame] = set()
+        """Calls inside torch.vmap or a transform of torch.func."""
         self._outer: dict[Node, _Outer] = {}
+
+    def in_transform(self, frame: Frame) -> bool:
+        """Whether a call, or one around it, is inside a transform of torch.func."""
+        return not self.transformed.isdisjoint(frame.path())
 
     def about_to(self, name: str, args: Sequence[Any], nodes: Sequence[Node]) -> Any:
         """Copy what an in-place product is about to overwrite."""
@@ -119,14 +125,18 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
     def happened(
         self, node: Node, args: Sequence[Any], nodes: Sequence[Node], result: Tensor, extra: Any
     ) -> None:
-        """Look at each multiplication."""
+        """Look at each multiplication, but for those of a backward."""
+        if torch._C._current_graph_task_id() >= 0 or not has_values(result):
+            return
         if self.wants.small and node.depends and result.numel() <= 1 << 20 and result.ndim >= 2:
             self.small[node] = result.clone()
+        if node.base in CONTRACTING and len(nodes) == 2:
+            self._contracted(node, nodes)
         if len(nodes) < 2 or result.ndim < 3 or not result.is_floating_point():
             return
         if node.base == "lerp" and len(nodes) == 3:
             self._blend(node, nodes)
-        if node.base not in MULTIPLYING:
+        if node.base not in MULTIPLYING and not _is_outer(node):
             return
         operands = list(args[:3] if node.base == "addcmul" else args[:2])
         if extra is not None:
@@ -144,35 +154,48 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
         )
         if layout is None or one.node is two.node or not (one.node.depends and two.node.depends):
             return
-        every = {d for d, axis in enumerate(layout) if labels(axis) - {BATCH}}
-        for operand in (one, two):
-            operand.dims = varying_dims(operand.tensor, layout) & every
+        every = {d for d, axis in enumerate(layout) if labels(axis) - MANY}
+        if not _find_dims(one, two, layout, every):
+            return
         if one.dims == two.dims == every:
+            for feature, both in ((one, two), (two, one)):
+                outer = self._outer.get(origin(both.node))
+                if outer is not None and node.base != "div":
+                    self._both(_Multiplied(node, operands, feature, both, layout, result), outer)
+                    return
             _constant_dims(one, two, layout)
         gate = _the_gate(one, two, every)
+        if gate is None and node.base in ("mul", "bmm") and _disjoint(one, two, every):
+            self._remember_outer(node, one, two, layout)
+            return
+        if node.base not in MULTIPLYING:
+            return
+        told = len(self.products) + len(self.odd)
         if gate is not None and not (gate is one and node.base == "div"):
             feature = two if gate is one else one
             self._gate(_Multiplied(node, operands, feature, gate, layout, result))
-        elif gate is None and node.base == "mul" and _disjoint(one, two, every):
-            self._remember_outer(node, one, two, layout)
-        elif gate is None and node.base != "div":
-            self._joint(node, one.node, two.node)
+        elif gate is None and node.base != "div" and not _halves(one, two, every):
+            self._dense(_Multiplied(node, operands, one, two, layout, result))
+        if (one.even or two.even) and len(self.products) + len(self.odd) > told:
+            self.by_values = True
 
     def _gate(self, seen: _Multiplied) -> None:
         node, layout = seen.node, seen.layout
         path = anatomy(seen.gate.node, seen.feature.node)
-        if not is_attention(node, seen.gate.node, path):
+        if not is_attention(node, seen.gate.node, path) or not _told_apart(layout, path):
             return
         kind = _kind(seen.gate.dims, layout)
         reason = None
         if _one_cell(layout) and not _plain_at_one_cell(kind, seen.gate.node, path):
-            reason = _ONE_CELL
+            reason = ONE_CELL
         elif _other_axes(layout):
             if not path.reaches and not is_squashed(seen.gate.node):
                 return  # scores between tokens, say, times a temperature
-            reason = f"features of {len(layout)} dimensions that are not channels, rows and columns"
+            reason = of_other_axes(seen.gate.dims, layout)
         elif kind is None:
-            reason = _odd_reason(seen.gate.dims, layout)
+            reason = of_dims(seen.gate.dims, layout)
+        if not _one_cell(layout):
+            self.inside |= path.nodes
         if reason is not None or kind is None:
             self.odd.append(Odd(node.frame, reason or "", node, seen.feature.node))
             return
@@ -209,42 +232,109 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
         if len(found) == 2:
             self._outer[node] = _Outer(found["channel"], found["spatial"])
 
-    def _joint(self, node: Node, node_a: Node, node_b: Node) -> None:
-        """Two dense operands: the product of two gates seen before, or a joint gate, or neither."""
-        for gate, feature in ((node_b, node_a), (node_a, node_b)):
-            outer = self._outer.get(origin(gate))
-            if outer is not None and origin(feature) is not origin(gate):
-                order = sorted((outer.channel, outer.spatial), key=lambda g: g.node.order)
-                layout = _feature_layout(feature, node.layout)
-                self.products.append(Product(node, feature, order, node.frame, True, layout))
+    def _dense(self, seen: _Multiplied) -> None:
+        """Two dense operands: features and a dense gate, or neither."""
+        both = (seen.feature, seen.gate)
+        for feature, gate in (both, both[::-1]):
+            path = anatomy(gate.node, feature.node)
+            attention = is_attention(seen.node, gate.node, path, dense=True)
+            if attention and _told_apart(seen.layout, path):
+                self.inside |= path.nodes
+                reason = EVEN if gate.even else of_full_size(gate.node, seen.layout)
+                self.odd.append(Odd(seen.node.frame, reason, seen.node, feature.node))
                 return
-        for gate, feature in ((node_b, node_a), (node_a, node_b)):
-            path = anatomy(gate, feature)
-            if is_attention(node, gate, path, dense=True):
-                self.odd.append(Odd(node.frame, _DENSE[path.narrow], node, feature))
+
+    def _contracted(self, node: Node, nodes: Sequence[Node]) -> None:
+        """A matrix product of features and one squashed gate: nothing gated ever exists."""
+        one, two = nodes
+        for gate, feature, along, alone in ((two, one, -1, -1), (one, two, -2, -2)):
+            axes = [labels(axis) - MANY for axis in feature.layout]
+            if gate.shape[alone] != 1 or not (gate.depends and feature.depends):
+                continue
+            gated = axes[along] in ({CHANNEL}, {ROW, COLUMN}) and axes[-3 - along] - axes[along]
+            squashed = is_squashed(gate) and origin(gate).base != "_softmax"
+            if gated and squashed and is_attention(node, gate, anatomy(gate, feature)):
+                self.odd.append(Odd(node.frame, CONTRACTED, node, feature))
                 return
+
+    def _both(self, seen: _Multiplied, outer: _Outer) -> None:
+        """Features times the product of a channel and a spatial gate."""
+        node, feature, layout, shape = seen.node, seen.feature, seen.layout, seen.result.shape
+        channel, spatial = outer.channel, outer.spatial
+        before, after = as_map(feature.tensor.expand(shape), layout), as_map(seen.result, layout)
+        again = before * (channel.value[:, :, None, None] * spatial.value[:, None])
+        if len(seen.operands) == 3:
+            scale = node.kwargs.get("value", 1)
+            channel = Gate("channel", channel.value * scale, channel.node)
+            again = as_map(seen.operands[0].expand(shape), layout) + again * scale
+        product = Product(
+            node,
+            feature.node,
+            sorted((channel, spatial), key=lambda gate: gate.node.order),
+            node.frame,
+            agree(again, after),
+            _feature_layout(feature.node, layout),
+        )
+        if self.wants.features:
+            product.before, product.after = before.clone(), after.clone()
+        self.products.append(product)
 
     def _blend(self, node: Node, nodes: Sequence[Node]) -> None:
         """torch.lerp(start, end, gate): no product of features and gate."""
         _, end, gate = nodes
         if gate.depends and is_attention(node, gate, anatomy(gate, end)):
-            self.odd.append(Odd(node.frame, _BLEND, node, end))
+            self.odd.append(Odd(node.frame, BLEND, node, end))
+
+
+def _find_dims(one: _Operand, two: _Operand, layout: Layout, every: set[int]) -> bool:
+    """Say what each operand varies along; False if both are gates made as large as features."""
+    fewer = []
+    for operand in (one, two):
+        operand.dims = varying_dims(operand.tensor, layout) & every
+        skip = len(layout) - operand.tensor.ndim
+        made = {d + skip for d in varying(operand.node.shape, operand.node.same)}
+        fewer.append(operand.dims & made)
+    if fewer[0] | fewer[1] == every:
+        one.dims, two.dims = fewer
+        return True
+    return not one.dims == two.dims == every
+
+
+def _halves(one: _Operand, two: _Operand, every: set[int]) -> bool:
+    """Neither is as large as features, and both together are: a gate is put together."""
+    return every not in (one.dims, two.dims) and one.dims | two.dims == every
+
+
+def _is_outer(node: Node) -> bool:
+    """A column times a row: the outer product, as a product of matrices."""
+    return node.base == "bmm" and node.inputs[0].shape[-1] == 1
 
 
 def _constant_dims(one: _Operand, two: _Operand, layout: Layout) -> None:
-    """Both operands are dense: note if just one is constant over space, or over channels."""
+    """Both operands are dense: note if just one is constant over space, or just over channels.
+
+    That is read from this forward's values, so only where the operations do not tell: a gate that
+    can vary may be even by chance, on a black photo or before training.
+    """
     dense = one.dims
-    places = {d for d in dense if labels(layout[d]) <= {ROW, COLUMN}}
-    channels = {d for d in dense if labels(layout[d]) == {CHANNEL}}
-    found = []
-    for operand in (two, one):
-        for dims in (places, channels):
-            if dims and dims != dense and is_constant(operand.tensor, dims, len(layout)):
-                found.append((operand, dense - dims))
-                break
-    if len(found) == 1:
-        operand, dims = found[0]
-        operand.dims = dims
+    places = frozenset(d for d in dense if labels(layout[d]) <= {ROW, COLUMN})
+    channels = frozenset(d for d in dense if labels(layout[d]) == {CHANNEL})
+    if one.node.certain and two.node.certain:
+        return
+    flat_one, flat_two = (
+        [
+            dims
+            for dims in (places, channels)
+            if dims and dims != dense and is_constant(operand.tensor, dims, len(layout))
+        ]
+        for operand in (one, two)
+    )
+    one.even = bool(flat_one) and not one.node.certain
+    two.even = bool(flat_two) and not two.node.certain
+    for gate, flat, other in ((two, flat_two, flat_one), (one, flat_one, flat_two)):
+        if gate.even and len(flat) == 1 and flat[0] not in other:
+            gate.dims = dense - flat[0]
+            return
 
 
 def _the_gate(one: _Operand, two: _Operand, every: set[int]) -> _Operand | None:
@@ -267,12 +357,18 @@ def _disjoint(one: _Operand, two: _Operand, every: set[int]) -> bool:
 
 def _one_cell(layout: Layout) -> bool:
     """Maps of 1 x 1: features and channel gates have the same shape."""
-    return not any(labels(axis) - {BATCH, CHANNEL} for axis in layout)
+    return not any(labels(axis) - {CHANNEL, *MANY} for axis in layout)
 
 
 def _other_axes(layout: Layout) -> bool:
     """Volumes, signals, tokens of unknown order: some axis is none of (B, C, H, W)."""
     return any(OTHER in labels(axis) for axis in layout)
+
+
+def _told_apart(layout: Layout, path: Anatomy) -> bool:
+    """Where no axis is known to be channels or positions, masks and scores look like gates."""
+    known = any(labels(axis) & {CHANNEL, ROW, COLUMN} for axis in layout)
+    return known or _one_cell(layout) or (path.reaches and path.learned)
 
 
 def _plain_at_one_cell(kind: Kind | None, gate: Node, path: Anatomy) -> bool:
@@ -285,7 +381,7 @@ def _plain_at_one_cell(kind: Kind | None, gate: Node, path: Anatomy) -> bool:
 
 def _kind(dims: set[int], layout: Layout) -> Kind | None:
     """What a gate that varies along these dimensions is."""
-    over = frozenset(label for d in dims for label in labels(layout[d])) - {BATCH}
+    over = frozenset(label for d in dims for label in labels(layout[d])) - MANY
     places = {d for d, axis in enumerate(layout) if labels(axis) & {ROW, COLUMN}}
     channels = {d for d, axis in enumerate(layout) if CHANNEL in labels(axis)}
     if over == {CHANNEL} or (not over and places and not channels):
@@ -295,23 +391,6 @@ def _kind(dims: set[int], layout: Layout) -> Kind | None:
     if not over and channels and not places:
         return "spatial"
     return None
-
-
-_WORDS = {ROW: "rows", COLUMN: "columns", CHANNEL: "channels"}
-
-
-def _odd_reason(dims: set[int], layout: Layout) -> str:
-    over = [label for d in sorted(dims) for label in labels(layout[d]) if label != BATCH]
-    if not over:
-        return "a gate of one number for the whole map"
-    if (
-        len(layout) == 4
-        and CHANNEL not in labels(layout[1])
-        and BATCH in labels(layout[0]) | {BATCH}
-    ):
-        return "a gate over permuted axes: no map over rows and columns"
-    words = list(dict.fromkeys(_WORDS.get(label, "groups or branches") for label in over))
-    return "a gate over " + " and ".join(words) + ": neither one weight a channel nor one map"
 
 
 def _feature_layout(feature: Node, layout: Layout) -> Layout:

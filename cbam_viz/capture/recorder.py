@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,20 +12,22 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 
 from ..attention import Attention
-from .assemble import attention_of
+from ..errors import CaptureError
+from .assemble import Changed, attention_of, demand_places, overhangs
 from .checks import sampled
 from .forward import Forward
-from .hooks import Moment, Tap, Tapping, kept
+from .hooks import Sighting, Tap, Tapping, kept
 from .learn import learned_plan
+from .limits import demand_plain, demand_values, transformed, unreadable
 from .products import Wants, Watch
-from .state import Buffers, calm, train_lock
-from .structure import images_in, input_size_of
-from .table import Plan, Table, forget, known_taps, remembered, signature_of, table_of
+from .state import Buffers, State, calm, train_lock
+from .structure import images_in, input_size_of, pictured_size, tensors_in
+from .table import Plan, Signature, Table, forget, remembered, signature_of, table_of
+from .taps import known_taps, plan_taps, watch_taps
 from .trace import parameter_storages
 
 _LARGEST_LEAF = 1 << 18
-_MOST_CHANGES = 2
-"""A network that went another way than planned this often is watched at every forward."""
+_NO_SIZE = (0, 0)
 
 
 class Recorder:
@@ -40,6 +44,9 @@ class Recorder:
         self.root = root
         self.results: list[Attention] = []
         self.error: BaseException | None = None
+        self.alone = False
+        """True if the caller learns from the results alone what the network gave: then a second run
+        may stand for the first."""
         self._branches, self._descriptors = branches, descriptors
         self._features = features if isinstance(features, bool) else frozenset(features)
         self._tapping: Tapping | None = None
@@ -51,6 +58,10 @@ class Recorder:
         self._output: Any = None
         self._table: Table
         self._training: tuple[bool, ...] = ()
+        self._watching = False
+        """True if the next forward is to be watched whatever is known."""
+        self._way: list[int] = []
+        """That of the last forward."""
 
     @property
     def extras(self) -> bool:
@@ -69,6 +80,7 @@ class Recorder:
         self._begin(args, kwargs)
         output = self._output = model(*args, **kwargs)
         self._done = self._forward
+        _note_returned(self._forward, output)
         self._finish()
         return output
 
@@ -81,9 +93,9 @@ class Recorder:
             if not self.scripted:
                 self._tapping.add(
                     [
-                        Tap(self.root, "begin", "before"),
-                        Tap(self.root, "done"),
-                        Tap(self.root, "end", "finally"),
+                        Tap(self.root, Sighting("begin"), "before"),
+                        Tap(self.root, Sighting("done")),
+                        Tap(self.root, Sighting("end"), "finally"),
                     ]
                 )
         except BaseException:
@@ -107,33 +119,51 @@ class Recorder:
             self._fresh = True
         return self._table
 
-    def see(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        """Take what a hook saw."""
+    def see(
+        self, key: Sighting, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
+        """Take what a hook saw; the network goes on, whatever comes of it."""
+        try:
+            self._take(key, args, kwargs, output)
+        except CaptureError:
+            raise
+        except Exception as error:
+            self.error = self.error or unreadable(error)
+
+    def _take(
+        self, key: Sighting, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
         forward = self._forward
-        if isinstance(key, str):
-            self._root(key, args, kwargs, output)
+        if key.what in ("begin", "done", "end"):
+            self._root(key.what, args, kwargs, output)
         elif forward is None:
             return
-        elif key[0] == "leaf":
-            self._leaf(forward, key[1], output)
+        elif transformed():
+            _pass_by(forward, key)
+        elif key.what == "leaf":
+            self._leaf(forward, key.module, output)
         elif forward.watch is not None:
             with _disable_current_modes():
                 self._see(forward, key, args, output)
         else:
             self._see(forward, key, args, output)
 
-    def _see(self, forward: Forward, key: Any, args: tuple[Any, ...], output: Any) -> None:
-        if key[0] in ("enter", "leave"):
-            self._walk(forward, key[0], key[1], args, output)
-        elif key[0] == "in":
+    def step(self, module: int) -> None:
+        """Note that a module is called."""
+        if self._forward is not None:
+            self._forward.way.append(module)
+
+    def _see(self, forward: Forward, key: Sighting, args: tuple[Any, ...], output: Any) -> None:
+        what = key.what
+        if what in ("enter", "leave"):
+            self._walk(forward, what, key.module, args, output)
+        elif what in ("received", "returned"):
             number = forward.passed[key] = forward.passed.get(key, 0) + 1
-            _sample(forward, key[1], number, "in", args)
-        elif key[0] == "out":
-            number = forward.passed[key] = forward.passed.get(key, 0) + 1
-            _sample(forward, key[1], number, "out", output)
+            way, value = ("in", args) if what == "received" else ("out", output)
+            _sample(forward, key.module, number, way, value)
         else:
-            value = args[0] if key[1] in ("before", "descriptors") and args else output
-            forward.events.append((key[0], key[1], kept(value)))
+            value = args[0] if what in ("before", "descriptors") and args else output
+            forward.events.append((key.module, what, kept(value)))
 
     def _root(self, what: str, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         if what == "begin":
@@ -147,19 +177,22 @@ class Recorder:
                 if self._forward is not None:
                     with _disable_current_modes():
                         _sample(self._forward, "", 1, "out", output)
+                        _note_returned(self._forward, output)
         else:
             self._depth -= 1
             if self._depth == 0:
                 self._finish()
 
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        demand_plain()
         self.prepare()
         self._fresh = False
         if any(self._training):
             train_lock.acquire()
             self._buffers = Buffers(self.root)
-        signature = signature_of(args, kwargs, self._training)
-        plan = self._usable_plan(signature)
+        signature = signature_of(self._table, args, kwargs, self._training)
+        size = input_size_of(args, kwargs)
+        plan = self._usable_plan(signature) if size != _NO_SIZE else None
         try:
             taps = self._taps(plan)
         except KeyError:  # a module is gone and another has its identity
@@ -167,22 +200,25 @@ class Recorder:
             self._table, self._training = table_of(self.root)
             plan = None
             taps = self._taps(plan)
-        watch = None
-        if plan is None:
+        watch = state = None
+        if plan is not None:
+            state = State(args, kwargs)
+        else:
             wants = Wants(bool(self._features), self._branches or self._descriptors)
             watch = Watch(parameter_storages(self.root), wants)
             for image in images_in(args, kwargs):
                 watch.place_input(image)
-        self._forward = Forward(input_size_of(args, kwargs), signature, plan, watch)
+            watch.awaits = pictured_size(args, kwargs) or size == _NO_SIZE
+        self._forward = Forward(size, signature, plan, watch, state)
         _sample(self._forward, "", 1, "in", args)
         assert self._tapping is not None
-        self._tapping.add(taps)
+        self._tapping.add([*taps, self._table.trail if plan is None else plan.trail])
         if watch is not None:
             watch.__enter__()  # type: ignore[no-untyped-call]
 
-    def _usable_plan(self, signature: Any) -> Plan | None:
+    def _usable_plan(self, signature: Signature) -> Plan | None:
         """The plan with which hooks alone give all that is wanted."""
-        if self._table.fickle >= _MOST_CHANGES:
+        if self._watching or self._table.fickle:
             return None
         plan = self._table.plan(signature)
         if plan is None or not plan.quick or (self.extras and plan.layers):
@@ -197,19 +233,12 @@ class Recorder:
                 descriptors=self._descriptors,
                 features=self._features,
             )
-            return taps + (self._watch_taps() if plan is None else _plan_taps(self._table, plan))
+            return taps + (
+                watch_taps(self._table) if plan is None else plan_taps(self._table, plan)
+            )
 
         asked = (self._branches, self._descriptors, self._features)
         return remembered((self._table if plan is None else plan).taps, asked, make)
-
-    def _watch_taps(self) -> list[Tap]:
-        taps = []
-        for name in self._table.modules:
-            if name:
-                module = self._table.module(name)
-                taps.append(Tap(module, ("enter", name), "before"))
-                taps.append(Tap(module, ("leave", name), "finally"))
-        return taps
 
     def _leaf(self, forward: Forward, name: str, output: Any) -> None:
         number = forward.calls[name] = forward.calls.get(name, 0) + 1
@@ -232,6 +261,7 @@ class Recorder:
             return
         _sample(forward, name, watch.calls.get(name, 1), "out", output)
         if isinstance(output, Tensor):
+            forward.mark(name, args, output)
             node = watch.node(output)
             leaf = (name, watch.calls.get(name, 1))
             if node not in forward.outputs and output.numel() <= _LARGEST_LEAF:
@@ -260,37 +290,99 @@ class Recorder:
         self._output = None
 
     def _conclude(self, forward: Forward, output: Any) -> None:
+        self._way = forward.way
         try:
-            with calm():
-                if forward.watch is not None:
-                    plan = learned_plan(self._table, forward)
-                    self._table.keep(forward.signature, plan)
-                self.results.append(
-                    attention_of(
-                        self._table,
-                        forward,
-                        output,
-                        branches=self._branches,
-                        descriptors=self._descriptors,
-                    )
-                )
+            demand_values(tensors_in(output))
+            try:
+                self.results.append(self._attention(forward, output))
+            except Changed:
+                self._watch_again(forward, output)
         except Exception as error:
-            self.error = self.error or error
+            self.error = self.error or unreadable(error)
+
+    def _attention(self, forward: Forward, output: Any) -> Attention:
+        with calm():
+            plan = forward.plan
+            if forward.watch is not None:
+                if forward.input_size == _NO_SIZE:
+                    forward.input_size = forward.watch.input_size or _NO_SIZE
+                plan = learned_plan(self._table, forward)
+            assert plan is not None
+            attention = attention_of(
+                self._table,
+                plan,
+                forward,
+                output,
+                branches=self._branches,
+                descriptors=self._descriptors,
+            )
+            if forward.watch is None:
+                demand_places(plan, attention)
+            else:
+                plan.overhangs = overhangs(attention)
+                self._table.keep(forward.signature, plan)
+            return attention
+
+    def _watch_again(self, forward: Forward, output: Any) -> None:
+        """Run a forward that left its plan a second time, and watch it.
+
+        The second run's gates are the first one's if both called the same modules and gave the same
+        bits.
+        """
+        state = forward.state
+        assert forward.plan is not None
+        assert state is not None
+        self._table.left(forward.signature, forward.plan)
+        known, problem = len(self.results), None
+        self._watching = True
+        try:
+            with state.again():
+                self.root(*state.args, **state.kwargs)  # the hooks tell of it: it has its result
+        except Exception as error:
+            if self.alone:
+                self.error = self.error or error  # the network's own
+                return
+            problem = error
+        finally:
+            self._watching = False
+        if self.alone or (problem is None and len(self.results) == known):  # told already
+            return
+        way = [module for module in self._way if module in forward.plan.trail.identities]
+        if problem is None and way == forward.way and _same_bits(output, self.results[-1].output):
+            self.results[-1] = replace(self.results[-1], output=output)
+            return
+        del self.results[known:]
+        self._table.distrust()
+        raise CaptureError(
+            "In one forward the network went another way than in those before it, and when it was "
+            "run again to be watched it did not give the same: it keeps something from forward to "
+            "forward, or draws random numbers of its own. Capture this forward again: this network "
+            "will be watched at every forward from now on."
+        ) from problem
 
 
-def _plan_taps(table: Table, plan: Plan) -> list[Tap]:
-    """Where a planned forward must be looked at: leaves of recipes, and boundaries of checks."""
-    taps: dict[Any, Tap] = {}
-    for layer in plan.layers:
-        for recipe in (layer.channel, layer.spatial):
-            for name, _ in recipe.leaves if recipe is not None else ():
-                taps["leaf", name] = Tap(table.module(name), ("leaf", name))
-        if layer.check is not None:
-            for name, _, way, _ in (*layer.check.leaves, layer.check.result):
-                if name:
-                    moment: Moment = "before" if way == "in" else "after"
-                    taps[way, name] = Tap(table.module(name), (way, name), moment)
-    return list(taps.values())
+def _same_bits(output: Any, again: Any) -> bool:
+    """Two runs gave the same; not known where they gave no tensor."""
+    one, two = list(tensors_in(output)), list(tensors_in(again))
+    return bool(one) and len(one) == len(two) and all(map(_equal, one, two))
+
+
+def _equal(one: Tensor, two: Tensor) -> bool:
+    """Bit for bit; where one is no number, neither is the other."""
+    if one.shape != two.shape or one.dtype != two.dtype:
+        return False
+    if torch.equal(one, two):
+        return True
+    return one.is_floating_point() and torch.allclose(one, two, 0, 0, equal_nan=True)
+
+
+def _pass_by(forward: Forward, key: Sighting) -> None:
+    """A call inside a transform of torch.func: nothing to be read, but where it is."""
+    watch = forward.watch
+    if watch is not None and key.what == "enter":
+        watch.transformed.add(watch.enter(key.module))
+    elif watch is not None and key.what == "leave":
+        watch.leave(key.module)
 
 
 def _sample(forward: Forward, name: str, number: int, way: str, value: Any) -> None:
@@ -299,11 +391,22 @@ def _sample(forward: Forward, name: str, number: int, way: str, value: Any) -> N
         return
     values = value if isinstance(value, (tuple, list)) else (value,)
     for k, one in enumerate(values[:4]):
-        if isinstance(one, Tensor) and one.ndim == 4 and one.is_floating_point():
+        if not isinstance(one, Tensor) or one.is_nested or one.layout is not torch.strided:
+            continue
+        if one.ndim == 4 and one.is_floating_point():
             boundary = (name, number, way, k)
             forward.samples[boundary] = sampled(one)
             if forward.watch is not None:
-                forward.boundaries.setdefault(forward.watch.node(one), boundary)
+                node = forward.watch.node(one)
+                forward.boundaries.setdefault(node, boundary)
+                forward.ends[node] = boundary
+
+
+def _note_returned(forward: Forward | None, output: Any) -> None:
+    """Remember, while watching, which values the network returned."""
+    if forward is not None and forward.watch is not None:
+        with suppress(NotImplementedError, RuntimeError):  # tensors without a storage
+            forward.returned = {forward.watch.node(tensor) for tensor in tensors_in(output)}
 
 
 def _asked(plan: Plan | None, way: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -34,6 +36,43 @@ class Buffers:
             with torch.no_grad():
                 buffer.data.copy_(copy)
             holder[name] = buffer
+
+
+class State:
+    """What a forward was called with, and where the generators of random numbers stood."""
+
+    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.args, self.kwargs = args, kwargs
+        self._generators = _generators()
+
+    @contextmanager
+    def again(self) -> Iterator[None]:
+        """As it was then, and afterwards as it is now: nobody draws a number less, or one twice."""
+        now = _generators()
+        _set_generators(self._generators)
+        try:
+            yield
+        finally:
+            _set_generators(now)
+
+
+def _generators() -> dict[str, Any]:
+    """The states of torch's, Python's and NumPy's common generators."""
+    states: dict[str, Any] = {"torch": torch.get_rng_state(), "random": random.getstate()}
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        states["cuda"] = torch.cuda.get_rng_state_all()
+    if "numpy.random" in sys.modules:
+        states["numpy"] = sys.modules["numpy.random"].get_state()
+    return states
+
+
+def _set_generators(states: dict[str, Any]) -> None:
+    torch.set_rng_state(states["torch"])
+    random.setstate(states["random"])
+    if "cuda" in states:
+        torch.cuda.set_rng_state_all(states["cuda"])
+    if "numpy" in states:
+        sys.modules["numpy.random"].set_state(states["numpy"])
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .inputs import picture_size
+
 ROOT_NAME = "model"
 """Name of a layer that is itself the model."""
 
@@ -81,6 +83,8 @@ def images_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
     Where there is none, the first list of (C, H, W) tensors, as detectors take it.
     """
     for tensor in tensors_in((args, kwargs)):
+        if tensor.is_nested and tensor.ndim == 4:
+            return list(tensor.unbind())
         if tensor.ndim == 4:
             return [tensor]
     return next(_lists_of_images((args, kwargs)), [])
@@ -96,13 +100,32 @@ def _lists_of_images(value: Any) -> Iterator[list[Tensor]]:
 
 
 def input_size_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, int]:
-    """Height and width of the network's input; (0, 0) if it takes no image."""
-    images = images_in(args, kwargs) or [
+    """Height and width of the network's input; (0, 0) if no image is among its arguments."""
+    images = images_in(args, kwargs)
+    pictured = None if images else pictured_size(args, kwargs)
+    if pictured is not None:
+        return pictured
+    images = images or [
         tensor
         for tensor in tensors_in((args, kwargs))
         if tensor.ndim >= 2 and tensor.is_floating_point()
     ]
     return (int(images[0].shape[-2]), int(images[0].shape[-1])) if images else (0, 0)
+
+
+def pictured_size(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, int] | None:
+    """Height and width of the first picture that is no tensor: an array, or one of Pillow's."""
+    sizes = (picture_size(one) for one in _leaves((args, kwargs)) if not isinstance(one, Tensor))
+    return next((size for size in sizes if size is not None), None)
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """What is in nested tuples, lists, mappings and dataclasses."""
+    parts = [] if isinstance(value, Tensor) else list(parts_of(value))
+    if not parts:
+        yield value
+    for part in parts:
+        yield from _leaves(part)
 
 
 def plain_copy(tensor: Tensor) -> Tensor:

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary, ref
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..attention import Cells, Composition, Unsupported
 from .checks import Check
-from .hooks import Moment, Tap
+from .hooks import Moment, Sighting, Tap, Trail
 from .known import KnownLayer, known_layers
 from .lookalikes import lookalikes
 from .recipes import Recipe
 from .state import is_compiled
 from .structure import fingerprint, parts_of
 
-Places = dict[Any, list[tuple[ref[nn.Module], Hashable, Moment]]]
+Places = dict[Any, list[tuple[ref[nn.Module], Sighting, Moment]]]
 """Taps that do not keep the modules alive."""
+
+_PLAIN = frozenset((bool, int, str, type(None)))
+_MOST_CHANGES = 2
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,11 @@ class LayerPlan:
     weights: tuple[str, ...]
     check: Check | None
 
+    @property
+    def recipes(self) -> list[Recipe]:
+        """Of the channel gate and of the map, where there are both."""
+        return [recipe for recipe in (self.channel, self.spatial) if recipe is not None]
+
 
 @dataclass
 class Plan:
@@ -49,15 +58,31 @@ class Plan:
     """Layers of unknown classes; those of known ones are hooked anyway."""
     quick: bool
     """True if plain hooks give all gates of these layers, and enough to check them."""
-    cells: dict[str, Cells]
-    """Where the maps of layers of known classes lie, by key."""
-    verified: dict[str, bool]
+    cells: dict[tuple[str, int], Cells]
+    """Where the maps of layers of known classes lie, by prefix and call."""
+    verified: dict[tuple[str, int], bool]
     unsupported: tuple[Unsupported, ...]
     not_called: tuple[str, ...]
     any_size: bool
     """True if all this holds for inputs of other sizes too."""
+    trail: Trail
+    """The modules whose calls tell whether a forward goes the same way."""
+    way: tuple[int, ...]
+    """Their calls, by identities and in order."""
+    overhangs: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """How far each layer's cells reach beyond the input, by the layer's name."""
     taps: Places = field(default_factory=dict)
     """Where to look, by what is wanted."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a forward's way through the network may depend on, besides values."""
+
+    inputs: Any
+    """Shapes, dtypes and devices of tensors, and the other arguments as they are."""
+    around: Any
+    """Autocast, each module's mode, and numbers and switches that modules keep as attributes."""
 
 
 @dataclass
@@ -75,13 +100,17 @@ class Table:
     """True if some modules are TorchScript, so that hooks do not see all."""
     compiled: bool
     """True if torch.compile has been applied to the model or a part of it."""
-    plans: OrderedDict[Any, Plan] = field(default_factory=OrderedDict)
-    fickle: int = 0
-    """How often a forward went another way than its plan."""
-    max_plans: ClassVar[int] = 16
-
+    trail: Trail
+    """All modules but the root: followed while watching."""
+    switched: tuple[ref[nn.Module], ...]
+    """Modules whose code is not torch's own, and may ask what they keep as attributes."""
     taps: Places = field(default_factory=dict)
     """Where to look while watching, by what is wanted."""
+    max_plans: ClassVar[int] = 16
+    _plans: OrderedDict[Signature, Plan] = field(default_factory=OrderedDict)
+    _changes: int = 0
+    """How often a forward went another way than its plan."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def module(self, name: str) -> nn.Module:
         """The module of this name; KeyError if it is gone."""
@@ -90,28 +119,53 @@ class Table:
             raise KeyError(name)
         return found
 
-    def plan(self, signature: Any) -> Plan | None:
+    @property
+    def fickle(self) -> bool:
+        """True if this network has left its plans so often that each forward is to be watched."""
+        return self._changes >= _MOST_CHANGES
+
+    def plan(self, signature: Signature) -> Plan | None:
         """The plan for this kind of forward."""
-        found = self.plans.get(signature)
-        if found is None:
-            sizeless = _without_sizes(signature)
-            found = next(
-                (p for s, p in self.plans.items() if p.any_size and _without_sizes(s) == sizeless),
-                None,
-            )
-        return found
+        with self._lock:
+            found = self._plans.get(signature)
+            if found is None:
+                sizeless = _without_sizes(signature.inputs)
+                found = next(
+                    (
+                        plan
+                        for known, plan in self._plans.items()
+                        if plan.any_size
+                        and known.around == signature.around
+                        and _without_sizes(known.inputs) == sizeless
+                    ),
+                    None,
+                )
+            return found
 
-    def keep(self, signature: Any, plan: Plan) -> None:
+    def keep(self, signature: Signature, plan: Plan) -> None:
         """Remember a plan; the oldest of many is forgotten."""
-        self.plans[signature] = plan
-        while len(self.plans) > self.max_plans:
-            self.plans.popitem(last=False)
+        with self._lock:
+            self._plans[signature] = plan
+            while len(self._plans) > self.max_plans:
+                self._plans.popitem(last=False)
 
-    def forget(self) -> None:
-        """Nothing that was seen before holds."""
-        self.plans.clear()
-        self.taps.clear()
-        self.fickle += 1
+    def left(self, signature: Signature, plan: Plan) -> None:
+        """A forward went another way than its plan: none that is kept may hold any longer.
+
+        If the plan was only lent by a forward of another size, sizes have ways of their own.
+        """
+        with self._lock:
+            if self._plans.get(signature) is plan:
+                self._plans.clear()
+                self._changes += 1
+            else:  # lent, or left in another thread already
+                plan.any_size = False
+
+    def distrust(self) -> None:
+        """Watch every forward from now on."""
+        with self._lock:
+            self._plans.clear()
+            self._changes = _MOST_CHANGES
 
 
 _tables: WeakKeyDictionary[nn.Module, Table] = WeakKeyDictionary()
@@ -159,21 +213,47 @@ def _made(model: nn.Module, marks: tuple[int, ...]) -> Table:
         modules[name] = ref(module)
     known = known_layers(model)
     children = tuple(name for name, _ in model.named_children())
+    there = [module for name in modules if (module := modules[name]()) is not None]
     return Table(
-        marks, known, lookalikes(model, known), modules, children, bool(inside), is_compiled(model)
-    )
+        marks, known, lookalikes(model, known), modules, children, bool(inside), is_compiled(model),
+        Trail.along(module for module in there if module is not model),
+        tuple(ref(module) for module in there if not _is_torchs(module)),
+    )  # fmt: skip
 
 
-def signature_of(args: tuple[Any, ...], kwargs: dict[str, Any], training: tuple[bool, ...]) -> Any:
-    """What a forward's way through the network may depend on, besides values."""
+def _is_torchs(module: nn.Module) -> bool:
+    return type(module).__module__.startswith("torch.nn.") and "forward" not in module.__dict__
+
+
+def signature_of(
+    table: Table, args: tuple[Any, ...], kwargs: dict[str, Any], training: tuple[bool, ...]
+) -> Signature:
+    """What this forward's way through the network may depend on, besides values."""
     autocast = tuple(
         (torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None)
         for kind in ("cpu", "cuda")
     )
-    return (_described(args), _described(kwargs), autocast, training)
+    return Signature(
+        (_described(args), _described(kwargs)), (autocast, training, _switches(table.switched))
+    )
+
+
+def _switches(modules: Iterable[ref[nn.Module]]) -> tuple[Any, ...]:
+    """Plain attributes of modules, such as flags and counts; fractions mostly change values."""
+    return tuple(
+        value
+        for reference in modules
+        if (module := reference()) is not None
+        for value in list(module.__dict__.values())  # another thread may add one
+        if type(value) in _PLAIN
+    )
 
 
 def _described(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return ("array", value.shape, str(value.dtype), "cpu")
+    if isinstance(value, Tensor) and value.is_nested:
+        return ("nested", *(_described(part) for part in value.unbind()))
     if isinstance(value, Tensor):
         return ("tensor", tuple(value.shape), value.dtype, value.device.type)
     if isinstance(value, Mapping):
@@ -185,32 +265,7 @@ def _described(value: Any) -> Any:
 
 def _without_sizes(described: Any) -> Any:
     if isinstance(described, tuple):
-        if len(described) == 4 and described[0] == "tensor":
-            return ("tensor", len(described[1]), *described[2:])
+        if len(described) == 4 and described[0] in ("tensor", "array"):
+            return (described[0], len(described[1]), *described[2:])
         return tuple(_without_sizes(item) for item in described)
     return described
-
-
-def known_taps(
-    table: Table, *, branches: bool, descriptors: bool, features: frozenset[str] | bool
-) -> list[Tap]:
-    """Where to look in the layers of known classes; keys are (prefix, what)."""
-    taps: list[Tap] = []
-    for prefix, layer in table.known.items():
-        module = table.module(prefix) if prefix in table.modules else None
-        if module is None:
-            continue
-        at = module.get_submodule
-        if features is True or (features and layer.name in features):
-            taps.append(Tap(at(layer.halves[0]), (prefix, "before"), "before"))
-            if len(layer.halves) == 2:
-                taps.append(Tap(at(layer.halves[0]), (prefix, "between")))
-            taps.append(Tap(at(layer.halves[-1]), (prefix, "after")))
-        if branches and layer.branches:
-            taps.append(Tap(at(layer.branches), (prefix, "branches")))
-        if descriptors and layer.descriptors:
-            taps.append(Tap(at(layer.descriptors), (prefix, "descriptors"), "before"))
-        for what, site in (("channel", layer.channel), ("spatial", layer.spatial)):
-            if site is not None:
-                taps.append(Tap(at(site.path), (prefix, what)))
-    return taps

@@ -14,6 +14,7 @@ from .axes import (
     BATCH,
     BRANCH,
     CHANNEL,
+    OTHER,
     Axis,
     Factor,
     Layout,
@@ -77,7 +78,12 @@ def convolution(
         )
         for d in range(spatial)
     )  # fmt: skip
-    return (layout[0], channels, *places)
+    return (_batch(layout[0]), channels, *places)
+
+
+def _batch(axis: Axis) -> Axis:
+    """The batch's axis; groups of channels folded into it are none after a convolution."""
+    return tuple(Factor(OTHER, f.size) if f.label == CHANNEL else f for f in axis)
 
 
 def _output_channels(axis: Axis, size: int, groups: int) -> Axis:

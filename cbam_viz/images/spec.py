@@ -143,7 +143,8 @@ class InputSpec:
         if self.crop_mode != "center":
             frame += ", squashed" if self.crop_mode == "squash" else " with borders"
         if view == "whole":
-            frame = f"whole photo at the scale of a {width} × {height} crop"
+            fitted = "fitted into" if self.fixed_size else "at the scale of a crop of"
+            frame = f"whole photo {fitted} {width} × {height}"
         return f"Input: {frame}, {self._normalisation()} ({self._sources()})."
 
     def _normalisation(self) -> str:

@@ -107,17 +107,45 @@ def test_another_way_through_the_network_is_noticed() -> None:
             assert torch.equal(attention["0"].channel, expected.flatten(1))
 
 
-def test_another_way_inside_a_block_is_an_error_that_says_so() -> None:
-    """A block cannot run the user's forward again."""
+def test_another_way_inside_a_block_is_watched_again() -> None:
+    """The user's own forward and its output stay; a second run gives the same gates."""
     model = nn.Sequential(Moody()).eval()
     with torch.no_grad():
         capture(model, photos())
         model[0].factor = 2.0
-        with pytest.raises(CaptureError, match="Capture this forward again"), Capture(model):
-            model(photos())
         with Capture(model) as recorder:
+            output = model(photos())
+        x = photos().mean((2, 3), keepdim=True)
+        expected = torch.sigmoid(model[0].gate(x)) * 2.0
+        assert torch.equal(output, model(photos()))
+    (attention,) = recorder.results
+    assert torch.equal(attention["0"].channel, expected.flatten(1))
+    assert attention.output is output
+    assert hooks_of(model) == 0
+
+
+class Counting(Moody):
+    """Keeps from forward to forward what its gates depend on, in an attribute of no plain type."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.factor *= 2
+        return super().forward(x)
+
+
+def test_what_a_second_run_does_not_give_again_is_an_error_that_says_so() -> None:
+    model = nn.Sequential(Counting()).eval()
+    with torch.no_grad():
+        capture(model, photos())
+        recorder = Capture(model)
+        with pytest.raises(CaptureError, match="Capture this forward again"), recorder:
             model(photos())
-    assert len(recorder.results) == 1
+        assert recorder.results == []
+        with Capture(model) as recorder:
+            output = model(photos())
+        x = photos().mean((2, 3), keepdim=True)
+        expected = torch.sigmoid(model[0].gate(x)) * model[0].factor
+    assert torch.equal(recorder.results[0]["0"].channel, expected.flatten(1))
+    assert recorder.results[0].output is output
     assert hooks_of(model) == 0
 
 

@@ -98,8 +98,8 @@ def test_a_border_is_said_and_counted_in_nothing(folder: Path, checkpoints: Path
     assert ended.stdout.splitlines()[1].strip() == f"{told}; numbers of maps are of the photo alone"
     shown = json.loads(invoke("show", "photo.png", "-c", path, "--view", "whole", "--json").stdout)
     assert shown["border"] == {"share": pytest.approx(21 / 64), "note": told}
-    # Rows 10 to 53 of the input are photo; cells of 4, 8, 16, 32 rows end at 2.5, 4.5, 8.5, 16.5.
-    expected = {"layer1.0.se": (12, 16), "layer2.0.se": (7, 8), "layer3.0.se": (3, 4)}
+    # Rows 10 to 53 of the input are photo; cells of 4, 8, 16, 32 rows end at 2.5, 4.5, 10.5, 22.5.
+    expected = {"layer1.0.se": (12, 16), "layer2.0.se": (7, 8), "layer3.0.se": (4, 4)}
     for layer in shown["layers"]:
         numbers = layer["statistics"]["spatial"]
         rows, columns = expected.get(layer["name"], (2, 2))

@@ -251,9 +251,11 @@ def test_who_says_what_the_input_is(tmp_path: Path) -> None:
     part = InputSpec.from_pretrained_cfg({"input_size": (3, 32, 32), "crop_pct": 1.0}, source="S")
     assert part.assumed == ("normalisation",)
     assert part.sentence("whole") == (
-        "Input: whole photo at the scale of a 32 × 32 crop, ImageNet mean and std "
+        "Input: whole photo at the scale of a crop of 32 × 32, ImageNet mean and std "
         "(size and crop S; normalisation assumed: the network does not say)."
     )
+    fixed = InputSpec(size=(32, 64), fixed_size=True)
+    assert fixed.sentence("whole").startswith("Input: whole photo fitted into 64 × 32, ")
     yolo = InputSpec(mean=(0.0,) * 3, std=(1.0,) * 3)
     assert "values from 0 to 1" in yolo.sentence()
     assert (

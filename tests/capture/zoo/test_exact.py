@@ -12,7 +12,7 @@ from cbam_viz.attention import Attention, LayerAttention
 from cbam_viz.capture import capture
 from cbam_viz.errors import NoAttentionError
 
-from . import arithmetic, composition, lone, sequential, squash
+from . import arithmetic, composition, lone, published, sequential, squash
 from .truth import Gates, Host, Make, Truth, host, photo, ready, truths
 
 PAIRS: dict[str, Make] = {
@@ -20,7 +20,13 @@ PAIRS: dict[str, Make] = {
     **squash.STRUCTURES,
     **composition.STRUCTURES,
 }
-EXACT: dict[str, Make] = {**PAIRS, **arithmetic.EXACT, **lone.STRUCTURES}
+EXACT: dict[str, Make] = {
+    **PAIRS,
+    **arithmetic.EXACT,
+    **lone.STRUCTURES,
+    **published.EXACT,
+}
+SEVERAL: dict[str, Make] = {**composition.SEVERAL, **published.SEVERAL}
 
 SIZES = {
     "one photo": (1, 24, 20),
@@ -201,9 +207,9 @@ def test_gates_apart_are_layers_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
-@pytest.mark.parametrize("name", composition.SEVERAL)
+@pytest.mark.parametrize("name", SEVERAL)
 def test_two_layers_in_one_forward(name: str, size: tuple[int, int, int]) -> None:
-    model = host(composition.SEVERAL[name])
+    model = host(SEVERAL[name])
     for seed in (1, 2):
         x = photo(*size, seed=seed)
         with torch.no_grad():

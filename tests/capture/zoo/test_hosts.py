@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from cbam_viz.attention import Cells
-from cbam_viz.capture import Capture, capture
+from cbam_viz.capture import Capture, capture, products
 from cbam_viz.errors import CaptureError
 
 from . import composition, sequential
@@ -528,13 +528,23 @@ def test_a_list_of_images(wrap: Callable[[list[Tensor]], Any]) -> None:
     assert all(layer.cells == Cells(2.0, 2.0, 0.5, 0.5) for layer in attention.values())
 
 
-def test_what_could_not_be_looked_at_is_named() -> None:
-    """Tensors without values (torch's meta device) stand for all that a watch cannot read."""
-    model = host(sequential.GatesReturned).to("meta")
-    attention = capture(model, photo().to("meta"))
+def test_what_could_not_be_looked_at_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of the watch itself, whatever it be: named once, shortened, and not raised."""
+
+    def fail(*_: Any) -> bool:
+        raise ValueError("no such thing" + "!" * 1000 + "\nand so on")
+
+    monkeypatch.setattr(products, "agree", fail)
+    model = host(sequential.GatesReturned)
+    with torch.no_grad():
+        attention = capture(model, photo())
+        assert torch.equal(attention.output, model(photo()))
     assert list(attention) == []
     assert [entry.module for entry in attention.unsupported] == ["first", "second"]
-    assert all("could not be read" in entry.reason for entry in attention.unsupported)
+    for entry in attention.unsupported:
+        assert entry.reason.startswith("an operation that could not be read (ValueError: no such t")
+        assert len(entry.reason) < 250
+        assert "\n" not in entry.reason
 
 
 @pytest.mark.parametrize("name", ["features", "branches", "x"])
