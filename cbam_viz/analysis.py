@@ -6,7 +6,8 @@ Nothing here changes the network; one may serve many threads.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -170,16 +171,25 @@ def _batches(inputs: Sequence[ModelInput]) -> list[list[int]]:
 def _forward(loaded: LoadedModel, inputs: Tensor, options: Mapping[str, Any]) -> Attention:
     """Run the network once under inference_mode, on its own device and in its own dtype."""
     inputs = as_weights(loaded.model, inputs)
+    with running(loaded.name, inputs):
+        return _with_layers(_of_photos(capture(loaded.model, inputs, **options), len(inputs)))
+
+
+@contextmanager
+def running(name: str, inputs: Tensor) -> Iterator[None]:
+    """Let a network run under inference_mode; whatever its code does wrong is a ModelError."""
     try:
         with torch.inference_mode():
-            return _with_layers(_of_photos(capture(loaded.model, inputs, **options), len(inputs)))
+            yield
     except CbamVizError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         height, width = inputs.shape[-2:]
         cause = str(error).partition("\n")[0][:200] or type(error).__name__
+        if isinstance(error, SystemExit):
+            cause = f"its code ended the program (sys.exit({'' if error.code is None else cause}))"
         raise ModelError(
-            f"{loaded.name} fails on an input of {width} x {height} pixels: {cause}. Try the view "
+            f"{name} fails on an input of {width} x {height} pixels: {cause}. Try the view "
             "'crop', or another network."
         ) from error
 

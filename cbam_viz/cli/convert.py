@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cbam_viz.cli.files import refuse_existing
+from cbam_viz.cli.files import refuse_existing, refuse_unwritable
 from cbam_viz.cli.options import force_option, json_option
 from cbam_viz.cli.text import print_json
 
@@ -59,6 +59,7 @@ def convert(
     if output.suffix.lower() != ".safetensors":
         raise click.BadParameter("The output's name must end in .safetensors.", param_hint="-o")
     refuse_existing([output], force)
+    refuse_unwritable([output])
     from cbam_viz.models import convert_checkpoint
 
     conversion = convert_checkpoint(

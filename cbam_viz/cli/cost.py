@@ -10,7 +10,7 @@ import click
 from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.network import open_network
 from cbam_viz.cli.options import json_option, model_options
-from cbam_viz.cli.text import print_json, print_table
+from cbam_viz.cli.text import print_json, print_table, say
 
 if TYPE_CHECKING:
     from cbam_viz.costs import ModelCost
@@ -69,7 +69,7 @@ def _print(result: ModelCost) -> None:
         ("with CBAM", *_cells(result.parameters, result.flops)),
     ]
     print_table(("", "parameters", "FLOPs", ""), rows, right="parameters FLOPs")
-    click.echo(
+    say(
         f"\nFLOPs of convolutions and matrix products for one picture of {width} × {height} "
         "pixels, two for each multiply-add.\n"
     )

@@ -13,7 +13,7 @@ import click
 
 from cbam_viz.cli.choice import ModelChoice, checkpoints_folder
 from cbam_viz.cli.figure_options import Wishes, figure_options, spec_of
-from cbam_viz.cli.files import refuse_existing, write
+from cbam_viz.cli.files import refuse_existing, refuse_unwritable, write
 from cbam_viz.cli.inputs import find_images, read_image
 from cbam_viz.cli.network import find_checkpoint, open_network
 from cbam_viz.cli.options import (
@@ -23,7 +23,8 @@ from cbam_viz.cli.options import (
     view_option,
     window_option,
 )
-from cbam_viz.cli.text import print_json, print_table
+from cbam_viz.cli.own_code import command_line
+from cbam_viz.cli.text import print_json, print_table, say
 
 if TYPE_CHECKING:
     from cbam_viz.figures.bundle import Sources
@@ -175,6 +176,7 @@ def _make(
     stem = outputs[0].with_suffix("")
     beside = [stem.with_name(stem.name + ENDINGS[extra]) for extra in wanted]
     refuse_existing([*outputs, *beside], force)
+    refuse_unwritable([*outputs, *beside])
     paths = find_images(sources)
     spec = spec_of(wishes, len(paths))
     photos = [read_image(path, window) for path in paths]
@@ -213,6 +215,7 @@ def _again(
     manifest = read_manifest(path)
     targets = _targets(manifest, path.parent, outputs)
     refuse_existing(targets.values(), force)
+    refuse_unwritable(targets.values())
 
     def opened(source: NetworkSource, checkpoint: Path | None) -> LoadedModel:
         return open_network(_choice_of(source, checkpoint, choice), quiet=True)
@@ -296,7 +299,7 @@ def _sources(
         tuple(photo_source(photo, path, folder) for photo, path in zip(photos, paths, strict=True)),
         tuple(described),
         tuple(networks),
-        ("cbam-viz", *sys.argv[1:]),
+        ("cbam-viz", *command_line()),
     )
 
 
@@ -339,8 +342,8 @@ def _report(
         print_json(result)
         return
     for path in written:
-        click.echo(f"Wrote {path}.")
+        say(f"Wrote {path}.")
     set_in = f", set in {font_of(built)}" if font else ""
-    click.echo(f"{width:.1f} × {height:.1f} points{set_in}.")
+    say(f"{width:.1f} × {height:.1f} points{set_in}.")
     if remade is not None and not remade.differences:
-        click.echo("Byte for byte the same as the manifest says.")
+        say("Byte for byte the same as the manifest says.")

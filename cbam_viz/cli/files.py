@@ -1,7 +1,9 @@
-"""Writing files: never over existing ones unasked."""
+"""Writing files: never over existing ones unasked, and nowhere that takes none."""
 
 from __future__ import annotations
 
+import errno
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -23,6 +25,30 @@ def refuse_existing(paths: Iterable[Path], force: bool) -> None:
         )
 
 
+def refuse_unwritable(files: Iterable[Path]) -> None:
+    """Raise StoreError if any of these files, or the folder that it needs, cannot be made.
+
+    Also called before any work is done. In each folder a file is made for a moment: permissions
+    alone do not tell what a file system takes.
+    """
+    tried: set[Path] = set()
+    for file in files:
+        _nearest(file)  # fails if the name is too long
+        folder = _nearest(file.parent)
+        if folder in tried:
+            continue
+        tried.add(folder)
+        if not folder.is_dir():
+            raise StoreError(f"{folder} is a file; nothing can be written to {file.parent}.")
+        try:
+            with tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=".part"):
+                pass
+        except OSError as error:
+            raise StoreError(
+                f"Nothing can be written to {folder}: {error.strerror}. Choose another place."
+            ) from error
+
+
 def write(path: Path, data: bytes, *, force: bool) -> Path:
     """Write a file as a whole, making its folders first; return its path. Raises StoreError."""
     from cbam_viz.store import write_atomic
@@ -34,9 +60,29 @@ def write(path: Path, data: bytes, *, force: bool) -> Path:
     return write_atomic(path, data, force=force)
 
 
+def _nearest(folder: Path) -> Path:
+    """The folder itself, or what is nearest to it of what there is."""
+    while True:
+        try:
+            folder.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            if folder.parent == folder:
+                return folder
+            folder = folder.parent
+        except OSError as error:
+            raise _cannot_look(folder, error) from error
+        else:
+            return folder
+
+
 def _is_there(path: Path) -> bool:
     try:
         return any(path.iterdir()) if path.is_dir() else path.exists()
     except OSError as error:
-        name = str(path) if len(str(path)) < 80 else f"{str(path)[:40]}…"
-        raise StoreError(f"{name} cannot be looked at: {error.strerror}.") from error
+        raise _cannot_look(path, error) from error
+
+
+def _cannot_look(path: Path, error: OSError) -> StoreError:
+    name = str(path) if len(str(path)) < 80 else f"{str(path)[:40]}…"
+    advice = " Choose a shorter one." if error.errno == errno.ENAMETOOLONG else ""
+    return StoreError(f"{name} cannot be looked at: {error.strerror}.{advice}")

@@ -14,6 +14,7 @@ import click
 
 from cbam_viz._text import few
 from cbam_viz.cli.choice import ModelChoice, checkpoints_folder
+from cbam_viz.cli.own_code import ended_the_program
 from cbam_viz.errors import CheckpointError, ModelError
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ def call_factory(text: str) -> nn.Module:
 
     try:
         network = factory()
+    except SystemExit as stop:
+        raise ModelError(ended_the_program(text, stop, "when it was called")) from stop
     except Exception as error:
         raise ModelError(
             f"{text}() raised {type(error).__name__}: {error}. It is called without arguments."
@@ -117,6 +120,8 @@ def _import(name: str) -> ModuleType:
     sys.path.insert(0, str(file.resolve().parent if is_file else Path.cwd()))
     try:
         return _import_file(file) if is_file else importlib.import_module(name)
+    except SystemExit as stop:
+        raise ModelError(ended_the_program(name, stop, "while it was imported")) from stop
     except Exception as error:
         raise ModelError(f"{name} cannot be imported ({type(error).__name__}: {error}).") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import fields
 from typing import Any, TypeVar, cast
 
@@ -11,6 +12,7 @@ import click
 
 from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.drawing import Style
+from cbam_viz.cli.own_code import own_code
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -95,7 +97,8 @@ def model_options(command: Command) -> Command:
         choice = ModelChoice(
             **{field.name: values.pop(field.name) for field in fields(ModelChoice)}
         )
-        return command(choice=choice, **values)
+        with nullcontext() if choice.factory is None else own_code(choice.factory):
+            return command(choice=choice, **values)
 
     for option in reversed(_MODEL_OPTIONS):
         collect = option(collect)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cbam_viz.cli.text import print_table
+from cbam_viz.cli.text import print_table, say
 
 if TYPE_CHECKING:
     from cbam_viz.analysis import Analysis
@@ -48,14 +48,14 @@ def print_analysis(analysis: Analysis, statistics: Sequence[LayerStatistics]) ->
     from cbam_viz.images import border_note
 
     height, width = analysis.photo.size
-    click.echo(f"{analysis.photo.name}, {width} × {height} pixels, in {analysis.model_name}")
+    say(f"{analysis.photo.name}, {width} × {height} pixels, in {analysis.model_name}")
     if note := border_note(analysis.geometry):
-        click.echo(f"  {note}; numbers of maps are of the photo alone")
+        say(f"  {note}; numbers of maps are of the photo alone")
     for prediction in analysis.predictions:
-        click.echo(f"  {prediction.probability:6.1%}  {prediction.label}")
+        say(f"  {prediction.probability:6.1%}  {prediction.label}")
     for sentence in filter(None, (analysis.prediction_note, analysis.fed)):
-        click.echo(sentence)
-    click.echo()
+        say(sentence)
+    say()
     head = ("layer", "gate", "values", "mean", "spread", "min", "max", "saturated", "entropy")
     rows = [
         row
@@ -66,7 +66,7 @@ def print_analysis(analysis: Analysis, statistics: Sequence[LayerStatistics]) ->
     print_table(head, rows, right="values mean spread min max saturated entropy")
     flagged = [f"{layer.name}: {flag}" for layer in statistics for flag in layer.flags]
     if flagged:
-        click.echo("\n" + "\n".join(flagged))
+        say("\n" + "\n".join(flagged))
 
 
 def _row(name: str, gate: str, numbers: GateStatistics | None) -> tuple[str, ...] | None:

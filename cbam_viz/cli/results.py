@@ -1,14 +1,14 @@
-"""The files of `cbam-viz export`: one folder for each image, and one index of them all."""
+"""The files of `cbam-viz export` in each image's folder, and the names of these folders."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,24 +18,19 @@ from cbam_viz.cli.report import choose_layers
 
 if TYPE_CHECKING:
     from cbam_viz.analysis import Analysis
-    from cbam_viz.cli.jobs import Job, Outcome
+    from cbam_viz.cli.jobs import Job
     from cbam_viz.models import LoadedModel
     from cbam_viz.render import ImageFormat
 
 FORMATS = ("npz", "csv", "statistics", "png", "jpg")
 PICTURES: dict[str, ImageFormat] = {"png": "png", "jpg": "jpeg"}
-INDEX = "index.csv"
 HASH_DIGITS = 8
-INDEX_COLUMNS = (
-    "source",
-    "folder",
-    "sha256",
-    "prediction",
-    "probability",
-    "error",
-    "note",
-    "input",
-    "border",
+LONGEST = "overlay_" + 100 * "x" + ".png"
+"""As long as the longest name of a file in an image's folder."""
+_OURS = re.compile(
+    r"gates\.(npz|csv)|statistics\.csv|overlay_.+\.(png|jpg)"
+    # What is left of one that was being written when the process was killed.
+    r"|\.(gates|statistics|overlay_).*\.[0-9a-f]{16}\.part"
 )
 
 
@@ -109,6 +104,10 @@ def write_results(
     return tuple(write(folder / name, data, force=job.force) for name, data in contents)
 
 
+def _is_ours(path: Path) -> bool:
+    return _OURS.fullmatch(path.name) is not None
+
+
 def _contents(analysis: Analysis, loaded: LoadedModel, job: Job) -> Iterator[tuple[str, bytes]]:
     from cbam_viz.statistics import all_statistics, doubted, layer_to_show
     from cbam_viz.store import Provenance, csv_text, npz_bytes, safe_names, statistics_text
@@ -133,27 +132,21 @@ def _contents(analysis: Analysis, loaded: LoadedModel, job: Job) -> Iterator[tup
             yield f"overlay_{names[layer]}.{ending}", picture.data
 
 
-def write_index(output: Path, outcomes: Iterable[Outcome], *, force: bool) -> Path:
-    """Write one line for each image: where it came from, where it went, what it shows."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(INDEX_COLUMNS)
-    for outcome in outcomes:
-        best = outcome.predictions[0] if outcome.predictions else {}
-        writer.writerow(
-            (
-                outcome.source,
-                "" if outcome.error else outcome.folder.name,
-                outcome.sha256 or "",
-                best.get("label", ""),
-                best.get("probability", ""),
-                outcome.error or "",
-                outcome.prediction_note,
-                outcome.fed,
-                outcome.border,
-            )
-        )
-    return write(
-        # A file name may hold bytes that are no UTF-8; they are spelt out.
-        output / INDEX, text.getvalue().encode("utf-8", "backslashreplace"), force=force
-    )  # fmt: skip
+def is_result(path: Path, output: Path) -> bool:
+    """Whether a picture is an overlay of an earlier run: the output may lie among the photos."""
+    folders = path.resolve().parents
+    return len(folders) > 1 and folders[1] == output.resolve() and _is_ours(path)
+
+
+def remove_results(folder: Path, keep: Iterable[Path] = ()) -> None:
+    """Remove the files that exports make in an image's folder, and the folder if nothing is left.
+
+    What cannot be removed stays; files of other names are not touched.
+    """
+    kept = {path.name for path in keep}
+    with suppress(OSError):
+        for path in sorted(folder.iterdir()):
+            if path.name not in kept and _is_ours(path):
+                path.unlink()
+        if not kept:
+            folder.rmdir()

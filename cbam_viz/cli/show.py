@@ -9,7 +9,7 @@ import click
 
 from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.drawing import Style, overlays
-from cbam_viz.cli.files import refuse_existing, write
+from cbam_viz.cli.files import refuse_existing, refuse_unwritable, write
 from cbam_viz.cli.inputs import find_one_image, read_image
 from cbam_viz.cli.network import open_network
 from cbam_viz.cli.options import (
@@ -26,7 +26,7 @@ from cbam_viz.cli.report import (
     print_analysis,
     print_limits,
 )
-from cbam_viz.cli.text import print_json
+from cbam_viz.cli.text import print_json, say
 from cbam_viz.errors import StoreError
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ def show(
     sample:portrait, sample:raccoon.
     """
     path = find_one_image(image)
+    if output is not None:
+        refuse_unwritable([output if output.suffix else output / "overlay.png"])
     from cbam_viz.analysis import analyse
     from cbam_viz.statistics import doubted, layer_statistics
 
@@ -102,7 +104,7 @@ def show(
         return
     print_analysis(analysis, statistics)
     for name, file in written.items():
-        click.echo(f"Wrote {file} ({name}).")
+        say(f"Wrote {file} ({name}).")
 
 
 def _write_overlays(

@@ -9,6 +9,15 @@ from typing import Any
 
 import click
 
+RESULTS = f"{__name__}.results"
+"""In click's `meta`: the stream of results, where the user's own code has `sys.stdout` changed."""
+
+
+def say(text: str = "") -> None:
+    """Print a result to standard output, where nothing of the user's own code gets."""
+    context = click.get_current_context(silent=True)
+    click.echo(text, file=context.meta.get(RESULTS) if context is not None else None)
+
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], right: str = "") -> None:
     """Print aligned columns; `right` names the columns (as in `head`) to align to the right."""
@@ -19,12 +28,12 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], right: str =
             cell.rjust(width) if is_number else cell.ljust(width)
             for cell, width, is_number in zip(row, widths, numeric, strict=True)
         )
-        click.echo("  ".join(cells).rstrip())
+        say("  ".join(cells).rstrip())
 
 
 def print_json(value: Any) -> None:
     """Print `value` as JSON; NaN and infinities, which JSON lacks, become null."""
-    click.echo(json.dumps(_finite(value), indent=2, ensure_ascii=False))
+    say(json.dumps(_finite(value), indent=2, ensure_ascii=False))
 
 
 def _finite(value: Any) -> Any:

@@ -17,8 +17,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.build import Built
 from cbam_viz.figures.content import Grid
@@ -29,6 +27,7 @@ from cbam_viz.figures.spec import FigureSpec
 from cbam_viz.figures.tables import Shown, shown_values
 from cbam_viz.images import DEFAULT_VIEW, Photo, View, read_photo, samples
 from cbam_viz.models import LoadedModel
+from cbam_viz.models.loaded import weights_sha256
 
 SCHEMA = 1
 SAMPLE = "sample:"
@@ -123,16 +122,6 @@ def _is_unicode(text: str) -> bool:
 def sha256(data: bytes) -> str:
     """Hexadecimal digest."""
     return hashlib.sha256(data).hexdigest()
-
-
-def weights_sha256(model: nn.Module) -> str:
-    """Digest of all parameters and buffers with their names."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        array = tensor.detach().cpu().contiguous().view(-1)
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        digest.update(array.float().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def photo_source(photo: Photo, path: Path | None, folder: Path) -> PhotoSource:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch
-
-from cbam_viz.analysis import Analysis, analyse, analysis_of, as_weights
+from cbam_viz.analysis import Analysis, analyse, analysis_of, as_weights, running
 from cbam_viz.attention import Attention
 from cbam_viz.errors import NoAttentionError
 from cbam_viz.figures.content import Study, find_layer
@@ -62,7 +60,8 @@ def analyse_for(
 def _predicted(network: LoadedModel, photo: Photo, view: View) -> Analysis:
     """What a network without attention makes of a photo."""
     model_input = prepare(photo, network.spec, view)
-    with torch.inference_mode():
-        output = network.model(as_weights(network.model, model_input.tensor))
+    inputs = as_weights(network.model, model_input.tensor)
+    with running(network.name, inputs):
+        output = network.model(inputs)
     height, width = model_input.geometry.input_size
     return analysis_of(network, photo, model_input, Attention({}, output, (height, width)))

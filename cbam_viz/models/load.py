@@ -74,6 +74,7 @@ def load_model(
     allow_missing_attention: bool = False,
     name: str | None = None,
     folder: Path | None = None,
+    apart: bool = False,
     **kwargs: Any,
 ) -> LoadedModel:
     """Load a network from a checkpoint file, or from its bytes, without running what is in it.
@@ -97,6 +98,9 @@ def load_model(
         What to call it; the file's title or name otherwise.
     folder
         If given, the file must lie in it.
+    apart
+        Interpret the file in a process with limits of time and memory, for programs that serve
+        others meanwhile; see `read_weights`.
     **kwargs
         Passed to `create_model`; they win over the file's own arguments.
 
@@ -111,7 +115,7 @@ def load_model(
     if checkpoint is None:
         return _untrained(architecture, attention, num_classes, name, kwargs)
     source = Path(checkpoint) if isinstance(checkpoint, str) else checkpoint
-    file = read_weights(source, folder=folder)
+    file = read_weights(source, folder=folder, apart=apart)
     metadata = parse_metadata(file.metadata)
     config = read_config(source, folder)
     weights = find_weights(file.content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 import timm.data
-from torch import nn
+from torch import Tensor, nn
 
 from cbam_viz._suffixes import bare_name
 from cbam_viz._text import few, shortened
@@ -99,6 +100,19 @@ def wrap_model(
         spec=spec or input_spec(module),
         classes=tuple(classes) if classes is not None else names_of_network(unwrap(module)).names,
     )
+
+
+def weights_sha256(model: nn.Module) -> str:
+    """Digest of all parameters and buffers with their names, and of whatever else the state has."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        if not isinstance(value, Tensor):
+            digest.update(f"{name} {value!r}\n".encode())
+            continue
+        array = value.detach().cpu().contiguous().view(-1)
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}\n".encode())
+        digest.update(array.float().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def input_spec(model: nn.Module) -> InputSpec:

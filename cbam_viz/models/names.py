@@ -13,6 +13,8 @@ from typing import Any
 
 from torch import nn
 
+from cbam_viz.models.records import mapping_of
+
 MOST_NAMES = 100_000
 LONGEST_NAME = 200
 """In characters."""
@@ -36,7 +38,7 @@ KEYS = (
 
 _CONTAINERS = frozenset(
     """
-    args cfg config data dataset dataset_meta extra hparams hyper_parameters info meta metadata
+    args cfg config data dataset dataset_meta ema extra hparams hyper_parameters info meta metadata
     model model_config params state
     """.split()  # noqa: SIM905
 )
@@ -119,7 +121,8 @@ def _in_order(mapping: Mapping[Any, Any]) -> list[Any]:
 
 
 def _is_place(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    # Within the range, so that no file can choose many numbers of one hash.
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST_NAMES
 
 
 def _place_of(key: Any) -> Any:
@@ -134,10 +137,11 @@ def _candidates(content: Any) -> Iterator[tuple[str, Any]]:
     seen: set[int] = set()
     while waiting and len(seen) < _MOST_PARTS:
         path, part = waiting.pop(0)
-        if not isinstance(part, Mapping) or id(part) in seen:
+        entries = mapping_of(part)
+        if entries is None or len(entries) > MOST_NAMES or id(part) in seen:
             continue
         seen.add(id(part))
-        for key, value in part.items():
+        for key, value in entries.items():
             if not isinstance(key, str) or len(key) > 40:
                 continue
             here = f"{path}.{key}" if path else key

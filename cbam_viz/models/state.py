@@ -9,13 +9,17 @@ from typing import Any
 
 from torch import Tensor
 
-from cbam_viz._text import quoted
+from cbam_viz._text import quoted, shortened
 from cbam_viz.errors import CheckpointError
+from cbam_viz.models.records import Named, Record, mapping_of
+from cbam_viz.models.tree import Trees, is_module
 
 _WRAPPERS = (
     "state_dict_ema",
     "model_ema",
     "ema_state_dict",
+    "ema_model",
+    "ema_weights",
     "ema",
     "state_dict",
     "model_state_dict",
@@ -30,7 +34,7 @@ _WRAPPERS = (
 """Where training code puts the weights, in order of preference: averaged weights come first, as
 timm prefers them."""
 
-_AVERAGED = frozenset({"state_dict_ema", "model_ema", "ema_state_dict", "ema"})
+_AVERAGED = frozenset(_WRAPPERS[: _WRAPPERS.index("state_dict")])
 _NO_WEIGHTS = ("optim", "sched", "scaler", "amp", "rng", "loss", "callbacks")
 _PREFIXES = (
     "module.",
@@ -45,6 +49,9 @@ _PREFIXES = (
     "feature_extractor.",
 )
 _MAX_DEPTH = 6
+_LONGEST_NAME = 400
+_MOST_ENTRIES = 2_000_000
+"""Entries of dictionaries that are looked at; thousands of objects may share one dictionary."""
 
 
 @dataclass
@@ -61,81 +68,131 @@ class Weights:
 def find_weights(content: Any, *, prefixes: bool = True) -> Weights:
     """Return the weights in what an author saved, with the names' common prefixes removed.
 
+    Named tensors, or the tensors of a network that was pickled whole. Averaged weights are
+    preferred, and the notes say what was taken.
+
     Raises
     ------
     CheckpointError
-        There is no dictionary of named tensors in it.
+        There are no named tensors in it.
     """
-    path: list[str] = []
-    while not _is_weights(content):
-        name = _next_wrapper(content) if len(path) < _MAX_DEPTH else None
-        if name is None:
-            raise CheckpointError(_why_none(content, path))
-        path.append(name)
-        content = content[name]
-    tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
-    weights = Weights(tensors)
-    if path:
-        weights.notes.append(f"The weights were taken from {quoted('.'.join(path))} in the file.")
-    if _AVERAGED & set(path):
+    place = _best_place(content)
+    weights = Weights(_with_short_names(place.tensors))
+    if place.path:
+        where = quoted(".".join(place.path))
+        weights.notes.append(f"The weights were taken from {where} in the file.")
+    if isinstance(place.content, Record):
+        weights.notes.append(
+            f"The file holds them in an object of {shortened(place.content.name)}. Its tensors "
+            "were taken; its code was neither needed nor run."
+        )
+    if _AVERAGED & set(place.path):
         weights.notes.append("These are the averaged (EMA) weights that the file holds.")
     if prefixes:
         _strip_prefixes(weights)
     return weights
 
 
-def _tensor_count(value: Any) -> int:
-    return sum(isinstance(item, Tensor) for item in value.values()) if _is_map(value) else 0
-
-
-def _is_map(value: Any) -> bool:
-    return isinstance(value, Mapping)
-
-
-def _is_weights(content: Any) -> bool:
-    """Named tensors, and more of them than in any part that could be a wrapper."""
-    own = _tensor_count(content)
-    return own > 0 and own >= max(map(_largest, content.values()), default=0)
-
-
-def _largest(value: Any) -> int:
-    """Count the tensors of the dictionary that has most, among `value` and all inside it."""
-    best, waiting, seen = 0, [value], set()
-    while waiting:
-        item = waiting.pop()
-        if _is_map(item) and id(item) not in seen:  # a pickle can make a dictionary hold itself
-            seen.add(id(item))
-            best = max(best, _tensor_count(item))
-            waiting.extend(item.values())
-    return best
-
-
-def _next_wrapper(content: Any) -> str | None:
-    if not _is_map(content):
-        return None
-    counts = {
-        key: _largest(value)
-        for key, value in content.items()
-        if isinstance(key, str) and not any(word in key.lower() for word in _NO_WEIGHTS)
+def _with_short_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Cut names that no network has, so that what searches names need not fear their length."""
+    return {
+        name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…{place}": tensor
+        for place, (name, tensor) in enumerate(tensors.items())
     }
-    best = max(counts.values(), default=0)
+
+
+@dataclass
+class _Place:
+    """A dictionary or an object in a file, under the shortest path of names to it."""
+
+    content: Any
+    path: tuple[str, ...]
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    inside: dict[str, _Place] = field(default_factory=dict)
+    most: int = 0
+    """Tensors of the place that has most, here and inside."""
+
+
+def _best_place(content: Any) -> _Place:
+    """Go from the whole file to the dictionary of its weights, a name at a time."""
+    place = _places(content)
+    while not place.tensors or len(place.tensors) < _most_inside(place):
+        name = _next_name(place)
+        if name is None:
+            raise CheckpointError(_why_none(place.content, place.path))
+        place = place.inside[name]
+    return place
+
+
+def _places(content: Any) -> _Place:
+    """Return the file's dictionaries and objects as a tree, each once: they may be shared."""
+    trees = Trees()
+    root = _Place(content, ())
+    places, seen = [root], {id(content)}
+    entries = 0
+    for place in places:
+        entries += len(mapping_of(place.content) or {})
+        if entries > _MOST_ENTRIES:
+            raise CheckpointError(
+                "The file's objects share their parts so often that they cannot be searched for "
+                "weights; it was made to do harm."
+            )
+        place.tensors = _tensors(place.content, trees)
+        if len(place.path) == _MAX_DEPTH or is_module(place.content):
+            continue
+        for name, value in (mapping_of(place.content) or {}).items():
+            if isinstance(value, (dict, Record)) and id(value) not in seen and _may_hold(name):
+                seen.add(id(value))
+                inner = _Place(value, (*place.path, name))
+                place.inside[name] = inner
+                places.append(inner)
+    for place in reversed(places):
+        place.most = max(len(place.tensors), _most_inside(place))
+    return root
+
+
+def _most_inside(place: _Place) -> int:
+    return max((inner.most for inner in place.inside.values()), default=0)
+
+
+def _may_hold(name: Any) -> bool:
+    return isinstance(name, str) and not any(word in name.lower() for word in _NO_WEIGHTS)
+
+
+def _tensors(content: Any, trees: Trees) -> dict[str, Tensor]:
+    if isinstance(content, Record) and is_module(content):
+        return trees.tensors(content)
+    return {
+        str(key): value
+        for key, value in (mapping_of(content) or {}).items()
+        if isinstance(value, Tensor)
+    }
+
+
+def _next_name(place: _Place) -> str | None:
+    best = _most_inside(place)
     if best == 0:
         return None
     for name in _WRAPPERS:
-        if 2 * counts.get(name, 0) >= best:
+        if name in place.inside and 2 * place.inside[name].most >= best:
             return name
-    return max(counts, key=lambda key: counts[key])
+    return max(place.inside, key=lambda name: place.inside[name].most)
 
 
-def _why_none(content: Any, path: list[str]) -> str:
+def _why_none(content: Any, path: tuple[str, ...]) -> str:
     where = f" under {quoted('.'.join(path))}" if path else ""
     if isinstance(content, Tensor):
         return f"The file holds a single tensor{where}, not a network's weights."
-    if _is_map(content):
+    if isinstance(content, Mapping):
         keys = ", ".join(quoted(str(key), 40) for key in list(content)[:5]) or "nothing"
         return (
             f"The file holds no network's weights{where}; it holds {keys}. Save them with "
             "torch.save(model.state_dict(), 'weights.pth')."
+        )
+    if isinstance(content, (Record, Named)):
+        return (
+            f"The file holds {shortened(repr(content))}{where}, not a network's weights. Nothing "
+            "of it was run. Save the weights with torch.save(model.state_dict(), 'weights.pth')."
         )
     return f"The file holds a {type(content).__name__}{where}, not a network's weights."
 

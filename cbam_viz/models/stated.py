@@ -20,6 +20,7 @@ from cbam_viz.images import InputOrigin, InputSpec
 from cbam_viz.images.spec import PARTS, InputDescription
 from cbam_viz.models.loaded import config_of, imagenet_classes, input_spec
 from cbam_viz.models.names import ClassNames, find_names, read_names
+from cbam_viz.models.records import mapping_of
 from cbam_viz.models.schema import Input
 
 CONFIG = "config.json"
@@ -113,8 +114,8 @@ def _fits(key: str, value: Any) -> bool:
 
 def input_of_training(content: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return what timm's training script keeps of the input, under `args` in a checkpoint."""
-    args = content.get("args") if isinstance(content, Mapping) else None
-    if not isinstance(args, Mapping):
+    args = mapping_of(content.get("args")) if isinstance(content, Mapping) else None
+    if args is None:
         return {}, ()
     size, side = args.get("input_size"), args.get("img_size")
     if size is None and side is not None:

@@ -158,6 +158,7 @@ def _load_file(request: Request) -> LoadedModel:
         architecture=request.architecture,
         allow_missing_attention=request.insist,
         folder=folder(),
+        apart=True,
     )
 
 
@@ -172,6 +173,7 @@ def _load_bytes(request: Request, _content: bytes | None) -> LoadedModel:
         architecture=request.architecture,
         allow_missing_attention=request.insist,
         name=request.name,
+        apart=True,
     )
 
 

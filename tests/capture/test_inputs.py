@@ -130,7 +130,8 @@ def test_a_picture_made_smaller_before_it_is_a_tensor(kind: type[nn.Module]) -> 
         for _ in range(2):
             attention = capture(model, PHOTO)
             assert attention.input_size == (HEIGHT, WIDTH)
-            assert attention["net.cbam"].cells == Cells(4.0, 4.0, 2.0, 2.0, exact=False, within=None)
+            placed = Cells(4.0, 4.0, 2.0, 2.0, exact=False, within=None)
+            assert attention["net.cbam"].cells == placed
 
 
 @KINDS
@@ -153,7 +154,8 @@ def test_a_network_that_draws_its_own_input(kind: type[nn.Module]) -> None:
         for count in (1, 2):
             attention = capture(model, count)
             assert attention.input_size == (HEIGHT, WIDTH)
-            assert attention["net.cbam"].cells == Cells(2.0, 2.0, 1.0, 1.0, exact=False, within=None)
+            placed = Cells(2.0, 2.0, 1.0, 1.0, exact=False, within=None)
+            assert attention["net.cbam"].cells == placed
             assert attention["net.cbam"].channel.shape == (count, 8)
 
 

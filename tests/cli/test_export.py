@@ -142,7 +142,7 @@ def test_nothing_is_overwritten_and_nothing_is_computed_for_it(
     assert invoke("export", "p.png", "-o", "out").exit_code == 0
     before = (folder / "out" / "p" / "gates.npz").stat().st_mtime_ns
     monkeypatch.setattr("cbam_viz.cli.export.open_network", None)
-    ended = invoke("export", "p.png", "-o", "out")
+    ended = invoke("export", "p.png", "-o", "out", "--format", "csv")
     assert ended.exit_code == 3
     assert "exist already" in ended.stderr
     monkeypatch.undo()

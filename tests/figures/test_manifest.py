@@ -19,12 +19,12 @@ from cbam_viz.figures.manifest import (
     photo_source,
     read_manifest,
     relative,
-    weights_sha256,
 )
 from cbam_viz.figures.remake import remake
 from cbam_viz.figures.study import study
 from cbam_viz.images import prepare, read_photo, samples
 from cbam_viz.models import LoadedModel, create_model, wrap_model
+from cbam_viz.models.loaded import weights_sha256
 
 from .conftest import make_photo
 

@@ -23,8 +23,12 @@ import torch
 from safetensors.torch import save
 
 import cbam_viz.models
+import cbam_viz.models.files
 from cbam_viz import CheckpointError
 from cbam_viz.models.files import read_weights
+from cbam_viz.models.records import Record
+from cbam_viz.models.state import find_weights
+from cbam_viz.models.storages import NUMBERS
 
 
 class Trap:
@@ -63,6 +67,13 @@ def traps(mark: Path) -> dict[str, Any]:
 
 
 NAMES = sorted(traps(Path("x")))
+CALLED = {
+    "alone": "posix.system", "nested": "posix.system", "as key": "posix.mkdir",
+    "eval": "builtins.eval", "exec": "builtins.exec", "import": "builtins.__import__",
+    "torch.load": "torch.serialization.load", "bytearray": "builtins.bytearray",
+    "tensor": "torch.Tensor", "subprocess": "commands.call",  # its name in Python 2
+}  # fmt: skip
+"""What each would call; its class is that of an object with `__setstate__`."""
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -71,12 +82,42 @@ def test_booby_traps_do_not_go_off(tmp_path: Path, name: str, zipped: bool) -> N
     mark = tmp_path / "mark"
     path = tmp_path / "trap.pth"
     torch.save(traps(mark)[name], path, _use_new_zipfile_serialization=zipped)
+    before = set(sys.modules)
     for source in (path, path.read_bytes()):
-        with pytest.raises(
-            CheckpointError, match=r"would run code it names.*not opened.*Save|save"
-        ):
-            read_weights(source)
+        found = {record.name.replace("__builtin__", "builtins") for record in records(source)}
+        assert found == {CALLED.get(name, f"{Stateful.__module__}.Stateful")}
+    assert set(sys.modules) == before
     assert not mark.exists()
+
+
+def records(source: Path | bytes) -> list[Record]:
+    """Every object of a file that would have been made by code that the file names."""
+    found, waiting = [], [read_weights(source).content]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, Record):
+            found.append(item)
+            waiting += [item.arguments, item.state]
+        elif isinstance(item, dict):
+            waiting += [*item.keys(), *item.values()]
+        elif isinstance(item, (list, tuple)):
+            waiting += item
+    return found
+
+
+def test_weights_beside_a_trap_are_read(tmp_path: Path) -> None:
+    for name in ("nested", "setstate"):
+        torch.save(traps(tmp_path / "mark")[name], tmp_path / "trap.pth")
+        weights = find_weights(read_weights(tmp_path / "trap.pth").content)
+        assert list(weights.tensors) == ["weight"]
+        assert torch.equal(weights.tensors["weight"], torch.ones(2, 2))
+    assert not (tmp_path / "mark").exists()
+
+
+def test_a_file_without_weights_says_what_it_would_have_run(tmp_path: Path) -> None:
+    torch.save(traps(tmp_path / "mark")["alone"], tmp_path / "trap.pth")
+    with pytest.raises(CheckpointError, match=r"posix\.system.*Nothing of it was run"):
+        find_weights(read_weights(tmp_path / "trap.pth").content)
 
 
 def test_the_traps_are_live(tmp_path: Path) -> None:
@@ -91,41 +132,36 @@ def test_the_traps_are_live(tmp_path: Path) -> None:
 def test_traps_in_plain_pickles_and_other_protocols(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        data = pickle.dumps(Trap(os.system, f"touch {mark}"), protocol=protocol)
-        with pytest.raises(CheckpointError):
-            read_weights(data)
+        trap = Trap(os.system, f"touch {mark}")
+        data = pickle.dumps(trap, protocol=protocol)
+        if protocol < 2:
+            with pytest.raises(CheckpointError, match="neither safetensors nor"):
+                read_weights(data)
+        else:
+            assert [record.name for record in records(data)] == ["posix.system"]
         archive = io.BytesIO()
-        torch.save(
-            {"a": Trap(os.system, f"touch {mark}")}, archive, pickle_protocol=max(2, protocol)
-        )
-        with pytest.raises(CheckpointError, match="would run code"):
-            read_weights(archive.getvalue())
+        torch.save({"a": trap}, archive, pickle_protocol=max(2, protocol))
+        assert [record.name for record in records(archive.getvalue())] == ["posix.system"]
     assert not mark.exists()
 
 
 def test_trap_in_a_second_pickle_of_the_archive(tmp_path: Path) -> None:
+    """Only one of them is the checkpoint; the other is not even looked at."""
     mark = tmp_path / "mark"
     path = tmp_path / "two.pth"
     torch.save({"weight": torch.ones(2)}, path)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("two/extra.pkl", pickle.dumps(Trap(os.system, f"touch {mark}"), 2))
-    with pytest.raises(CheckpointError, match="would run code"):
-        read_weights(path)
+    assert torch.equal(read_weights(path).content["weight"], torch.ones(2))
     assert not mark.exists()
 
 
 @pytest.mark.parametrize("protocol", [4, 5])
-def test_newer_pickle_protocols_are_named_for_what_they_are(tmp_path: Path, protocol: int) -> None:
-    """torch cannot read them without unpickling; weights in them are not called a danger."""
+def test_newer_pickle_protocols_are_read(tmp_path: Path, protocol: int) -> None:
+    """torch itself cannot read them without unpickling."""
     torch.save({"weight": torch.ones(2)}, tmp_path / "weights.pth", pickle_protocol=protocol)
-    with pytest.raises(CheckpointError, match="protocol 4 or newer") as refusal:
-        read_weights(tmp_path / "weights.pth")
-    assert "run code" not in str(refusal.value)
-    trap = {"a": Trap(os.system, f"touch {tmp_path / 'mark'}")}
-    torch.save(trap, tmp_path / "trap.pth", pickle_protocol=protocol)
-    with pytest.raises(CheckpointError, match=r"(posix|nt)\.system"):
-        read_weights(tmp_path / "trap.pth")
-    assert not (tmp_path / "mark").exists()
+    content = read_weights(tmp_path / "weights.pth").content
+    assert torch.equal(content["weight"], torch.ones(2))
 
 
 KINDS = {
@@ -133,7 +169,7 @@ KINDS = {
     "quantised": lambda: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8),
     "nested": lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
     "without values": lambda: torch.ones(2, device="meta"),
-    "other number types": lambda: torch.ones(4).to(torch.float8_e4m3fn),
+    "complex64": lambda: torch.ones(4, dtype=torch.complex64),
 }
 
 
@@ -146,12 +182,12 @@ def test_tensors_of_other_kinds_are_no_danger_and_are_named(tmp_path: Path, kind
     assert "run code" not in str(refusal.value)
 
 
-def test_what_torch_cannot_read_is_said(tmp_path: Path) -> None:
-    """A number of 5,000 digits is an instruction of pickle that torch does not know."""
+def test_absurd_numbers_are_refused(tmp_path: Path) -> None:
     torch.save({"weight": torch.ones(2), "n": 10**5000}, tmp_path / "n.pth")
-    with pytest.raises(CheckpointError, match="Unsupported operand") as refusal:
+    with pytest.raises(CheckpointError, match="more than 300 digits"):
         read_weights(tmp_path / "n.pth")
-    assert "documentation" not in str(refusal.value)
+    torch.save({"weight": torch.ones(2), "n": -(10**300)}, tmp_path / "n.pth")
+    assert read_weights(tmp_path / "n.pth").content["n"] == -(10**300)
 
 
 def calls(tree: ast.AST) -> Iterator[tuple[str, dict[str, ast.expr]]]:
@@ -164,7 +200,7 @@ def calls(tree: ast.AST) -> Iterator[tuple[str, dict[str, ast.expr]]]:
 def test_no_code_of_the_package_unpickles_freely() -> None:
     """Read from the sources: whoever adds such a call meets this test."""
     package = Path(cbam_viz.models.__file__).parents[1]
-    loads = 0
+    seen = 0
     for path in package.rglob("*.py"):
         tree = ast.parse(path.read_text())
         for node in ast.walk(tree):
@@ -173,15 +209,16 @@ def test_no_code_of_the_package_unpickles_freely() -> None:
                 names.add(getattr(node, "module", None) or "")
                 assert not names & {"pickle", "dill", "joblib", "cloudpickle", "shelve"}, path
         for name, keywords in calls(tree):
-            if name == "torch.load":
-                loads += 1
-                assert ast.unparse(keywords["weights_only"]) == "True", path
+            seen += 1
             if name in {"np.load", "numpy.load"}:
                 assert ast.unparse(keywords.get("allow_pickle", ast.Constant(False))) == "False", (
                     path
                 )
-            assert name not in {"torch.jit.load", "torch.hub.load", "timm.models.load_checkpoint"}
-    assert loads > 0
+            assert name not in {
+                "torch.load", "torch.jit.load", "torch.hub.load", "timm.models.load_checkpoint",
+                "eval", "exec", "marshal.loads", "numpy.lib.format.read_array",
+            }, path  # fmt: skip
+    assert seen > 1000
 
 
 def test_old_tar_files_are_refused_without_unpickling(tmp_path: Path) -> None:
@@ -197,12 +234,6 @@ def test_old_tar_files_are_refused_without_unpickling(tmp_path: Path) -> None:
     assert not mark.exists()
 
 
-def test_whole_modules_are_refused_with_the_class_named(tmp_path: Path) -> None:
-    torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pth")
-    with pytest.raises(CheckpointError, match=r"torch\.nn\.modules\.linear\.Linear.*state_dict"):
-        read_weights(tmp_path / "module.pth")
-
-
 def test_torchscript_is_refused(tmp_path: Path) -> None:
     torch.jit.script(torch.nn.Linear(2, 2)).save(tmp_path / "script.pt")
     with pytest.raises(CheckpointError, match="TorchScript program"):
@@ -210,11 +241,11 @@ def test_torchscript_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.int64])
+@pytest.mark.parametrize("dtype", sorted(NUMBERS, key=str))
 def test_plain_weights_come_back_bit_for_bit(
     tmp_path: Path, zipped: bool, dtype: torch.dtype
 ) -> None:
-    tensor = torch.arange(24).reshape(2, 3, 4).to(dtype).transpose(0, 2)
+    tensor = (torch.arange(24) % 2).reshape(2, 3, 4).to(dtype).transpose(0, 2)
     saved = {
         "model": {"w": tensor, "p": torch.nn.Parameter(torch.randn(3))},
         "epoch": 3,
@@ -224,7 +255,9 @@ def test_plain_weights_come_back_bit_for_bit(
     torch.save(saved, path, _use_new_zipfile_serialization=zipped)
     for source in (path, path.read_bytes()):
         content = read_weights(source).content
-        assert torch.equal(content["model"]["w"], tensor)
+        assert content["model"]["w"].dtype == dtype
+        assert content["model"]["w"].stride() == tensor.stride()
+        assert torch.equal(content["model"]["w"].double(), tensor.double())
         assert torch.equal(content["model"]["p"], saved["model"]["p"])
         assert content["epoch"] == 3
 
@@ -377,14 +410,14 @@ def test_a_file_that_changes_while_it_is_read(
 ) -> None:
     path = tmp_path / "weights.pth"
     torch.save({"weight": torch.ones(2)}, path)
-    load = torch.load
+    build = cbam_viz.models.files.build_content
 
-    def replaced(*args: object, **kwargs: object) -> object:
+    def replaced(*args: Any) -> object:
         torch.save({"weight": torch.zeros(2)}, tmp_path / "new.pth")
         (tmp_path / "new.pth").replace(path)
-        return load(*args, **kwargs)
+        return build(*args)
 
-    monkeypatch.setattr(torch, "load", replaced)
+    monkeypatch.setattr(cbam_viz.models.files, "build_content", replaced)
     with pytest.raises(CheckpointError, match="changed while it was read"):
         read_weights(path)
 
@@ -432,8 +465,6 @@ def test_one_number_repeated_a_billion_times(tmp_path: Path) -> None:
 
 
 def test_a_dictionary_that_holds_itself_ends(tmp_path: Path) -> None:
-    from cbam_viz.models.state import find_weights
-
     loop: dict[str, Any] = {"x": 1}
     for index in range(50):
         loop[f"again{index}"] = loop
@@ -508,7 +539,6 @@ def test_memory_stays_bounded(tmp_path: Path) -> None:
         tmp_path / "old wide",
         _use_new_zipfile_serialization=False,
     )
-    torch.save({"a": Trap(bytearray, 10**10)}, tmp_path / "bytes")
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(tmp_path)],
         capture_output=True,
