@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from typing import Any
 
 import pytest
 import torch
@@ -42,3 +43,33 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     _must_run(report)
     return report
+
+
+@pytest.fixture(scope="session")
+def ultralytics(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The package ultralytics, kept from installing things and from patching the process.
+
+    At import it replaces `PIL.Image.open` and `torch.save`, sets print options and OpenCV's
+    threads, writes a settings file and would install packages that it misses.
+    """
+    names = ("YOLO_CONFIG_DIR", "YOLO_AUTOINSTALL", "YOLO_OFFLINE", "YOLO_VERBOSE")
+    values = (str(tmp_path_factory.mktemp("ultralytics")), "false", "true", "false")
+    import cv2
+    import numpy as np
+    import PIL.Image
+
+    environment, threads = dict(os.environ), cv2.getNumThreads()
+    opened, saved = PIL.Image.open, torch.save
+    printing = np.get_printoptions()
+    os.environ.update(zip(names, values, strict=True))
+    try:
+        package = pytest.importorskip("ultralytics", reason="needs ultralytics")
+        __import__("ultralytics.nn.tasks")
+    finally:
+        PIL.Image.open, torch.save = opened, saved
+        np.set_printoptions(**printing)
+        torch.set_printoptions(profile="default")
+        cv2.setNumThreads(threads)
+        os.environ.clear()
+        os.environ.update(environment)
+    return package

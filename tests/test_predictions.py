@@ -255,9 +255,8 @@ def test_hugging_face_networks_say_their_task() -> None:
 
 
 @pytest.mark.third_party
-def test_ultralytics_classifier() -> None:
-    tasks = pytest.importorskip("ultralytics.nn.tasks", reason="needs ultralytics")
-    model = tasks.ClassificationModel("yolov8n-cls.yaml", nc=4, verbose=False).eval()
+def test_ultralytics_classifier(ultralytics: Any) -> None:
+    model = ultralytics.nn.tasks.ClassificationModel("yolov8n-cls.yaml", nc=4, verbose=False).eval()
     with torch.inference_mode():
         output = model(torch.randn(1, 3, 64, 64))
     reading = read_output(output, None, model)

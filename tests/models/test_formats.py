@@ -415,15 +415,13 @@ def test_a_whole_network_of_timm(tmp_path: Path) -> None:
 
 
 @pytest.mark.third_party
-def test_ultralytics_checkpoints(tmp_path: Path) -> None:
+def test_ultralytics_checkpoints(ultralytics: Any, tmp_path: Path) -> None:
     """best.pt: the module in half precision under `model`, no state dict; last.pt: under `ema`."""
-    ultralytics = pytest.importorskip("ultralytics")
-    from ultralytics.nn.tasks import DetectionModel
-
-    model = DetectionModel("yolov8n.yaml", nc=3, verbose=False)
+    network = ultralytics.nn.tasks.DetectionModel
+    model = network("yolov8n.yaml", nc=3, verbose=False)
     other = {"train_args": {"imgsz": 640}, "version": ultralytics.__version__, "date": "today"}
     wanted = {name: value.half() for name, value in model.state_dict().items()}
-    half = DetectionModel("yolov8n.yaml", nc=3, verbose=False)
+    half = network("yolov8n.yaml", nc=3, verbose=False)
     half.load_state_dict(model.state_dict())
     half.half()
     for content in (
@@ -443,7 +441,7 @@ def test_ultralytics_checkpoints(tmp_path: Path) -> None:
         assert record.name == "ultralytics.nn.tasks.DetectionModel"
         assert record.attributes["names"] == names
         assert find_names(file.content, "the file", 3).names == tuple(names.values())
-    fresh = DetectionModel("yolov8n.yaml", nc=3, verbose=False)
+    fresh = network("yolov8n.yaml", nc=3, verbose=False)
     loaded = load_own_model(fresh, tmp_path / "best.pt")
     for name, tensor in wanted.items():
         assert torch.equal(loaded.model.state_dict()[name].half(), tensor), name

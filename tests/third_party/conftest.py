@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import PIL.Image
 import pytest
 import torch
 from torch import Tensor, nn
@@ -26,32 +24,6 @@ def photo() -> Tensor:
     pixels = read_photo(samples()[0].path).pixels
     pixels = cv2.resize(pixels, (256, 192), interpolation=cv2.INTER_AREA)
     return torch.from_numpy(pixels.astype(np.float32) / 255).permute(2, 0, 1)[None].contiguous()
-
-
-@pytest.fixture(scope="session")
-def ultralytics(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The package ultralytics, kept from installing things and from patching the process.
-
-    At import it replaces `PIL.Image.open` and `torch.save`, sets print options and OpenCV's
-    threads, writes a settings file and would install packages that it misses.
-    """
-    names = ("YOLO_CONFIG_DIR", "YOLO_AUTOINSTALL", "YOLO_OFFLINE", "YOLO_VERBOSE")
-    values = (str(tmp_path_factory.mktemp("ultralytics")), "false", "true", "false")
-    environment, threads = dict(os.environ), cv2.getNumThreads()
-    opened, saved = PIL.Image.open, torch.save
-    printing = np.get_printoptions()
-    os.environ.update(zip(names, values, strict=True))
-    try:
-        package = pytest.importorskip("ultralytics", reason="needs ultralytics")
-        __import__("ultralytics.nn.tasks")
-    finally:
-        PIL.Image.open, torch.save = opened, saved
-        np.set_printoptions(**printing)
-        torch.set_printoptions(profile="default")
-        cv2.setNumThreads(threads)
-        os.environ.clear()
-        os.environ.update(environment)
-    return package
 
 
 def copied(value: Any) -> Any:
