@@ -169,6 +169,7 @@ def as_image(layout: Layout) -> Layout:
         layout = (layout[0], channels, (rows,), (columns,))
     usual = image_layout(tuple(map(axis_size, layout)), placed=False)
     known = [labels(axis) - {OTHER} for axis in layout]
+    known[0] -= {BRANCH}  # stacked pictures that a view has put into the batch
     if all(names <= {axis[0].label} for names, axis in zip(known, usual, strict=True)):
         return tuple(
             new if is_vague(axis) or (labels(axis) and not names) else axis

@@ -71,6 +71,12 @@ POINTWISE = _names(
 )
 """A factor made of these alone is an activation."""
 
+JOINING = POINTWISE | _names(
+    "maximum minimum pow sqrt native_batch_norm _native_batch_norm_legit cudnn_batch_norm "
+    "_native_batch_norm_legit_no_training"
+)
+"""Through these a gate stays what it was put together of."""
+
 REPEATABLE = _names(
     "sigmoid tanh relu hardsigmoid hardtanh clamp clamp_min clamp_max softplus add sub mul div "
     "rsub neg exp reciprocal _softmax _to_copy clone"

@@ -14,7 +14,16 @@ from .axes import CHANNEL, COLUMN, MANY, OTHER, ROW, Layout, as_image, labels
 from .checks import agree
 from .limits import has_values
 from .operators import CONTRACTING, MULTIPLYING
-from .reasons import BLEND, CONTRACTED, EVEN, ONE_CELL, of_dims, of_full_size, of_other_axes
+from .reasons import (
+    BLEND,
+    CONTRACTED,
+    EVEN,
+    ONE_CELL,
+    of_dims,
+    of_few_axes,
+    of_full_size,
+    of_other_axes,
+)
 from .same import varying
 from .trace import Frame, Node, Trace, origin
 from .varying import Kind, as_map, is_constant, readable, reduced, varying_dims
@@ -235,12 +244,16 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
     def _dense(self, seen: _Multiplied) -> None:
         """Two dense operands: features and a dense gate, or neither."""
         both = (seen.feature, seen.gate)
+        reason = of_few_axes(seen.layout)
+        if reason is not None and all(is_squashed(one.node) for one in both):
+            return  # two maps, or channel weights twice, of which one gate is made
         for feature, gate in (both, both[::-1]):
             path = anatomy(gate.node, feature.node)
             attention = is_attention(seen.node, gate.node, path, dense=True)
             if attention and _told_apart(seen.layout, path):
                 self.inside |= path.nodes
-                reason = EVEN if gate.even else of_full_size(gate.node, seen.layout)
+                if reason is None:
+                    reason = EVEN if gate.even else of_full_size(gate.node, seen.layout)
                 self.odd.append(Odd(seen.node.frame, reason, seen.node, feature.node))
                 return
 

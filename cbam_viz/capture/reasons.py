@@ -6,12 +6,13 @@ import math
 from collections.abc import Iterable, Iterator
 
 from .axes import BRANCH, CHANNEL, COLUMN, MANY, OTHER, ROW, Layout, labels
-from .operators import POINTWISE
+from .operators import JOINING
 from .same import varying
 from .trace import Node, origin
 
 BLEND = "features blended by torch.lerp: no product of features and a gate"
 ONE_CELL = "a gate on a map of one cell, where it cannot be told from the features"
+ONE_CHANNEL = "a gate on a map of one channel, where it cannot be told from the features"
 EVEN = (
     "a gate of the features' size that was even over channels or positions in this forward, so "
     "that it cannot be told whether it is channel weights, a map or neither"
@@ -70,6 +71,12 @@ def _axes(dims: list[int]) -> str:
     return f"axes {', '.join(map(str, dims[:-1]))} and {dims[-1]}"
 
 
+def of_few_axes(layout: Layout) -> str | None:
+    """Of a gate on features that vary along no more than channel weights or a map do."""
+    over = frozenset[str]().union(*map(labels, layout)) - MANY
+    return {frozenset({CHANNEL}): ONE_CELL, frozenset(_PLACES): ONE_CHANNEL}.get(over)
+
+
 def of_full_size(gate: Node, layout: Layout) -> str:
     """Of a gate with a weight for every channel and position."""
     for node in _back(gate):
@@ -92,7 +99,7 @@ def _parts(gate: Node) -> Iterator[set[str]]:
     for _ in range(_MOST_STEPS):
         node = origin(node)
         own = [one for one in node.inputs if one.depends]
-        if node.base not in POINTWISE or not own:
+        if node.base not in JOINING or not own:
             return
         if len(own) > 1:
             halves = [_over(one) for one in own]

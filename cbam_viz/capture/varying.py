@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .axes import (
     BATCH,
+    BRANCH,
     CHANNEL,
     COLUMN,
     MANY,
@@ -71,9 +72,10 @@ def _settled(layout: Layout) -> Layout:
         parts = known[d] & {ROW, COLUMN}
         in_front = CHANNEL not in frozenset().union(*known[: d + 1])
         windows = parts and parts | {CHANNEL} <= later
-        frames = OTHER in known[d] and {CHANNEL, ROW, COLUMN} <= later
+        stacked = d == 0 and len(layout) == 4 and BRANCH in known[d]
+        frames = (OTHER in known[d] or stacked) and {CHANNEL, ROW, COLUMN} <= later
         if in_front and (windows or frames):
-            result.append(_renamed(axis, PIECE, {ROW, COLUMN, OTHER}))
+            result.append(_renamed(axis, PIECE, {ROW, COLUMN, OTHER, BRANCH}))
         elif parts and parts <= others and CHANNEL in known[d]:
             result.append(_renamed(axis, CHANNEL, parts))
         else:

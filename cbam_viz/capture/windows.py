@@ -12,12 +12,12 @@ from torch import Tensor
 from .arguments import argument, sizes
 from .axes import (
     BATCH,
-    BRANCH,
     CHANNEL,
     OTHER,
     Axis,
     Factor,
     Layout,
+    Part,
     as_image,
     axis_size,
     line,
@@ -168,19 +168,28 @@ def unfolded(
     if len(layout) != 4:
         return plain_layout(out.shape)
     kernel, dilation, padding, stride = (sizes(args[k], 2, 1) for k in (1, 2, 3, 4))
-    axes: list[Factor] = []
+    blocks: list[Factor] = []
+    places = [Factor(CHANNEL, int(out.shape[1]) // math.prod(kernel))]
     for d in (0, 1):
         old, span = line(layout[2 + d]), dilation[d] * (kernel[d] - 1)
         if old is None:
             return plain_layout(out.shape)
         size = (old.size + 2 * padding[d] - span - 1) // stride[d] + 1
-        axes.extend(
-            window(
-                (old,), size,
-                kernel=kernel[d], stride=stride[d], padding=padding[d], dilation=dilation[d],
-            )
+        (new,) = window(
+            (old,), size,
+            kernel=kernel[d], stride=stride[d], padding=padding[d], dilation=dilation[d],
         )  # fmt: skip
-    return (layout[0], (Factor(CHANNEL, int(out.shape[1])),), tuple(axes))
+        block, within = _parted(old, new, kernel[d], dilation[d])
+        blocks.append(block)
+        places.append(within)
+    return (layout[0], tuple(places), tuple(blocks))
+
+
+def _parted(old: Factor, new: Factor, kernel: int, dilation: int = 1) -> tuple[Factor, Factor]:
+    """Windows over rows or columns, each a block of these, and the places within a window."""
+    part = Part(old.label, old.step * dilation, inner=False)
+    within = replace(old, size=kernel, step=part.unit, part=replace(part, inner=True))
+    return replace(new, label=OTHER, part=part), replace(within, label=OTHER)
 
 
 def slid(
@@ -189,7 +198,10 @@ def slid(
     """Tensor.unfold: windows along one axis, their contents along a new last one."""
     layout, d = list(inputs[0]), int(args[1]) % len(inputs[0])
     size, step = int(args[2]), int(args[3])
-    if line(layout[d]) is None:
+    old = line(layout[d])
+    if old is None:
         return plain_layout(out.shape)
-    layout[d] = window(layout[d], int(out.shape[d]), kernel=size, stride=step, padding=0)
-    return (*layout, (Factor(BRANCH, size),))
+    (new,) = window((old,), int(out.shape[d]), kernel=size, stride=step, padding=0)
+    block, within = _parted(old, new, size)
+    layout[d] = (block,)
+    return (*layout, (within,))

@@ -417,6 +417,22 @@ STEPS: dict[str, tuple[Callable[[], Net], Cells]] = {
         ),
         Cells(4, 4, 0.5, 0.5),
     ),
+    "unfolded, and back": (
+        lambda: Net(
+            lambda m, x: m["a"](x).unfold(2, 4, 4).unfold(3, 4, 4).permute(0, 1, 2, 4, 3, 5)
+            .reshape(1, C, 24, 32),
+            a=down(2),
+        ),
+        Cells(4, 4, 0.5, 0.5),
+    ),
+    "every second cell, unfolded, and back": (
+        lambda: Net(
+            lambda m, x: F.unfold(m["a"](x), 2, dilation=2, stride=4)
+            .view(1, C, 2, 2, 12, 16).permute(0, 1, 4, 2, 5, 3).reshape(1, C, 24, 32),
+            a=down(1),
+        ),
+        Cells(4, 4, 0.5, 0.5),
+    ),
     "flipped": (lambda: Net(lambda m, x: m["a"](x.flip(3)), a=down(2)),
                 Cells(4, -4, 0.5, WIDTH - 0.5)),
     "divided by its norm": (

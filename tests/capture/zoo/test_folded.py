@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from cbam_viz.attention import Cells
 from cbam_viz.capture import capture
@@ -52,6 +54,43 @@ def _cbam_in_windows(net: Folded, x: Tensor) -> Tensor:
     sa = net.gates.spatial(y)
     net.note(ca, sa)
     return joined(y * sa, *x.shape[2:])
+
+
+def _noted(net: Folded, y: Tensor) -> Tensor:
+    """CBAM on pictures that a way has put into the batch."""
+    ca = net.gates.channel(y)
+    y = y * ca
+    sa = net.gates.spatial(y)
+    net.note(ca, sa)
+    return y * sa
+
+
+def _windows_by_unfold(net: Folded, x: Tensor, side: int, step: int) -> Tensor:
+    y = x.unfold(2, side, step).unfold(3, side, step).permute(0, 2, 3, 1, 4, 5)
+    return _noted(net, y.reshape(-1, CHANNELS, side, side))
+
+
+def _columns_of_windows(net: Folded, x: Tensor) -> Tensor:
+    """nn.Unfold: (B, C * 16, windows)."""
+    y = F.unfold(x, SIDE, stride=SIDE).transpose(1, 2)
+    return _noted(net, y.reshape(-1, CHANNELS, SIDE, SIDE))
+
+
+def _convolved_columns(net: Folded, x: Tensor) -> Tensor:
+    """The same, and a convolution within each window that changes its size."""
+    y = F.unfold(x, SIDE, stride=SIDE).transpose(1, 2).reshape(-1, CHANNELS, SIDE, SIDE)
+    return _noted(net, F.avg_pool2d(F.conv2d(y, net.gates.mlp[0].weight.repeat(2, 1, 1, 1)), 2))
+
+
+def _stacked_windows(net: Folded, x: Tensor) -> Tensor:
+    y = [part for row in x.chunk(3, 2) for part in row.chunk(2, 3)]
+    return _noted(net, torch.stack(y, 1).flatten(0, 1))
+
+
+def _stacked_pictures(net: Folded, x: Tensor) -> Tensor:
+    """A picture and its mirror image, one behind the other."""
+    y = _noted(net, torch.stack([x, x.flip(-1)], 1).flatten(0, 1))
+    return y.unflatten(0, (-1, 2)).mean(1)
 
 
 def _channels_last_in_windows(net: Folded, x: Tensor) -> Tensor:
@@ -101,6 +140,13 @@ def _one_gate_for_all_frames(net: Folded, x: Tensor) -> Tensor:
 
 WAYS: dict[str, Callable[[Folded, Tensor], Tensor]] = {
     "CBAM in windows": _cbam_in_windows,
+    "windows by unfold": partial(_windows_by_unfold, side=4, step=4),
+    "some windows by unfold": partial(_windows_by_unfold, side=5, step=5),
+    "windows that overlap": partial(_windows_by_unfold, side=6, step=3),
+    "columns of windows": _columns_of_windows,
+    "convolved columns of windows": _convolved_columns,
+    "stacked windows": _stacked_windows,
+    "stacked pictures": _stacked_pictures,
     "channels last in windows": _channels_last_in_windows,
     "tokens in windows": _tokens_in_windows,
     "windows beside the batch": _windows_beside_the_batch,

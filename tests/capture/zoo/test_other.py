@@ -44,6 +44,10 @@ REASONS = {
     "AttentionalFusion": DENSE,
     "SiblingGate": DENSE,
     "GatedUnit": DENSE,
+    "LargerGate": JOINT,
+    "GeometricMean": JOINT,
+    "NormedSum": JOINT,
+    "OneChannel": "a gate on a map of one channel, where it cannot be told from the features",
     "Blend": "features blended by torch.lerp: no product of features and a gate",
     "SpatialGroups": MAPS.format(4),
     "NormWeights": DENSE,
@@ -245,3 +249,31 @@ def test_a_gate_left_out_on_maps_of_one_cell_is_named(name: str) -> None:
         attention = capture(model, photo(2, 2, 2))
     assert {entry.module for entry in attention.unsupported} == {"first", "second"}
     assert all("one cell" in entry.reason for entry in attention.unsupported)
+
+
+class TwoMaps(Gates):
+    """A product of two maps is one map."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        sa = self.spatial(x) * self.spatial(2 * x)
+        self.note(spatial=sa)
+        return x * sa
+
+
+class TwoWeights(Gates):
+    """A product of two channel gates is one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        ca = self.channel(x) * self.channel(2 * x)
+        self.note(ca)
+        return x * ca
+
+
+@pytest.mark.parametrize("make", [TwoMaps, TwoWeights])
+def test_gates_of_one_kind_multiplied_are_one_gate(make: Make) -> None:
+    """And nothing is said of the product that makes it."""
+    model = host(make)
+    with torch.no_grad():
+        attention = capture(model, photo())
+    assert_exact(attention, truths(model))
+    assert attention.unsupported == ()

@@ -205,11 +205,49 @@ class Blend(Gates):
         return torch.lerp(F.avg_pool2d(x, 3, 1, 1), x, self.channel(x))
 
 
+class LargerGate(Gates):
+    """The larger of both weights."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.maximum(self.channel(x), self.spatial(x))
+
+
+class GeometricMean(Gates):
+    """The root of their product."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sqrt(self.channel(x) * self.spatial(x))
+
+
+class NormedSum(Gates):
+    """BAM with a BatchNorm on the sum."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.norm(self.channel_logits(x) + self.spatial_logits(x)).sigmoid()
+
+
+class OneChannel(Gates):
+    """A map of one channel, gated by a map of itself."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.squeeze, self.score = nn.Conv2d(channels, 1, 1), nn.Conv2d(1, 1, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        one = torch.relu(self.squeeze(x))
+        return x + one * self.score(one).sigmoid()
+
+
 STRUCTURES = {
     cls.__name__: cls
     for cls in (
         JointGate, JointSum, DenseGate, PaddedGather, FourMaps, FourMapsRepeated, GroupsInBatch,
         CoordinateAttention, Triplet, TripletView, SplitAttention,
         SplitRadix, Unweighted, LargeKernel, AttentionalFusion, SiblingGate, GatedUnit, Blend,
+        LargerGate, GeometricMean, NormedSum, OneChannel,
     )
 }  # fmt: skip
