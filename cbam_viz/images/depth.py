@@ -24,7 +24,7 @@ Window = tuple[float, float]
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _LARGEST_VALUE, _SAMPLE_FORMAT = 258, 262, 281, 339
 """TIFF 6.0, sections 8 and 19: tags of a picture's values."""
 _WHITE_IS_ZERO = 0
-_UNSIGNED = 1
+_UNSIGNED, _SIGNED = 1, 2
 
 DARK = 0.1
 """A note says how to state another white where the brightest value is below this share of it."""
@@ -41,6 +41,8 @@ class Depth:
     """The value that is white; None where nothing says."""
     inverted: bool = False
     """True where 0 is white and `white` is black."""
+    signed_bytes: bool = False
+    """True for integers from -128 to 127, which Pillow takes for 0 to 255."""
 
 
 def check_window(window: Window | None) -> Window | None:
@@ -72,6 +74,8 @@ def declared(image: Image.Image) -> Depth:
 def _declared_by_tiff(tags: Any) -> Depth:
     inverted = tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
     bits = _first(tags.get(_BITS_PER_SAMPLE), 1)
+    if bits == 8 and _first(tags.get(_SAMPLE_FORMAT), _UNSIGNED) == _SIGNED:
+        return Depth(None, inverted, signed_bytes=True)
     if _first(tags.get(_SAMPLE_FORMAT), _UNSIGNED) != _UNSIGNED or bits > 16:
         return Depth(None, inverted)
     largest = _first(tags.get(_LARGEST_VALUE), 0)
@@ -83,6 +87,11 @@ def _first(value: Any, default: int) -> int:
     if isinstance(value, tuple):
         value = value[0] if value else default
     return value if isinstance(value, int) else default
+
+
+def sixteen_bits() -> Depth:
+    """What unsigned integers of 16 bits declare where nothing else does: they span their range."""
+    return Depth(2.0**16 - 1)
 
 
 def declared_by_type(dtype: np.dtype[Any]) -> Depth:
@@ -110,7 +119,7 @@ def eight_bits(
         )
     elif depth.white is not None:
         black, white = 0.0, depth.white
-        notes.append(_declared_note(white, high))
+        notes.append(declared_note(white, high))
     elif values.dtype.kind == "f" and low >= 0 and high <= 1:
         black, white = 0.0, 1.0
     else:
@@ -127,12 +136,14 @@ def eight_bits(
     return _scaled(values, black, white, missing > 0), tuple(notes)
 
 
-def _declared_note(white: float, high: float) -> str:
+def declared_note(white: float, high: float, *, below: bool = False) -> str:
+    """What was done by a declared depth; the brightest value is `high`, or at most so (`below`)."""
     note = f"Its values were brought to 8 bits: {white:,.0f} is white."
     if 0 < high < white * DARK:
+        most = "at most " if below else ""
         note += (
-            f" The brightest is {high:,.0f}, so it is dark; if that is not meant, state the values "
-            f"that are black and white, as in --window 0,{_power(high):.0f}."
+            f" The brightest is {most}{high:,.0f}, so it is dark; if that is not meant, state "
+            f"the values that are black and white, as in --window 0,{_power(high):.0f}."
         )
     return note
 

@@ -17,13 +17,14 @@ _RGB = 3
 _WIDE = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
-def check_memory(image: Image.Image, title: str, *, turned: bool) -> None:
+def check_memory(image: Image.Image, title: str, *, turned: bool, twice: bool = False) -> None:
     """Raise ImageError for a picture that would take more than `MAX_MEMORY`; nothing is decoded.
 
+    `turned` and `twice` say what else is to be done with it: be turned, be decoded twice.
     Measured peaks lie below this estimate by up to a third.
     """
     height, width = image.size
-    needed = height * width * _bytes_a_pixel(image, turned) + _largest_tile(image)
+    needed = height * width * (_bytes_a_pixel(image, turned) + 4 * twice) + _largest_tile(image)
     if needed > MAX_MEMORY:
         raise ImageError(
             f"{title} has {height * width / 1e6:.1f} megapixels, which would take "

@@ -20,6 +20,11 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from cbam_viz.errors import ImageError
+from cbam_viz.images.colours import (
+    packing_of_wide_colours,
+    show_window,
+    upper_bytes_note,
+)
 from cbam_viz.images.depth import Window, check_window, declared
 from cbam_viz.images.memory import check_memory
 from cbam_viz.images.photo import Photo
@@ -149,7 +154,7 @@ def _from_bytes(data: bytes, label: str, asked: _Asked) -> Photo:
             _check_pixels(image.size, title, asked.max_megapixels)
             _check_scans(data, image.format, title)
             content = image.format or "unknown"
-            pixels, in_srgb, notes = _decode(image, asked.window, title)
+            pixels, in_srgb, notes = _decode(image, asked.window, title, data)
     except (ImageError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -202,14 +207,25 @@ def _from_array(array: npt.NDArray[np.generic], name: str | None, asked: _Asked)
 
 
 def _decode(
-    image: Image.Image, window: Window | None, title: str
+    image: Image.Image, window: Window | None, title: str, data: bytes | None = None
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8] | None, tuple[str, ...]]:
-    """Upright RGB pixels, the same by its colour profile, and notes; raises what Pillow raises."""
+    """Upright RGB pixels, the same by its colour profile, and notes; raises what Pillow raises.
+
+    `data` is the file, if there is one.
+    """
+    # First: Pillow decodes a PNG to look for its orientation.
+    packing = packing_of_wide_colours(image, title) if data is not None else ""
     orientation, notes = _orientation(image)
     depth = declared(image)
     frames = image.format != "MPO" and bool(getattr(image, "is_animated", False))
-    check_memory(image, title, turned=orientation != 1)
+    twice = packing != "" and window is not None
+    check_memory(image, title, turned=orientation != 1, twice=twice)
     image.load()
+    if data is not None and window is not None and packing:
+        with Image.open(io.BytesIO(data), formats=_formats()) as again:
+            notes += show_window(image, again, packing, window, title)
+    elif packing:
+        notes += (upper_bytes_note(image),)
     if orientation != 1:
         if image.format != "TIFF":  # those turn themselves in load()
             image = ImageOps.exif_transpose(image)

@@ -66,6 +66,12 @@ def say_unidentified(title: str, data: bytes) -> str:
             f"{title} is a HEIC photo, which this installation cannot decode. Save it as a JPEG, "
             "or install the package pillow-heif."
         )
+    if kind == "a TIFF":
+        return (
+            f"{title} cannot be read: it is a damaged TIFF, or one whose values are of a kind that "
+            "no decoder here takes, such as floats of 64 bits or colours as floats. Save it as a "
+            "PNG of 8 or 16 bits."
+        )
     if kind in _PICTURES:
         return say_damaged(title, data)
     begins = f": it begins like {kind}" if kind else ""

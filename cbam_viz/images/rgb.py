@@ -29,8 +29,10 @@ def image_to_rgb(
     `depth` and `window` decide on values of more than 8 bits alone. Raises ImageError where these
     do not say what is white.
     """
-    if image.mode in _WIDE_MODES:
-        values, notes = eight_bits(np.asarray(image), depth, window, title)
+    if image.mode in _WIDE_MODES or depth.signed_bytes:
+        numbers = np.asarray(image)
+        numbers = numbers.view(np.int8) if depth.signed_bytes else numbers
+        values, notes = eight_bits(numbers, depth, window, title)
         return _grey_to_rgb(values), notes
     if image.mode == "LAB":
         return np.asarray(_lab_to_rgb(image)), ()

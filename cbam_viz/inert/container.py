@@ -17,7 +17,7 @@ from cbam_viz._text import quoted
 from cbam_viz.errors import CheckpointError
 from cbam_viz.inert.archive import Part, read_directory
 from cbam_viz.inert.machine import Machine
-from cbam_viz.inert.nodes import Node, Value, damaged
+from cbam_viz.inert.nodes import HOW_TO_CONVERT, Node, Value, damaged
 
 _MAX_PICKLE_BYTES = 64 * 1024**2
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
@@ -81,7 +81,11 @@ def open_pickle(data: memoryview) -> Opened:
 
 
 def _too_long() -> CheckpointError:
-    return CheckpointError("The file's list of tensors is absurdly long; not opened.")
+    return CheckpointError(
+        f"The file's pickle has more than {_MAX_PICKLE_BYTES // 1024**2} MB beside its tensors "
+        "(weights as NumPy arrays, or other data, are part of it); not opened. "
+        f"{HOW_TO_CONVERT}"
+    )
 
 
 def _bytes(data: memoryview, part: Part) -> bytes:
@@ -99,8 +103,9 @@ def _run(data: bytes, start: int) -> _Run:
     machine = Machine(data, start)
     try:
         value = machine.run()
-    except CheckpointError:
-        if machine.end >= _MAX_PICKLE_BYTES:
+    except CheckpointError as error:
+        ended = isinstance(error.__cause__, (IndexError, struct.error))
+        if ended and len(data) == _MAX_PICKLE_BYTES:  # what it lacks lies beyond
             raise _too_long() from None
         raise
     return _Run(value, machine.nodes, machine.end)

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from cbam_viz.errors import CheckpointError
-from cbam_viz.inert.nodes import damaged
+from cbam_viz.inert.nodes import HOW_TO_CONVERT, damaged
 from cbam_viz.models import arrays
+from cbam_viz.models.records import Record
 from cbam_viz.models.storages import Storages
 
 
@@ -83,6 +84,11 @@ def _tensor(storages: Storages, arguments: list[Any], _state: Any) -> Any:
     """`_rebuild_tensor(storage, offset, size, stride)`; gradients and hooks follow."""
     storage, offset, size, stride, *rest = arguments
     _refuse_views(rest[2:])
+    if isinstance(storage, Record) and storage.name == "torch.storage._load_from_bytes":
+        raise CheckpointError(
+            "The file was written by pickle.dump, not by torch.save: each tensor in it is a file "
+            f"of its own, which is not read. {HOW_TO_CONVERT}"
+        )
     return storages.tensor(storage, offset, size, stride)
 
 

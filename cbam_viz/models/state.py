@@ -94,9 +94,15 @@ def find_weights(content: Any, *, prefixes: bool = True) -> Weights:
 
 
 def _with_short_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Cut names that no network has, so that what searches names need not fear their length."""
+    """Cut and escape names that no network has.
+
+    What searches names need not fear their length then, and what prints or hashes them need not
+    fear lone surrogates and what a terminal obeys.
+    """
     return {
-        name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…{place}": tensor
+        name
+        if len(name) <= _LONGEST_NAME and name.isprintable()
+        else f"{shortened(name, _LONGEST_NAME)}…{place}": tensor
         for place, (name, tensor) in enumerate(tensors.items())
     }
 

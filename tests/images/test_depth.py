@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -162,3 +164,76 @@ def test_arrays_of_sixteen_bits_are_like_files() -> None:
 def test_windows_that_are_none(window: tuple[float, float]) -> None:
     with pytest.raises(ImageError, match="is none: give two numbers"):
         read_photo(scene(), window=window)
+
+
+COLOURS = np.stack([np.arange(0, 4096, 16, dtype=np.uint16).reshape(16, 16)] * 3, 2)
+COLOURS[..., 1] = COLOURS[::-1, :, 0]
+
+
+def colours_file(format: str, *, alpha: bool = False) -> bytes:
+    """A file of RGB values of 16 bits, which Pillow cannot write."""
+    colours = COLOURS[..., ::-1]
+    if alpha:
+        colours = np.dstack([colours, np.full((16, 16), 65_535, np.uint16)])
+    return bytes(cv2.imencode(f".{format}", colours)[1])
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("format", ["png", "tiff"])
+def test_a_window_holds_for_colours_of_sixteen_bits(format: str, alpha: bool) -> None:
+    photo = read_photo(colours_file(format, alpha=alpha), window=(0, 4095))
+    assert np.array_equal(photo.pixels, np.rint(COLOURS / 4095 * 255))
+    assert photo.notes == ("Values from 0 to 4095 are shown from black to white, as stated.",)
+
+
+@pytest.mark.parametrize("format", ["png", "tiff"])
+def test_colours_of_sixteen_bits_are_said_to_be_and_to_be_dark(format: str) -> None:
+    photo = read_photo(colours_file(format))
+    assert np.array_equal(photo.pixels, COLOURS // 256)
+    assert "65,535 is white" in photo.notes[0]
+    assert "at most 4,095" in photo.notes[0]
+    assert "--window 0,4095" in photo.notes[0]
+
+
+def tiff(values: np.ndarray, *, sample_format: int, photometric: int, planes: int = 1) -> bytes:
+    """An uncompressed TIFF of one strip, or one for each plane (TIFF 6.0)."""
+    height, width, channels = values.shape
+    data = (values if planes == 1 else np.moveaxis(values, 2, 0)).tobytes()
+    strips = 1 if planes == 1 else channels
+    lengths = [len(data) // strips] * strips
+    tags = [
+        (256, [width]), (257, [height]), (258, [values.itemsize * 8] * channels), (259, [1]),
+        (262, [photometric]), (273, [8 + sum(lengths[:i]) for i in range(strips)]),
+        (277, [channels]), (278, [height]), (279, lengths), (284, [planes]),
+        (339, [sample_format] * channels),
+    ]  # fmt: skip
+    beyond, entries, after = 8 + len(data) + 2 + 12 * len(tags) + 4, b"", b""
+    for tag, numbers in tags:
+        packed = struct.pack(f"<{len(numbers)}I", *numbers)
+        if len(numbers) > 1:
+            packed, after = struct.pack("<I", beyond + len(after)), after + packed
+        entries += struct.pack("<HHI", tag, 4, len(numbers)) + packed
+    start = struct.pack("<2sHI", b"II", 42, 8 + len(data))
+    return start + data + struct.pack("<H", len(tags)) + entries + bytes(4) + after
+
+
+def test_signed_bytes_are_signed() -> None:
+    values = np.array([[-128, -1], [0, 127]], np.int8)[..., None]
+    file = tiff(values, sample_format=2, photometric=1)
+    photo = read_photo(file, window=(-128, 127))
+    assert photo.pixels[..., 0].tolist() == [[0, 127], [128, 255]]
+    with pytest.raises(ImageError, match="from -128 to 127, and nothing says"):
+        read_photo(file)
+
+
+def test_separate_planes_of_sixteen_bits_are_refused() -> None:
+    """Pillow takes their bytes for values: stripes, and without an error."""
+    with pytest.raises(ImageError, match="in separate planes"):
+        read_photo(tiff(COLOURS, sample_format=1, photometric=2, planes=2))
+    assert read_photo(tiff(COLOURS, sample_format=1, photometric=2)).pixels.max() == 15
+
+
+def test_values_that_no_decoder_takes_are_not_called_damage() -> None:
+    values = np.zeros((2, 2, 1))
+    with pytest.raises(ImageError, match="of a kind that no decoder here takes"):
+        read_photo(tiff(values, sample_format=3, photometric=1))

@@ -11,6 +11,7 @@ import enum
 import io
 import json
 import pathlib
+import pickle
 import struct
 import subprocess
 import sys
@@ -506,3 +507,25 @@ def test_opening_costs_little_memory(tmp_path: Path) -> None:
         capture_output=True, text=True, check=True, timeout=120,
     )  # fmt: skip
     assert json.loads(done.stdout) < 80_000
+
+
+def test_a_pickle_that_torch_did_not_write_is_not_called_damaged() -> None:
+    with pytest.raises(CheckpointError, match="written by pickle"):
+        read_weights(pickle.dumps({"a.weight": torch.ones(3)}, protocol=4))
+
+
+def test_arrays_that_make_the_pickle_too_long_are_not_called_damage() -> None:
+    """What lies beyond the limit is not looked at, and one array may reach over it."""
+    data = pickle.dumps({"a.weight": np.zeros(65 * 1024**2, np.uint8)}, protocol=4)
+    with pytest.raises(CheckpointError, match="pickle has more than 64 MB"):
+        read_weights(data)
+
+
+def test_names_that_cannot_be_printed_are_escaped() -> None:
+    out = io.BytesIO()
+    torch.save({"\ud800.weight": torch.ones(3), "\x1b[2J.weight": torch.ones(3)}, out)
+    names = list(find_weights(read_weights(out.getvalue()).content).tensors)
+    assert all(name.isprintable() for name in names)
+    assert names[0].startswith("\\ud800.weight")
+    with pytest.raises(CheckpointError, match="cannot be told"):
+        load_model(out.getvalue())

@@ -1,0 +1,86 @@
+"""Colours of 16 bits, of which Pillow keeps the upper 8: said, and brought to a stated window.
+
+Pillow has no picture of three channels of 16 bits. It can be told in which order the two bytes of
+each value lie, and keeps the upper one; told the other order, it keeps the lower one.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageFile
+
+from cbam_viz.errors import ImageError
+from cbam_viz.images.depth import Window, declared_note, eight_bits, sixteen_bits
+
+_BAND = 256
+"""Rows that are brought to 8 bits at a time."""
+_OTHER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+"""The other order of bytes; N is the machine's own."""
+_PLANAR_CONFIGURATION, _SEPARATE = 284, 2
+"""TIFF 6.0, section 8: a plane for each channel."""
+
+
+def packing_of_wide_colours(image: Image.Image, title: str) -> str:
+    """Pillow's name of how colours of 16 bits lie in the file; empty for other pictures.
+
+    To be asked before the picture is decoded. Raises ImageError for separate planes, which Pillow
+    takes for planes of 8 bits.
+    """
+    tags = getattr(image, "tag_v2", None) or {}
+    bits = tags.get(258, (8,))
+    deep = isinstance(bits, tuple) and len(bits) > 1 and max(bits) > 8
+    if deep and tags.get(_PLANAR_CONFIGURATION) == _SEPARATE:
+        raise ImageError(
+            f"{title} has its colours of {max(bits)} bits in separate planes, which cannot be "
+            "read. Save it as a PNG, or as a TIFF of interleaved channels."
+        )
+    names = [_packing(tile) for tile in getattr(image, "tile", [])]
+    return next((name for name in names if ";16" in name and image.mode[:1] != "I"), "")
+
+
+def upper_bytes_note(image: Image.Image) -> str:
+    """What was done to colours of 16 bits without a window."""
+    colours = [name for name in image.getbands() if name != "A"]
+    top = max(int(np.asarray(image.getchannel(name)).max()) for name in colours)
+    return declared_note(2.0**16 - 1, top * 256 + 255, below=True)
+
+
+def show_window(
+    image: Image.Image, again: ImageFile.ImageFile, packing: str, window: Window, title: str
+) -> tuple[str, ...]:
+    """Bring a decoded picture to a window, in place; return notes.
+
+    `again` is the same file, opened and not yet decoded: its lower bytes are taken. Raises
+    ImageError for kinds whose lower bytes cannot be had.
+    """
+    mode, _, order = packing.partition(";16")
+    if mode not in ("RGB", "RGBA") or mode != image.mode or order not in _OTHER:
+        raise ImageError(
+            f"{title} has colours of 16 bits of a kind ({packing}) to which no window can be "
+            "applied. Save it as an RGB PNG of 16 bits."
+        )
+    again.tile = [_packed(tile, f"{mode};16{_OTHER[order]}") for tile in again.tile]
+    again.load()
+    notes: tuple[str, ...] = ()
+    for top in range(0, image.height, _BAND):
+        box = (0, top, image.width, min(top + _BAND, image.height))
+        upper, lower = np.array(image.crop(box)), np.asarray(again.crop(box))
+        values = upper[..., :3].astype(np.uint16) * 256 + lower[..., :3]
+        upper[..., :3], notes = eight_bits(values, sixteen_bits(), window, title)
+        image.paste(Image.fromarray(upper), box)
+    return notes
+
+
+def _packing(tile: Any) -> str:
+    arguments = tile[3]
+    first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
+    return first if isinstance(first, str) else ""
+
+
+def _packed(tile: Any, packing: str) -> Any:
+    arguments = tile[3]
+    rest = (packing, *arguments[1:]) if isinstance(arguments, tuple) else packing
+    return tile._replace(args=rest)
