@@ -9,8 +9,9 @@ A wrong prediction looks like a right one, so none is given unless something est
   their softmax, class names that are known and as many, or the network (`says_classes`).
 - Numbers that all lie in [0, 1] stand for labels that may hold together; a row of length one is an
   embedding; a network whose classifier was taken off gives features.
-- Scores may look like any of these by chance, above all few of them. So the operation that made
-  such a row is looked at, and what a linear layer or a convolution gives are scores.
+- Numbers may look like any of these by chance, above all few of them. So the operation that made
+  such a row is looked at: what a linear layer or a convolution gives are scores, sigmoids each
+  stand alone even where they sum to one, and a choice (one 1 among zeros) is no probability.
 
 Where several rows come (auxiliary classifiers, features beside logits), the one is taken that is
 named or proven to be the logits, else the only one that has as many numbers as there are classes.
@@ -158,7 +159,7 @@ def _walk(output: Any, name: str, depth: int) -> Iterator[tuple[str, Tensor]]:
     if isinstance(output, Mapping):
         parts = [(str(key).lower(), value) for key, value in output.items()]
     elif isinstance(output, (tuple, list)):
-        names = getattr(output, "_fields", [name] * len(output))
+        names = [key.lower() for key in getattr(output, "_fields", [name] * len(output))]
         parts = list(zip(names, output, strict=True))
     else:
         parts = [(key, getattr(output, key)) for key in sorted(_LOGITS) if hasattr(output, key)]
@@ -199,7 +200,7 @@ def _is_said(count: int, classes: Sequence[str] | None, model: nn.Module | None)
 
 def _proven(rows: Sequence[_Row]) -> _Row | None:
     """Return the one row whose softmax, or the logarithm of it, stands beside it."""
-    plain = [row for row in rows if _is_finite(row.tensor)]
+    plain = [row for row in rows if not _impossible(row.tensor)]
     spread = [(row, _as_distribution(row.tensor)) for row in plain]
     logits = [
         row
@@ -225,7 +226,8 @@ def _why_no_row(tensors: Sequence[_Row]) -> str:
     if len(tensors) > 1:
         return f"the network gives {len(tensors)} tensors, none of them a row of class scores"
     if not tensor.is_floating_point():
-        return f"the network gives whole numbers ({shape}), no scores of classes"
+        kind = "complex" if tensor.is_complex() else "whole"
+        return f"the network gives {kind} numbers ({shape}), no scores of classes"
     if tensor.numel() == 1:
         return "the network gives one number, and a class is chosen among several"
     if tensor.ndim == 4:
@@ -238,18 +240,27 @@ def _probabilities(
 ) -> tuple[Kind, Tensor]:
     """Return what the row is and the probabilities (K,) in double precision."""
     tensor = row.tensor
-    if not _is_finite(tensor):
-        bad = int((~tensor.isfinite()).sum())
+    bad = _impossible(tensor)
+    if bad:
         raise _NoClassesError(
             f"{bad:,} of the network's {row.count:,} outputs are not finite numbers"
         )
     found = _as_distribution(tensor)
     headless = seems_headless(model) if model is not None and not is_said else None
     other = _FEATURES.format(headless) if headless else _other_meaning(tensor)
-    if (found is not None or other) and not _is_linear(row, model, run):
-        if found is not None:
+    if found is not None or other:
+        maker = _maker(row, model, run)
+        if found is not None and maker in _ALONE:
+            raise _NoClassesError(
+                f"the network's {row.count:,} outputs are made each by a sigmoid of its own, and "
+                "sum to one by chance: labels that may hold together, or other values"
+            )
+        if found is not None and maker in _CHOICES:
+            raise _NoClassesError("the network gives its choice, one 1 among zeros, and no shares")
+        if found is not None and maker not in _LINEAR:
             return found
-        raise _NoClassesError(other)
+        if maker not in _LINEAR:
+            raise _NoClassesError(other)
     if not is_said:
         raise _NoClassesError(
             f"nothing says that the network's {row.count:,} outputs are scores of classes, and "
@@ -277,6 +288,11 @@ _LINEAR = frozenset({"linear", "addmm", "convolution", "conv2d"})
 """Layers after which numbers may be anything, so that a sum of one or a range of [0, 1] is chance.
 A product of matrices is none of them: it may mix distributions."""
 
+_ALONE = frozenset({"sigmoid", "hardsigmoid"})
+"""Operations on each number alone, so that a sum of one is chance."""
+_CHOICES = frozenset({"scatter", "one_hot", "eq"})
+"""Operations that put a 1 at the largest number."""
+
 _Parts = tuple[tuple[int, type[nn.Module]], ...]
 
 _makers: WeakKeyDictionary[nn.Module, tuple[_Parts, dict[int, str]]] = WeakKeyDictionary()
@@ -284,10 +300,10 @@ _makers: WeakKeyDictionary[nn.Module, tuple[_Parts, dict[int, str]]] = WeakKeyDi
 network had then: somebody may put others in their place."""
 
 
-def _is_linear(row: _Row, model: nn.Module | None, run: Callable[[], Any] | None) -> bool:
-    """Whether the row is what a linear layer or a convolution gives; False if not known."""
+def _maker(row: _Row, model: nn.Module | None, run: Callable[[], Any] | None) -> str:
+    """Return the operation that gives the row, such as `linear`; empty if not known."""
     if model is None or run is None:
-        return False
+        return ""
     parts = tuple((id(part), type(part)) for part in model.modules())
     known = _makers.get(model)
     if known is None or known[0] != parts:
@@ -298,7 +314,7 @@ def _is_linear(row: _Row, model: nn.Module | None, run: Callable[[], Any] | None
                 tensors = []
         known = parts, {one.place: watch.maker(one.tensor) for one in tensors}
         _makers[model] = known
-    return known[1].get(row.place) in _LINEAR
+    return known[1].get(row.place, "").rstrip("_")  # those that work in place end in one
 
 
 def _as_distribution(tensor: Tensor) -> tuple[Kind, Tensor] | None:
@@ -326,5 +342,7 @@ def _epsilon(tensor: Tensor) -> float:
     return torch.finfo(tensor.dtype).eps
 
 
-def _is_finite(tensor: Tensor) -> bool:
-    return bool(tensor.isfinite().all())
+def _impossible(tensor: Tensor) -> int:
+    """Return how many scores are none: minus infinity rules a class out, but not all of them."""
+    finite = tensor.isfinite()
+    return int((~(finite | tensor.isneginf())).sum()) if bool(finite.any()) else tensor.numel()

@@ -153,6 +153,50 @@ def test_other_numbers_are_no_prediction_and_the_reason_is_said(
     assert reason in result.prediction_note
 
 
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (Net((0.7, -0.7), torch.sigmoid), "each by a sigmoid of its own"),  # 0.67 and 0.33
+        (with_count(Net((0.0, 0.0), lambda x: x.sigmoid_()), 2), "each by a sigmoid of its own"),
+        (Net((0.7, -0.68), lambda x: x.bfloat16().sigmoid().float()), "each by a sigmoid"),
+        (Net((0.6, -0.6), functional.hardsigmoid), "each by a sigmoid of its own"),
+        (Net(tail=lambda x: functional.one_hot(x.argmax(1), 3).float()), "its choice"),
+        (Net(tail=lambda x: (x == x.max()).float()), "its choice"),
+        (Net(tail=lambda x: torch.complex(x, x)), "complex numbers (1 × 3)"),
+        (Net((2.0, 30.0, 3.0, 4.0), last="class_agnostic_box"), NONE),
+        (with_count(Net(tail=lambda x: x * -torch.inf * x), 3), "3 of the network's 3 outputs"),
+    ],
+)
+def test_what_sums_to_one_by_chance_is_no_prediction(model: nn.Module, reason: str) -> None:
+    result = seen(model)
+    assert result.predictions == ()
+    assert reason in result.prediction_note
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        lambda x: x.masked_fill(torch.tensor([False, True, False]), -torch.inf),
+        lambda x: (x + torch.tensor([0, -torch.inf, 0])).log_softmax(1),
+    ],
+)
+def test_a_class_that_is_ruled_out_has_no_share(tail: Any) -> None:
+    result = seen(with_count(Net(tail=tail), 3))
+    left = np.array(SOFTMAX) * [1, 0, 1]
+    np.testing.assert_allclose(shares(result), left / left.sum(), rtol=1e-5)
+    assert result.predictions[-1].index == 1
+
+
+def test_a_saturated_softmax_is_no_bare_choice() -> None:
+    result = seen(Net(tail=lambda x: (x * 1000).softmax(1)))
+    assert shares(result) == [1, 0, 0]
+
+
+def test_names_of_outputs_in_any_case() -> None:
+    model = with_count(Net(tail=lambda x: namedtuple("Out", "Main Aux")(x, 2 * x)), 3)
+    np.testing.assert_allclose(shares(seen(model)), SOFTMAX, rtol=1e-5)
+
+
 def test_scores_that_look_like_something_else_by_chance_are_scores() -> None:
     for scores in ((0.25, 0.5, 0.75), (0.0, 1.0, 0.0), (-0.6, 0.8, 0.0), (0.0, 0.0, 0.0)):
         result = seen(with_count(Net(scores), 3))

@@ -224,28 +224,38 @@ def _map_sentences(spec: FigureSpec, scale: Scale | None, maps: Sequence[MapPict
         if spec.style == "map"
         else f"Maps lie over the photo at {spec.opacity:.0%} opacity"
     )
+    values = [part for one in maps for part in one.values]
     if scale is None:
         return [
             how,
             f"Each map has its own scale, from its lowest to its highest value ({spec.colormap}), "
             "printed on it; colours cannot be compared between maps",
+            _nan_sentence(values),
         ]
     kind = "one absolute scale" if scale.kind == "absolute" else "one scale"
     shared = _range_sentence(f"Colours ({spec.colormap}) share {kind}", scale)
-    return [how, shared, _outside_sentence([v for one in maps for v in one.values], scale)]
+    return [how, shared, _outside_sentence(values, scale), _nan_sentence(values)]
 
 
 def _outside_sentence(values: Sequence[Floats], scale: Scale) -> str:
     """What becomes of values beyond the colours, if there are any."""
-    everything = np.concatenate([one[np.isfinite(one)].ravel() for one in values])
+    everything = np.concatenate([one[~np.isnan(one)].ravel() for one in values])
     if not everything.size or not (share := scale.share_outside(everything)):
         return ""
     low, high = float(everything.min()), float(everything.max())
-    told = "less than 1 %" if share < 0.01 else f"{share:.0%}".replace("%", " %")
     return (
-        f"Values go from {low:.3g} to {high:.3g}; {told} of them lie beyond the scale and have the "
-        "colour of its nearer end"
+        f"Values go from {low:.3g} to {high:.3g}; {_share_text(share).lower()} of them lie beyond "
+        "the scale and have the colour of its nearer end"
     )
+
+
+def _nan_sentence(values: Sequence[Floats]) -> str:
+    share = float(np.mean(np.concatenate([np.isnan(one).ravel() for one in values])))
+    return f"{_share_text(share)} of the values are no numbers, in magenta" if share else ""
+
+
+def _share_text(share: float) -> str:
+    return "Less than 1 %" if share < 0.01 else f"{share:.0%}".replace("%", " %")
 
 
 def _range_sentence(start: str, scale: Scale | None) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from unicodedata import category
 
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
@@ -64,7 +65,11 @@ def resolve_font(font: str, family: FontFamily) -> str:
 @lru_cache(maxsize=1024)
 def drawable(text: str, font: str) -> tuple[str, tuple[str, ...], str]:
     """The text as it is drawn, the families that draw it, and the letters that none of them has."""
-    plain = "".join(letter for letter in text if not is_variation(letter))
+    plain = "".join(
+        " " if category(letter) in ("Cc", "Zl", "Zp") else letter  # tabs and line ends among them
+        for letter in text
+        if not is_variation(letter)
+    )
     first = (font,) if font == _FALLBACK else (font, _FALLBACK)
     families, missing = families_for(needed(plain), first)
     return plain.translate(dict.fromkeys(map(ord, missing), MISSING)), families, missing

@@ -33,6 +33,8 @@ _HEADS = ("fc", "classifier", "head", "heads", "last_linear")
 """Where a network's last layer usually is; somebody who wants features puts an identity there."""
 _OF_CLASSES = re.compile(r"(^|[._])(cls|class|classes|logits?)([._\d]|$)|classif")
 """Dotted names of layers that are named after classes."""
+_OF_OTHERS = re.compile(r"agnostic|box|regress")
+"""Such as `class_agnostic_box`, which gives places."""
 
 
 def says_headless(model: nn.Module) -> str | None:
@@ -87,9 +89,14 @@ def says_classes(model: nn.Module, count: int) -> bool:
     if count in (_number(getattr(model, name, None)) for name in _COUNTS):
         return True
     return any(
-        count in _counts_of(part) or (_OF_CLASSES.search(name.lower()) and _outputs(part) == count)
+        count in _counts_of(part) or (_named_after_classes(name) and _outputs(part) == count)
         for name, part in model.named_modules()
     )
+
+
+def _named_after_classes(name: str) -> bool:
+    name = name.lower()
+    return _OF_CLASSES.search(name) is not None and _OF_OTHERS.search(name) is None
 
 
 def _counts_of(part: nn.Module) -> frozenset[int]:

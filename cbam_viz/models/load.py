@@ -304,7 +304,9 @@ def _misfit(fit: Fit, plan: Plan, weights: Weights) -> str:
 def _say_unnamed(model: nn.Module, weights: Weights) -> None:
     """Note that nothing is known of the classes but their number; 1,000 need not be ImageNet's."""
     if getattr(model, "num_classes", None) != 0:
-        weights.notes.append("The file names no classes, so they are called by their numbers.")
+        weights.notes.append(
+            "No names of the classes are known, so they are called by their numbers."
+        )
 
 
 def _report(fit: Fit, weights: Weights) -> LoadReport:

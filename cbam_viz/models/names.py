@@ -18,6 +18,8 @@ from cbam_viz.models.records import mapping_of
 MOST_NAMES = 100_000
 LONGEST_NAME = 200
 """In characters."""
+_JOINERS = "\u200c\u200d"
+"""Zero width: spelling in Persian and Hindi, and what makes one emoji of several."""
 
 KEYS = (
     "classes",
@@ -106,7 +108,12 @@ def read_names(value: Any) -> tuple[str, ...]:
             raise ValueError("not every entry is a text")
         if len(name) > LONGEST_NAME:
             raise ValueError(f"a name is longer than {LONGEST_NAME} characters")
-    return tuple("".join(c if c.isprintable() else " " for c in name).strip() for name in names)
+    return tuple("".join(map(_shown, name)).strip() for name in names)
+
+
+def _shown(letter: str) -> str:
+    """Return a letter as it may stand in a line: joiners belong to words and emoji, others move."""
+    return letter if letter.isprintable() or letter in _JOINERS else " "
 
 
 def _in_order(mapping: Mapping[Any, Any]) -> list[Any]:

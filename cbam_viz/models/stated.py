@@ -53,6 +53,9 @@ class Config:
         """Return it if it is of this network, else no more than a note that it is of another."""
         said, classes = self.architecture, self._classes
         others = [said] if said not in (None, architecture) else []
+        kind = self._family
+        if said is None and kind and architecture and not _letters(architecture).startswith(kind):
+            others.append(kind)
         if count is not None and classes not in (None, count):
             others.append(f"{classes:,} classes")
         if not others:
@@ -61,9 +64,19 @@ class Config:
         return Config({}, (*self.notes, note))
 
     @property
+    def _family(self) -> str:
+        """Hugging Face's `model_type`, such as `vit`; empty where it is not stated."""
+        kind = self.content.get("model_type")
+        return _letters(kind) if isinstance(kind, str) and len(kind) < 100 else ""
+
+    @property
     def _classes(self) -> int | None:
         count = self.content.get("num_classes", self.pretrained_cfg.get("num_classes"))
         return count if isinstance(count, int) else None
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name.lower()))
 
 
 def read_config(source: Path | bytes, folder: Path | None = None) -> Config:

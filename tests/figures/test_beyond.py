@@ -78,6 +78,26 @@ def test_values_beyond_the_colours_are_said(layout: str) -> None:
     assert "beyond the scale" not in shared
 
 
+@pytest.mark.parametrize("scale", ["absolute", "shared", "per map"])
+def test_maps_with_values_that_are_no_numbers_say_so(scale: str) -> None:
+    analysis = make_analysis()
+    assert "no numbers" not in caption(build(FigureSpec(layout="depth"), analysis))
+    for layer in analysis.attention.values():
+        assert layer.spatial is not None
+        layer.spatial[...] = float("nan")
+    words = caption(build(FigureSpec(layout="depth", scale=scale), analysis))  # type: ignore[arg-type]
+    assert "100 % of the values are no numbers, in magenta." in words
+
+
+def test_infinite_values_lie_beyond_the_colours() -> None:
+    analysis = make_analysis()
+    for layer in analysis.attention.values():
+        assert layer.spatial is not None
+        layer.spatial[...] = float("inf")
+    words = caption(build(FigureSpec(layout="depth"), analysis))
+    assert "Values go from inf to inf; 100 % of them lie beyond the scale" in words
+
+
 def test_weights_that_are_no_numbers_are_left_out_of_the_bars() -> None:
     analysis = beyond(0.0, 1.0)
     for layer in analysis.attention.values():

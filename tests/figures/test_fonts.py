@@ -156,6 +156,16 @@ def test_svg_carries_the_letter(installed: str) -> None:
     assert GLYPH in text
 
 
+@pytest.mark.parametrize("letter", ["\t", "\x00", "\x1b", "\u2028", "\x85"])
+def test_letters_that_only_control_are_drawn_as_spaces(letter: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        built = drawn(f"a{letter}b")
+        assert built.render("png")
+    assert "a b" in {text.get_text() for text in built.figure.texts}
+    assert built.notes == ()
+
+
 def test_letters_that_no_font_has_are_named() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -36,7 +36,10 @@ def test_authors_network_gives_the_same_logits(
     assert conversion.architecture == architecture
     assert conversion.path == tmp_path / "theirs.safetensors"
     assert len(conversion.report.renamed) == 10 * sum(depths)
-    assert "names no classes, so they are called by their numbers" in conversion.report.text
+    assert (
+        "No names of the classes are known, so they are called by their numbers"
+        in conversion.report.text
+    )
     loaded = load_model(conversion.path)
     assert not loaded.report.missing
     assert not loaded.report.unexpected

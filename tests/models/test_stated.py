@@ -111,6 +111,8 @@ def test_a_file_that_holds_itself_ends() -> None:
 def test_names_come_without_letters_that_move_others() -> None:
     found = find_names({"classes": ["a\nb", "c\x1b[31m", "d\u202ee"]}, "the file")
     assert found.names == ("a b", "c [31m", "d e")
+    joined = ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\U0001f468\u200d\U0001f467")
+    assert find_names({"classes": list(joined)}, "the file").names == joined
 
 
 def test_a_thousand_outputs_are_not_imagenet(tmp_path: Path) -> None:
@@ -193,6 +195,7 @@ def test_imagenets_names_where_the_config_says_that_it_is_imagenet(tmp_path: Pat
     [
         ({**CONFIG, "architecture": "resnet50"}, "config.json beside the file is of resnet50"),
         ({**CONFIG, "num_classes": 1000}, "is of 1,000 classes; not used"),
+        ({"model_type": "vit", "id2label": dict(enumerate(ANIMALS))}, "is of vit; not used"),
         ("{", "cannot be read; not used"),
         ("[" * 100_000, "cannot be read; not used"),
         ("7", ""),
