@@ -34,7 +34,8 @@ def capture(
     The first forward on a network takes up to three times as long, because it is watched. Later
     ones follow what it showed, at hardly any cost, while they go the same way: no module is called
     that was not called then; those that give gates, multiply or resize maps are called as often and
-    in the same order; flags and counts that modules keep as attributes are the same; and the
+    in the same order; numbers, words and flags that modules and their classes keep as attributes,
+    also in lists, dicts and plain objects, are the same, and so are the user's hooks; and the
     features around each layer are those that its gates give. A forward that went another way is run
     again and watched. Watched from the start is each forward of a network that reads numbers out of
     tensors, as it does to choose experts or to stop early, and of one that has changed its way

@@ -15,7 +15,7 @@ from .checks import Boundary
 from .hooks import Sighting
 from .known import KnownLayer
 from .pairing import Found, name_layers, paired
-from .products import Watch
+from .products import Product, Watch
 from .recipes import Leaf
 from .state import State
 from .sums import role
@@ -102,6 +102,12 @@ def known_gates(layer: KnownLayer, call: KnownCall) -> tuple[Tensor | None, Tens
     return gates[0], gates[1]
 
 
+def _last(forward: Forward, products: list[Product]) -> set[Node]:
+    """Stands for what the network returned where that holds no tensor: text, arrays, nothing."""
+    seen = [*forward.ends, *(product.node for product in products)]
+    return {max(seen, key=lambda node: node.order)} if seen else set()
+
+
 def general_layers(table: Table, forward: Forward) -> list[Found]:
     """All layers that the products show, but those of known classes."""
     if forward.found is None:
@@ -114,7 +120,7 @@ def general_layers(table: Table, forward: Forward) -> list[Found]:
             and not watch.in_transform(product.frame)
             and not any(frame.module in table.known for frame in product.frame.path())
         ]
-        forward.found = paired(products, forward.returned)
+        forward.found = paired(products, forward.returned or _last(forward, products))
         name_layers(forward.found, len(table.children), watch.calls, scripted=table.scripted)
     return forward.found
 

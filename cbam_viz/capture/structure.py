@@ -87,13 +87,19 @@ def images_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
             return list(tensor.unbind())
         if tensor.ndim == 4:
             return [tensor]
-    return next(_lists_of_images((args, kwargs)), [])
+    lists = (found for one in (*args, *kwargs.values()) for found in _lists_of_images(one))
+    return next(lists, [])
 
 
 def _lists_of_images(value: Any) -> Iterator[list[Tensor]]:
-    alike = all(isinstance(part, Tensor) and part.ndim == 3 for part in parts_of(value))
-    if isinstance(value, list) and value and alike:
-        yield value
+    """Lists of images; tuples of them, and lists of dicts, if they look like images."""
+    if isinstance(value, (list, tuple)):
+        rows = [list(one.values()) if isinstance(one, Mapping) else [one] for one in value]
+        for images in zip(*rows, strict=False):
+            if all(isinstance(one, Tensor) and one.ndim == 3 for one in images):
+                plain = isinstance(value, list) and isinstance(value[0], Tensor)
+                if plain or all(one.shape[0] in (1, 3, 4) for one in images):
+                    yield list(images)
     for part in parts_of(value):
         if not isinstance(part, Tensor):
             yield from _lists_of_images(part)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
+from types import SimpleNamespace
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary, ref
 
@@ -21,11 +23,11 @@ from .lookalikes import lookalikes
 from .recipes import Recipe
 from .state import is_compiled
 from .structure import fingerprint, parts_of
+from .switches import switch, switches_of
 
 Places = dict[Any, list[tuple[ref[nn.Module], Sighting, Moment]]]
 """Taps that do not keep the modules alive."""
 
-_PLAIN = frozenset((bool, int, str, type(None)))
 _MOST_CHANGES = 2
 
 
@@ -233,23 +235,11 @@ def signature_of(
         (torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None)
         for kind in ("cpu", "cuda")
     )
-    return Signature(
-        (_described(args), _described(kwargs)), (autocast, training, _switches(table.switched))
-    )
+    around = switches_of(table.modules.values(), table.switched)
+    return Signature((_described(args), _described(kwargs)), (autocast, training, around))
 
 
-def _switches(modules: Iterable[ref[nn.Module]]) -> tuple[Any, ...]:
-    """Plain attributes of modules, such as flags and counts; fractions mostly change values."""
-    return tuple(
-        value
-        for reference in modules
-        if (module := reference()) is not None
-        for value in list(module.__dict__.values())  # another thread may add one
-        if type(value) in _PLAIN
-    )
-
-
-def _described(value: Any) -> Any:
+def _described(value: Any) -> Any:  # noqa: PLR0911
     if isinstance(value, np.ndarray):
         return ("array", value.shape, str(value.dtype), "cpu")
     if isinstance(value, Tensor) and value.is_nested:
@@ -260,6 +250,8 @@ def _described(value: Any) -> Any:
         return tuple((str(key), _described(item)) for key, item in value.items())
     if isinstance(value, (int, float, str, bool, type(None))):
         return value
+    if isinstance(value, (bytes, Enum, np.generic, set, frozenset, SimpleNamespace)):
+        return switch(value)
     return (type(value).__name__, *(_described(part) for part in parts_of(value)))
 
 

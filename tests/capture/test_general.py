@@ -124,8 +124,19 @@ def test_another_way_inside_a_block_is_watched_again() -> None:
     assert hooks_of(model) == 0
 
 
+FACTOR = {"now": 1.0}
+
+
 class Counting(Moody):
-    """Keeps from forward to forward what its gates depend on, in an attribute of no plain type."""
+    """Keeps from forward to forward what its gates depend on, where no module has it."""
+
+    @property
+    def factor(self) -> float:
+        return FACTOR["now"]
+
+    @factor.setter
+    def factor(self, factor: float) -> None:
+        FACTOR["now"] = factor
 
     def forward(self, x: Tensor) -> Tensor:
         self.factor *= 2

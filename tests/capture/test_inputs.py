@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import namedtuple
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ from cbam_viz.capture.inputs import picture_layout, picture_size
 from cbam_viz.capture.state import train_lock
 from cbam_viz.errors import CaptureError, NoAttentionError
 
-from .networks import hooks_of
+from .networks import AuthorsCbam, hooks_of, photos
 
 
 class Own(nn.Module):
@@ -378,3 +379,74 @@ def test_a_module_whose_forward_is_called_itself_did_run() -> None:
 def test_plain_networks_without_gates_still_say_so() -> None:
     with pytest.raises(NoAttentionError):
         capture(Taking(nn.Conv2d(3, 4, 1), last), PHOTO)
+
+
+BATCHES: dict[str, Callable[[list[Tensor]], Any]] = {
+    "list": list,
+    "tuple": tuple,
+    "dicts": lambda images: [{"image": image, "height": 64} for image in images],
+}
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_images_one_by_one(name: str) -> None:
+    """As detectors take them: (C, H, W) tensors in a list, a tuple, or dicts of what is known."""
+
+    class Batched(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.cbam = nn.Conv2d(3, 8, 3, stride=2, padding=1), AuthorsCbam(8)
+
+        def forward(self, batch: Any) -> Tensor:
+            images = [one["image"] if isinstance(one, dict) else one for one in batch]
+            return self.cbam(self.stem(torch.stack(images)))
+
+    torch.manual_seed(0)
+    model = Batched().eval()
+    with torch.no_grad():
+        for seed in range(2):
+            x = photos(seed=seed)
+            found = capture(model, BATCHES[name](list(x)))
+            plain = capture(copy.deepcopy(model), list(x))
+            whole = model.stem(x)
+            assert found.input_size == tuple(x.shape[-2:])
+            assert list(found) == ["cbam"]
+            assert found["cbam"].cells == plain["cbam"].cells
+            assert found["cbam"].spatial.shape == (len(x), *whole.shape[-2:])
+            gated = found["cbam"].channel[:, :, None, None] * found["cbam"].spatial[:, None]
+            assert torch.allclose(whole * gated, found.output, atol=1e-6)
+
+
+ANSWERS: dict[str, Callable[[Tensor], Any]] = {
+    "nothing": lambda _: None,
+    "text": lambda x: str(int(x.argmax())),
+    "array": lambda x: x.numpy(),
+    "number": lambda x: float(x.mean()),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_answers_that_are_no_tensors(name: str) -> None:
+    """The layers are those that the network has, whatever it makes of their features."""
+
+    class Answering(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.cbam = nn.Conv2d(3, 8, 3), AuthorsCbam(8)
+            self.rest = nn.Conv2d(8, 8, 3)
+
+        def forward(self, x: Tensor) -> Any:
+            return ANSWERS[name](self.rest(self.cbam(self.stem(x))))
+
+    torch.manual_seed(0)
+    model = Answering().eval()
+    with torch.no_grad():
+        for seed in range(2):
+            x = photos(seed=seed)
+            attention = capture(model, x)
+            assert list(attention) == ["cbam"]
+            (layer,) = attention.values()
+            features = model.stem(x)
+            gated = features * layer.channel[:, :, None, None] * layer.spatial[:, None]
+            assert layer.composition == "channel then spatial"
+            assert torch.allclose(gated, model.cbam(features), atol=1e-6)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import copy
+import functools
 import random
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from types import SimpleNamespace
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
 from timm.layers.cbam import CbamModule
@@ -16,7 +21,7 @@ from torch import Tensor, nn
 from cbam_viz.attention import Attention
 from cbam_viz.capture import Capture, capture
 from cbam_viz.capture.hooks import Part, Passing, Root
-from cbam_viz.capture.table import table_of
+from cbam_viz.capture.table import signature_of, table_of
 from cbam_viz.errors import CaptureError, NoAttentionError
 
 from .networks import AuthorsCbam, hooks_of, photos
@@ -220,6 +225,150 @@ def test_flags_kept_as_attributes_have_plans_of_their_own() -> None:
             x = photos(seed=seed)
             assert_same(capture(model, x), seen(model, x))
     assert not table_of(model)[0].fickle
+
+
+class Setting(Enum):
+    OFF, ON = 0, 1
+
+
+@dataclass
+class Settings:
+    gated: bool
+
+
+SWITCHES: dict[str, tuple[Callable[[bool], Any], Callable[[Any], bool]]] = {
+    "dict": (lambda on: {"gates": {"channel": on}}, lambda kept: kept["gates"]["channel"]),
+    "list": (lambda on: [on], lambda kept: kept[0]),
+    "tuple": (lambda on: ("gate", 3 + on), lambda kept: kept[1] > 3),
+    "set": (lambda on: {"gate", "map"} if on else {"map"}, lambda kept: "gate" in kept),
+    "fraction": (lambda on: 0.75 if on else 0.25, lambda kept: kept > 0.5),
+    "enum": (Setting, lambda kept: kept is Setting.ON),
+    "dataclass": (Settings, lambda kept: kept.gated),
+    "namespace": (lambda on: SimpleNamespace(gated=on), lambda kept: kept.gated),
+    "numpy": (np.bool_, bool),
+    "closure": (lambda on: lambda: on, lambda kept: kept()),
+    "partial": (lambda on: functools.partial(bool, int(on)), lambda kept: kept()),
+}
+
+
+class Asking(Switched):
+    """As `Switched`, with its switch in something that is no plain attribute."""
+
+    def __init__(self, asked: Callable[[Any], bool]) -> None:
+        super().__init__()
+        self.asked: Any = (asked,)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.last(self.cbam(self.stem(x)))
+        if self.asked[0](self.kept):
+            x = torch.sigmoid(x.mean((2, 3), keepdim=True) * self.scale) * x
+        return x.mean((2, 3))
+
+
+ON = (False, False, True, True, False, True)
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_switches_in_what_modules_keep(name: str) -> None:
+    make, asked = SWITCHES[name]
+    torch.manual_seed(0)
+    model = Asking(asked).eval()
+    with torch.no_grad():
+        for seed, on in enumerate(ON):
+            model.kept = make(on)
+            found = capture(model, photos(seed=seed))
+            assert list(found) == (["cbam", "model"] if on else ["cbam"])
+            if on:
+                x = model.last(model.cbam(model.stem(photos(seed=seed))))
+                gate = torch.sigmoid(x.mean((2, 3)) * model.scale.flatten())
+                assert torch.allclose(found["model"].channel, gate)
+    assert not table_of(model)[0].fickle
+
+
+@pytest.mark.parametrize("where", ["class", "buffer", "parameter", "hook", "forward"])
+def test_switches_that_are_no_attributes_of_a_module(where: str) -> None:
+    class Classy(Asking):
+        on = False
+
+    def gated(x: Tensor) -> Tensor:
+        return x * torch.sigmoid(x.mean(1, keepdim=True))
+
+    torch.manual_seed(0)
+    asked = {
+        "class": lambda _: model.on,
+        "buffer": lambda _: model.flag is not None,
+        "parameter": lambda _: model.weight is not None,
+    }
+    model: Any = Classy(asked.get(where, lambda _: False)).eval()
+    model.kept = None
+    model.register_buffer("flag", None)
+    model.register_parameter("weight", None)
+    with torch.no_grad():
+        for seed, on in enumerate(ON):
+            handle = None
+            if where == "class":
+                Classy.on = on
+            elif where == "hook" and on:
+                handle = model.last.register_forward_hook(lambda _, args, output: gated(output))
+            elif where == "forward" and on:
+                plain = type(model.last).forward
+                model.last.forward = lambda x: gated(plain(model.last, x))  # noqa: B023
+            elif where == "forward":
+                model.last.__dict__.pop("forward", None)
+            model.flag = torch.ones(1) if on else None
+            model.weight = nn.Parameter(torch.ones(1)) if on else None
+            found = capture(model, photos(seed=seed))
+            last = "last" if where in ("hook", "forward") else "model"
+            assert list(found) == (["cbam", last] if on else ["cbam"])
+            if handle is not None:
+                handle.remove()
+
+
+@pytest.mark.parametrize("name", ["enum", "set", "numpy", "namespace", "dict"])
+def test_switches_among_the_arguments(name: str) -> None:
+    make, asked = SWITCHES[name]
+
+    class Told(Switched):
+        def forward(self, x: Tensor, how: Any = None) -> Tensor:
+            self.gated = False
+            x = super().forward(x)[:, :, None, None] * self.stem(x)
+            return torch.sigmoid(x.mean((2, 3), keepdim=True)) * x if asked(how) else x
+
+    torch.manual_seed(0)
+    model = Told().eval()
+    with torch.no_grad():
+        for seed, on in enumerate(ON):
+            x = photos(seed=seed)
+            found = capture(model, x, how=make(on))
+            assert_same(found, capture(copy.deepcopy(model), x, how=make(on)))
+
+
+def test_what_modules_and_hooks_collect_is_no_switch() -> None:
+    """Features kept from forward to forward, and counts that a user's hook notes."""
+
+    class Collecting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.cbam = nn.Conv2d(3, WIDTH, 3), AuthorsCbam(WIDTH)
+            self.kept: list[Tensor] = []
+            self.cache: dict[int, Tensor] = {}
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.cbam(self.stem(x))
+            self.kept.append(x)
+            self.cache[len(self.kept)] = x
+            return x
+
+    torch.manual_seed(0)
+    model, calls = Collecting().eval(), []
+    model.cbam.register_forward_hook(lambda *_: calls.append(len(calls)))
+    with torch.no_grad():
+        for seed in range(4):
+            capture(model, photos(seed=seed))
+    table, training = table_of(model)
+    assert calls == [0, 1, 2, 3]
+    assert table.plan(signature_of(table, (photos(),), {}, training)) is not None
+    assert len(table._plans) == 1
 
 
 class Routed(nn.Module):
