@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -182,6 +182,12 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
         told = len(self.products) + len(self.odd)
         if gate is not None and not (gate is one and node.base == "div"):
             feature = two if gate is one else one
+            outer = self._outer.get(origin(feature.node))
+            if outer is not None and node.base == "mul":
+                more = _with_gate(outer, gate, layout)
+                if more is not None:
+                    self._outer[node] = more
+                return
             self._gate(_Multiplied(node, operands, feature, gate, layout, result))
         elif gate is None and node.base != "div" and not _halves(one, two, every):
             self._dense(_Multiplied(node, operands, one, two, layout, result))
@@ -316,6 +322,16 @@ def _find_dims(one: _Operand, two: _Operand, layout: Layout, every: set[int]) ->
 def _halves(one: _Operand, two: _Operand, every: set[int]) -> bool:
     """Neither is as large as features, and both together are: a gate is put together."""
     return every not in (one.dims, two.dims) and one.dims | two.dims == every
+
+
+def _with_gate(outer: _Outer, gate: _Operand, layout: Layout) -> _Outer | None:
+    """A channel gate times a map, and one gate more of either kind: still no features."""
+    kind = _kind(gate.dims, layout)
+    if kind is None:
+        return None
+    value = reduced(gate.tensor, kind, layout)[1]
+    own = outer.channel if kind == "channel" else outer.spatial
+    return replace(outer, **{kind: replace(own, value=own.value * value)})
 
 
 def _is_outer(node: Node) -> bool:

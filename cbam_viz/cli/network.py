@@ -68,6 +68,8 @@ def find_checkpoint(choice: ModelChoice) -> Path | None:
     for entry in entries:
         if choice.checkpoint in (entry.path.name, bare_name(entry.path), entry.title):
             return entry.path
+    if named.exists():
+        return named  # a folder or a pipe: whoever reads it says what it is
     names = few([bare_name(entry.path) for entry in entries], shown=20) or "none"
     raise CheckpointError(
         f"There is no file {choice.checkpoint}, and no checkpoint of that name in {folder} "

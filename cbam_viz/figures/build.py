@@ -50,7 +50,7 @@ class Built:
         more = f" and {len(missing) - 12} more" if len(missing) > 12 else ""
         return (
             f"No installed font has {listed}{more}: {MISSING} is drawn instead. Install a font "
-            "that has them, such as Noto Sans CJK or Noto Emoji, and make the figure again.",
+            "that has them (the Noto fonts have nearly all) and make the figure again.",
         )
 
     def render(self, file_format: FileFormat, *, dpi: float = DEFAULT_DPI) -> bytes:

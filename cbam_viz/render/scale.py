@@ -63,8 +63,12 @@ class Scale:
         return f"{_WORDS[self.kind]}, {low} to {high}"
 
     def share_outside(self, values: npt.NDArray[Any]) -> float:
-        """Share of values beyond the ends, in [0, 1]; they get the colour of the nearer end."""
-        return float(np.mean((values < self.low) | (values > self.high)))
+        """Share of values beyond the ends, in [0, 1]; they get the colour of the nearer end.
+
+        A sigmoid's rounding in half precision is none: less than a 256th of the range.
+        """
+        slack = (self.high - self.low) / 512
+        return float(np.mean((values < self.low - slack) | (values > self.high + slack)))
 
 
 def absolute_scale() -> Scale:

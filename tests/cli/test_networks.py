@@ -120,3 +120,12 @@ def test_the_tiny_network_is_what_its_file_says(tmp_path: Path) -> None:
     loaded = cbam_viz.load_model(write_tiny(tmp_path / "tiny.safetensors"))
     assert loaded.name == "Tiny"
     assert loaded.spec.size == (64, 64)
+
+
+def test_a_folder_or_a_pipe_is_called_what_it_is(folder: Path) -> None:
+    (folder / "weights").mkdir()
+    run = invoke("layers", "--checkpoint", "weights")
+    assert run.exit_code != 0
+    assert "There is no file" not in run.stderr
+    assert "weights" in run.stderr
+    assert "folder" in run.stderr

@@ -21,6 +21,21 @@ class ProductOfGates(Gates):
         return x * (ca * sa)
 
 
+class ProductOfThreeGates(Gates):
+    """x * (ca * sa * more): a second map multiplies the first before any features."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.more = nn.Conv2d(2, 1, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        ca, sa = self.channel(x), self.spatial(x)
+        both = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)
+        more = torch.sigmoid(self.more(both))
+        self.note(ca, sa * more)
+        return x * (ca * sa * more)
+
+
 class ExpandedProductOfGates(Gates):
     """Both gates expanded to full size, multiplied, and then applied from the left."""
 
@@ -230,7 +245,8 @@ class InInferenceMode(Gates):
 EXACT = {
     cls.__name__: cls
     for cls in (
-        ProductOfGates, ExpandedProductOfGates, Einsum, AddcmulOnce, ResidualPerGate,
+        ProductOfGates, ProductOfThreeGates, ExpandedProductOfGates,
+        Einsum, AddcmulOnce, ResidualPerGate,
         QuantFriendly, HalfInside, HalfFeatures, DoubleInside, InInferenceMode,
     )
 }  # fmt: skip
