@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .arguments import argument
 from .operators import FILLING, POINTWISE, SPREADING, base
 
 Same = frozenset[int]
@@ -49,10 +50,6 @@ def is_told(name: str) -> bool:
 def varying(shape: Shape, same: Same) -> set[int]:
     """The other dimensions."""
     return {d for d, size in enumerate(shape) if size > 1 and d not in same}
-
-
-def _arg(args: Sequence[Any], kwargs: dict[str, Any], place: int, name: str, default: Any) -> Any:
-    return args[place] if len(args) > place else kwargs.get(name, default)
 
 
 def _elementwise(
@@ -123,7 +120,7 @@ def _select(
     args: Sequence[Any], kwargs: dict[str, Any], inputs: Sequence[Operand], out: Tensor
 ) -> Same:
     shape, same = inputs[0]
-    at = int(_arg(args, kwargs, 1, "dim", 0)) % len(shape)
+    at = int(argument(args, kwargs, 1, "dim", 0)) % len(shape)
     return frozenset(d - (d > at) for d in same if d != at)
 
 
@@ -136,21 +133,27 @@ def _widened(
     return frozenset(range(skip)) | {d + skip for d in same}
 
 
+def _of_all(parts: Sequence[Tensor], inputs: Sequence[Operand]) -> tuple[Same, bool]:
+    """Where all parts hold one value, and whether they are one tensor again and again."""
+    return (
+        frozenset.intersection(*(same for _, same in inputs)),
+        all(part is parts[0] for part in parts),
+    )
+
+
 def _cat(
     args: Sequence[Any], kwargs: dict[str, Any], inputs: Sequence[Operand], out: Tensor
 ) -> Same:
-    at = int(_arg(args, kwargs, 1, "dim", 0)) % out.ndim
-    same = frozenset.intersection(*(same for _, same in inputs))
-    alike = all(part is args[0][0] for part in args[0])
+    at = int(argument(args, kwargs, 1, "dim", 0)) % out.ndim
+    same, alike = _of_all(args[0], inputs)
     return same if alike else same - {at}
 
 
 def _stack(
     args: Sequence[Any], kwargs: dict[str, Any], inputs: Sequence[Operand], out: Tensor
 ) -> Same:
-    at = int(_arg(args, kwargs, 1, "dim", 0)) % out.ndim
-    same = frozenset.intersection(*(same for _, same in inputs))
-    alike = all(part is args[0][0] for part in args[0])
+    at = int(argument(args, kwargs, 1, "dim", 0)) % out.ndim
+    same, alike = _of_all(args[0], inputs)
     return frozenset(d + (d >= at) for d in same) | ({at} if alike else set())
 
 
@@ -160,7 +163,7 @@ def _reduce(
     shape, same = inputs[0]
     if out.ndim == len(shape):
         return same
-    dims = _arg(args, kwargs, 1, "dim", None)
+    dims = argument(args, kwargs, 1, "dim", None)
     if not isinstance(dims, (list, tuple)):
         dims = range(len(shape)) if dims is None or isinstance(dims, bool) else [dims]
     gone = {int(d) % len(shape) for d in dims}
@@ -190,7 +193,7 @@ def _pooled(
 ) -> Same:
     """Over windows, which padding makes differ."""
     shape, same = inputs[0]
-    padding = _arg(args, kwargs, 3, "padding", 0)
+    padding = argument(args, kwargs, 3, "padding", 0)
     padded = any(padding) if isinstance(padding, (list, tuple)) else bool(padding)
     return same - {len(shape) - 2, len(shape) - 1} if padded else same
 

@@ -49,17 +49,6 @@ class Cbam(Gates):
         return x * sa
 
 
-class Reversed(Gates):
-    """A map, then channel weights."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        sa = self.spatial(x)
-        x = x * sa
-        ca = self.channel(x)
-        self.note(ca, sa, "spatial then channel")
-        return x * ca
-
-
 class OnSkip(Attentive):
     """Attention U-Net: a map of the skip, from it and a signal of the decoder."""
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from cbam_viz.capture import capture
 
+from .composition import SpatialFirst
 from .skips import (
     APART,
     TOGETHER,
@@ -19,7 +20,6 @@ from .skips import (
     CoarseOnSkip,
     Inline,
     OnSkip,
-    Reversed,
     Shortcut,
     Spatial,
     Squeeze,
@@ -28,7 +28,7 @@ from .skips import (
 from .test_exact import assert_exact, ready_again, same
 from .truth import CHANNELS, photo, ready, truths
 
-BLOCKS = {cls.__name__: cls for cls in (Squeeze, Shortcut, Spatial, Cbam, Reversed)}
+BLOCKS = {cls.__name__: cls for cls in (Squeeze, Shortcut, Spatial, Cbam, SpatialFirst)}
 SKIPS = {cls.__name__: cls for cls in (OnSkip, CoarseOnSkip, ChannelsOnSkip)}
 
 
@@ -72,13 +72,13 @@ def test_what_leads_nowhere_does_not(way: str) -> None:
 
 
 ROWS: dict[str, tuple[Callable[[int], nn.Module], ...]] = {
-    "squeeze, then a reversed CBAM": (Squeeze, Reversed),
+    "squeeze, then a reversed CBAM": (Squeeze, SpatialFirst),
     "a map, then a CBAM": (Spatial, Cbam),
     "squeeze, then a CBAM": (Squeeze, Cbam),
     "CBAM, then a map": (Cbam, Spatial),
-    "reversed CBAM, then a squeeze": (Reversed, Squeeze),
-    "CBAM, then a reversed one": (Cbam, Reversed),
-    "three in a row": (Squeeze, Reversed, Cbam),
+    "reversed CBAM, then a squeeze": (SpatialFirst, Squeeze),
+    "CBAM, then a reversed one": (Cbam, SpatialFirst),
+    "three in a row": (Squeeze, SpatialFirst, Cbam),
 }
 
 
