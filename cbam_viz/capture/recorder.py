@@ -16,13 +16,13 @@ from ..errors import CaptureError
 from .assemble import Changed, attention_of, demand_places, overhangs
 from .checks import sampled
 from .forward import Forward
-from .hooks import Sighting, Tap, Tapping, kept
+from .hooks import Hooks, Sighting, Tapping, kept
 from .learn import learned_plan
 from .limits import demand_plain, demand_values, transformed, unreadable
 from .products import Wants, Watch
 from .state import Buffers, State, calm, train_lock
-from .structure import images_in, input_size_of, pictured_size, tensors_in
-from .table import Plan, Signature, Table, forget, remembered, signature_of, table_of
+from .structure import Survey, images_in, input_size_of, pictured_size, tensors_in
+from .table import Plan, Signature, Table, forget, signature_of, table_of
 from .taps import known_taps, plan_taps, watch_taps
 from .trace import parameter_storages
 
@@ -57,7 +57,7 @@ class Recorder:
         self._fresh = False
         self._output: Any = None
         self._table: Table
-        self._training: tuple[bool, ...] = ()
+        self._seen: Survey
         self._watching = False
         """True if the next forward is to be watched whatever is known."""
         self._way: list[int] = []
@@ -72,6 +72,11 @@ class Recorder:
     def scripted(self) -> bool:
         """True if the whole model is TorchScript, which takes no hooks."""
         return isinstance(self.root, torch.jit.ScriptModule)
+
+    @property
+    def _always(self) -> int:
+        """How many sets of hooks stay on between forwards."""
+        return 0 if self.scripted else 1
 
     def run(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call the model, whether or not it takes hooks."""
@@ -91,13 +96,7 @@ class Recorder:
         try:
             self._tapping.open()
             if not self.scripted:
-                self._tapping.add(
-                    [
-                        Tap(self.root, Sighting("begin"), "before"),
-                        Tap(self.root, Sighting("done")),
-                        Tap(self.root, Sighting("end"), "finally"),
-                    ]
-                )
+                self._tapping.add(self._table.ends)
         except BaseException:
             self.stop()
             raise
@@ -115,7 +114,7 @@ class Recorder:
     def prepare(self) -> Table:
         """Look at the model as it is now, once before the next forward."""
         if not self._fresh:
-            self._table, self._training = table_of(self.root)
+            self._table, self._seen = table_of(self.root)
             self._fresh = True
         return self._table
 
@@ -187,19 +186,22 @@ class Recorder:
         demand_plain()
         self.prepare()
         self._fresh = False
-        if any(self._training):
+        if any(self._seen.training):
             train_lock.acquire()
             self._buffers = Buffers(self.root)
-        signature = signature_of(self._table, args, kwargs, self._training)
+        signature = signature_of(self._table, args, kwargs, self._seen)
         size = input_size_of(args, kwargs)
         plan = self._usable_plan(signature) if size != _NO_SIZE else None
+        tapping = self._tapping
+        assert tapping is not None
         try:
-            taps = self._taps(plan)
+            tapping.add(self._hooks(plan))
         except KeyError:  # a module is gone and another has its identity
+            tapping.drop(keep=self._always)
             forget(self.root)
-            self._table, self._training = table_of(self.root)
+            self._table, self._seen = table_of(self.root)
             plan = None
-            taps = self._taps(plan)
+            tapping.add(self._hooks(plan))
         watch = state = None
         if plan is not None:
             state = State(args, kwargs)
@@ -211,8 +213,6 @@ class Recorder:
             watch.awaits = pictured_size(args, kwargs) or size == _NO_SIZE
         self._forward = Forward(size, signature, plan, watch, state)
         _sample(self._forward, "", 1, "in", args)
-        assert self._tapping is not None
-        self._tapping.add([*taps, self._table.trail if plan is None else plan.trail])
         if watch is not None:
             watch.__enter__()  # type: ignore[no-untyped-call]
 
@@ -225,20 +225,24 @@ class Recorder:
             return None
         return plan
 
-    def _taps(self, plan: Plan | None) -> list[Tap]:
-        def make() -> list[Tap]:
-            taps = known_taps(
+    def _hooks(self, plan: Plan | None) -> Hooks:
+        """What a forward by this plan is looked at with, or one that is watched."""
+        places = (self._table if plan is None else plan).hooks
+        asked = (self._branches, self._descriptors, self._features)
+        hooks = places.get(asked)
+        if hooks is None:
+            known = known_taps(
                 self._table,
                 branches=self._branches,
                 descriptors=self._descriptors,
                 features=self._features,
             )
-            return taps + (
-                watch_taps(self._table) if plan is None else plan_taps(self._table, plan)
-            )
-
-        asked = (self._branches, self._descriptors, self._features)
-        return remembered((self._table if plan is None else plan).taps, asked, make)
+            if plan is None:
+                taps, trail = watch_taps(self._table), self._table.trail
+            else:
+                taps, trail = plan_taps(self._table, plan), plan.trail
+            hooks = places[asked] = Hooks(self.root, known + taps, trail)
+        return hooks
 
     def _leaf(self, forward: Forward, name: str, output: Any) -> None:
         number = forward.calls[name] = forward.calls.get(name, 0) + 1
@@ -280,7 +284,7 @@ class Recorder:
                 forward.watch.__exit__(None, None, None)  # type: ignore[no-untyped-call]
         finally:
             if self._tapping is not None:
-                self._tapping.drop(keep=0 if self.scripted else 3)
+                self._tapping.drop(keep=self._always)
             if self._buffers is not None:
                 buffers, self._buffers = self._buffers, None
                 buffers.restore()
