@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 from weakref import ref
 
 from torch import Tensor, nn
@@ -33,8 +33,7 @@ Part = Literal["before", "between", "after", "branches", "descriptors", "channel
 """What is to be seen in a layer of a known class."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(NamedTuple):
     """What a hook is there to see."""
 
     what: Root | Passing | Part
@@ -50,9 +49,6 @@ class Sink(Protocol):
     ) -> None:
         """Take what passed. Must not raise."""
 
-    def step(self, module: int) -> None:
-        """A module of the trail, by its identity, is about to run. Must not raise."""
-
 
 @dataclass(frozen=True)
 class Tap:
@@ -61,20 +57,6 @@ class Tap:
     module: nn.Module
     key: Sighting
     moment: Moment = "after"
-
-
-@dataclass(frozen=True, eq=False)
-class Trail:
-    """Modules whose calls are told one by one, as `Sink.step`. Does not keep them alive."""
-
-    modules: tuple[ref[nn.Module], ...]
-    identities: frozenset[int]
-
-    @classmethod
-    def along(cls, modules: Iterable[nn.Module]) -> Trail:
-        """A trail of these modules."""
-        there = list(modules)
-        return cls(tuple(map(ref, there)), frozenset(map(id, there)))
 
 
 _Model = ref[nn.Module]
@@ -132,7 +114,7 @@ class Hooks:
     forward. So these go straight to where those would put them, under numbers that torch gives out.
     """
 
-    def __init__(self, model: nn.Module, taps: Iterable[Tap], trail: Trail | None = None) -> None:
+    def __init__(self, model: nn.Module, taps: Iterable[Tap]) -> None:
         self._users: set[Tapping] = set()
         told = _teller(ref(model), self._users)
         self._places: list[tuple[ref[nn.Module], int, tuple[str, ...], Callable[..., None]]] = []
@@ -140,10 +122,6 @@ class Hooks:
             for tap in taps:
                 hook = _HOOKS[tap.moment](told, ref(tap.module), tap.key)
                 self._places.append((ref(tap.module), _number(), _TABLES[tap.moment], hook))
-            if trail is not None:
-                hook, number = _step(told, trail.identities), _number()
-                for module in trail.modules:
-                    self._places.append((module, number, _TABLES["before"], hook))
 
     def put_on(self, user: Tapping) -> None:
         """Put the hooks on, unless somebody has; KeyError if a module is gone."""
@@ -221,17 +199,6 @@ def _after(told: _Told, where: ref[nn.Module], key: Sighting) -> Callable[..., N
         sink = told()
         if sink is not None and module is where():
             sink.see(key, args, {}, output)
-
-    return hook
-
-
-def _step(told: _Told, identities: Container[int]) -> Callable[..., None]:
-    """One hook for all modules of a trail."""
-
-    def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
-        sink = told()
-        if sink is not None and id(module) in identities:
-            sink.step(id(module))
 
     return hook
 

@@ -60,7 +60,7 @@ class Recorder:
         self._seen: Survey
         self._watching = False
         """True if the next forward is to be watched whatever is known."""
-        self._way: list[int] = []
+        self._way: list[Sighting] = []
         """That of the last forward."""
 
     @property
@@ -135,7 +135,7 @@ class Recorder:
         forward = self._forward
         if key.what in ("begin", "done", "end"):
             self._root(key.what, args, kwargs, output)
-        elif forward is None:
+        elif forward is None or not forward.steps_on(key):
             return
         elif transformed():
             _pass_by(forward, key)
@@ -146,11 +146,6 @@ class Recorder:
                 self._see(forward, key, args, output)
         else:
             self._see(forward, key, args, output)
-
-    def step(self, module: int) -> None:
-        """Note that a module is called."""
-        if self._forward is not None:
-            self._forward.way.append(module)
 
     def _see(self, forward: Forward, key: Sighting, args: tuple[Any, ...], output: Any) -> None:
         what = key.what
@@ -237,11 +232,8 @@ class Recorder:
                 descriptors=self._descriptors,
                 features=self._features,
             )
-            if plan is None:
-                taps, trail = watch_taps(self._table), self._table.trail
-            else:
-                taps, trail = plan_taps(self._table, plan), plan.trail
-            hooks = places[asked] = Hooks(self.root, known + taps, trail)
+            more = watch_taps(self._table) if plan is None else plan_taps(self._table, plan)
+            hooks = places[asked] = Hooks(self.root, known + more)
         return hooks
 
     def _leaf(self, forward: Forward, name: str, output: Any) -> None:
@@ -351,7 +343,7 @@ class Recorder:
             self._watching = False
         if self.alone or (problem is None and len(self.results) == known):  # told already
             return
-        way = [module for module in self._way if module in forward.plan.trail.identities]
+        way = [step for step in self._way if step in forward.plan.steps]
         if problem is None and way == forward.way and _same_bits(output, self.results[-1].output):
             self.results[-1] = replace(self.results[-1], output=output)
             return

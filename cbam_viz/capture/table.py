@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ..attention import Cells, Composition, Unsupported
 from .checks import Check
 from .glance import Switches
-from .hooks import Hooks, Sighting, Tap, Trail
+from .hooks import Hooks, Sighting, Tap
 from .known import KnownLayer, known_layers
 from .lookalikes import lookalikes
 from .recipes import Recipe
@@ -65,10 +65,12 @@ class Plan:
     not_called: tuple[str, ...]
     any_size: bool
     """True if all this holds for inputs of other sizes too."""
-    trail: Trail
-    """The modules whose calls tell whether a forward goes the same way."""
-    way: tuple[int, ...]
-    """Their calls, by identities and in order."""
+    trail: frozenset[str]
+    """Modules that are followed although no gate is made of what they give."""
+    steps: frozenset[Sighting]
+    """Their calls, and the gates: what tells whether a forward goes the same way."""
+    way: tuple[Sighting, ...]
+    """The steps that it took, in order."""
     overhangs: dict[str, tuple[float, float]] = field(default_factory=dict)
     """How far each layer's cells reach beyond the input, by the layer's name."""
     hooks: dict[Hashable, Hooks] = field(default_factory=dict)
@@ -100,8 +102,6 @@ class Table:
     """True if some modules are TorchScript, so that hooks do not see all."""
     compiled: bool
     """True if torch.compile has been applied to the model or a part of it."""
-    trail: Trail
-    """All modules but the root: followed while watching."""
     switches: Switches
     """Of the modules whose code is not known, and may ask what they keep as attributes."""
     ends: Hooks
@@ -207,7 +207,6 @@ def _made(model: nn.Module, marks: tuple[int, ...]) -> Table:
     asked = _outside(model, {model.get_submodule(name) for name in known})
     return Table(
         marks, known, lookalikes(model, known), modules, children, bool(inside), is_compiled(model),
-        Trail.along(module for module in there if module is not model),
         Switches([module for module in ours if module in asked], ours),
         Hooks(model, [
             Tap(model, Sighting("begin"), "called"),
