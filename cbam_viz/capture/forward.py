@@ -37,8 +37,8 @@ class Forward:
     signature: Signature
     plan: Plan | None
     watch: Watch | None
-    state: State | None = None
-    """What a second run needs to be this one again; kept with a plan, which may turn out wrong."""
+    state: State
+    """What a second run needs to be this one again: the plan may turn out wrong."""
     way: list[Sighting] = field(default_factory=list)
     """The calls of modules and the gates, in order."""
     events: list[tuple[str, str, Tensor | None]] = field(default_factory=list)

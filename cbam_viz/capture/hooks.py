@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
 from weakref import ref
 
+import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -210,4 +211,5 @@ def kept(value: Any) -> Tensor | None:
     """A detached copy on the tensor's own device, safe from in-place operations that follow."""
     if not isinstance(value, Tensor):
         return None
-    return value.detach().clone() if value.requires_grad else value.clone()
+    with torch.inference_mode(False):  # so that it may be given to the user as it is
+        return value.detach().clone()

@@ -66,7 +66,7 @@ def learned_plan(table: Table, forward: Forward) -> Plan:
     return Plan(
         layers, quick, cells_known, verified, _unsupported(table, forward, found),
         _never_entered(table, forward, found), sizes and fixed and not watch.odd,
-        trail, steps, tuple(step for step in forward.way if step in steps),
+        trail, steps, tuple(step for step in forward.way if step in steps), forward.state.drawn(),
     )  # fmt: skip
 
 

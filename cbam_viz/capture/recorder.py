@@ -197,10 +197,9 @@ class Recorder:
             self._table, self._seen = table_of(self.root)
             plan = None
             tapping.add(self._hooks(plan))
-        watch = state = None
-        if plan is not None:
-            state = State(args, kwargs)
-        else:
+        state = State(args, kwargs, drawn=plan is None or plan.draws)
+        watch = None
+        if plan is None:
             wants = Wants(bool(self._features), self._branches or self._descriptors)
             watch = Watch(parameter_storages(self.root), wants)
             for image in images_in(args, kwargs):
@@ -327,7 +326,6 @@ class Recorder:
         """
         state = forward.state
         assert forward.plan is not None
-        assert state is not None
         self._table.left(forward.signature, forward.plan)
         known, problem = len(self.results), None
         self._watching = True
@@ -341,10 +339,13 @@ class Recorder:
             problem = error
         finally:
             self._watching = False
-        if self.alone or (problem is None and len(self.results) == known):  # told already
+        if problem is None and len(self.results) == known:  # told already
+            return
+        if self.alone and state.repeated:
             return
         way = [step for step in self._way if step in forward.plan.steps]
-        if problem is None and way == forward.way and _same_bits(output, self.results[-1].output):
+        same = problem is None and state.repeated and way == forward.way
+        if same and _same_bits(output, self.results[-1].output):
             self.results[-1] = replace(self.results[-1], output=output)
             return
         del self.results[known:]

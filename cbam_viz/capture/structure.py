@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ class Survey:
 
 def survey(model: nn.Module) -> Survey:
     """Look at all modules. Costs a twentieth of `named_modules`, and runs at every capture."""
-    marks: list[int] = [0 if model._compiled_call_impl is None else 1]
+    marks = [0 if model._compiled_call_impl is None else 1]
     training = [bool(getattr(model, "training", False))]
     put_on = [model]
     waiting = [] if isinstance(model, torch.jit.ScriptModule) else [model]
@@ -38,14 +39,14 @@ def survey(model: nn.Module) -> Survey:
         for child in waiting.pop()._modules.values():
             if child is None:
                 continue
+            there = child.__dict__
             marks.append(id(child))
             try:
                 training.append(child.training)
             except AttributeError:  # frozen TorchScript does not say, and is not
                 training.append(False)
-            if child._compiled_call_impl is not None:
+            if there.get("_compiled_call_impl") is not None:
                 marks.append(1)
-            there = child.__dict__
             hooked = there.get("_forward_hooks") or there.get("_forward_pre_hooks")
             if hooked or "forward" in there:
                 put_on.append(child)
@@ -54,6 +55,7 @@ def survey(model: nn.Module) -> Survey:
     return Survey(tuple(marks), tuple(training), tuple(put_on))
 
 
+@lru_cache(maxsize=4096)
 def stage_of(name: str) -> str:
     """The part of the network that a layer belongs to.
 
@@ -147,6 +149,12 @@ def _leaves(value: Any) -> Iterator[Any]:
         yield value
     for part in parts:
         yield from _leaves(part)
+
+
+def own(copy: Tensor) -> Tensor:
+    """A copy that nobody else has, as `plain_copy` gives one: itself if it already is like that."""
+    plain = copy.dtype is torch.float32 and copy.device.type == "cpu" and copy.is_contiguous()
+    return copy if plain and not copy.is_inference() else plain_copy(copy)
 
 
 def plain_copy(tensor: Tensor) -> Tensor:

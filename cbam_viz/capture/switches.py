@@ -18,17 +18,18 @@ import torch
 from torch import nn
 
 PLAIN = frozenset((bool, int, float, complex, str, bytes, type(None)))
+"""Values in which nothing can change."""
 _OWN = frozenset(nn.Module().__dict__)
 """What torch keeps in each module."""
 _LIBRARIES = frozenset((*sys.stdlib_module_names, "torch", "torchvision", "numpy", "PIL"))
-_MOST, _DEEPEST = 64, 4
+MOST, DEEPEST = 64, 4
 """Longer tables are data, such as names of classes; what lies deeper is not looked for."""
 _OUR_HOOKS = f"{__package__}.hooks"
 _NONE = ()
 """The description of what is no switch."""
 
 
-def switch(value: Any, depth: int = _DEEPEST) -> tuple[Any, ...]:  # noqa: PLR0911, PLR0912
+def switch(value: Any, depth: int = DEEPEST) -> tuple[Any, ...]:  # noqa: PLR0911, PLR0912
     """The description of one value, `_NONE` if it is no switch and holds none."""
     kind = type(value)
     if kind in PLAIN:
@@ -118,12 +119,12 @@ def _content(cell: CellType) -> Any:
 
 def _parts(values: Iterable[Any], depth: int) -> list[tuple[Any, ...]]:
     there = list(values)  # another thread may add one
-    return [] if len(there) > _MOST else [told for v in there if (told := switch(v, depth - 1))]
+    return [] if len(there) > MOST else [told for v in there if (told := switch(v, depth - 1))]
 
 
 def _named(values: Mapping[Any, Any], depth: int) -> list[tuple[Any, ...]]:
     there = list(values.items())
-    if len(there) > _MOST:
+    if len(there) > MOST:
         return []
     told: list[tuple[Any, ...]] = []
     for name, value in there:

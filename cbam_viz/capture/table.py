@@ -71,6 +71,8 @@ class Plan:
     """Their calls, and the gates: what tells whether a forward goes the same way."""
     way: tuple[Sighting, ...]
     """The steps that it took, in order."""
+    draws: bool
+    """True if it drew from Python's or NumPy's random numbers."""
     overhangs: dict[str, tuple[float, float]] = field(default_factory=dict)
     """How far each layer's cells reach beyond the input, by the layer's name."""
     hooks: dict[Hashable, Hooks] = field(default_factory=dict)
