@@ -17,8 +17,8 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
 from weakref import ref
 
-import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 from torch.utils.hooks import RemovableHandle
 
 Moment = Literal["called", "before", "after", "finally"]
@@ -158,6 +158,13 @@ _TABLES: dict[Moment, tuple[str, ...]] = {
 """Where a module keeps a hook; of all tables but the first, only the keys count."""
 
 
+def is_bare(module: nn.Module) -> bool:
+    """True if no hook sees, or changes, what the module is given."""
+    there = module.__dict__
+    kinds = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+    return not (any(there[kind] for kind in kinds) or _has_any_global_hook())
+
+
 def _number() -> int:
     return RemovableHandle(OrderedDict()).id
 
@@ -211,5 +218,4 @@ def kept(value: Any) -> Tensor | None:
     """A detached copy on the tensor's own device, safe from in-place operations that follow."""
     if not isinstance(value, Tensor):
         return None
-    with torch.inference_mode(False):  # so that it may be given to the user as it is
-        return value.detach().clone()
+    return value.detach().clone() if value.requires_grad else value.clone()

@@ -101,8 +101,9 @@ def _trail(table: Table, forward: Forward, gates: set[str], found: list[Found]) 
     by_gates = {product for one in found for product in one.products}  # their calls tell of these
     odd = {product.frame.module for product in products if product not in by_gates}
     telling = {name for name in watch.calls if isinstance(table.module(name), _SQUASHING)}
-    telling |= _outside(forward.resizing, table.known) | _outside(
-        forward.small, (*table.known, *gates, *(name for name in multiplying if name))
+    telling |= _innermost(_outside(forward.resizing, table.known))
+    telling |= _innermost(
+        _outside(forward.small, (*table.known, *gates, *(name for name in multiplying if name)))
     )
     telling |= _outside(odd, table.known)
     followed = {
@@ -119,6 +120,12 @@ def _runs_one_of(table: Table, name: str, told: set[str]) -> bool:
     module = table.module(name)
     plain = type(module) is nn.Sequential and "forward" not in module.__dict__
     return plain and any(f"{name}.{child}" in told for child in module._modules)
+
+
+def _innermost(names: set[str]) -> set[str]:
+    """The names of modules that hold no other of these: what a holder does comes from there."""
+    holders = {name[:k] for name in names for k, letter in enumerate(name) if letter == "."}
+    return names - holders
 
 
 def _outside(names: Iterable[str], holders: Iterable[str]) -> set[str]:

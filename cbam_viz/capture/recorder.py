@@ -16,7 +16,7 @@ from ..errors import CaptureError
 from .assemble import Changed, attention_of, demand_places, overhangs
 from .checks import sampled
 from .forward import Forward
-from .hooks import Hooks, Sighting, Tapping, kept
+from .hooks import Hooks, Sighting, Tapping, is_bare, kept
 from .learn import learned_plan
 from .limits import demand_plain, demand_values, transformed, unreadable
 from .products import Wants, Watch
@@ -55,6 +55,8 @@ class Recorder:
         self._done: Forward | None = None
         self._depth = 0
         self._fresh = False
+        self._hooked = True
+        """True if hooks tell of a forward's beginning and end."""
         self._output: Any = None
         self._table: Table
         self._seen: Survey
@@ -73,29 +75,32 @@ class Recorder:
         """True if the whole model is TorchScript, which takes no hooks."""
         return isinstance(self.root, torch.jit.ScriptModule)
 
-    @property
-    def _always(self) -> int:
-        """How many sets of hooks stay on between forwards."""
-        return 0 if self.scripted else 1
-
     def run(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call the model, whether or not it takes hooks."""
-        if not self.scripted:
+        """Call the model, and tell of it what the hooks of `start` would have told."""
+        if self._hooked:
             return model(*args, **kwargs)
-        self._begin(args, kwargs)
-        output = self._output = model(*args, **kwargs)
-        self._done = self._forward
-        _note_returned(self._forward, output)
-        self._finish()
+        self.see(Sighting("begin"), args, kwargs, None)
+        try:
+            output = model(*args, **kwargs)
+            self.see(Sighting("done"), args, kwargs, output)
+        except Exception:
+            self.see(Sighting("end"), args, kwargs, None)
+            raise
+        self.see(Sighting("end"), args, kwargs, output)
         return output
 
-    def start(self) -> None:
-        """Place the hooks that notice a forward's beginning and end."""
+    def start(self, *, by_run: bool = False) -> None:
+        """Place the hooks that notice a forward's beginning and end.
+
+        Not if all forwards come `by_run` and nothing changes what the root is given on the way.
+        """
         self.prepare()
+        self._fresh = by_run  # else the user may still change the model
+        self._hooked = not (self.scripted or (by_run and is_bare(self.root)))
         self._tapping = Tapping(self.root, self)
         try:
             self._tapping.open()
-            if not self.scripted:
+            if self._hooked:
                 self._tapping.add(self._table.ends)
         except BaseException:
             self.stop()
@@ -192,7 +197,7 @@ class Recorder:
         try:
             tapping.add(self._hooks(plan))
         except KeyError:  # a module is gone and another has its identity
-            tapping.drop(keep=self._always)
+            tapping.drop(keep=int(self._hooked))
             forget(self.root)
             self._table, self._seen = table_of(self.root)
             plan = None
@@ -275,7 +280,7 @@ class Recorder:
                 forward.watch.__exit__(None, None, None)  # type: ignore[no-untyped-call]
         finally:
             if self._tapping is not None:
-                self._tapping.drop(keep=self._always)
+                self._tapping.drop(keep=int(self._hooked))
             if self._buffers is not None:
                 buffers, self._buffers = self._buffers, None
                 buffers.restore()
@@ -331,7 +336,7 @@ class Recorder:
         self._watching = True
         try:
             with state.again():
-                self.root(*state.args, **state.kwargs)  # the hooks tell of it: it has its result
+                self.run(self.root, state.args, state.kwargs)  # it has its own result
         except Exception as error:
             if self.alone:
                 self.error = self.error or error  # the network's own
