@@ -16,7 +16,17 @@ from weakref import ref
 
 from torch import nn
 
-from .switches import DEEPEST, MOST, PLAIN, absent, of_class, own_items, put_on, switch, users_classes
+from .switches import (
+    DEEPEST,
+    MOST,
+    PLAIN,
+    absent,
+    of_class,
+    own_items,
+    put_on,
+    switch,
+    users_classes,
+)
 
 
 class Description:
@@ -55,9 +65,12 @@ class Switches:
         of_classes = [of_class(kind) for r in classes if (kind := r()) is not None]
         hooks = [(id(module), *told) for module in hooked if (told := put_on(module))]
         parts = (*kept, *of_classes, *hooks)
-        same = last is not None and last.description.parts == parts
-        self._last = _Last(kept, classes, last.description if same else Description(parts))
-        return self._last.description
+        if last is not None and last.description.parts == parts:
+            description = last.description
+        else:
+            description = Description(parts)
+        self._last = _Last(kept, classes, description)
+        return description
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,16 +161,15 @@ class _Look:
         for name, kind, look in self.tables:
             if type(there[name]) is not kind or not look.holds(there[name]):
                 return False
-        for name, told in self.others:  # noqa: SIM110 (a third faster)
-            if switch(there[name], self.depth) != told:
-                return False
-        return True
+        return all(switch(there[name], self.depth) == told for name, told in self.others)
 
 
 def _look(
     items: Iterable[tuple[Any, Any]], size: int, depth: int = DEEPEST, order: Iterable[Any] = ()
 ) -> _Look:
-    plain, tables, others = [], [], []
+    plain: list[tuple[Any, Any]] = []
+    tables: list[tuple[Any, type, _Look]] = []
+    others: list[tuple[Any, Any]] = []
     for name, value in items:
         kind = type(value)
         if kind in PLAIN or (kind is tuple and all(type(part) in PLAIN for part in value)):
