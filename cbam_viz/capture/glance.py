@@ -125,6 +125,7 @@ class _Seen:
 def _seen(module: nn.Module, before: _Seen | None) -> _Seen:
     kind, none, size = type(module), absent(module), len(module.__dict__)
     items = own_items(module)
+    look = _look(items, size)  # first: if another thread changes something now, it does not hold
     told = (
         kind.__qualname__,
         none,
@@ -132,7 +133,7 @@ def _seen(module: nn.Module, before: _Seen | None) -> _Seen:
     )
     if before is not None and before.told == told:
         told = before.told
-    return _Seen(ref(kind), none, _look(items, size), told)
+    return _Seen(ref(kind), none, look, told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +178,9 @@ def _look(
         elif depth and kind is list and len(value) <= MOST:
             inside = list(value)
             tables.append((name, kind, _look(enumerate(inside), len(inside), depth - 1)))
-        elif depth and kind is dict and len(value) <= MOST and all(type(k) in PLAIN for k in value):
+        elif (
+            depth and kind is dict and len(value) <= MOST and PLAIN.issuperset(map(type, [*value]))
+        ):
             known = dict(value)
             tables.append((name, kind, _look(known.items(), len(known), depth - 1, known)))
         else:

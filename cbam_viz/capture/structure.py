@@ -155,9 +155,11 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def own(copy: Tensor) -> Tensor:
-    """A copy that nobody else has, as `plain_copy` gives one: itself if it already is like that."""
+    """The same as `plain_copy` of a copy that nobody else has: mostly it need not be copied."""
     plain = copy.dtype is torch.float32 and copy.device.type == "cpu" and copy.is_contiguous()
-    return copy if plain and not copy.is_inference() else plain_copy(copy)
+    if not plain:
+        return plain_copy(copy)
+    return copy.clone() if copy.is_inference() else copy
 
 
 def plain_copy(tensor: Tensor) -> Tensor:
