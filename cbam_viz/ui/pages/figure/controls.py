@@ -10,9 +10,9 @@ import streamlit as st
 from cbam_viz.figures import FigureSpec, Row, format_column, parse_column, venues
 from cbam_viz.figures.content import Study, default_columns, short_names, stages
 from cbam_viz.render import COLORMAPS
-from cbam_viz.ui import figure_sources
-from cbam_viz.ui.figure_sources import Chosen, Network, analysis_of
-from cbam_viz.ui.figure_state import control
+from cbam_viz.ui.pages.figure import sources as figure_sources
+from cbam_viz.ui.pages.figure.sources import Chosen, Network, analysis_of
+from cbam_viz.ui.pages.figure.state import control
 from cbam_viz.ui.scene import Scene
 
 LAYOUTS = {

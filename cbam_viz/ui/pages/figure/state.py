@@ -15,7 +15,7 @@ import streamlit as st
 from cbam_viz.images import Photo
 from cbam_viz.ui import session
 from cbam_viz.ui.session import Recent
-from cbam_viz.ui.state import PAGE_PREFIX, read_like, written
+from cbam_viz.ui.session.link import PAGE_PREFIX, read_like, written
 
 MEMORY = "cbam_viz_figure"
 ANALYSES, FILES = 64, 3

@@ -17,10 +17,10 @@ from cbam_viz.figures.output import DEFAULT_DPI
 from cbam_viz.figures.preview import grey_print, pdf_to_png
 from cbam_viz.render import encode
 from cbam_viz.store import safe_name
-from cbam_viz.ui import figure_state
-from cbam_viz.ui.figure_sources import Chosen, Network, key_of, study_of
-from cbam_viz.ui.networks import FALLBACK, folder
+from cbam_viz.ui.pages.figure import state as figure_state
+from cbam_viz.ui.pages.figure.sources import Chosen, Network, key_of, study_of
 from cbam_viz.ui.scene import Scene
+from cbam_viz.ui.sidebar.networks import FALLBACK, folder
 
 STEM = "figure"
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from cbam_viz.ui.state import Settings, from_params, page_params, to_params
+from cbam_viz.ui.session.link import Settings, from_params, page_params, to_params
 
 T = TypeVar("T")
 

@@ -15,8 +15,9 @@ import streamlit as st
 from cbam_viz.attention import LayerAttention, LayerFeatures
 from cbam_viz.images import Geometry
 from cbam_viz.render import Scale, map_scale, shared_scale
-from cbam_viz.ui import pictures, session, words
-from cbam_viz.ui.layout import two_columns
+from cbam_viz.ui import session, words
+from cbam_viz.ui.parts import pictures
+from cbam_viz.ui.parts.layout import two_columns
 from cbam_viz.ui.scene import Scene
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from cbam_viz.charts import branch_chart, sigmoid_chart
-from cbam_viz.ui import channel_panel
-from cbam_viz.ui.steps import Lesson, pair_before_and_after, step
+from cbam_viz.ui.pages.walk.steps import Lesson, pair_before_and_after, step
+from cbam_viz.ui.parts import channel_panel
 from cbam_viz.ui.words import number
 
 SHOWN = 12

@@ -5,7 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from cbam_viz.analysis import Analysis
-from cbam_viz.ui import components, words
+from cbam_viz.ui import words
+from cbam_viz.ui.parts import components
 
 
 def top_classes(analysis: Analysis) -> None:

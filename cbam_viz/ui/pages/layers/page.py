@@ -10,9 +10,11 @@ import streamlit as st
 from cbam_viz.attention import LayerAttention
 from cbam_viz.render import fit_size
 from cbam_viz.statistics import LayerStatistics
-from cbam_viz.ui import components, display_controls, layer_table, pictures, session, words
+from cbam_viz.ui import session, words
 from cbam_viz.ui.errors import boundary
-from cbam_viz.ui.prediction import one_line
+from cbam_viz.ui.pages.layers import table as layer_table
+from cbam_viz.ui.parts import components, display_controls, pictures
+from cbam_viz.ui.parts.prediction import one_line
 from cbam_viz.ui.scene import Scene, current
 
 GALLERY = "layers_gallery"

@@ -11,10 +11,12 @@ import streamlit as st
 
 from cbam_viz.attention import LayerAttention, LayerFeatures
 from cbam_viz.images import photo_shares
-from cbam_viz.ui import layer_choice, pictures, session, steps_channel, steps_spatial, words
+from cbam_viz.ui import session, words
 from cbam_viz.ui.errors import boundary
+from cbam_viz.ui.pages.walk import steps_channel, steps_spatial
+from cbam_viz.ui.pages.walk.steps import Lesson, picture, step
+from cbam_viz.ui.parts import layer_choice, pictures
 from cbam_viz.ui.scene import Scene
-from cbam_viz.ui.steps import Lesson, picture, step
 
 INTRODUCTION = {
     "channel then spatial": "first **which channels** matter, then **which places**",

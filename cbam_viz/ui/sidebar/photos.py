@@ -16,7 +16,7 @@ from cbam_viz.images import (
 )
 from cbam_viz.ui import session, words
 from cbam_viz.ui.session import Upload
-from cbam_viz.ui.state import UPLOAD
+from cbam_viz.ui.session.link import UPLOAD
 
 TYPES = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif", "avif", "heic", "heif")
 UPLOADER = "photo_file"

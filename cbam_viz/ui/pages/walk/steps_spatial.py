@@ -7,8 +7,8 @@ from torch import nn
 
 from cbam_viz.images import layer_shares, numbers_on_photo
 from cbam_viz.render import absolute_scale
-from cbam_viz.ui import pictures
-from cbam_viz.ui.steps import Lesson, pair, pair_before_and_after, picture, step
+from cbam_viz.ui.pages.walk.steps import Lesson, pair, pair_before_and_after, picture, step
+from cbam_viz.ui.parts import pictures
 from cbam_viz.ui.words import highest_cell, number
 
 

@@ -13,7 +13,8 @@ import streamlit as st
 
 from cbam_viz.attention import LayerAttention
 from cbam_viz.store import Provenance, csv_text, npz_bytes, safe_name
-from cbam_viz.ui import pictures, session
+from cbam_viz.ui import session
+from cbam_viz.ui.parts import pictures
 from cbam_viz.ui.scene import Scene
 
 MIME_TYPES = {"png": "image/png", "npz": "application/zip", "csv": "text/csv"}

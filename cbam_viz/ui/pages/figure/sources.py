@@ -13,14 +13,16 @@ from cbam_viz.figures import FigureSpec, Study
 from cbam_viz.figures.study import analyse_for
 from cbam_viz.images import MAX_BYTES, Photo, read_photo_apart, samples
 from cbam_viz.models import CheckpointEntry, LoadedModel
-from cbam_viz.ui import figure_state, network_panel, networks, session, words
+from cbam_viz.ui import session, words
 from cbam_viz.ui.errors import boundary
-from cbam_viz.ui.figure_state import Brought, control
-from cbam_viz.ui.networks import Request
-from cbam_viz.ui.photos import TYPES, sample_photo
-from cbam_viz.ui.photos import UPLOADER as SIDEBAR_UPLOADER
+from cbam_viz.ui.pages.figure import state as figure_state
+from cbam_viz.ui.pages.figure.state import Brought, control
 from cbam_viz.ui.scene import Scene
-from cbam_viz.ui.state import UPLOAD
+from cbam_viz.ui.session.link import UPLOAD
+from cbam_viz.ui.sidebar import network_panel, networks
+from cbam_viz.ui.sidebar.networks import Request
+from cbam_viz.ui.sidebar.photos import TYPES, sample_photo
+from cbam_viz.ui.sidebar.photos import UPLOADER as SIDEBAR_UPLOADER
 
 MOST_ROWS = 16
 CURRENT = "current"

@@ -10,13 +10,16 @@ import streamlit as st
 from cbam_viz.figures import FORMATS, MIME_TYPES, FigureSpec, FileFormat
 from cbam_viz.figures.latex import caption
 from cbam_viz.figures.manifest import font_of
-from cbam_viz.ui import figure_controls as controls
-from cbam_viz.ui import figure_files, figure_sources, figure_state, session
+from cbam_viz.ui import session
 from cbam_viz.ui.errors import boundary
-from cbam_viz.ui.figure_files import Made
-from cbam_viz.ui.figure_sources import Chosen, Network
-from cbam_viz.ui.figure_state import control
-from cbam_viz.ui.layout import two_columns
+from cbam_viz.ui.pages.figure import controls
+from cbam_viz.ui.pages.figure import files as figure_files
+from cbam_viz.ui.pages.figure import sources as figure_sources
+from cbam_viz.ui.pages.figure import state as figure_state
+from cbam_viz.ui.pages.figure.files import Made
+from cbam_viz.ui.pages.figure.sources import Chosen, Network
+from cbam_viz.ui.pages.figure.state import control
+from cbam_viz.ui.parts.layout import two_columns
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.words import plain
 

@@ -9,11 +9,12 @@ import streamlit as st
 
 from cbam_viz._suffixes import SUFFIXES
 from cbam_viz.errors import CheckpointError, ModelError
-from cbam_viz.ui import networks, session, words
+from cbam_viz.ui import session, words
 from cbam_viz.ui.errors import boundary
-from cbam_viz.ui.networks import FALLBACK, UNTRAINED, Request
 from cbam_viz.ui.session import Upload
-from cbam_viz.ui.state import UPLOAD
+from cbam_viz.ui.session.link import UPLOAD
+from cbam_viz.ui.sidebar import networks
+from cbam_viz.ui.sidebar.networks import FALLBACK, UNTRAINED, Request
 
 if TYPE_CHECKING:
     from cbam_viz.models import LoadedModel

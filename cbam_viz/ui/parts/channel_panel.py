@@ -11,9 +11,10 @@ import streamlit as st
 from cbam_viz.attention import LayerAttention
 from cbam_viz.charts import channel_bars, ranks
 from cbam_viz.render import Scale, shared_scale
-from cbam_viz.ui import components, pictures, session, words
+from cbam_viz.ui import session, words
+from cbam_viz.ui.parts import components, pictures
 from cbam_viz.ui.scene import Scene, current
-from cbam_viz.ui.state import ORDERS, TOP_KS
+from cbam_viz.ui.session.link import ORDERS, TOP_KS
 
 BARS = "channel_bars"
 

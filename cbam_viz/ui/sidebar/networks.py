@@ -64,7 +64,7 @@ def folder() -> Path:
     chosen = os.environ.get("CBAM_VIZ_CHECKPOINTS")
     if chosen:
         return Path(chosen)
-    beside_package = Path(__file__).parents[2] / "checkpoints"
+    beside_package = Path(__file__).parents[3] / "checkpoints"
     return beside_package if beside_package.is_dir() else Path("checkpoints")
 
 

@@ -16,7 +16,7 @@ COLUMNS = (7, 5)
 
 def use_style() -> None:
     """Send the few rules that Streamlit's theme has no setting for."""
-    st.html(f"<style>{files(__package__).joinpath('page.css').read_text('utf-8')}</style>")
+    st.html(f"<style>{files('cbam_viz.ui').joinpath('page.css').read_text('utf-8')}</style>")
 
 
 def two_columns(name: str, ratio: tuple[int, int] = COLUMNS) -> list[DeltaGenerator]:

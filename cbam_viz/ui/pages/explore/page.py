@@ -8,22 +8,21 @@ import streamlit as st
 
 from cbam_viz.attention import LayerAttention
 from cbam_viz.render import fit_size
-from cbam_viz.ui import (
+from cbam_viz.ui import session, words
+from cbam_viz.ui.errors import boundary
+from cbam_viz.ui.parts import (
     channel_panel,
     components,
     display_controls,
     downloads,
     layer_choice,
-    photos,
     pictures,
-    session,
-    words,
 )
-from cbam_viz.ui.errors import boundary
-from cbam_viz.ui.layout import two_columns
-from cbam_viz.ui.prediction import top_classes
+from cbam_viz.ui.parts.layout import two_columns
+from cbam_viz.ui.parts.prediction import top_classes
 from cbam_viz.ui.scene import Scene
-from cbam_viz.ui.state import SHOWS
+from cbam_viz.ui.session.link import SHOWS
+from cbam_viz.ui.sidebar import photos
 
 VIEWER = "explore_viewer"
 

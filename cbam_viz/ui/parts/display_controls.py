@@ -6,7 +6,7 @@ import streamlit as st
 
 from cbam_viz.render import COLORMAPS
 from cbam_viz.ui import session
-from cbam_viz.ui.state import SCALES
+from cbam_viz.ui.session.link import SCALES
 
 
 def draw() -> None:
