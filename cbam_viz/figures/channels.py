@@ -34,7 +34,7 @@ _PANEL = 96.0
 _PANEL_ASPECT = 0.5
 _GAP_X = 8.0
 _GAP_Y = 5.0
-_TALLEST_PANEL = 90.0
+_TALLEST_PANEL, _LOWEST_PANEL = 90.0, 24.0
 _HEAD_GAP = 1.5
 _CLASS_LINE = 11.0
 """Height in points of a class's line of cells; up to twice as high where there are few."""
@@ -122,7 +122,7 @@ def draw_by_layer(spec: FigureSpec, panels: tuple[LayerWeights, ...]) -> PaperFi
     axis = axis_of(panel.weights for panel in panels)
     usual = style_of(spec)
     plan = _plan(spec, panels, axis, usual)
-    if not plan.heads.whole or plan.shrunk:
+    if not plan.heads.whole or plan.height_of_panel < _LOWEST_PANEL:
         plan = _plan(spec, panels, axis, usual.smaller)
     style = plan.style
     sheet = style.sheet(plan.height)
@@ -320,11 +320,7 @@ def _draw_panel(
     first: bool,
 ) -> None:
     rows = np.stack([ordered(row, spec.order) for row in panel.weights])
-    band = (rows.min(axis=0), rows.max(axis=0)) if len(rows) > 1 else None
-    draw_bars(
-        sheet, rect, rows.mean(axis=0, dtype=np.float32), gid=gid, axis=axis,
-        band=band, y_labels=first, order=spec.order,
-    )  # fmt: skip
+    draw_bars(sheet, rect, rows, gid=gid, axis=axis, y_labels=first, order=spec.order)
 
 
 def _class_name(one: ClassWeights) -> str:

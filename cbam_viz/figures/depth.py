@@ -144,7 +144,7 @@ class _Plan:
     @property
     def comfortable(self) -> bool:
         """Whether the usual type will do."""
-        return self.heads.whole and self.legend.whole and not self.shrunk
+        return self.heads.whole and self.legend.whole and self.size[0] >= NARROWEST_PICTURE
 
     @property
     def shrunk(self) -> bool:

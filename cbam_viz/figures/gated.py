@@ -139,5 +139,5 @@ def _heads(heads: list[str], channel: str, weights: tuple[float, ...]) -> tuple[
     named = [f"{channel}\n{first}"]
     for head in rest:
         gated = head == "after channel gate" and len(weights) == 1
-        named.append(f"{head} (× {weights[0]:.2f})" if gated else head)
+        named.append(f"{head} (×{NO_BREAK}{weights[0]:.2f})" if gated else head)
     return ("Input", *named)

@@ -120,7 +120,7 @@ def _arrange(drawing: _Drawing) -> _Arranged:
     assert plan is not None
     comfortable = (
         heads.whole
-        and full >= MIN_PICTURE
+        and (full >= MIN_PICTURE or not any(column.fixed is None for column in columns))
         and (drawing.legend is None or drawing.legend.whole)
         and _words_whole(drawing, columns)
     )
@@ -317,7 +317,7 @@ def _draw_cells(sheet: Sheet, drawing: _Drawing, plan: GridPlan) -> None:
                 lines = _wrap_words(drawing.style, place.text, rect.width, max(1, room))
                 sheet.lines(rect, lines, gid=gid)
             elif isinstance(place, Bars):
-                shown = ordered(place.weights, drawing.spec.order)
+                shown = ordered(place.weights, drawing.spec.order)[None]
                 draw_bars(
                     sheet, rect, shown, gid=gid, axis=axis, x_labels=r in last_rows,
                     order=drawing.spec.order,

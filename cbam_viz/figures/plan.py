@@ -168,17 +168,19 @@ def split_rows(heights: Sequence[float], blocks: int) -> list[range]:
 def choose_blocks(room: GridRoom) -> int:
     """The fewest blocks that keep the figure on its page, as far as pictures stay visible.
 
-    Where none does, those that leave the pictures largest.
+    Fewer blocks, with pictures smaller than the width allows, are taken where these fill more of
+    the figure.
     """
-    sizes = {}
+    shares = {}
     for blocks in range(1, len(room.aspects) + 1):
         full = room.picture_width(blocks)
         if blocks > 1 and full < MIN_PICTURE:
             break
-        if room.height(blocks) <= room.max_height:
-            return blocks
-        sizes[blocks] = _shrunk(room, blocks, full)
-    return max(sizes, key=lambda blocks: (sizes[blocks], -blocks))
+        size = _shrunk(room, blocks, full)
+        shares[blocks] = size**2 / room.height(blocks, size)
+        if size == full:
+            break
+    return max(shares, key=lambda blocks: (shares[blocks], -blocks))
 
 
 def plan_grid(room: GridRoom, blocks: int | None = None) -> GridPlan:

@@ -40,6 +40,8 @@ class PaperFigure(Figure):
         super().__init__(*args, **kwargs)
         self.missing_letters: set[str] = set()
         """Letters of its texts that no installed font has; a square is drawn in their place."""
+        self.channels_in_a_step = 1
+        """How many neighbouring channels a bar of its charts stands for at most."""
 
     def _repr_png_(self) -> bytes:
         from cbam_viz.figures.output import render

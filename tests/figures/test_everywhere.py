@@ -26,9 +26,9 @@ CASES = {
     "all layers": ({"layout": "depth"}, 8, 0.4),
     "all of 16 layers": ({"layout": "depth"}, 16, 0.4),
     "channel weights": ({"layout": "channels"}, 8, 0.35),
-    "of 16 layers": ({"layout": "channels"}, 16, 0.35),
+    "of 16 layers": ({"layout": "channels"}, 16, 0.3),
     "by class": ({"layout": "channels", "by": "class"}, 8, 0.27),
-    "one channel": ({"layout": "channel"}, 8, 0.4),
+    "one channel": ({"layout": "channel"}, 8, 0.35),
 }
 """Settings, layers, and the share of the figure that pictures fill at least."""
 
