@@ -225,13 +225,14 @@ def _name_axis(sheet: Sheet, plan: _Plan) -> None:
     length = sheet.measure(name, sheet.small)
     firsts = plan.rects()[:: plan.per_line]
     middles = [rect.y + rect.height / 2 for rect in firsts]
-    if length + sheet.small > plan.step and len(middles) > 1:
+    if length + 2 * sheet.small > plan.step and len(middles) > 1:
         middles = [sheet.height / 2]
     if length > sheet.height:
         name, length = "weight", sheet.measure("weight", sheet.small)
     x = line_height(sheet.small) - 1
     for y in middles:
-        inside = min(max(y, length / 2), sheet.height - length / 2)
+        # Letters reach a little beyond their line.
+        inside = min(max(y, length / 2 + 1), sheet.height - length / 2 - 1)
         sheet.text(x, inside, name, size=sheet.small, rotation=90)
 
 

@@ -19,7 +19,7 @@ SLACK = 0.6
 TOUCH = 0.25
 """Share of the lower text's height by which boxes of two texts may overlap: the boxes hold room
 for accents and descenders."""
-ON_PICTURES = ("letter", "range", "scale bar length")
+ON_PICTURES = (" letter", " range", " scale bar length")
 """Texts that stand on pictures on purpose."""
 
 
@@ -65,7 +65,7 @@ def _of_pairs(figure: Figure) -> Iterator[str]:
             place.x0 * size[0], place.y0 * size[1], place.x1 * size[0], place.y1 * size[1]
         )
         for text, box in boxes:
-            meant = (text.get_gid() or "").endswith(ON_PICTURES)
+            meant = any(mark in (text.get_gid() or "") for mark in ON_PICTURES)
             if not meant and _overlap(area, box) > TOUCH * min(box.height, box.width):
                 yield f"{text.get_text()!r} lies on {axes.get_gid()}"
 
