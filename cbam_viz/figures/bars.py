@@ -92,7 +92,7 @@ def draw_bars(
     several = len(weights) > 1
     if several or steps.joined > 1:
         # matplotlib takes no NaN as a baseline; without a value above it, nothing is drawn there.
-        below = np.nan_to_num(steps.low)
+        below: Any = np.nan_to_num(steps.low)
         name = f"{gid} band" if several else f"{gid} range"
         axes.add_patch(
             StepPatch(steps.high, steps.edges, baseline=below, facecolor=BAND, gid=name, **fill)
@@ -104,9 +104,7 @@ def draw_bars(
         )  # fmt: skip
     else:
         whole = np.clip(np.zeros_like(steps.low), steps.low, steps.high)
-        axes.add_patch(
-            StepPatch(whole, steps.edges, baseline=0, facecolor=FILL, gid=gid, **fill)
-        )
+        axes.add_patch(StepPatch(whole, steps.edges, baseline=0, facecolor=FILL, gid=gid, **fill))
     axes.set_xlim(0, channels)
     axes.set_ylim(*axis)
     sheet.rule(rect.x, rect.y, rect.x, rect.bottom)

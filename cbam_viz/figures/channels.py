@@ -188,9 +188,7 @@ def _foot(style: Style) -> float:
     return style.small + 3.5
 
 
-def _plan(
-    spec: FigureSpec, panels: tuple[LayerWeights, ...], axis: Axis, style: Style
-) -> _Plan:
+def _plan(spec: FigureSpec, panels: tuple[LayerWeights, ...], axis: Axis, style: Style) -> _Plan:
     """The lines in which the panels leave least white; on a short page, are largest."""
     margin = bars_margin(style, axis) + line_height(style.small)
     texts = [_head(spec, panel, index) for index, panel in enumerate(panels)]
@@ -255,9 +253,7 @@ def draw_by_class(spec: FigureSpec, content: ByClass) -> PaperFigure:
         sheet.lines(place, lines, ha="right", gid=f"class {index + 1}")
         if index:
             sheet.rule(rect.x, rect.y + index * line, rect.right, rect.y + index * line, color="w")
-    draw_head(
-        sheet, Rect(rect.x, 0, rect.width, rect.y - _HEAD_GAP), plan.heads.lines[0], "head 1"
-    )
+    draw_head(sheet, Rect(rect.x, 0, rect.width, rect.y - _HEAD_GAP), plan.heads.lines[0], "head 1")
     _draw_channel_axis(sheet, rect, matrix.shape[1], spec)
     draw_legend(sheet, plan.legend)
     return sheet.figure

@@ -200,7 +200,7 @@ def _plan(spec: FigureSpec, strip: Strip, style: Style) -> _Plan:
     texts = ("Input", *strip.heads) if spec.heads else ("",) * count
 
     def lined(groups: tuple[int, ...], per_line: int) -> _Plan:
-        return _lined(style, legend, groups, min(per_line, count), aspect, texts)
+        return _lined(style, legend, groups, min(per_line, count), aspect=aspect, texts=texts)
 
     per_line = spec.per_line or choose_per_line(groups, style.width, smallest)
     # In lines of two, one missing picture would leave half a line white.
@@ -221,6 +221,7 @@ def _lined(
     legend: Legend,
     groups: tuple[int, ...],
     per_line: int,
+    *,
     aspect: float,
     texts: Sequence[str],
 ) -> _Plan:

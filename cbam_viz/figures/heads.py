@@ -40,9 +40,7 @@ def break_heads(style: Style, texts: Sequence[str], widths: Sequence[float]) -> 
         parts = [(shown, most)] if text else []
         if network:
             parts = [(" ".join(network), NETWORK_LINES), (shown, max(2, most - 1))]
-        lines.append(
-            tuple(line for part, n in parts for line in style.wrap(part, width, lines=n))
-        )
+        lines.append(tuple(line for part, n in parts for line in style.wrap(part, width, lines=n)))
         whole = whole and all(style.fits(part, width, lines=n) for part, n in parts)
     return Heads(tuple(lines), whole)
 

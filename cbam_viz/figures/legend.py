@@ -90,9 +90,7 @@ def ticks_of(scale: Scale | None) -> tuple[Tick, ...]:
     span = scale.high - scale.low
     if span == 0:
         return ((tick_text(scale.low, 0.0), 0.5),)
-    return tuple(
-        (tick_text(scale.low + share * span, span), share) for share in (0.0, 0.5, 1.0)
-    )
+    return tuple((tick_text(scale.low + share * span, span), share) for share in (0.0, 0.5, 1.0))
 
 
 def scale_words(scale: Scale | None, *, short: bool = False) -> str:

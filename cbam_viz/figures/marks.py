@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.patches import Rectangle
 
+from cbam_viz.figures.cells import draw_cell_lines
 from cbam_viz.figures.content import MapPicture, Picture
 from cbam_viz.figures.pictures import Drawn, inside, placed_map, show
 from cbam_viz.figures.plan import Rect
@@ -45,6 +46,8 @@ _TAG = {"boxstyle": "square,pad=0.18", "facecolor": (0, 0, 0, 0.62), "edgecolor"
 def draw_marks(sheet: Sheet, drawn: Drawn, spec: FigureSpec, row: Row, letter: str = "") -> None:
     """All marks that the figure asks for on this picture."""
     analysis = drawn.content.analysis
+    if isinstance(drawn.content, MapPicture) and spec.cells == "grid":
+        draw_cell_lines(drawn, drawn.content)
     if isinstance(drawn.content, MapPicture) and spec.contours:
         draw_contours(drawn, drawn.content, spec.contours)
     for number, box in enumerate(row.boxes):

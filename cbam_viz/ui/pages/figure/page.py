@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from cbam_viz.figures import FORMATS, MIME_TYPES, FigureSpec, FileFormat
-from cbam_viz.figures.latex import caption
+from cbam_viz.figures.caption import caption
 from cbam_viz.figures.manifest import font_of
 from cbam_viz.ui import session
 from cbam_viz.ui.errors import boundary
