@@ -103,7 +103,8 @@ class FigureSpec:
 
     layout: Layout = "grid"
     columns: tuple[Column, ...] = ()
-    """Grid: from left to right. Empty: the input, the last layer of each stage, the prediction."""
+    """Grid: from left to right. Empty: the input, and of each network the last layer of each stage
+    (at most four in all) and the prediction."""
     rows: tuple[Row, ...] = ()
     """Own settings of the photos, in their order; missing ones are defaults."""
     layers: tuple[str, ...] = ()
