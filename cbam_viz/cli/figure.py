@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -180,7 +180,8 @@ def _make(
     paths = find_images(sources)
     spec = spec_of(wishes, len(paths))
     photos = [read_image(path, window) for path in paths]
-    built, networks = _draw(spec, choices, photos, view)
+    networks, choices = _open(choices)
+    built = _draw(spec, networks, photos, view)
     files = {path.name: built.render(format_of(path.name), dpi=dpi) for path in outputs}
     origin = _sources(choices, networks, paths, photos, stem.parent)
     more = extra_files(built, stem.name, wanted, origin, rendered=files, dpi=dpi)
@@ -189,20 +190,33 @@ def _make(
     _report(built, written, as_json=as_json, font=True)
 
 
-def _draw(spec: Any, choices: Sequence[ModelChoice], photos: Sequence[Photo], view: str) -> Any:
+def _open(choices: Sequence[ModelChoice]) -> tuple[list[LoadedModel], list[ModelChoice]]:
+    """The networks and how they were opened; those beside the first may have no attention."""
+    from cbam_viz.errors import PlainCheckpointError
+
+    opened: dict[ModelChoice, tuple[LoadedModel, ModelChoice]] = {}  # equal choices are one network
+    for choice in choices:
+        if choice in opened:
+            continue
+        try:
+            opened[choice] = open_network(choice, quiet=bool(opened)), choice
+        except PlainCheckpointError:
+            if not opened:
+                raise
+            plain = replace(choice, attention="none")
+            opened[choice] = open_network(plain, quiet=True), plain
+    return [opened[choice][0] for choice in choices], [opened[choice][1] for choice in choices]
+
+
+def _draw(spec: Any, networks: Sequence[LoadedModel], photos: Sequence[Photo], view: str) -> Any:
     from cbam_viz.figures import build
     from cbam_viz.figures.study import study
 
-    opened: dict[ModelChoice, LoadedModel] = {}  # equal choices are one network
-    for choice in choices:
-        if choice not in opened:
-            opened[choice] = open_network(choice, quiet=bool(opened))
-    networks = [opened[choice] for choice in choices]
     for network in networks:
         click.echo(f"{network.name}: {network.spec.sentence(view)}", err=True)  # type: ignore[arg-type]
     with _progress(len(photos) * len(networks)) as tick:
         analyses = study(spec, networks, photos, view, tick=tick)  # type: ignore[arg-type]
-    return build(spec, analyses), networks
+    return build(spec, analyses)
 
 
 def _again(
