@@ -1,7 +1,7 @@
 """The numbers of the model card: `python -m training.evaluate CHECKPOINT DATA --out FOLDER`.
 
-Accuracy over the validation split, per class, and, for every CBAM layer and both signs of its map,
-how much of it lies on the object boxes of `DATA/boxes.json`.
+Accuracy over the validation split, per class and in every view, and, for every CBAM layer and both
+signs of its map, how much of it lies on the object boxes of `DATA/boxes.json`.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from .metrics import (
     pointing_hit,
 )
 from .model import create_network
+from .views import CHANGES, measure_views, views_table
 
 SHOWN_SIDE = 224
 """Maps are measured on the photo scaled to this short side."""
@@ -252,6 +253,7 @@ def evaluate(path: Path, data: Path) -> dict[str, Any]:
         "accuracy": measure_accuracy(loaded, listing),
         "localisation": measure_localisation(loaded, listing, boxes) if boxes else {},
         "gates": measure_gates(loaded, listing),
+        "views": measure_views(loaded.network, loaded.spec, listing),
     }
 
 
@@ -274,6 +276,9 @@ def to_markdown(numbers: dict[str, Any]) -> str:
             f"{accuracy['images']} images.",
             table(["class", "top-1"], [[name, f"{value:.1%}"] for name, value in share]),
         ]
+    if views := numbers.get("views"):
+        header = ["view", "top-1", *(f"change of {gate}" for gate in CHANGES)]
+        parts.append(table(header, views_table(views)))
     percent: Callable[[float], str] = "{:.1%}".format
     if numbers["localisation"]:
         rows = []

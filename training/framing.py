@@ -218,17 +218,23 @@ class Framing:
         return recolour(part, rng.uniform(1 - self.colour, 1 + self.colour, 3)), boxes
 
 
-def cover(boxes: Boxes, size: tuple[int, int], cells: tuple[int, int], stride: float) -> Tensor:
+def cover(
+    boxes: Boxes,
+    size: tuple[int, int],
+    cells: tuple[int, int],
+    stride: float,
+    start: float = 0.5,
+) -> Tensor:
     """Share of each cell that lies in any of the boxes, (h, w) in 0..1.
 
-    Cells are those of a ResNet on a frame of `size` (height, width): squares of `stride` pixels,
-    the middle of cell `i` at `0.5 + stride * i`. Those at the top and the left reach beyond the
-    frame; of these, the part on the frame counts.
+    Cells are squares of `stride` pixels on a frame of `size` (height, width), the middle of cell
+    `i` at `start + stride * i`: 0.5 for a ResNet, `stride - 0.5` where strided convolutions are
+    padded at the far side only. Of cells that reach beyond the frame, the part on it counts.
     """
     points = 4  # to a cell and side
     axes = []
     for count, length in zip(cells, size, strict=True):
-        middle = 0.5 + stride * np.arange(count)
+        middle = start + stride * np.arange(count)
         within = stride * ((np.arange(points) + 0.5) / points - 0.5)
         axes.append((middle[:, None] + within).ravel() / length)
     y, x = axes

@@ -37,7 +37,7 @@ class Evidence:
     """What the guide says of a batch."""
 
     logits: Tensor
-    """Of the folder's classes, (B, C)."""
+    """Of the folder's classes, (B, C); its own ones without a probe."""
     own: Tensor
     """Of the guide's own classes, (B, K)."""
     features: Tensor
@@ -45,16 +45,22 @@ class Evidence:
 
 
 class Guide(nn.Module):
-    """A frozen network and the probe that was fitted to its pooled features.
+    """A frozen network, and a probe that was fitted to its pooled features, if there is one.
 
     Input: RGB in -1..1, (B, 3, H, W), as `prepare_images` gives it.
     """
 
-    def __init__(self, network: Any, probe: nn.Linear) -> None:
+    def __init__(self, network: Any, probe: nn.Linear | None) -> None:
         super().__init__()
         self.network, self.probe = network, probe
         self.requires_grad_(False)
         self.eval()
+
+    @property
+    def classes(self) -> int:
+        """How many classes its logits have."""
+        last = self.probe or self.network.classifier
+        return int(last.out_features)
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Evidence:
@@ -62,7 +68,8 @@ class Guide(nn.Module):
         with torch.autocast(images.device.type, torch.bfloat16):
             features = self.network.forward_features(images).float()
         pooled = features.mean((2, 3))
-        return Evidence(self.probe(pooled), self.network.classifier(pooled), features)
+        own = self.network.classifier(pooled)
+        return Evidence(self.probe(pooled) if self.probe else own, own, features)
 
     @torch.no_grad()
     def heat(self, seen: Evidence, labels: Tensor) -> Tensor:
@@ -71,9 +78,10 @@ class Guide(nn.Module):
         For a picture with a label (B,), for that class; for one without (-1), for the guide's own
         classes, each as much as the guide believes in it.
         """
-        belief = seen.own.softmax(1) @ self.network.classifier.weight.float()
-        known = self.probe.weight[labels.clamp(min=0)]
-        weight = torch.where((labels >= 0)[:, None], known, belief)
+        weight = seen.own.softmax(1) @ self.network.classifier.weight.float()
+        if self.probe:
+            known = self.probe.weight[labels.clamp(min=0)]
+            weight = torch.where((labels >= 0)[:, None], known, weight)
         return torch.einsum("bdhw,bd->bhw", seen.features, weight).relu()
 
 
@@ -89,13 +97,15 @@ def look(guide: Guide, images: Tensor) -> Evidence:
     return seen
 
 
-def load_guide(weights: Path, probe: Path) -> Guide:
-    """The guide from its network's state dict and its probe.
+def load_guide(weights: Path, probe: Path | None) -> Guide:
+    """The guide from its network's state dict, and its probe if it is to know other classes.
 
     Raises:
         TrainingError: a file cannot be read or does not fit.
     """
     network = load_teacher(NETWORK, weights)
+    if probe is None:
+        return Guide(network, None)
     try:
         state = load_file(str(probe))
         linear = nn.Linear(network.num_features, len(state["bias"]))

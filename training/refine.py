@@ -1,12 +1,13 @@
 """A last phase for a trained network: every view of the app, and maps open on the object.
 
-python -m training.refine CHECKPOINT DATA --out RUN --guide FILE --probe FILE
+python -m training.refine CHECKPOINT DATA --out RUN --guide FILE [--probe FILE]
 
 The network learns from labels and from a guide (`training.guide`) on crops, bordered photos,
 rectangles and sharp pictures (`training.framing`); statistics of BatchNorm stay what they were. If
 it has CBAM, the spatial maps of its later layers are asked to be open where the guide finds its
 evidence, and closed elsewhere: outside the boxes where there are boxes, and on borders. A twin
-without CBAM gets the same lessons less that.
+without CBAM gets the same lessons less that. Without a probe, the guide teaches its own classes,
+and labels are not used.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from timm.layers.cbam import CbamModule
 from torch import Tensor
 
+from cbam_viz.capture import capture
 from cbam_viz.errors import CbamVizError, TrainingError
 
 from .cache import ImageCache, build_cache, open_data
@@ -106,13 +109,13 @@ def check_same(stored: str, recipe: Refinement) -> None:
         )
 
 
-def at_cells(heat: Tensor, cells: tuple[int, int], stride: float) -> Tensor:
+def at_cells(heat: Tensor, cells: tuple[int, int], stride: float, start: float = 0.5) -> Tensor:
     """What the guide found (B, h, w), at the cells of a layer of another stride, (B, *cells).
 
-    The guide's cell `i` is at `0.5 + 32 i` pixels, the layer's at `0.5 + stride i`.
+    The guide's cell `i` is at `0.5 + 32 i` pixels, the layer's at `start + stride i`.
     """
     axes = [
-        2 * torch.arange(count) * (stride / STRIDE) / max(1, known - 1) - 1
+        2 * (start - 0.5 + stride * torch.arange(count)) / STRIDE / max(1, known - 1) - 1
         for count, known in zip(cells, heat.shape[1:], strict=True)
     ]
     y, x = torch.meshgrid(*axes, indexing="ij")
@@ -121,22 +124,25 @@ def at_cells(heat: Tensor, cells: tuple[int, int], stride: float) -> Tensor:
     return placed[:, 0]
 
 
-def targets(heat: Tensor, frames: list[Frame], cells: tuple[int, int]) -> Tensor:
-    """What a layer's map is asked to be, (B, *cells) in 0..1.
+def targets(
+    heat: Tensor, frames: list[Frame], cells: tuple[int, int], start: float = 0.5
+) -> Tensor:
+    """What a layer's map is asked to be, (B, *cells) in 0..1; `start` as in `at_cells`.
 
-    1 where the guide finds most evidence, 0 where less than 15 % of that, and on borders. In a
+    1 where the guide finds three quarters of its strongest evidence or more, 0 where a quarter of
+    that or less, and on borders. In a
     frame with boxes, 0 outside them, and at least 0.35 inside, as an object is more than what
     tells it from others.
     """
     height, width = frames[0].image.shape[:2]
     stride = height / cells[0]
     rows = []
-    for found, frame in zip(at_cells(heat, cells, stride), frames, strict=True):
-        photo = cover(np.array([frame.photo]), (height, width), cells, stride)
+    for found, frame in zip(at_cells(heat, cells, stride, start), frames, strict=True):
+        photo = cover(np.array([frame.photo]), (height, width), cells, stride, start)
         on_photo = found * photo
-        asked = ((on_photo / on_photo.max().clamp(min=1e-6) - 0.15) / 0.6).clamp(0, 1)
+        asked = ((on_photo / on_photo.max().clamp(min=1e-6) - 0.25) / 0.5).clamp(0, 1)
         if frame.boxes is not None:
-            box = cover(frame.boxes, (height, width), cells, stride)
+            box = cover(frame.boxes, (height, width), cells, stride, start)
             asked = box * (0.35 + 0.65 * asked)
         rows.append(asked * photo)
     return torch.stack(rows)
@@ -156,10 +162,12 @@ def make_optimizer(model: Any, recipe: Refinement) -> torch.optim.AdamW:
     gates: list[Tensor] = []
     plain: list[Tensor] = []
     heavy: list[Tensor] = []
-    for name, parameter in model.named_parameters():
+    cbams = [module for module in model.modules() if isinstance(module, CbamModule)]
+    in_gates = {parameter for module in cbams for parameter in module.parameters()}
+    for parameter in model.parameters():
         if parameter.requires_grad:
-            group = gates if ".se." in name else plain if parameter.ndim < 2 else heavy
-            group.append(parameter)
+            plain_or_heavy = plain if parameter.ndim < 2 else heavy
+            (gates if parameter in in_gates else plain_or_heavy).append(parameter)
     return torch.optim.AdamW(
         [
             {"params": heavy, "lr": recipe.rate, "weight_decay": recipe.weight_decay},
@@ -167,6 +175,18 @@ def make_optimizer(model: Any, recipe: Refinement) -> torch.optim.AdamW:
             {"params": gates, "lr": recipe.gate_rate, "weight_decay": 0.0},
         ]
     )
+
+
+def cell_starts(network: Any, input_size: list[int]) -> list[float]:
+    """Where the first cell of each layer's map has its middle, in pixels, in order of execution.
+
+    It is the same for all sizes that are multiples of 32.
+    """
+    if not any(isinstance(module, CbamModule) for module in network.modules()):
+        return []
+    with torch.inference_mode():
+        layers = capture(network, torch.zeros(1, *input_size)).values()
+    return [layer.cells.offset_y for layer in layers if layer.cells is not None]
 
 
 class Refining:
@@ -185,10 +205,8 @@ class Refining:
         loaded = load_checkpoint(source)
         # What was measured of the source is not true of what comes out.
         self.metadata = {k: v for k, v in loaded.metadata.items() if k != "accuracy"}
-        if guide.probe.out_features != (classes := self.metadata["num_classes"]):
-            raise TrainingError(
-                f"The probe knows {guide.probe.out_features} classes, the network {classes}."
-            )
+        if guide.classes != (classes := self.metadata["num_classes"]):
+            raise TrainingError(f"The guide knows {guide.classes} classes, the network {classes}.")
         # In eval mode, as statistics of BatchNorm stay.
         network: Any = loaded.network.float()
         self.model = network.to(memory_format=torch.channels_last)
@@ -200,6 +218,7 @@ class Refining:
         out.mkdir(parents=True, exist_ok=True)
         if (out / "state.pt").exists():
             self._resume()
+        self.starts = cell_starts(self.model, self.metadata["pretrained_cfg"]["input_size"])
         self.gates = GateWatch(self.model)
         if self.gates.layers not in (0, len(recipe.map_layers)):
             raise TrainingError(
@@ -273,7 +292,8 @@ class Refining:
         for index, weight in enumerate(self.recipe.map_layers):
             if weight:
                 spatial = self.gates.spatial[index][:, 0].float().clamp(1e-4, 1 - 1e-4)
-                asked = targets(heat, frames, (spatial.shape[1], spatial.shape[2]))
+                cells = (spatial.shape[1], spatial.shape[2])
+                asked = targets(heat, frames, cells, self.starts[index])
                 total = total + weight * F.binary_cross_entropy(spatial, asked)
         return total / (sum(self.recipe.map_layers) or 1)
 
@@ -302,7 +322,9 @@ def means(costs: list[dict[str, float]]) -> dict[str, float]:
     return {n: round(float(np.mean([one[n] for one in costs if n in one])), 4) for n in names}
 
 
-def labelled_source(data: Path, cache: Path, short_side: int, recipe: Refinement) -> Source:
+def training_source(
+    data: Path, cache: Path, short_side: int, recipe: Refinement, *, labelled: bool
+) -> Source:
     """The training photos of a data folder, less those that the recipe holds out."""
     train, _ = open_data(data, cache, short_side)
     known = read_boxes(data, "train")
@@ -315,7 +337,7 @@ def labelled_source(data: Path, cache: Path, short_side: int, recipe: Refinement
     kept = [index for index in range(len(train)) if index not in held_out]
     return Source(
         train.only(np.asarray(kept)),
-        labelled=True,
+        labelled=labelled,
         boxes={new: boxes[old] for new, old in enumerate(kept) if old in boxes},
     )
 
@@ -340,7 +362,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cache", type=Path, help="decoded images; if not given, OUT/cache")
     parser.add_argument("--short-side", type=int, default=160, help="reduce larger images to this")
     parser.add_argument("--guide", type=Path, required=True, help="the guide's weights")
-    parser.add_argument("--probe", type=Path, required=True, help="what training.guide wrote")
+    parser.add_argument("--probe", type=Path, help="what training.guide wrote for these classes")
     parser.add_argument("--sharp", type=Path, help="folder of large photos; labels are not used")
     parser.add_argument("--sharp-side", type=int, default=288, help="reduce larger ones to this")
     parser.add_argument("--sharp-share", type=float, default=0.2, help="how often one is shown")
@@ -370,7 +392,8 @@ def open_run(options: argparse.Namespace) -> Refining:
         **given(options, Refinement),
     )
     cache = options.cache or options.out / "cache"
-    sources = [labelled_source(options.data, cache, options.short_side, recipe)]
+    labelled = options.probe is not None
+    sources = [training_source(options.data, cache, options.short_side, recipe, labelled=labelled)]
     shares = [1.0]
     if options.sharp:
         photos = unlabelled_photos(options.sharp, cache, options.sharp_side)

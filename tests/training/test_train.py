@@ -156,6 +156,8 @@ def test_evaluation_of_a_run(finished: Path, data: Path) -> None:
     text = to_markdown(numbers)
     assert "| layer4.0.se 1 - map |" in text
     assert "Top-1" in text
+    assert numbers["views"]["top1"]["crop"] == numbers["accuracy"]["top1"]
+    assert "| border |" in text
 
 
 @pytest.mark.parametrize(
