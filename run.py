@@ -138,7 +138,7 @@ def run_checks(arguments: list[str]) -> int:
     checks = [
         ("-m", "ruff", "check", "."),
         ("-m", "ruff", "format", "--check", "."),
-        ("-m", "mypy", "cbam_viz"),
+        ("-m", "mypy"),
         ("-c", "from importlinter.cli import lint_imports_command as lint; lint()"),
     ]
     statuses = [call(*check, *arguments) for check in checks]

@@ -32,7 +32,6 @@ from cbam_viz.errors import (
     NoAttentionError,
     RenderError,
     StoreError,
-    TrainingError,
 )
 
 if TYPE_CHECKING:
@@ -90,7 +89,6 @@ __all__ = [
     "RenderError",
     "SpatialDescriptors",
     "StoreError",
-    "TrainingError",
     "Unsupported",
     "analyse",
     "capture",

@@ -43,9 +43,5 @@ class StoreError(CbamVizError):
     """Results cannot be written or read back."""
 
 
-class TrainingError(CbamVizError):
-    """Training cannot start or go on: the data or the recipe must change."""
-
-
 class RenderError(CbamVizError):
     """A map, a colour scale or a chart cannot be drawn as asked."""

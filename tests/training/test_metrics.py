@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from training.gradcam import gradcam
-from training.metrics import (
+from training.measure.gradcam import gradcam
+from training.measure.metrics import (
     above_minimum,
     box_mask,
     centre_gaussian,

@@ -15,14 +15,10 @@ from safetensors.torch import load_file, save_file
 from timm.layers import create_conv2d
 from torch import Tensor, nn
 
-from cbam_viz.errors import TrainingError
-from training import framing as frames_of
-from training import guide as guide_command
-from training import refine as command
-from training.augment import resize, resize_to, soften
-from training.cache import open_data
-from training.checkpoint import describe, export, read_metadata, read_state
-from training.framing import (
+from training.data import framing as frames_of
+from training.data.augment import resize, resize_to, soften
+from training.data.cache import open_data
+from training.data.framing import (
     GREY,
     Frame,
     Framing,
@@ -34,12 +30,17 @@ from training.framing import (
     random_box,
     with_border,
 )
-from training.gates import GateWatch
-from training.guide import Guide, folded, load_guide, look
-from training.insert import insert_gates
-from training.model import create_network, prepare_images
-from training.recipe import Recipe
-from training.refine import Refinement, RefineState, at_cells, targets, unlabelled_photos
+from training.data.tensors import prepare_images
+from training.errors import TrainingError
+from training.run.checkpoint import describe, export, read_metadata, read_state
+from training.run.gates import GateWatch
+from training.run.model import create_network
+from training.run.recipe import Recipe
+from training.teach import guide as guide_command
+from training.teach import refine as command
+from training.teach.guide import Guide, folded, load_guide, look
+from training.teach.insert import insert_gates
+from training.teach.refine import Refinement, RefineState, at_cells, targets, unlabelled_photos
 
 RED = (220, 30, 30)
 ARGUMENTS = {

@@ -11,9 +11,15 @@ from torch import Tensor, nn
 from cbam_viz import capture
 from cbam_viz.attention import LayerAttention
 from cbam_viz.images import InputSpec, prepare, read_photo
-from training.folder import Listing, list_split
-from training.model import create_network
-from training.views import accuracy_in_views, all_views, gate_changes, map_change, measure_views
+from training.data.folder import Listing, list_split
+from training.measure.views import (
+    accuracy_in_views,
+    all_views,
+    gate_changes,
+    map_change,
+    measure_views,
+)
+from training.run.model import create_network
 
 SPEC = InputSpec.from_pretrained_cfg(
     {"input_size": [3, 64, 64], "mean": [0.5] * 3, "std": [0.5] * 3, "crop_pct": 1.0}

@@ -1,13 +1,13 @@
 """A last phase for a trained network: every view of the app, and maps open on the object.
 
-python -m training.refine CHECKPOINT DATA --out RUN --guide FILE [--probe FILE]
+python -m training.teach.refine CHECKPOINT DATA --out RUN --guide FILE [--probe FILE]
 
-The network learns from labels and from a guide (`training.guide`) on crops, bordered photos,
-rectangles and sharp pictures (`training.framing`); statistics of BatchNorm stay what they were. If
-it has CBAM, the spatial maps of its later layers are asked to be open where the guide finds its
-evidence, and closed elsewhere: outside the boxes where there are boxes, and on borders. A twin
-without CBAM gets the same lessons less that. Without a probe, the guide teaches its own classes,
-and labels are not used.
+The network learns from labels and from a guide (`training.teach.guide`) on crops, bordered photos,
+rectangles and sharp pictures (`training.data.framing`); statistics of BatchNorm stay what they
+were. If it has CBAM, the spatial maps of its later layers are asked to be open where the guide
+finds its evidence, and closed elsewhere: outside the boxes where there are boxes, and on borders. A
+twin without CBAM gets the same lessons less that. Without a probe, the guide teaches its own
+classes, and labels are not used.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from timm.layers.cbam import CbamModule
 from torch import Tensor
 
 from cbam_viz.capture import capture
-from cbam_viz.errors import CbamVizError, TrainingError
-
-from .cache import ImageCache, build_cache, open_data
-from .checkpoint import export, read_state, save_state
-from .evaluate import load_checkpoint, read_boxes
-from .folder import list_photos
-from .framing import Boxes, Frame, Framing, Source, cover
-from .gates import GateWatch
-from .guide import STRIDE, Evidence, Guide, load_guide, look
-from .losses import divergence
-from .model import prepare_images
-from .optimizer import update_average
-from .recipe import add_options, given, option
+from cbam_viz.errors import CbamVizError
+from training.data.cache import ImageCache, build_cache, open_data
+from training.data.folder import list_photos
+from training.data.framing import Boxes, Frame, Framing, Source, cover
+from training.data.tensors import prepare_images
+from training.errors import TrainingError
+from training.measure.evaluate import load_checkpoint, read_boxes
+from training.run.checkpoint import export, read_state, save_state
+from training.run.gates import GateWatch
+from training.run.losses import divergence
+from training.run.optimizer import update_average
+from training.run.recipe import add_options, given, option
+from training.teach.guide import STRIDE, Evidence, Guide, load_guide, look
 
 CPU = torch.device("cpu")
 WARM_UP = 100
@@ -350,11 +350,11 @@ def unlabelled_photos(folder: Path, cache: Path, short_side: int) -> ImageCache:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m training.refine",
+        prog="python -m training.teach.refine",
         description=__doc__.splitlines()[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("checkpoint", type=Path, help="what training.train exported")
+    parser.add_argument("checkpoint", type=Path, help="what training.run.train exported")
     parser.add_argument("data", type=Path, help="folder with train/, val/ and boxes.json")
     parser.add_argument(
         "--out", type=Path, required=True, help="folder of the run; the same command resumes there"
@@ -362,7 +362,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cache", type=Path, help="decoded images; if not given, OUT/cache")
     parser.add_argument("--short-side", type=int, default=160, help="reduce larger images to this")
     parser.add_argument("--guide", type=Path, required=True, help="the guide's weights")
-    parser.add_argument("--probe", type=Path, help="what training.guide wrote for these classes")
+    parser.add_argument("--probe", type=Path, help="what training.teach.guide wrote")
     parser.add_argument("--sharp", type=Path, help="folder of large photos; labels are not used")
     parser.add_argument("--sharp-side", type=int, default=288, help="reduce larger ones to this")
     parser.add_argument("--sharp-share", type=float, default=0.2, help="how often one is shown")

@@ -21,12 +21,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from cbam_viz.errors import TrainingError
-
-from .augment import crop_view, resize
-from .cache import ImageCache, open_data
-from .loading import in_order, workers_for
-from .model import pick_device
+from training.data.augment import crop_view, resize
+from training.data.cache import ImageCache, open_data
+from training.data.loading import in_order, workers_for
+from training.data.tensors import pick_device
+from training.errors import TrainingError
 
 
 @dataclass(frozen=True)
@@ -229,7 +228,7 @@ def open_targets(folder: Path, images: int) -> TeacherTargets:
     if stored["images"] != images:
         raise TrainingError(
             f"The targets in {folder} are for {stored['images']} images, the data has {images}: "
-            "run training.teacher again."
+            "run training.data.teacher again."
         )
     settings = TeacherSettings(
         stored["model"],

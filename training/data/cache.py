@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
-from cbam_viz.errors import TrainingError
-
-from .folder import Listing, list_data
+from training.data.folder import Listing, list_data
+from training.errors import TrainingError
 
 MAX_ASPECT = 2.0  # panoramas are cut to this, as no crop of the recipe would use more
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from .batches import Batch
-from .recipe import Recipe
+from training.run.batches import Batch
+from training.run.recipe import Recipe
 
 
 def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import timm
-import torch
 from timm.layers.cbam import CbamModule
 from torch import Tensor, nn
 
-from cbam_viz.errors import TrainingError
+from training.errors import TrainingError
 
 
 def create_network(
@@ -64,17 +63,3 @@ class Student(nn.Module):
         pooled = network.forward_head(network.forward_features(images), pre_logits=True)
         logits = network.get_classifier()(pooled)
         return logits, self.imitation(pooled) if self.imitation is not None else None
-
-
-def prepare_images(images: Tensor, device: torch.device) -> Tensor:
-    """RGB bytes (B, S, S, 3) to channels-last floats (B, 3, S, S), normalised to -1..1."""
-    # The permuted view already has the channels-last layout, so nothing is copied but the values.
-    moved = images.to(device, non_blocking=True).permute(0, 3, 1, 2)
-    return moved.float().div_(127.5).sub_(1.0)
-
-
-def pick_device(name: str) -> torch.device:
-    """`auto` is a CUDA GPU where there is one, else the CPU."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)

@@ -1,7 +1,7 @@
 """Give a trained checkpoint its public metadata: `python -m training.publish IN OUT --set FILE`.
 
 Weights are copied bit by bit, or rounded to half the size with --half. FILE is a JSON object whose
-entries replace those of the metadata; the accuracy is taken from what `training.evaluate` measured.
+entries replace those of the metadata; the accuracy is what `training.measure.evaluate` measured.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from cbam_viz.errors import TrainingError
-
-from .checkpoint import METADATA_KEY, read_metadata
+from training.errors import TrainingError
+from training.run.checkpoint import METADATA_KEY, read_metadata
 
 
 def halved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -67,7 +66,7 @@ def main() -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
     parser.add_argument("--set", type=Path, help="JSON object of metadata entries")
-    parser.add_argument("--numbers", type=Path, help="the .json of training.evaluate")
+    parser.add_argument("--numbers", type=Path, help="the .json of training.measure.evaluate")
     parser.add_argument("--half", action="store_true", help="filters and matrices as float16")
     options = parser.parse_args()
     try:

@@ -1,6 +1,6 @@
 """Train a network with CBAM on a folder of class directories.
 
-python -m training.train DATA --out RUN
+python -m training.run.train DATA --out RUN
 """
 
 from __future__ import annotations
@@ -19,18 +19,26 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from cbam_viz.errors import CbamVizError, TrainingError
-
-from .batches import Batch, Batches
-from .cache import ImageCache, open_data
-from .checkpoint import RunState, check_resumable, describe, export, load_state, save_state
-from .gates import GateWatch
-from .loading import in_order, workers_for
-from .losses import student_loss
-from .model import Student, create_network, pick_device, prepare_images, soften_gates
-from .optimizer import averaging_share, make_optimizers, set_rate, update_average
-from .recipe import Recipe, add_options, given, parse_phases
-from .teacher import TeacherTargets, central_square, open_targets
+from cbam_viz.errors import CbamVizError
+from training.data.cache import ImageCache, open_data
+from training.data.loading import in_order, workers_for
+from training.data.teacher import TeacherTargets, central_square, open_targets
+from training.data.tensors import pick_device, prepare_images
+from training.errors import TrainingError
+from training.run.batches import Batch, Batches
+from training.run.checkpoint import (
+    RunState,
+    check_resumable,
+    describe,
+    export,
+    load_state,
+    save_state,
+)
+from training.run.gates import GateWatch
+from training.run.losses import student_loss
+from training.run.model import Student, create_network, soften_gates
+from training.run.optimizer import averaging_share, make_optimizers, set_rate, update_average
+from training.run.recipe import Recipe, add_options, given, parse_phases
 
 SHOWN_AT = 224
 """Pixels at which the app shows a network by default."""
@@ -230,7 +238,7 @@ class Run:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m training.train",
+        prog="python -m training.run.train",
         description=__doc__.splitlines()[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
@@ -240,7 +248,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--cache", type=Path, help="decoded images; if not given, OUT/cache")
     parser.add_argument("--short-side", type=int, default=160, help="reduce larger images to this")
-    parser.add_argument("--targets", type=Path, help="what training.teacher wrote")
+    parser.add_argument("--targets", type=Path, help="what training.data.teacher wrote")
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto")
     parser.add_argument("--threads", type=int, default=1, help="intra-op threads of torch")
     parser.add_argument(

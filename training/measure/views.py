@@ -21,8 +21,7 @@ from cbam_viz.errors import NoAttentionError
 from cbam_viz.images import Geometry, InputSpec, ModelInput, Photo, prepare, read_photo
 from cbam_viz.render import fit_size
 from cbam_viz.render.placement import place
-
-from .folder import Listing
+from training.data.folder import Listing
 
 CHANGES = ("channel weights", "spatial maps")
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from .recipe import Recipe
+from training.run.recipe import Recipe
 
 
 def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:

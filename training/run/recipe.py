@@ -8,7 +8,7 @@ from dataclasses import Field, asdict, dataclass, field, fields
 from itertools import accumulate
 from typing import Any
 
-from cbam_viz.errors import TrainingError
+from training.errors import TrainingError
 
 
 @dataclass(frozen=True)

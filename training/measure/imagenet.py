@@ -1,8 +1,9 @@
 """How well a 1000-class network holds its accuracy, and where its maps lie.
 
-`python -m training.imagenet CHECKPOINT DATA --weights FILE --out FOLDER` compares a network that
-`training.insert` made with the one it was made from. A photo counts where the original path in
-`DATA/manifest.csv` names its ImageNet class (n01234567).
+python -m training.measure.imagenet CHECKPOINT DATA --weights FILE --out FOLDER
+
+Compares a network that `training.teach.insert` made with the one it was made from. A photo counts
+where the original path in `DATA/manifest.csv` names its ImageNet class (n01234567).
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from timm.data import ImageNetInfo
 from torch import nn
 from tqdm import tqdm
 
-from cbam_viz.errors import CbamVizError, TrainingError
-
-from .evaluate import (
+from cbam_viz.errors import CbamVizError
+from training.data.folder import Listing, list_split
+from training.data.teacher import load_teacher
+from training.errors import TrainingError
+from training.measure.evaluate import (
     Loaded,
     load_checkpoint,
     measure_gates,
@@ -30,9 +33,7 @@ from .evaluate import (
     read_boxes,
     to_markdown,
 )
-from .folder import Listing, list_split
-from .losses import divergence
-from .teacher import load_teacher
+from training.run.losses import divergence
 
 CLASS = re.compile(r"n\d{8}")
 

@@ -1,4 +1,6 @@
-"""The numbers of the model card: `python -m training.evaluate CHECKPOINT DATA --out FOLDER`.
+"""The numbers of the model card.
+
+python -m training.measure.evaluate CHECKPOINT DATA --out FOLDER
 
 Accuracy over the validation split, per class and in every view, and, for every CBAM layer and both
 signs of its map, how much of it lies on the object boxes of `DATA/boxes.json`.
@@ -23,15 +25,14 @@ from tqdm import tqdm
 
 from cbam_viz.attention import Cells
 from cbam_viz.capture import capture
-from cbam_viz.errors import CbamVizError, TrainingError
+from cbam_viz.errors import CbamVizError
 from cbam_viz.images import Geometry, InputSpec, prepare, read_photo
 from cbam_viz.models import insert_cbam
 from cbam_viz.render.placement import place
-
-from .checkpoint import read_metadata
-from .folder import Listing, list_split
-from .gradcam import as_array, gradcam
-from .metrics import (
+from training.data.folder import Listing, list_split
+from training.errors import TrainingError
+from training.measure.gradcam import as_array, gradcam
+from training.measure.metrics import (
     above_minimum,
     box_mask,
     centre_gaussian,
@@ -39,8 +40,9 @@ from .metrics import (
     paired_interval,
     pointing_hit,
 )
-from .model import create_network
-from .views import CHANGES, measure_views, views_table
+from training.measure.views import CHANGES, measure_views, views_table
+from training.run.checkpoint import read_metadata
+from training.run.model import create_network
 
 SHOWN_SIDE = 224
 """Maps are measured on the photo scaled to this short side."""

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .augment import DEGRADE_ABOVE, Augmentation, crop_view, vary
-from .cache import ImageCache
-from .recipe import Recipe
-from .teacher import TeacherTargets
+from training.data.augment import DEGRADE_ABOVE, Augmentation, crop_view, vary
+from training.data.cache import ImageCache
+from training.data.teacher import TeacherTargets
+from training.run.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,12 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same on a device."""
-        moved = {
-            name: None if value is None else value.to(device, non_blocking=True)
-            for name, value in vars(self).items()
-        }
-        return Batch(**moved)
+
+        def move(value: Tensor) -> Tensor:
+            return value.to(device, non_blocking=True)
+
+        own, probe = (None if one is None else move(one) for one in (self.own, self.probe))
+        return Batch(move(self.images), move(self.labels), own, probe)
 
 
 class Batches:

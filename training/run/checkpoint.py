@@ -14,9 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from cbam_viz.errors import TrainingError
-
-from .recipe import Phase, Recipe
+from training.errors import TrainingError
+from training.run.recipe import Phase, Recipe
 
 T = TypeVar("T")
 METADATA_KEY = "cbam_viz"
@@ -44,7 +43,7 @@ def save_state(state: object, path: Path) -> None:
 
 
 def load_state(path: Path) -> RunState:
-    """Read the state of a run of `training.train`.
+    """Read the state of a run of `training.run.train`.
 
     Raises:
         TrainingError: the file is none.

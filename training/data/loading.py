@@ -14,7 +14,7 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from cbam_viz.errors import TrainingError
+from training.errors import TrainingError
 
 T = TypeVar("T")
 MOST_WORKERS = 8

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .augment import DEGRADE_ABOVE, DEGRADE_SIDES, recolour, resize, resize_to, soften
-from .cache import ImageCache
+from training.data.augment import DEGRADE_ABOVE, DEGRADE_SIDES, recolour, resize, resize_to, soften
+from training.data.cache import ImageCache
 
 Image = NDArray[np.uint8]
 Boxes = NDArray[np.float64]

@@ -1,4 +1,6 @@
-"""Put CBAM into a trained EfficientNet and train its gates: `python -m training.insert DATA ...`.
+"""Put CBAM into a trained EfficientNet and train its gates.
+
+python -m training.teach.insert DATA --cache CACHE --weights FILE --out RUN
 
 The network's outputs start unchanged: all gates begin at one value, which the next convolution is
 scaled up by. Then the gates, and nothing else, learn to close as far as the outputs allow it: the
@@ -25,14 +27,13 @@ from tqdm import tqdm
 
 from cbam_viz.errors import CbamVizError
 from cbam_viz.models import insert_cbam
-
-from .augment import Augmentation, crop_view, vary
-from .cache import ImageCache, open_data
-from .checkpoint import export
-from .gates import GateWatch
-from .losses import divergence
-from .model import prepare_images
-from .teacher import central_square, load_teacher
+from training.data.augment import Augmentation, crop_view, vary
+from training.data.cache import ImageCache, open_data
+from training.data.teacher import central_square, load_teacher
+from training.data.tensors import prepare_images
+from training.run.checkpoint import export
+from training.run.gates import GateWatch
+from training.run.losses import divergence
 
 START = 0.88
 """All gates at first: open, where the sigmoid's slope still lets them learn."""

@@ -1,6 +1,6 @@
 """A guide: what a trained network of ImageNet sees in a picture, and where.
 
-python -m training.guide DATA --cache CACHE --weights FILE --out FILE
+python -m training.teach.guide DATA --cache CACHE --weights FILE --out FILE
 
 The guide's last features, read by a linear probe of the folder's classes, give class logits and, at
 each place, how much that place speaks for a class (class activation mapping, Zhou et al., CVPR
@@ -20,11 +20,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from cbam_viz.errors import TrainingError
-
-from .cache import ImageCache, open_data
-from .teacher import PooledFeatures, TeacherSettings, all_features, fit_probe, load_teacher
-from .train import top1
+from training.data.cache import ImageCache, open_data
+from training.data.teacher import (
+    PooledFeatures,
+    TeacherSettings,
+    all_features,
+    fit_probe,
+    load_teacher,
+)
+from training.errors import TrainingError
+from training.run.train import top1
 
 NETWORK = "tf_efficientnet_lite0"
 STRIDE = 32
