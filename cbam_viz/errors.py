@@ -43,5 +43,9 @@ class StoreError(CbamVizError):
     """Results cannot be written or read back."""
 
 
+class MetricError(CbamVizError):
+    """A measure of a map makes no sense for what it was given."""
+
+
 class RenderError(CbamVizError):
     """A map, a colour scale or a chart cannot be drawn as asked."""

@@ -27,19 +27,19 @@ from cbam_viz.attention import Cells
 from cbam_viz.capture import capture
 from cbam_viz.errors import CbamVizError
 from cbam_viz.images import Geometry, InputSpec, prepare, read_photo
+from cbam_viz.metrics import (
+    above_minimum,
+    bootstrap_interval,
+    box_mask,
+    centre_gaussian,
+    energy_inside,
+    pointing_hit,
+)
 from cbam_viz.models import insert_cbam
 from cbam_viz.render.placement import place
 from training.data.folder import Listing, list_split
 from training.errors import TrainingError
 from training.measure.gradcam import as_array, gradcam
-from training.measure.metrics import (
-    above_minimum,
-    box_mask,
-    centre_gaussian,
-    energy_inside,
-    paired_interval,
-    pointing_hit,
-)
 from training.measure.views import CHANGES, measure_views, views_table
 from training.run.checkpoint import read_metadata
 from training.run.model import create_network
@@ -143,7 +143,7 @@ def _candidates(loaded: Loaded, images: Tensor, label: int) -> dict[str, Candida
     return found
 
 
-def _measure(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> dict[str, float]:
+def _measure(values: NDArray[np.floating[Any]], mask: NDArray[np.bool_]) -> dict[str, float]:
     return {
         "energy": energy_inside(values, mask),
         "energy_above_minimum": energy_inside(above_minimum(values), mask),
@@ -186,7 +186,7 @@ def _summary(rows: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
         columns = {key: np.array([row[key] for row in values]) for key in uniform}
         entry: dict[str, Any] = {key: float(column.mean()) for key, column in columns.items()}
         for key, column in columns.items():
-            entry[f"{key}_minus_uniform_95"] = paired_interval(column - uniform[key])
+            entry[f"{key}_minus_uniform_95"] = bootstrap_interval(column - uniform[key])
         result["maps"][name] = entry
     return result
 
