@@ -1,8 +1,8 @@
 """Layers as people call them: `stage 4, block 2` for `layer4.1.se`.
 
 A stage is counted as timm's own `feature_info` counts it: `layer4` is stage 4, and so are
-`stages.3` and an EfficientNet's `blocks.3`; a stem is none. Numbers that stand alone in a path count
-from 0 and are spoken from 1; numbers that are part of a name (`layer4`, `s1.b2`) are spoken as they
+`stages.3` and an EfficientNet's `blocks.3`; a stem is none. Numbers that stand alone in a path
+count from 0 and are spoken from 1; numbers that are part of a name (`layer4`, `s1.b2`) are spoken as they
 are, and so is `model.9` of a YOLO, whose layers everybody counts from 0. Where a path does not say
 what it counts (`features.7`, a place in an `nn.Sequential`), nothing is made up: the path is the
 title.
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from cbam_viz.attention import LayerAttention
 
-_STAGE_NAME = re.compile(r"(layer|stage|level|s)_?([0-9]+)")
+_STAGE_NAME = re.compile(r"(layer|stage|level|s)_?([0-9]{1,6})")
 """`layer4` is stage 4; `s4` is one only where it has blocks `b1`, `b2` ..."""
 _STAGE_LISTS = {
     "stages": "stage",
@@ -26,7 +26,7 @@ _STAGE_LISTS = {
     "levels": "level",
 }
 """What holds stages by number."""
-_BLOCK_NAME = re.compile(r"(b|block|dense_?block|bottleneck)_?([0-9]+)")
+_BLOCK_NAME = re.compile(r"(b|block|dense_?block|bottleneck)_?([0-9]{1,6})")
 BLOCK_LISTS = {"blocks": "block", "layers": "layer", "layer": "layer"}
 """What holds blocks by number."""
 _YOLO = "model"
@@ -61,7 +61,7 @@ class _Spoken:
         """All that is counted, if anything is; a number in the prefix would say nothing."""
         counted = [part for part in (self.stage, self.block) if part]
         before = self.prefix if prefixed else ()
-        if not counted or any(part.isdigit() for part in before):
+        if not counted or any(_is_number(part) for part in before):
             return ""
         return ", ".join([*before, *counted])
 
@@ -102,15 +102,15 @@ def block_of(module: str, stage: str) -> str:
     if not module.startswith(f"{stage}."):
         return ""
     inside = module.removeprefix(f"{stage}.").split(".")
-    first, numbers = inside[0], sum(part.isdigit() for part in inside)
-    if first in BLOCK_LISTS and len(inside) > 1 and inside[1].isdigit():
+    first, numbers = inside[0], sum(_is_number(part) for part in inside)
+    if first in BLOCK_LISTS and len(inside) > 1 and _is_number(inside[1]):
         return f"{stage}.{first}.{inside[1]}"
     for count, part in enumerate(inside, start=1):
         if _BLOCK_NAME.fullmatch(part):
             return ".".join([stage, *inside[:count]])
     # More numbers mean branches and the like: HRNet's `stage2.0.branches.1.0` is no block 1.
     listed = bool(_counted(stage)) or _last(stage) in _LISTS
-    return f"{stage}.{first}" if first.isdigit() and numbers <= 2 and listed else ""
+    return f"{stage}.{first}" if _is_number(first) and numbers <= 2 and listed else ""
 
 
 def _spoken(layer: LayerAttention) -> _Spoken:
@@ -118,7 +118,7 @@ def _spoken(layer: LayerAttention) -> _Spoken:
     block = block_of(module, stage) if layer.block is None else layer.block
     *before, last = stage.split(".")
     counted = _counted(stage, block)
-    if counted and last.isdigit():
+    if counted and _is_number(last):
         before = before[:-1]  # the list that the stage is in
     elif not counted and last not in _LISTS:
         before = [*before, last]
@@ -139,9 +139,9 @@ def _counted(stage: str, block: str = "") -> str:
     if named and (named[1] != "s" or _last(block).startswith("b")):
         noun = "level" if named[1] == "level" else "stage"
         return f"{noun} {int(named[2])}"
-    if last.isdigit() and before and before[-1] in _STAGE_LISTS:
+    if _is_number(last) and before and before[-1] in _STAGE_LISTS:
         return f"{_STAGE_LISTS[before[-1]]} {int(last) + 1}"
-    if last.isdigit() and before and before[-1] == _YOLO:
+    if _is_number(last) and before and before[-1] == _YOLO:
         return f"layer {last}"
     return ""
 
@@ -152,11 +152,15 @@ def _block_in_words(block: str, listed_in: str) -> str:
     named = _BLOCK_NAME.fullmatch(last)
     if named:
         return f"{'dense block' if named[1].startswith('dense') else 'block'} {int(named[2])}"
-    if not last.isdigit():
+    if not _is_number(last):
         return ""
     if listed_in == _YOLO:
         return f"layer {last}"
     return f"{BLOCK_LISTS.get(_last(above), 'block')} {int(last) + 1}"
+
+
+def _is_number(part: str) -> bool:
+    return bool(re.fullmatch("[0-9]{1,6}", part))
 
 
 def _last(path: str) -> str:

@@ -77,6 +77,8 @@ def test_a_layer_is_called_what_people_call_it(name: str, title: str) -> None:
         "down1.maxpool_conv.1.cbam",
         "final_conv.cbam",
         "s1.cbam",
+        "stages.².cbam",
+        f"stages.{'9' * 5000}.cbam",
     ],
 )
 def test_where_a_path_does_not_say_what_it_counts_it_is_the_title(name: str) -> None:
