@@ -2,10 +2,10 @@
 
 A stage is counted as timm's own `feature_info` counts it: `layer4` is stage 4, and so are
 `stages.3` and an EfficientNet's `blocks.3`; a stem is none. Numbers that stand alone in a path
-count from 0 and are spoken from 1; numbers that are part of a name (`layer4`, `s1.b2`) are spoken as they
-are, and so is `model.9` of a YOLO, whose layers everybody counts from 0. Where a path does not say
-what it counts (`features.7`, a place in an `nn.Sequential`), nothing is made up: the path is the
-title.
+count from 0 and are spoken from 1; numbers that are part of a name (`layer4`, `s1.b2`) are spoken
+as they are, and so is `model.9` of a YOLO, whose layers everybody counts from 0. Where a path does
+not say what it counts (`features.7`, a place in an `nn.Sequential`), nothing is made up: the path
+is the title.
 """
 
 from __future__ import annotations

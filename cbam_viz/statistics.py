@@ -242,6 +242,12 @@ def _flags(
         )
 
 
+def remarks(gate: GateStatistics) -> tuple[str, ...]:
+    """The flags of one gate in a word or two each, such as `flat`."""
+    words = {"share": "the values are", "varies": "the values differ", "thing": "value"}
+    return tuple(flag.partition(":")[0] for flag in _gate_flags(gate, "values", **words))
+
+
 def _gate_flags(
     gate: GateStatistics, values: str, *, share: str, varies: str, thing: str
 ) -> Iterable[str]:
