@@ -186,7 +186,8 @@ def strip_alt(layer: LayerAttention) -> str:
     if not finite.size:
         return f"{len(weights)} channel weights, none of them a finite number"
     if finite.min() == finite.max():
-        return f"{len(weights)} channel weights, all {number(float(finite.min()))}"
+        every = "all" if finite.size == len(weights) else "all finite ones"
+        return f"{len(weights)} channel weights, {every} {number(float(finite.min()))}"
     low, mean, high = (number(float(of(finite))) for of in (np.min, np.mean, np.max))
     return f"{len(weights)} channel weights from {low} to {high}, mean {mean}"
 

@@ -307,6 +307,7 @@ def test_every_page_says_what_the_network_was_fed(open_app, folder, wrapped_stat
 
 
 def test_flags_are_doubted_where_the_normalisation_was_assumed(open_app, folder):
+    torch.manual_seed(0)  # some random weights give 0.5 exactly, which no input is to blame for
     state = create_model("resnet18", num_classes=3, zero_init_last=False).state_dict()
     closed = {k: v - 9 if k.endswith("spatial.conv.bn.bias") else v for k, v in state.items()}
     torch.save(closed, folder / "closed.pth")

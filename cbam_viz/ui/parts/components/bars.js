@@ -67,7 +67,7 @@ function show(chart, data) {
 // Where the bars lie at the width that there is; drawn anew only if something has changed.
 function layOut(chart) {
   const { data, svg } = chart
-  const width = Math.floor(svg.parentElement.clientWidth)
+  const width = widthOf(svg)
   if (!data || width < 80) return
   const count = data.weights.length
   const alone = count <= 128 && 2 * count <= width - LEFT
@@ -82,10 +82,16 @@ function layOut(chart) {
   if (chart.shown !== shown) {
     chart.shown = shown
     svg.setAttribute("viewBox", `0 0 ${width} ${bottom + 34}`)
+    svg.style.width = `${width}px`
     svg.style.height = `${bottom + 34}px`
     svg.replaceChildren(...axes(chart), ...bars(chart))
   }
   mark(chart)
+}
+
+// Whole pixels: scaled by a thousandth, a bar of one would be thinner than that.
+function widthOf(svg) {
+  return Math.floor(svg.parentElement.getBoundingClientRect().width)
 }
 
 // Bars in rows like lines of text, each of them some whole pixels wide: all alike, none too thin to

@@ -51,7 +51,7 @@ function isInside(bin) {
 
 function drawSpread(chart) {
   const { data, bins, svg } = chart
-  const width = Math.floor(svg.parentElement.clientWidth)
+  const width = widthOf(svg)
   if (!data || width < 80) return
   chart.step = Math.max(1, Math.floor((width - SPREAD_LEFT - 6) / bins.length))
   const shown = JSON.stringify([bins, width])
@@ -59,6 +59,7 @@ function drawSpread(chart) {
     chart.shown = shown
     const height = SPREAD_TOP + SPREAD_HEIGHT + SPREAD_BOTTOM
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`)
+    svg.style.width = `${width}px`
     svg.style.height = `${height}px`
     const bars = bins.map((bin, at) => spreadBar(chart, bin, at))
     svg.replaceChildren(...spreadAxes(chart), ...bars, ...spreadCounts(chart))
