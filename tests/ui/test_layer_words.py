@@ -15,7 +15,7 @@ from PIL import Image
 
 from cbam_viz.attention import Cells
 from cbam_viz.images import Geometry, read_photo
-from cbam_viz.render import absolute_scale, colorize
+from cbam_viz.render import absolute_scale, colorize, map_scale
 from cbam_viz.statistics import gate_statistics, remarks
 from cbam_viz.ui import words
 from cbam_viz.ui.parts import pictures
@@ -107,6 +107,13 @@ def test_what_a_strip_has_too_much_is_grey() -> None:
     drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))))
     assert drawn.shape == (2, 66, 3)
     assert (drawn.reshape(-1, 3)[131:] == 128).all()
+
+
+def test_the_scale_of_a_constant_map_is_one_number() -> None:
+    bar = pictures.colour_bar(map_scale(np.full((7, 7), 2.0)), "viridis")
+    assert (bar["label"], bar["ticks"]) == ("Scale: this map alone, 2 everywhere", ["2"])
+    bar = pictures.colour_bar(map_scale(np.array([[0.0, 2.0]])), "viridis")
+    assert (bar["label"], bar["ticks"]) == ("Scale: this map alone, 0 to 2", ["0", "2"])
 
 
 def test_chart_and_list_call_the_layer_by_its_title(open_app) -> None:
