@@ -207,14 +207,14 @@ def colour_bar(scale: Scale, colormap: str) -> dict[str, Any]:
         colours = [table[round(255 * step / 16)] for step in range(17)]
     else:
         colours = [table[128]] * 2
-    ticks, label = scale.range_label, scale.label
+    label, ticks = scale.label, list(scale.range_label)
     if scale.high == scale.low:
-        ticks, label = ticks[:1], label.removesuffix(f" to {ticks[1]}") + " everywhere"
+        label = label.removesuffix(f" to {ticks.pop()}") + " everywhere"
     if scale.kind == "absolute":
-        ticks = (f"{ticks[0]}, held back", f"{ticks[1]}, let through")
+        ticks = [f"{ticks[0]}, held back", f"{ticks[1]}, let through"]
     return {
         "colors": [f"rgb({red} {green} {blue})" for red, green, blue in colours],
-        "ticks": list(ticks),
+        "ticks": ticks,
         "label": f"Scale: {label}",
     }
 
