@@ -11,6 +11,7 @@ import streamlit as st
 from cbam_viz.analysis import Analysis, analyse
 from cbam_viz.attention import LayerAttention
 from cbam_viz.images import Photo, View
+from cbam_viz.layer_names import Titles, titles
 from cbam_viz.models import LoadedModel
 from cbam_viz.render import Scale
 from cbam_viz.statistics import LayerStatistics, all_statistics, doubted, layer_to_show
@@ -44,6 +45,15 @@ class Scene:
     def layers(self) -> dict[str, LayerAttention]:
         """Captured layers by name, in order of execution."""
         return dict(self.analysis.attention)
+
+    @property
+    def titles(self) -> Titles:
+        """What to call the layers and stages."""
+        return self._kept("titles", lambda: titles(self.layers.values()))
+
+    def title(self, layer: LayerAttention) -> str:
+        """What to call a layer: `stage 4, block 2`, or its name."""
+        return self.titles.layers[layer.name]
 
     def layer(self) -> LayerAttention:
         """The layer that the visitor picked; else the one to look at first on this photo.
@@ -97,7 +107,7 @@ class Scene:
     def card_picture(self, layer: LayerAttention) -> str:
         """A layer's overlay for the gallery, as a data URL."""
         chosen = session.settings()
-        small = self._kept("small", lambda: pictures.small_photo(self.photo))
+        small = self._kept("small", lambda: pictures.small_photo(self.photo, len(self.layers)))
         return self._kept(
             ("card", layer.name, chosen.scale, chosen.colormap),
             lambda: pictures.card_picture(

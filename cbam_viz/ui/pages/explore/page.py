@@ -59,7 +59,7 @@ def _photo_with_map(scene: Scene, layer: LayerAttention) -> None:
             "opacity": settings.opacity,
             "size": size,
             "seen": pictures.seen_box(geometry, size),
-            "alt": words.picture_alt(scene.photo, layer, geometry),
+            "alt": words.picture_alt(scene.photo, layer, geometry, scene.title(layer)),
             "bar": pictures.colour_bar(scale, settings.colormap),
             "cells": pictures.readout(layer, geometry, size),
         },

@@ -22,8 +22,8 @@ def gallery(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
 
 
 def bars(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
-    """Channel weights; trigger `pick` with a channel, or -1 for none."""
-    return _component("bars")(data=data, key=key, **callbacks)
+    """Channel weights and their histogram; trigger `pick` with a channel, or -1 for none."""
+    return _component("bars", ("bars", "bars_spread"))(data=data, key=key, **callbacks)
 
 
 def ranking(data: dict[str, Any], *, key: str) -> None:
@@ -32,9 +32,9 @@ def ranking(data: dict[str, Any], *, key: str) -> None:
 
 
 @cache
-def _component(name: str) -> Any:
+def _component(name: str, scripts: tuple[str, ...] = ()) -> Any:
+    """A part from its files; `scripts` if its code is more than one file, read as one."""
     folder = files(__package__)
-    html, css, js = (
-        folder.joinpath(f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css", "js")
-    )
+    html, css = (folder.joinpath(f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css"))
+    js = "\n".join(folder.joinpath(f"{one}.js").read_text("utf-8") for one in scripts or (name,))
     return st.components.v2.component(f"cbam_viz_{name}", html=html, css=css, js=js)
