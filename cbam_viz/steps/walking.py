@@ -1,0 +1,274 @@
+"""From a captured layer to the walk through it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from torch import Tensor, nn
+
+from cbam_viz._numbers import number
+from cbam_viz.analysis import Analysis, analyse
+from cbam_viz.attention import LayerAttention
+from cbam_viz.computation import Computation, GateComputation, Source
+from cbam_viz.errors import CaptureError
+from cbam_viz.images import DEFAULT_VIEW, Geometry, Photo, View
+from cbam_viz.models import LoadedModel
+from cbam_viz.steps.follow import Wish, cell_of, channel_reason, channels_of
+from cbam_viz.steps.records import Number, Picture, Step, Values, Walk, spread
+from cbam_viz.steps.symbols import GATES, SOURCES
+from cbam_viz.steps.telling import Followed, GateTelling
+from cbam_viz.wrappers import unwrap
+
+INTO = {
+    "convolution": "a convolution", "relu": "a ReLU", "silu": "a SiLU", "hardswish": "a Hardswish",
+    "mean": "an average pooling", "amax": "a max pooling", "cat": "a concatenation",
+    "native_batch_norm": "a BatchNorm", "max_pool2d_with_indices": "a max pooling",
+    "avg_pool2d": "an average pooling", "mul": "a multiplication", "add": "an addition",
+}  # fmt: skip
+
+
+def analyse_steps(
+    loaded: LoadedModel, photo: Photo, layer: str, view: View = DEFAULT_VIEW
+) -> Analysis:
+    """One forward that keeps every operation of one layer, by its name in `Analysis.attention`.
+
+    Raises what `cbam_viz.analyse` raises.
+    """
+    return analyse(loaded, photo, view, features=(layer,), steps=(layer,))
+
+
+def walk(
+    layer: LayerAttention,
+    model: nn.Module,
+    geometry: Geometry | None = None,
+    *,
+    channel: int | Wish | None = None,
+) -> Walk:
+    """The steps of a layer that was captured with `steps`, on one photo.
+
+    Every number is what the network computed; `model` is asked for the weights that stand in the
+    equations, nothing else. `channel` is a number, `"largest"` or `"smallest"` weight, or
+    `"most taken"`, the default: the one that its weight takes most from.
+
+    Raises:
+        CaptureError: the layer was captured without its steps, or for several photos at once.
+    """
+    computation = layer.computation
+    if computation is None or not computation.gates:
+        raise CaptureError(
+            f"The steps of {layer.name} were not captured. Capture the layer with steps=True; if "
+            "that was done, the operations around its gates could not be seen."
+        )
+    if computation.gates[0].features.shape[0] != 1:
+        raise CaptureError("A walk is of one photo. Capture it alone, as a batch of one.")
+    wishes = channels_of(layer, computation, geometry)
+    count = computation.gates[0].features.shape[1]
+    followed = _channel(channel, wishes, count)
+    cell, cell_reason = cell_of(layer, computation, geometry, followed)
+    reason = channel_reason(layer, followed, wishes, chosen=isinstance(channel, int))
+    walker = _Walker(layer, computation, Followed(followed, cell), _weights(model))
+    return Walk(
+        layer, computation, geometry, followed, reason, cell, cell_reason, tuple(walker.steps())
+    )
+
+
+def _channel(wish: int | Wish | None, wishes: dict[Wish, int], count: int) -> int:
+    if not isinstance(wish, int):
+        return wishes.get(wish or "most taken", wishes["most taken"])
+    if not 0 <= wish < count:
+        raise CaptureError(f"There is no channel {wish}; this layer has 0 to {count - 1}.")
+    return wish
+
+
+def _weights(model: nn.Module) -> Mapping[str, Tensor]:
+    inner = unwrap(model)
+    return {**dict(inner.named_buffers()), **dict(inner.named_parameters())}
+
+
+class _Walker:
+    """Puts the steps of the gates between what goes in and what comes out."""
+
+    def __init__(
+        self,
+        layer: LayerAttention,
+        computation: Computation,
+        followed: Followed,
+        weights: Mapping[str, Tensor],
+    ) -> None:
+        self.layer, self.computation, self.followed = layer, computation, followed
+        self._weights = weights
+
+    def steps(self) -> list[Step]:
+        """All steps, in the order in which a student meets them."""
+        steps = [self._input()]
+        gates = self.computation.gates
+        for index, gate in enumerate(gates):
+            telling = GateTelling(gate, self.seen(index), self.followed, self._weights)
+            steps.extend(telling.steps())
+            if not gate.together or index == len(gates) - 1:
+                steps.append(self._product(index))
+        steps.append(self._after())
+        return steps
+
+    def seen(self, index: int) -> Source:
+        """What a gate multiplies, in the words of `computation.Source`."""
+        first, gate = self.computation.gates[0], self.computation.gates[index]
+        if index == 0 or gate.together or self.layer.composition == "parallel":
+            return "input"
+        same = first.result.shape == gate.features.shape and bool(
+            (first.result == gate.features).all()
+        )
+        return "gated" if same else "seen"
+
+    def _input(self) -> Step:
+        features = self.computation.gates[0].features[0].numpy()
+        channels, rows, columns = features.shape
+        channel, (row, column) = self.followed.channel, self.followed.cell
+        value = float(features[channel, row, column])
+        picture = self._map(f"Channel {channel} of F", features[channel])
+        return Step(
+            "features", None, "Input features",
+            rf"F \in \mathbb{{R}}^{{{channels} \times {rows} \times {columns}}}",
+            f"F has {channels} × {rows} × {columns} values",
+            f"{channels} feature maps (channels) of {rows} × {columns} cells. Each map answers to "
+            "one kind of pattern, and each cell to a part of the photo.",
+            f"{channels} × {rows} × {columns}",
+            (f"Channel {channel}, row {row}, column {column}: {number(value)}",),
+            (Number("F", value),),
+            (picture,),
+        )  # fmt: skip
+
+    def _product(self, index: int) -> Step:
+        gate = self.computation.gates[index]
+        told = self._together if gate.together else self._alone
+        name, factors, title, words, values = told(index, gate)
+        features, result = gate.features[0].numpy(), gate.result[0].numpy()
+        channel, (row, column) = self.followed.channel, self.followed.cell
+        before, after = features[channel], result[channel]
+        low, high = spread(before, after)
+        ends = float(before[row, column]), float(after[row, column])
+        seen = SOURCES[self.seen(index)]
+        sides = "".join(f" × {number(value)}" for value in values)
+        return Step(
+            "product", None if gate.together else gate.kind, title,
+            rf"{name[0]} &= {factors[0]} \otimes {seen.latex}",
+            f"{name[1]} = {factors[1]} ⊗ {seen.text}",
+            words,
+            " × ".join(map(str, features.shape)),
+            (
+                f"Channel {channel}, row {row}, column {column}: {number(ends[0])}{sides} = "
+                f"{number(ends[1])}",
+            ),
+            (Number(seen.text, ends[0]), Number(name[1], ends[1])),
+            (
+                Picture(f"Channel {channel} of {seen.text}", "map", before, low, high, (row, column)),
+                Picture(f"Channel {channel} of {name[1]}", "map", after, low, high, (row, column)),
+            ),
+        )  # fmt: skip
+
+    def _alone(
+        self, index: int, gate: GateComputation
+    ) -> tuple[tuple[str, str], tuple[str, str], str, str, list[float]]:
+        seen, made = SOURCES[self.seen(index)], GATES[gate.kind]
+        parallel = self.layer.composition == "parallel"
+        if parallel:
+            name = ("F_c", "F_c") if gate.kind == "channel" else ("F_s", "F_s")
+        else:
+            name = ("F'", "F′") if index == 0 else ("F''", "F″")
+        if gate.kind == "channel":
+            assert self.layer.channel is not None
+            value = float(self.layer.channel[0, self.followed.channel])
+            title = "Channel-refined features"
+            words = (
+                "⊗ multiplies element by element: the weight of a channel is the factor of all its "
+                "cells."
+            )
+        else:
+            assert self.layer.spatial is not None
+            value = float(self.layer.spatial[0][self.followed.cell])
+            title = "Spatially refined output"
+            words = (
+                "⊗ multiplies element by element: the weight of a place is the factor of all "
+                "channels there."
+            )
+        factor = (f"{made.latex}({seen.latex})", f"{made.text}({seen.text})")
+        return name, factor, title, words, [value]
+
+    def _together(
+        self, index: int, gate: GateComputation
+    ) -> tuple[tuple[str, str], tuple[str, str], str, str, list[float]]:
+        assert self.layer.channel is not None
+        assert self.layer.spatial is not None
+        values = [
+            float(self.layer.channel[0, self.followed.channel]),
+            float(self.layer.spatial[0][self.followed.cell]),
+        ]
+        return (
+            ("F''", "F″"), (r"M_c(F) \otimes M_s(F)", "Mc(F) ⊗ Ms(F)"), "Refined output",
+            "This code multiplies by both gates at once, so features after the channel weights "
+            "alone never exist. ⊗ multiplies element by element.",
+            values,
+        )  # fmt: skip
+
+    def _after(self) -> Step:
+        after, gates = self.computation.after, self.computation.gates
+        title, words = "What follows", ""
+        if self.layer.composition == "parallel":
+            title, words = "Both results meet", (
+                "Both gates acted on the same features; the network brings both results together "
+                "and goes on with that."
+            )  # fmt: skip
+        elif after.name == "add" and (after.value is None or after.shortcut is None):
+            title, words = "Added to the shortcut", (
+                "The refined features are added to others: in a residual block, to the block's "
+                "input."
+            )  # fmt: skip
+            return Step(
+                "after", None, title, "", "", words, "",
+                reason="The shortcut's features were too large to keep or have another order of "
+                "axes, so they are not shown.",
+            )  # fmt: skip
+        elif after.name == "add":
+            return self._sum()
+        elif after.name:
+            name = after.name.strip("_")
+            words = f"The refined features go on into {INTO.get(after.name, f'the operation “{name}”')}."
+        else:
+            words = "The refined features are what the network, or this part of it, returns."
+        if after.name != "add" and len(gates) and self.layer.composition != "parallel":
+            words += " No shortcut is added to them right behind this layer."
+        return Step("after", None, title, "", "", words, "")
+
+    def _sum(self) -> Step:
+        after, gate = self.computation.after, self.computation.gates[-1]
+        assert after.shortcut is not None
+        assert after.value is not None
+        channel, (row, column) = self.followed.channel, self.followed.cell
+        parts = [one[0, channel].numpy() for one in (gate.result, after.shortcut, after.value)]
+        low, high = spread(*parts)
+        values = [float(one[row, column]) for one in parts]
+        name = "F″" if len(self.computation.gates) == 2 else "F′"
+        titles = (f"Channel {channel} of {name}", "The shortcut", "Their sum")
+        second = number(values[1])
+        second = f"({second})" if second.startswith("−") else second
+        latex = name.replace("″", "''").replace("′", "'")
+        return Step(
+            "after", None, "Added to the shortcut", f"Y &= {latex} + S", f"Y = {name} + S",
+            "The block's shortcut S goes round the layers and is added number by number, so that "
+            "what a gate holds back is held back from the block's own contribution only.",
+            " × ".join(map(str, gate.result.shape[1:])),
+            (
+                f"Channel {channel}, row {row}, column {column}: {number(values[0])} + {second} = "
+                f"{number(values[2])}",
+            ),
+            tuple(Number(t, v) for t, v in zip((name, "S", "Y"), values, strict=True)),
+            tuple(
+                Picture(title, "map", one, low, high, (row, column))
+                for title, one in zip(titles, parts, strict=True)
+            ),
+        )  # fmt: skip
+
+    def _map(self, title: str, values: Values) -> Picture:
+        low, high = spread(np.asarray(values))
+        return Picture(title, "map", values, low, high, self.followed.cell)
