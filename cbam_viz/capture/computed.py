@@ -46,24 +46,29 @@ def computation_of(found: Found, watch: Watch) -> Computation | None:
     """Of a layer that its products show; None if their features were not kept."""
     first, last = found.products[0], found.products[-1]
     sources = _sources(found)
-    gates = []
-    for product in found.products:
-        if product.before is None or product.after is None:
-            return None
-        for gate in product.gates:
-            gates.append(
-                GateComputation(
-                    gate.kind,
-                    _operations(gate, product, sources, watch),
-                    plain_copy(product.before),
-                    plain_copy(product.after),
-                    len(product.gates) == 2,
-                    gate.sites,
-                )
-            )
+    if any(one.before is None or one.after is None for one in found.products):
+        return None
+    gates = tuple(
+        _gate(gate, product, sources, watch) for product in found.products for gate in product.gates
+    )
     parallel = found.composition == "parallel" and last is not first
     after = Added("") if parallel else _after(last, watch)
-    return Computation(tuple(gates), after, watch.operations)
+    return Computation(gates, after, watch.operations)
+
+
+def _gate(
+    gate: Gate, product: Product, sources: dict[Node, Source], watch: Watch
+) -> GateComputation:
+    assert product.before is not None
+    assert product.after is not None
+    return GateComputation(
+        gate.kind,
+        _operations(gate, product, sources, watch),
+        plain_copy(product.before),
+        plain_copy(product.after),
+        len(product.gates) == 2,
+        gate.sites,
+    )
 
 
 def _sources(found: Found) -> dict[Node, Source]:
@@ -155,7 +160,7 @@ def _after(last: Product, watch: Watch) -> Added:
 
 
 def _like(product: Product, node: Node, watch: Watch) -> Tensor | None:
-    """The values of a node, if they were kept and are as many as the layer's result in its order."""
+    """A node's values, if they were kept and are as many as the layer's result, in its order."""
     value = watch.small.get(node)
     if value is None:
         value = watch.small.get(origin(node))

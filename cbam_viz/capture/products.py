@@ -39,7 +39,7 @@ class Gate:
     """(B, C) or (B, h, w), a copy, in the dtype it was multiplied in."""
     node: Node
     sites: tuple[Site, ...] = ()
-    """Where it is a factor, if that is wanted: several times where it is put together of factors."""
+    """Where it is a factor, if that is wanted; several if it is put together of factors."""
 
 
 @dataclass(eq=False)
@@ -142,7 +142,8 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
         """Look at each multiplication, but for those of a backward."""
         if torch._C._current_graph_task_id() >= 0 or not has_values(result):
             return
-        if self.wants.small and node.depends and result.numel() <= 1 << 20 and result.ndim >= 2:
+        wanted = self.wants.small and (result.ndim >= 2 or self.wants.sites)
+        if wanted and node.depends and result.numel() <= 1 << 20:
             self.small[node] = result.clone()
         if node.base in CONTRACTING and len(nodes) == 2:
             self._contracted(node, nodes)
@@ -246,9 +247,7 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
             product.after = as_map(seen.result, layout).clone()
         self.products.append(product)
 
-    def _site(
-        self, node: Node, operand: int, tensor: Tensor, one: float = 1.0
-    ) -> tuple[Site, ...]:
+    def _site(self, node: Node, operand: int, tensor: Tensor, one: float = 1.0) -> tuple[Site, ...]:
         """Where a gate is a factor, if that is wanted."""
         if not self.wants.sites:
             return ()

@@ -58,7 +58,7 @@ def arranged(shape: Sequence[int], value: Tensor | None, gate: GateKind, sizes: 
     return Arranged(kind, target, plain.reshape(target))
 
 
-def _kind(  # noqa: PLR0911
+def _kind(
     dims: list[int], gate: GateKind, sizes: Sizes
 ) -> tuple[Kind, tuple[int, ...], tuple[int, ...]]:
     """The kind, the shape to give it, and the order of axes where that is another."""
@@ -73,7 +73,7 @@ def _kind(  # noqa: PLR0911
     if of_places:
         return "map", places, ()
     for axes, rest in (((), dims[1:]), ((len(dims) - 1, *range(len(dims) - 1)), dims[:-1])):
-        if len(dims) > 1 and rest and (rest == plain or rest == [cells]):
+        if len(dims) > 1 and rest in (plain, [cells]):
             many = dims[0] if not axes else dims[-1]
             kind: Kind = "features" if many == channels else "maps"
             return kind, (many, *places), axes

@@ -22,6 +22,15 @@ the layers of an MLP, which belong to no channel. `filter` (k, k): weights of a 
 
 
 @dataclass(frozen=True)
+class Followed:
+    """What the numbers follow."""
+
+    channel: int
+    cell: tuple[int, int]
+    """Row and column, from 0."""
+
+
+@dataclass(frozen=True)
 class Number:
     """A value of the followed channel or cell."""
 

@@ -20,7 +20,7 @@ class Formula:
     text: str
 
     def inside(self, name: Formula) -> Formula:
-        """This as the argument of a function."""
+        """The formula as the argument of a function."""
         return Formula(rf"{name.latex}\big({self.latex}\big)", f"{name.text}({self.text})")
 
 
@@ -59,9 +59,11 @@ class Symbols:
         seen: Source,
         items: Sequence[Item],
         stages: Sequence[Stage],
+        *,
         weights: Mapping[str, Tensor],
+        last: Item | None,
     ) -> None:
-        self._items, self._weights = items, weights
+        self._items, self._weights, self._last = items, weights, last
         self.seen = SOURCES[seen]
         """The features that the gate multiplies."""
         self.gate = plain(
@@ -81,7 +83,7 @@ class Symbols:
     def _name(self, stage: Stage, kind: GateKind, used: set[str]) -> None:
         """Give each value of a stage a symbol that no other stage has."""
         for item in stage.items:
-            if item is self._items[-1]:
+            if item is self._last:
                 self._symbols[item.place] = self.gate
                 continue
             lone = item.pools if len(item.pools) == 1 else ()
@@ -149,9 +151,7 @@ class Symbols:
         if item.family in ("pool places", "pool channels"):
             over = "places" if item.family == "pool places" else "channels"
             pool = "AvgPool" if operation.name in AVERAGING else "MaxPool"
-            name = plain(
-                rf"\mathrm{{{pool}}}_{{\mathrm{{{over}}}}}", f"{pool} over {over} "
-            )
+            name = plain(rf"\mathrm{{{pool}}}_{{\mathrm{{{over}}}}}", f"{pool} over {over} ")
             return parts[0].inside(name)
         if item.family == "dense":
             matrix, bias = self.matrix(item), self._bias(item)
@@ -166,8 +166,8 @@ class Symbols:
         if item.family == "norm":
             return parts[0].inside(plain(r"\mathrm{BN}", "BN"))
         if item.family == "activation":
-            name = ACTIVATIONS[operation.name]
-            return parts[0].inside(plain(rf"\mathrm{{{name}}}", name))
+            called = ACTIVATIONS[operation.name]
+            return parts[0].inside(plain(rf"\mathrm{{{called}}}", called))
         if item.family == "squash":
             sign = SQUASHES[operation.name][1]
             return parts[0].inside(plain(sign.replace("σ", r"\sigma"), sign))
@@ -176,11 +176,11 @@ class Symbols:
         if item.family == "concat":
             stacked = r";\, ".join(one.latex for one in parts)
             return Formula(f"[{stacked}]", f"[{'; '.join(one.text for one in parts)}]")
-        name = operation.name.strip("_")
-        escaped, joined = name.replace("_", r"\_"), ", ".join(one.latex for one in parts)
+        word = operation.name.strip("_")
+        escaped, joined = word.replace("_", r"\_"), ", ".join(one.latex for one in parts)
         return Formula(
             rf"\mathrm{{{escaped}}}({joined})",
-            f"{name}({', '.join(one.text for one in parts)})",
+            f"{word}({', '.join(one.text for one in parts)})",
         )
 
     def _bias(self, item: Item) -> Formula:
@@ -204,7 +204,12 @@ def _unscaled(operation: Operation) -> bool:
 
 def _bound(text: str) -> str:
     """In brackets if a product in front of it would take only a part of it."""
-    return f"({text})" if " + " in text or " − " in text else text
+    depth = 0
+    for sign in text:
+        depth += (sign in "([") - (sign in ")]")
+        if depth == 0 and sign in "+−":
+            return f"({text})"
+    return text
 
 
 _SIGNS = {"add": ("+", "+"), "sub": ("-", "−"), "mul": (r"\cdot", "·"), "div": ("/", "/")}
@@ -218,10 +223,7 @@ def _arithmetic(operation: Operation, told: Callable[[Operand], Formula]) -> For
         return Formula(f"-{_bound(one.latex)}", f"−{_bound(one.text)}")
     if name == "rsub":
         name, arguments = "sub", arguments[::-1]
-    sides = [
-        told(one) if isinstance(one, Operand) else plain(_short(one))
-        for one in arguments
-    ]
+    sides = [told(one) if isinstance(one, Operand) else plain(_short(one)) for one in arguments]
     latex, text = _SIGNS[name]
     if name == "mul" and all(isinstance(one, Operand) for one in arguments):
         latex, text = r"\otimes", "⊗"

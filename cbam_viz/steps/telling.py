@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
@@ -13,22 +12,9 @@ from cbam_viz._numbers import number
 from cbam_viz.computation import GateComputation, Operand, Source
 from cbam_viz.steps.arrange import Sizes
 from cbam_viz.steps.groups import ACTIVATIONS, SQUASHES, Item, Stage, items_of, stages_of
-from cbam_viz.steps.records import Number, Picture, PictureKind, Step, Values, spread
+from cbam_viz.steps.picturing import FROM, TITLES, Context, gate_picture, pictures_of
+from cbam_viz.steps.records import Followed, Number, Step, Values
 from cbam_viz.steps.symbols import Formula, Symbols, bias_of, filter_side
-
-MOST_PICTURES = 4
-"""Of a stack of maps; the rest is counted."""
-
-FROM = {"mean": "the mean", "max": "the maximum"}
-TITLES = {"mean": "mean", "max": "maximum"}
-
-
-@dataclass(frozen=True)
-class Followed:
-    """What the numbers follow."""
-
-    channel: int
-    cell: tuple[int, int]
 
 
 class GateTelling:
@@ -38,29 +24,53 @@ class GateTelling:
         self,
         gate: GateComputation,
         seen: Source,
+        value: Tensor,
         followed: Followed,
         weights: Mapping[str, Tensor],
     ) -> None:
         self.gate, self.followed, self._weights = gate, followed, weights
+        self._value = value
+        """The gate itself, (1, C) or (1, h, w)."""
         channels, rows, columns = gate.features.shape[1:]
         self.sizes = Sizes(channels, rows, columns)
         self.items = items_of(gate, self.sizes)
         self.stages = stages_of(self.items)
-        self.symbols = Symbols(gate.kind, seen, self.items, self.stages, weights)
+        self.last = self._last()
+        self.symbols = Symbols(
+            gate.kind, seen, self.items, self.stages, weights=weights, last=self.last
+        )
         self.unit = self._strongest_unit()
+        self._context = Context(gate, self.items, self.last, followed, self.unit, weights)
 
     def steps(self) -> tuple[Step, ...]:
         """From pooling to the gate."""
-        if not self.items:
-            return (self._without_operations(),)
-        return tuple(self._step(stage) for stage in self.stages)
+        steps = tuple(self._step(stage) for stage in self.stages)
+        return steps if self.last is not None else (*steps, self._gate_alone())
 
-    def _without_operations(self) -> Step:
+    def _last(self) -> Item | None:
+        """The operation whose result is the gate, value for value; None if none is."""
+        if not self.items or self.items[-1].values.values is None:
+            return None
+        made, gate = self.items[-1].values.values, self._value[0].numpy()
+        same = made.shape == gate.shape and np.array_equal(made, gate, equal_nan=True)
+        return self.items[-1] if same else None
+
+    def _gate_alone(self) -> Step:
+        """The gate where no operation gives it as it is: it is spread, cut or scaled on the way."""
         kind = self.gate.kind
+        picture = gate_picture(kind, self._value[0].numpy(), self.followed)
+        value = float(
+            self._value[0][self.followed.cell if kind == "spatial" else self.followed.channel]
+        )
+        subject = self._where() if kind == "spatial" else f"Channel {self.followed.channel}"
         return Step(
-            "elsewhere", kind, f"The {kind} gate", "", "", "", "",
-            reason="No operation lies between the features and this gate, so there is nothing to "
-            "follow.",
+            "gate", kind, picture.title, "", "",
+            "These are the factors that the features are multiplied by.", "",
+            (f"{subject}: {number(value)}",), (Number(self.symbols.gate.text, value),), (picture,),
+            reason="What makes them of the values above (spreading over groups or places, cutting "
+            "apart, a fixed factor in the product itself) is not shown as a step."
+            if self.items
+            else "No operation between the features and these factors could be seen.",
         )  # fmt: skip
 
     def _step(self, stage: Stage) -> Step:
@@ -74,8 +84,8 @@ class GateTelling:
             "squash": self._squash,
         }.get(stage.family, self._plain)
         title, words, arithmetic = tell(stage)
-        pictures, reason = self._pictures(stage)
-        last = stage.first is self.items[-1] or stage.items[-1] is self.items[-1]
+        pictures, reason = pictures_of(self._context, stage)
+        last = self.last in stage.items
         equation = self._equation(stage, whole=last)
         return Step(
             key="gate" if last else stage.family,
@@ -220,9 +230,11 @@ class GateTelling:
     def _squash(self, stage: Stage) -> tuple[str, str, list[str]]:
         name, sign = SQUASHES[stage.first.operation.name]
         item = stage.first
-        last = item is self.items[-1]
+        last = item is self.last
         if last and self.gate.kind == "channel":
-            words = "One weight for each channel: near 1 lets the channel pass, near 0 holds it back."
+            words = (
+                "One weight for each channel: near 1 lets the channel pass, near 0 holds it back."
+            )
         elif last:
             words = "One weight for each place: near 1 lets the cell pass, near 0 holds it back."
         else:
@@ -232,9 +244,7 @@ class GateTelling:
         for one, value in zip(before, self.at(item), strict=False):
             inner = self.at(one)
             if inner and len(stage.items) == 1:
-                told.append(
-                    f"{self._subject(item)}: {sign}({number(inner[0])}) = {number(value)}"
-                )
+                told.append(f"{self._subject(item)}: {sign}({number(inner[0])}) = {number(value)}")
         title = f"{name[0].upper()}{name[1:]}{self._lone(stage)}"
         if last:
             title += ": the channel weights" if self.gate.kind == "channel" else ": the spatial map"
@@ -242,9 +252,7 @@ class GateTelling:
 
     def _convolution(self, stage: Stage) -> tuple[str, str, list[str]]:
         item = stage.first
-        weight = next(
-            (self._weights[n] for n in item.weights if self._weights[n].ndim > 2), None
-        )
+        weight = next((self._weights[n] for n in item.weights if self._weights[n].ndim > 2), None)
         side = filter_side(weight) if weight is not None else ""
         words = "A filter slides over its input and weighs each place with its neighbourhood."
         told = [self._each(stage)]
@@ -253,26 +261,26 @@ class GateTelling:
             many = "map" if maps == 1 else "maps"
             words = (
                 f"A filter of {side} weights for each of {maps} {many} slides over them and weighs "
-                "each place with its neighbourhood; beyond the edge it finds zeros."
+                "each place with its neighbourhood"
             )
+            padded = any(item.operation.arguments[4])
+            words += "; beyond the edge it finds zeros." if padded else "."
             value = self.at(item)
             if len(value) == 1 and weight.shape[0] == 1:
                 bias = bias_of(item.operation, self._weights)
-                more = f", and the bias {self._weight_at(bias)}," if bias else ""
+                more = f", and the bias {number(self._weight_at(bias))}," if bias else ""
                 told = [
-                    f"{self._where()}: {maps * area} products of weights and values{more} add up to "
-                    f"{number(value[0])}"
+                    f"{self._where()}: {maps * area} products of weights and values{more} add up "
+                    f"to {number(value[0])}"
                 ]
         return f"{side} convolution{self._lone(stage)}".strip(), words, told
 
     def _norm(self, stage: Stage) -> tuple[str, str, list[str]]:
-        told = []
+        told = [self._normed(item) for item in stage.items]
         words = (
             "BatchNorm shifts and scales by numbers learnt in training: "
             "γ (u − μ) / √(σ² + ε) + β, with the mean μ and the variance σ² of the training data."
         )
-        for item in stage.items:
-            told.append(self._normed(item))
         training = any(one is True for one in stage.first.operation.arguments)
         if training:
             words = "BatchNorm in train mode: mean and variance are those of this very input."
@@ -285,15 +293,21 @@ class GateTelling:
         inner = self.at(before[0]) if before else []
         names = [one.weight if isinstance(one, Operand) else None for one in operation.arguments]
         numbers = [one for one in operation.arguments if isinstance(one, float)]
-        if len(values) != 1 or len(inner) != 1 or not numbers or any(
-            name and (name not in self._weights or self._weights[name].ndim > 1) for name in names
+        if (
+            len(values) != 1
+            or len(inner) != 1
+            or not numbers
+            or any(
+                name and (name not in self._weights or self._weights[name].ndim > 1)
+                for name in names
+            )
         ):
             return ""
         place = {"map": 0, "channels": self.followed.channel}.get(item.values.kind)
         if place is None:
             place = (self.unit or 0) if item.values.kind == "units" else self.followed.channel
         gamma, beta, mean, variance = (
-            float(self._weights[name].flatten()[place]) if name else default
+            self._weight_at(name, place) if name else default
             for name, default in zip(names[1:5], (1.0, 0.0, math.nan, math.nan), strict=False)
         )
         if math.isnan(mean):
@@ -328,7 +342,9 @@ class GateTelling:
             "sum": "Added up",
         }
         title = titles.get(stage.family, f"The operation “{name}”")
-        words = "" if stage.family in titles else "An operation that is not part of the paper's CBAM."
+        words = (
+            "" if stage.family in titles else "An operation that is not part of the paper's CBAM."
+        )
         return f"{title}{lone}", words, [one for one in [self._each(stage)] if one]
 
     # Parts of sentences.
@@ -362,7 +378,7 @@ class GateTelling:
         parts = [f"{self._said(one)} {self._from(one) if several else ''}".strip() for one in shown]
         subject = self._subject(shown[0])
         if shown[0].values.kind == "units" and self.unit is not None:
-            subject += f", which adds most to channel {self.followed.channel}"
+            subject += f", which adds most to channel {self.followed.channel}'s logit"
         return f"{subject}: {', '.join(parts)}"
 
     def _lone(self, stage: Stage) -> str:
@@ -371,8 +387,8 @@ class GateTelling:
         others = {pool for item in self.items for pool in item.pools} - set(stage.first.pools)
         return f", of {FROM[stage.first.pools[0]]}" if alone and others else ""
 
-    def _weight_at(self, name: str) -> str:
-        return number(float(self._weights[name].flatten()[0]))
+    def _weight_at(self, name: str, place: int = 0) -> float:
+        return float(self._weights[name].detach().flatten()[place])
 
     def _given(self, item: Item) -> tuple[int, ...]:
         """Size of what the operation takes first."""
@@ -388,10 +404,9 @@ class GateTelling:
             parts = [self.items[k].values.size for k in inputs]
             return f"{' and '.join(parts)} → {item.values.size}"
         before = self.items[inputs[0]].values.size if inputs else self.sizes.text
-        each = f"{before} → {item.values.size}"
-        return each + (", twice" if len(stage.items) > 1 else "") if before != item.values.size else (
-            f"{item.values.size}" + (", twice" if len(stage.items) > 1 else "")
-        )
+        after = item.values.size
+        twice = ", twice" if len(stage.items) > 1 else ""
+        return (f"{before} → {after}" if before != after else after) + twice
 
     def _equation(self, stage: Stage, *, whole: bool) -> Formula:
         """What the stage does; of the last one, the whole gate by the pooled values."""
@@ -418,110 +433,6 @@ class GateTelling:
             rf"{gate.latex} &= " + r" \\ &\quad {}+{} ".join(term.latex for term in terms),
             f"{gate.text} = {' + '.join(term.text for term in terms)}",
         )
-
-    # Pictures.
-
-    def _pictures(self, stage: Stage) -> tuple[list[Picture], str]:
-        pictures: list[Picture] = []
-        reasons: list[str] = []
-        if stage.family == "convolution":
-            pictures.extend(self._filters(stage.first))
-        for item in stage.items:
-            title = self._title(stage, item)
-            values = item.values
-            if values.values is None:
-                reasons.append(_why_not(item))
-            elif values.kind == "maps":
-                named = self._named_maps(item)
-                shown = list(zip(named, values.values, strict=True))[:MOST_PICTURES]
-                pictures.extend(self._map(name, one) for name, one in shown)
-                if len(named) > MOST_PICTURES:
-                    reasons.append(f"The first {MOST_PICTURES} of {len(named)} maps are shown.")
-            elif values.kind == "map":
-                pictures.append(self._map(title, values.values, gate=item is self.items[-1]))
-            elif values.kind == "features":
-                one = values.values[self.followed.channel]
-                pictures.append(self._map(f"{title}, channel {self.followed.channel}", one))
-            else:
-                pictures.append(self._vector(title, item))
-        return pictures, " ".join(dict.fromkeys(reasons))
-
-    def _title(self, stage: Stage, item: Item) -> str:
-        if item is self.items[-1]:
-            return "Channel weights" if self.gate.kind == "channel" else "Spatial map"
-        words = {
-            "pool places": "over places", "pool channels": "over channels",
-        }.get(stage.family)  # fmt: skip
-        pool = TITLES[item.pools[0]].capitalize() if len(item.pools) == 1 else ""
-        if words and pool:
-            return f"{pool} {words}"
-        after = {
-            "dense": "After the layer", "activation": "After the activation", "sum": "Sum",
-            "scale": "Scaled", "convolution": "After the convolution", "norm": "After BatchNorm",
-        }.get(stage.family, "Result")  # fmt: skip
-        return f"{after}, from {FROM[item.pools[0]]}" if pool and len(stage.items) > 1 else after
-
-    def _map(self, title: str, values: Values, *, gate: bool = False) -> Picture:
-        low, high = spread(values)
-        if gate:
-            low, high = min(0.0, low), max(1.0, high)
-        return Picture(title, "map", values, low, high, self.followed.cell)
-
-    def _vector(self, title: str, item: Item) -> Picture:
-        values = item.values.values
-        assert values is not None
-        low, high = spread(values)
-        if item is self.items[-1]:
-            low, high = min(0.0, low), max(1.0, high)
-        of_channels = item.values.kind == "channels"
-        kind: PictureKind = "channels" if of_channels else "units"
-        marked = self.followed.channel if of_channels else self.unit
-        if marked is not None and marked >= values.size:
-            marked = None
-        return Picture(title, kind, values, low, high, marked)
-
-    def _named_maps(self, item: Item) -> list[str]:
-        """Names of stacked maps: what was stacked, if each is one map."""
-        assert item.values.values is not None
-        inputs = [self.items[k] for k in item.operation.inputs]
-        each = [one.pools[0] for one in inputs if len(one.pools) == 1 and one.values.kind == "map"]
-        count = len(item.values.values)
-        if len(each) == count and item.family == "concat":
-            return [f"Map {k + 1}: {TITLES[pool]}" for k, pool in enumerate(each)]
-        return [f"Map {k + 1}" for k in range(count)]
-
-    def _filters(self, item: Item) -> list[Picture]:
-        """The weights of a convolution into one map, for each map that it looks at."""
-        weight = next((self._weights[n] for n in item.weights if self._weights[n].ndim == 4), None)
-        if weight is None or weight.shape[0] != 1 or weight.shape[1] > MOST_PICTURES:
-            return []
-        if math.prod(weight.shape[2:]) == 1:
-            return []
-        values = weight.detach().float().cpu().numpy()[0]
-        most = float(np.abs(values[np.isfinite(values)]).max(initial=0)) or 1.0
-        inputs = [self.items[k] for k in item.operation.inputs]
-        stacked = inputs[0] if inputs else None
-        names = ["" for _ in values]
-        if stacked is not None and stacked.family == "concat" and stacked.values.values is not None:
-            told = [name.partition(": ")[2] for name in self._named_maps(stacked)]
-            names = [f" for the {name}" if name else "" for name in told]
-        return [
-            Picture(f"Filter{name}", "filter", one, -most, most, None)
-            for name, one in zip(names, values, strict=True)
-        ]
-
-
-def _why_not(item: Item) -> str:
-    if item.values.kind == "other":
-        shape = " × ".join(map(str, item.values.shape))
-        return (
-            f"These values ({shape}) are neither one a channel nor one a place, so they have no "
-            "picture here."
-        )
-    return (
-        f"Its {math.prod(item.operation.shape):,} values are too many to be kept, so they have no "
-        "picture here."
-    )
 
 
 def _signed(value: float) -> str:

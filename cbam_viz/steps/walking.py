@@ -15,9 +15,9 @@ from cbam_viz.errors import CaptureError
 from cbam_viz.images import DEFAULT_VIEW, Geometry, Photo, View
 from cbam_viz.models import LoadedModel
 from cbam_viz.steps.follow import Wish, cell_of, channel_reason, channels_of
-from cbam_viz.steps.records import Number, Picture, Step, Values, Walk, spread
+from cbam_viz.steps.records import Followed, Number, Picture, Step, Values, Walk, spread
 from cbam_viz.steps.symbols import GATES, SOURCES
-from cbam_viz.steps.telling import Followed, GateTelling
+from cbam_viz.steps.telling import GateTelling
 from cbam_viz.wrappers import unwrap
 
 INTO = {
@@ -104,7 +104,9 @@ class _Walker:
         steps = [self._input()]
         gates = self.computation.gates
         for index, gate in enumerate(gates):
-            telling = GateTelling(gate, self.seen(index), self.followed, self._weights)
+            value = self.layer.channel if gate.kind == "channel" else self.layer.spatial
+            assert value is not None
+            telling = GateTelling(gate, self.seen(index), value, self.followed, self._weights)
             steps.extend(telling.steps())
             if not gate.together or index == len(gates) - 1:
                 steps.append(self._product(index))
@@ -144,7 +146,8 @@ class _Walker:
         told = self._together if gate.together else self._alone
         name, factors, title, words, values = told(index, gate)
         features, result = gate.features[0].numpy(), gate.result[0].numpy()
-        channel, (row, column) = self.followed.channel, self.followed.cell
+        channel, cell = self.followed.channel, self.followed.cell
+        row, column = cell
         before, after = features[channel], result[channel]
         low, high = spread(before, after)
         ends = float(before[row, column]), float(after[row, column])
@@ -162,8 +165,8 @@ class _Walker:
             ),
             (Number(seen.text, ends[0]), Number(name[1], ends[1])),
             (
-                Picture(f"Channel {channel} of {seen.text}", "map", before, low, high, (row, column)),
-                Picture(f"Channel {channel} of {name[1]}", "map", after, low, high, (row, column)),
+                Picture(f"Channel {channel} of {seen.text}", "map", before, low, high, cell),
+                Picture(f"Channel {channel} of {name[1]}", "map", after, low, high, cell),
             ),
         )  # fmt: skip
 
@@ -232,8 +235,8 @@ class _Walker:
         elif after.name == "add":
             return self._sum()
         elif after.name:
-            name = after.name.strip("_")
-            words = f"The refined features go on into {INTO.get(after.name, f'the operation “{name}”')}."
+            into = INTO.get(after.name, f"the operation “{after.name.strip('_')}”")
+            words = f"The refined features go on into {into}."
         else:
             words = "The refined features are what the network, or this part of it, returns."
         if after.name != "add" and len(gates) and self.layer.composition != "parallel":
@@ -255,8 +258,9 @@ class _Walker:
         latex = name.replace("″", "''").replace("′", "'")
         return Step(
             "after", None, "Added to the shortcut", f"Y &= {latex} + S", f"Y = {name} + S",
-            "The block's shortcut S goes round the layers and is added number by number, so that "
-            "what a gate holds back is held back from the block's own contribution only.",
+            "S did not pass this layer: in a residual block it is the shortcut, the block's input. "
+            "It is added number by number, so that the gates hold back what this block adds, and "
+            "nothing of what came before.",
             " × ".join(map(str, gate.result.shape[1:])),
             (
                 f"Channel {channel}, row {row}, column {column}: {number(values[0])} + {second} = "

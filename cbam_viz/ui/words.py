@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 number = _numbers.number
 
+
 def plain(text: str) -> str:
     """Text that holds names of files or layers, safe where Streamlit reads Markdown."""
     return re.sub(r"([\\`*_\[\]<>$~#|])", r"\\\1", text)
