@@ -2,7 +2,7 @@
 
 from cbam_viz.charts.channels import ORDERS, Order, channel_bars, ranks
 from cbam_viz.charts.common import Spec
-from cbam_viz.charts.walkthrough import branch_chart, sigmoid_chart
+from cbam_viz.charts.walkthrough import branch_chart, sigmoid_chart, vector_chart
 
 __all__ = [
     "ORDERS",
@@ -12,4 +12,5 @@ __all__ = [
     "channel_bars",
     "ranks",
     "sigmoid_chart",
+    "vector_chart",
 ]

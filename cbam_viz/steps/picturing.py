@@ -18,7 +18,10 @@ MOST_PICTURES = 4
 
 FROM = {"mean": "the mean", "max": "the maximum"}
 TITLES = {"mean": "mean", "max": "maximum"}
-GATE_TITLES: Mapping[GateKind, str] = {"channel": "Channel weights", "spatial": "Spatial map"}
+GATE_TITLES: Mapping[GateKind, str] = {
+    "channel": "Channel weights",
+    "spatial": "Spatial map, absolute",
+}
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,10 @@ def pictures_of(context: Context, stage: Stage) -> tuple[list[Picture], str]:
             if len(named) > MOST_PICTURES:
                 reasons.append(f"The first {MOST_PICTURES} of {len(named)} maps are shown.")
         elif values.kind == "map":
-            pictures.append(_map(context, title, values.values, gate=item is context.last))
+            gate = item is context.last
+            pictures.append(_map(context, title, values.values, gate=gate))
+            if gate:
+                pictures.append(_map(context, "The same, stretched", values.values))
         elif values.kind == "features":
             one = values.values[context.followed.channel]
             pictures.append(_map(context, f"{title}, channel {context.followed.channel}", one))

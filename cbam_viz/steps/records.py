@@ -82,6 +82,8 @@ class Step:
     pictures: tuple[Picture, ...] = ()
     reason: str = ""
     """A sentence: why the step has no picture, or not all of it is shown."""
+    note: str = ""
+    """A sentence in smaller type: what else is to be known."""
 
 
 @dataclass(frozen=True)

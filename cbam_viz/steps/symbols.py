@@ -45,6 +45,13 @@ _LETTERS = {
 }  # fmt: skip
 
 
+def aligned(lines: Sequence[str]) -> str:
+    """LaTeX of several lines that are aligned at their `&`; a single one as it is."""
+    if len(lines) == 1:
+        return lines[0].replace("&", "")
+    return r"\begin{aligned} " + r" \\ ".join(lines) + r" \end{aligned}"
+
+
 def filter_side(weight: Tensor) -> str:
     """Such as `7 × 7`; of a convolution along one axis `3`."""
     return " × ".join(map(str, weight.shape[2:]))
@@ -126,10 +133,22 @@ class Symbols:
         """The operation on the symbols of what it takes."""
         return self._applied(item, lambda k: self._symbols[k])
 
-    def whole(self, item: Item) -> list[Formula]:
-        """The value by the pooled values, all operations written out; the terms of a sum apart."""
+    def sum_in(self, item: Item) -> tuple[Formula, list[Formula], Formula]:
+        """The value by the pooled values: what opens, the terms of the sum inside, what closes."""
+        inputs = item.operation.inputs
+        inner = self._items[inputs[0]] if item.family == "squash" and inputs else item
+        if inner is item:
+            return plain(""), self._terms(item), plain("")
+        mark = "\0"
+        around = self._applied(item, lambda _: plain(mark))
+        (before, _, after), (first, _, last) = (
+            around.latex.partition(mark), around.text.partition(mark),
+        )  # fmt: skip
+        return Formula(before, first), self._terms(inner), Formula(after, last)
+
+    def _terms(self, item: Item) -> list[Formula]:
         if item.family == "sum" and item.operation.name == "add" and _unscaled(item.operation):
-            return [term for k in item.operation.inputs for term in self.whole(self._items[k])]
+            return [term for k in item.operation.inputs for term in self._terms(self._items[k])]
         return [self._whole(item.place)]
 
     def _whole(self, place: int) -> Formula:

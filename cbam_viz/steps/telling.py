@@ -9,12 +9,14 @@ import numpy as np
 from torch import Tensor
 
 from cbam_viz._numbers import number
+from cbam_viz.attention import Cells
 from cbam_viz.computation import GateComputation, Operand, Source
+from cbam_viz.images import Geometry, numbers_on_photo, photo_shares
 from cbam_viz.steps.arrange import Sizes
 from cbam_viz.steps.groups import ACTIVATIONS, SQUASHES, Item, Stage, items_of, stages_of
 from cbam_viz.steps.picturing import FROM, TITLES, Context, gate_picture, pictures_of
-from cbam_viz.steps.records import Followed, Number, Step, Values
-from cbam_viz.steps.symbols import Formula, Symbols, bias_of, filter_side
+from cbam_viz.steps.records import Followed, Number, Step, Values, spread
+from cbam_viz.steps.symbols import Formula, Symbols, aligned, bias_of, filter_side
 
 
 class GateTelling:
@@ -25,10 +27,14 @@ class GateTelling:
         gate: GateComputation,
         seen: Source,
         value: Tensor,
+        *,
         followed: Followed,
         weights: Mapping[str, Tensor],
+        geometry: Geometry | None,
+        cells: Cells | None,
     ) -> None:
         self.gate, self.followed, self._weights = gate, followed, weights
+        self._geometry, self._cells = geometry, cells
         self._value = value
         """The gate itself, (1, C) or (1, h, w)."""
         channels, rows, columns = gate.features.shape[1:]
@@ -62,11 +68,11 @@ class GateTelling:
         value = float(
             self._value[0][self.followed.cell if kind == "spatial" else self.followed.channel]
         )
-        subject = self._where() if kind == "spatial" else f"Channel {self.followed.channel}"
+        told = self._got(self._value[0].numpy())
         return Step(
             "gate", kind, picture.title, "", "",
             "These are the factors that the features are multiplied by.", "",
-            (f"{subject}: {number(value)}",), (Number(self.symbols.gate.text, value),), (picture,),
+            (told,), (Number(self.symbols.gate.text, value),), (picture,),
             reason="What makes them of the values above (spreading over groups or places, cutting "
             "apart, a fixed factor in the product itself) is not shown as a step."
             if self.items
@@ -99,7 +105,13 @@ class GateTelling:
             numbers=tuple(self._numbers(stage)),
             pictures=tuple(pictures),
             reason=reason,
+            note=self._note(stage),
         )
+
+    def _note(self, stage: Stage) -> str:
+        if stage.family != "pool places" or not (self._geometry and self._geometry.border_share):
+            return ""
+        return "For the network all cells count here, those in the border too."
 
     # Values of the followed channel, cell or unit.
 
@@ -241,14 +253,16 @@ class GateTelling:
             words = "Each number is squeezed between fixed bounds."
         before = [self.items[k] for k in item.operation.inputs]
         told = []
-        for one, value in zip(before, self.at(item), strict=False):
-            inner = self.at(one)
-            if inner and len(stage.items) == 1:
-                told.append(f"{self._subject(item)}: {sign}({number(inner[0])}) = {number(value)}")
+        if len(stage.items) == len(before) == 1 and self.at(before[0]) and self.at(item):
+            inner, value = number(self.at(before[0])[0]), number(self.at(item)[0])
+            told.append(f"{self._subject(item)}: {sign}({inner}) = {value}")
+        told = told or [self._each(stage)]
+        if last and item.values.values is not None:
+            told.append(self._got(item.values.values))
         title = f"{name[0].upper()}{name[1:]}{self._lone(stage)}"
         if last:
             title += ": the channel weights" if self.gate.kind == "channel" else ": the spatial map"
-        return title, words, told or [self._each(stage)]
+        return title, words, told
 
     def _convolution(self, stage: Stage) -> tuple[str, str, list[str]]:
         item = stage.first
@@ -326,7 +340,7 @@ class GateTelling:
             sign = "+" if name == "add" else "−"
             ends = inputs if name != "rsub" else inputs[::-1]
             told = (
-                f"{self._subject(item)}: {number(ends[0])} {sign} {_signed(ends[1])} = "
+                f"{self._subject(item)}: {number(ends[0])} {sign} {number(ends[1])} = "
                 f"{number(values[0])}"
             )
             both = "Mean and maximum are added" if len(item.pools) == 2 else "The sum"
@@ -348,6 +362,20 @@ class GateTelling:
         return f"{title}{lone}", words, [one for one in [self._each(stage)] if one]
 
     # Parts of sentences.
+
+    def _got(self, values: Values) -> str:
+        """The followed weight among all of them."""
+        spatial = self.gate.kind == "spatial"
+        who = self._where() if spatial else f"Channel {self.followed.channel}"
+        got = number(float(values[self.followed.cell if spatial else self.followed.channel]))
+        if spatial:
+            shares = photo_shares(
+                (self.sizes.rows, self.sizes.columns), self._cells, self._geometry
+            )
+            low, mean, _ = map(number, numbers_on_photo(values, shares))
+            return f"{who} gets {got}; the lowest weight is {low}, their mean {mean}."
+        low, high = map(number, spread(values))
+        return f"{who} gets {got}; the lowest weight is {low}, the highest {high}."
 
     def _where(self) -> str:
         row, column = self.followed.cell
@@ -410,28 +438,19 @@ class GateTelling:
 
     def _equation(self, stage: Stage, *, whole: bool) -> Formula:
         """What the stage does; of the last one, the whole gate by the pooled values."""
-        if not whole:
+        if not whole or self.last is None:
             pairs = [(self.symbols.of(item), self.symbols.step(item)) for item in stage.items]
             return Formula(
-                r" \\ ".join(f"{one.latex} &= {other.latex}" for one, other in pairs),
+                aligned([f"{one.latex} &= {other.latex}" for one, other in pairs]),
                 ", ".join(f"{one.text} = {other.text}" for one, other in pairs),
             )
-        item = self.items[-1]
-        gate = self.symbols.of(item)
-        inner = [self.items[k] for k in item.operation.inputs]
-        if stage.family == "squash" and inner and inner[0].family == "sum":
-            terms = self.symbols.whole(inner[0])
-            sign = self.symbols.step(item).text.partition("(")[0]
-            latex = sign.replace("σ", r"\sigma")
-            lines = r" \\ &\quad {}+{} ".join(term.latex for term in terms)
-            return Formula(
-                rf"{gate.latex} &= {latex}\big({lines}\big)",
-                f"{gate.text} = {sign}({' + '.join(term.text for term in terms)})",
-            )
-        terms = self.symbols.whole(item)
+        gate, (opening, terms, closing) = self.symbols.gate, self.symbols.sum_in(self.last)
+        first, *more = [term.latex for term in terms]
+        lines = [f"{gate.latex} &= {opening.latex}{first}", *(rf"&\quad {{}}+ {t}" for t in more)]
+        lines[-1] += closing.latex
         return Formula(
-            rf"{gate.latex} &= " + r" \\ &\quad {}+{} ".join(term.latex for term in terms),
-            f"{gate.text} = {' + '.join(term.text for term in terms)}",
+            aligned(lines),
+            f"{gate.text} = {opening.text}{' + '.join(t.text for t in terms)}{closing.text}",
         )
 
 

@@ -67,7 +67,9 @@ def walk(
     followed = _channel(channel, wishes, count)
     cell, cell_reason = cell_of(layer, computation, geometry, followed)
     reason = channel_reason(layer, followed, wishes, chosen=isinstance(channel, int))
-    walker = _Walker(layer, computation, Followed(followed, cell), _weights(model))
+    walker = _Walker(
+        layer, computation, geometry, followed=Followed(followed, cell), weights=_weights(model)
+    )
     return Walk(
         layer, computation, geometry, followed, reason, cell, cell_reason, tuple(walker.steps())
     )
@@ -93,11 +95,13 @@ class _Walker:
         self,
         layer: LayerAttention,
         computation: Computation,
+        geometry: Geometry | None,
+        *,
         followed: Followed,
         weights: Mapping[str, Tensor],
     ) -> None:
         self.layer, self.computation, self.followed = layer, computation, followed
-        self._weights = weights
+        self.geometry, self._weights = geometry, weights
 
     def steps(self) -> list[Step]:
         """All steps, in the order in which a student meets them."""
@@ -106,7 +110,15 @@ class _Walker:
         for index, gate in enumerate(gates):
             value = self.layer.channel if gate.kind == "channel" else self.layer.spatial
             assert value is not None
-            telling = GateTelling(gate, self.seen(index), value, self.followed, self._weights)
+            telling = GateTelling(
+                gate,
+                self.seen(index),
+                value,
+                followed=self.followed,
+                weights=self._weights,
+                geometry=self.geometry,
+                cells=self.layer.cells,
+            )
             steps.extend(telling.steps())
             if not gate.together or index == len(gates) - 1:
                 steps.append(self._product(index))
@@ -155,7 +167,7 @@ class _Walker:
         sides = "".join(f" × {number(value)}" for value in values)
         return Step(
             "product", None if gate.together else gate.kind, title,
-            rf"{name[0]} &= {factors[0]} \otimes {seen.latex}",
+            rf"{name[0]} = {factors[0]} \otimes {seen.latex}",
             f"{name[1]} = {factors[1]} ⊗ {seen.text}",
             words,
             " × ".join(map(str, features.shape)),
@@ -251,21 +263,17 @@ class _Walker:
         parts = [one[0, channel].numpy() for one in (gate.result, after.shortcut, after.value)]
         low, high = spread(*parts)
         values = [float(one[row, column]) for one in parts]
+        told = "{} + {} = {}".format(*map(number, values))
         name = "F″" if len(self.computation.gates) == 2 else "F′"
         titles = (f"Channel {channel} of {name}", "The shortcut", "Their sum")
-        second = number(values[1])
-        second = f"({second})" if second.startswith("−") else second
         latex = name.replace("″", "''").replace("′", "'")
         return Step(
-            "after", None, "Added to the shortcut", f"Y &= {latex} + S", f"Y = {name} + S",
+            "after", None, "Added to the shortcut", f"Y = {latex} + S", f"Y = {name} + S",
             "S did not pass this layer: in a residual block it is the shortcut, the block's input. "
             "It is added number by number, so that the gates hold back what this block adds, and "
             "nothing of what came before.",
             " × ".join(map(str, gate.result.shape[1:])),
-            (
-                f"Channel {channel}, row {row}, column {column}: {number(values[0])} + {second} = "
-                f"{number(values[2])}",
-            ),
+            (f"Channel {channel}, row {row}, column {column}: {told}",),
             tuple(Number(t, v) for t, v in zip((name, "S", "Y"), values, strict=True)),
             tuple(
                 Picture(title, "map", one, low, high, (row, column))
