@@ -28,9 +28,9 @@ def draw(scene: Scene, layer: LayerAttention) -> None:
             gate for gate in present if st.toggle(f"Without {GATES[gate]}", key=f"without_{gate}")
         )
     st.caption(
-        "A gate is replaced by ones in this layer alone, so that all its features pass; the rest of "
-        "the network does what it does. It shows what the gate changes on this photo, not what a "
-        "network would say that was trained without it."
+        "A gate is replaced by ones in this layer alone, so that all its features pass; the rest "
+        "of the network does what it does. It shows what the gate changes on this photo, not what "
+        "a network would say that was trained without it."
     )
     if not chosen:
         return

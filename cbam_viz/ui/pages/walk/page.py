@@ -97,7 +97,7 @@ def _follow(scene: Scene, layer: LayerAttention) -> Walk:
     row, column = followed.cell
     st.markdown(
         f"The numbers follow **channel {followed.channel}**, {followed.channel_reason}, and **row "
-        f"{row}, column {column}**, {followed.cell_reason}; it is framed in every picture. Channels, "
-        "rows and columns count from 0."
+        f"{row}, column {column}**, {followed.cell_reason}; it is framed in every picture. "
+        "Channels, rows and columns count from 0."
     )
     return followed
