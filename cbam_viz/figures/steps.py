@@ -179,8 +179,10 @@ def _rows(step: Step, width: float, aspect: float) -> list[_Row]:
         some = tuple(maps[start : start + beside])
         places = len(some) + (1 if step.key == "features" else 0)
         each = min(_WIDEST, (width - _PICTURE_GAP * (places - 1)) / places)
-        squares = all(one.kind == "filter" for one in some)
-        rows.append(_Row(some, each, each * (1 if squares else max(1.0, min(aspect, _TALLEST)))))
+        high = min(aspect, _TALLEST)
+        if any(one.kind == "filter" for one in some):
+            high = max(high, 1.0)
+        rows.append(_Row(some, each, each * high))
     return rows
 
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from cbam_viz._numbers import number
 from cbam_viz.analysis import Analysis, analyse
 from cbam_viz.attention import LayerAttention
-from cbam_viz.computation import Computation, GateComputation, Source
+from cbam_viz.computation import Computation, GateComputation, GateKind, Source
 from cbam_viz.errors import CaptureError
 from cbam_viz.images import DEFAULT_VIEW, Geometry, Photo, View
 from cbam_viz.models import LoadedModel
 from cbam_viz.steps.follow import Wish, cell_of, channel_reason, channels_of
 from cbam_viz.steps.records import Followed, Number, Picture, Step, Values, Walk, spread
-from cbam_viz.steps.symbols import GATES, SOURCES
+from cbam_viz.steps.symbols import GATES, SOURCES, Formula, plain
 from cbam_viz.steps.telling import GateTelling
 from cbam_viz.wrappers import unwrap
 
@@ -88,6 +91,19 @@ def _weights(model: nn.Module) -> Mapping[str, Tensor]:
     return {**dict(inner.named_buffers()), **dict(inner.named_parameters())}
 
 
+@dataclass(frozen=True)
+class _Product:
+    """A multiplication by one gate or by both, in words."""
+
+    name: Formula
+    """Of its result."""
+    factor: Formula
+    title: str
+    words: str
+    values: tuple[float, ...]
+    """The factors of the followed value."""
+
+
 class _Walker:
     """Puts the steps of the gates between what goes in and what comes out."""
 
@@ -148,83 +164,88 @@ class _Walker:
             f"{channels} feature maps (channels) of {rows} × {columns} cells. Each map answers to "
             "one kind of pattern, and each cell to a part of the photo.",
             f"{channels} × {rows} × {columns}",
-            (f"Channel {channel}, row {row}, column {column}: {number(value)}",),
+            (f"{self._at()}: {number(value)}",),
             (Number("F", value),),
             (picture,),
         )  # fmt: skip
 
     def _product(self, index: int) -> Step:
         gate = self.computation.gates[index]
-        told = self._together if gate.together else self._alone
-        name, factors, title, words, values = told(index, gate)
+        done = self._both() if gate.together else self._one(index, gate)
         features, result = gate.features[0].numpy(), gate.result[0].numpy()
         channel, cell = self.followed.channel, self.followed.cell
-        row, column = cell
         before, after = features[channel], result[channel]
         low, high = spread(before, after)
-        ends = float(before[row, column]), float(after[row, column])
+        ends = float(before[cell]), float(after[cell])
         seen = SOURCES[self.seen(index)]
-        sides = "".join(f" × {number(value)}" for value in values)
+        sides = "".join(f" × {number(value)}" for value in done.values)
+        latex, text = (
+            f"{done.factor.latex} \\otimes {seen.latex}",
+            f"{done.factor.text} ⊗ {seen.text}",
+        )
+        words = [done.words]
+        if not _is_product(features, gate, self.layer):
+            latex, text = f"{latex} + A", f"{text} + A"
+            sides += f" + {number(ends[1] - ends[0] * math.prod(done.values))}"
+            words.append("This code adds something (A) in the same operation.")
+        if seen is SOURCES["seen"]:
+            words.append(f"{seen.text} is what the first gate made, with something added since.")
         return Step(
-            "product", None if gate.together else gate.kind, title,
-            rf"{name[0]} = {factors[0]} \otimes {seen.latex}",
-            f"{name[1]} = {factors[1]} ⊗ {seen.text}",
-            words,
+            "product",
+            None if gate.together else gate.kind,
+            done.title,
+            f"{done.name.latex} = {latex}",
+            f"{done.name.text} = {text}",
+            " ".join(words),
             " × ".join(map(str, features.shape)),
-            (
-                f"Channel {channel}, row {row}, column {column}: {number(ends[0])}{sides} = "
-                f"{number(ends[1])}",
-            ),
-            (Number(seen.text, ends[0]), Number(name[1], ends[1])),
+            (f"{self._at()}: {number(ends[0])}{sides} = {number(ends[1])}",),
+            (Number(seen.text, ends[0]), Number(done.name.text, ends[1])),
             (
                 Picture(f"Channel {channel} of {seen.text}", "map", before, low, high, cell),
-                Picture(f"Channel {channel} of {name[1]}", "map", after, low, high, cell),
+                Picture(f"Channel {channel} of {done.name.text}", "map", after, low, high, cell),
             ),
-        )  # fmt: skip
+        )
 
-    def _alone(
-        self, index: int, gate: GateComputation
-    ) -> tuple[tuple[str, str], tuple[str, str], str, str, list[float]]:
+    def _at(self) -> str:
+        row, column = self.followed.cell
+        return f"Channel {self.followed.channel}, row {row}, column {column}"
+
+    def _one(self, index: int, gate: GateComputation) -> _Product:
+        """One gate's multiplication."""
         seen, made = SOURCES[self.seen(index)], GATES[gate.kind]
-        parallel = self.layer.composition == "parallel"
-        if parallel:
-            name = ("F_c", "F_c") if gate.kind == "channel" else ("F_s", "F_s")
-        else:
-            name = ("F'", "F′") if index == 0 else ("F''", "F″")
-        if gate.kind == "channel":
-            assert self.layer.channel is not None
-            value = float(self.layer.channel[0, self.followed.channel])
-            title = "Channel-refined features"
-            words = (
-                "⊗ multiplies element by element: the weight of a channel is the factor of all its "
-                "cells."
-            )
-        else:
-            assert self.layer.spatial is not None
-            value = float(self.layer.spatial[0][self.followed.cell])
-            title = "Spatially refined output"
-            words = (
-                "⊗ multiplies element by element: the weight of a place is the factor of all "
-                "channels there."
-            )
-        factor = (f"{made.latex}({seen.latex})", f"{made.text}({seen.text})")
-        return name, factor, title, words, [value]
+        name = plain("F'", "F′") if index == 0 else plain("F''", "F″")
+        if self.layer.composition == "parallel":
+            name = plain("F_c") if gate.kind == "channel" else plain("F_s")
+        whose, where, title = (
+            ("channel", "in all its cells", "Channel-refined features")
+            if gate.kind == "channel"
+            else ("place", "of all channels there", "Spatially refined output")
+        )
+        factor = plain(f"{made.latex}({seen.latex})", f"{made.text}({seen.text})")
+        words = (
+            f"⊗ multiplies element by element: the weight of a {whose} is the factor of the values "
+            f"{where}."
+        )
+        return _Product(name, factor, title, words, (self._weight(gate.kind),))
 
-    def _together(
-        self, index: int, gate: GateComputation
-    ) -> tuple[tuple[str, str], tuple[str, str], str, str, list[float]]:
-        assert self.layer.channel is not None
+    def _both(self) -> _Product:
+        """Both gates in one multiplication."""
+        words = (
+            "This code multiplies by both gates at once, so features after one gate alone never "
+            "exist. ⊗ multiplies element by element."
+        )
+        values = self._weight("channel"), self._weight("spatial")
+        factor = plain(r"M_c(F) \otimes M_s(F)", "Mc(F) ⊗ Ms(F)")
+        return _Product(plain("F''", "F″"), factor, "Refined output", words, values)
+
+    def _weight(self, kind: GateKind) -> float:
+        """The gate's value for the followed channel or cell."""
+        gate, (row, column) = self.layer.channel, self.followed.cell
+        if kind == "channel":
+            assert gate is not None
+            return float(gate[0, self.followed.channel])
         assert self.layer.spatial is not None
-        values = [
-            float(self.layer.channel[0, self.followed.channel]),
-            float(self.layer.spatial[0][self.followed.cell]),
-        ]
-        return (
-            ("F''", "F″"), (r"M_c(F) \otimes M_s(F)", "Mc(F) ⊗ Ms(F)"), "Refined output",
-            "This code multiplies by both gates at once, so features after the channel weights "
-            "alone never exist. ⊗ multiplies element by element.",
-            values,
-        )  # fmt: skip
+        return float(self.layer.spatial[0, row, column])
 
     def _after(self) -> Step:
         after, gates = self.computation.after, self.computation.gates
@@ -273,7 +294,7 @@ class _Walker:
             "It is added number by number, so that the gates hold back what this block adds, and "
             "nothing of what came before.",
             " × ".join(map(str, gate.result.shape[1:])),
-            (f"Channel {channel}, row {row}, column {column}: {told}",),
+            (f"{self._at()}: {told}",),
             tuple(Number(t, v) for t, v in zip((name, "S", "Y"), values, strict=True)),
             tuple(
                 Picture(title, "map", one, low, high, (row, column))
@@ -284,3 +305,16 @@ class _Walker:
     def _map(self, title: str, values: Values) -> Picture:
         low, high = spread(np.asarray(values))
         return Picture(title, "map", values, low, high, self.followed.cell)
+
+
+def _is_product(features: Values, gate: GateComputation, layer: LayerAttention) -> bool:
+    """Whether features times gates are the result, within rounding: addcmul adds something too."""
+    product = features
+    if layer.channel is not None and (gate.together or gate.kind == "channel"):
+        product = product * layer.channel[0].numpy()[:, None, None]
+    if layer.spatial is not None and (gate.together or gate.kind == "spatial"):
+        product = product * layer.spatial[0].numpy()[None]
+    result = gate.result[0].numpy()
+    rounding = 4 * torch.finfo(layer.dtype).eps if layer.dtype.is_floating_point else 0.0
+    most = float(np.abs(product[np.isfinite(product)]).max(initial=0))
+    return bool(np.allclose(product, result, rounding, rounding * most, equal_nan=True))
