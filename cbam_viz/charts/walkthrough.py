@@ -64,7 +64,7 @@ def vector_chart(
             "field": "of",
             "type": "nominal",
             "scale": {"domain": names, "range": [STRONG, MUTED][: len(names)]},
-            "legend": {"orient": "top", "title": None} if len(names) > 1 else None,
+            "legend": {"orient": "top", "title": None, "labelLimit": 0} if len(names) > 1 else None,
         },
         "tooltip": [
             {"field": "number", "type": "quantitative", "title": what},

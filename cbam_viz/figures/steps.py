@@ -18,7 +18,7 @@ from cbam_viz.figures.legend import tick_text
 from cbam_viz.figures.pictures import OwnPixels
 from cbam_viz.figures.plan import Rect, split_rows
 from cbam_viz.figures.settings import pinned_settings
-from cbam_viz.figures.sheet import PaperFigure, Sheet, Style, style_of
+from cbam_viz.figures.sheet import INK, PaperFigure, Sheet, Style, style_of
 from cbam_viz.figures.spec import FigureSpec
 from cbam_viz.figures.typesetting import line_height
 from cbam_viz.images import Geometry, Photo
@@ -55,16 +55,27 @@ _SIDE = 480
 """Longer side of a picture, in pixels."""
 _LINES = 9
 """A text has at most so many lines; none has nearly as many."""
-_INK, _MARK, _SOFT = "#2277cc", "#d9480f", "0.35"
+_BLUE, _MARK, _SOFT = "#2277cc", "#d9480f", "0.35"
 
 
 @dataclass(frozen=True)
 class _Row:
-    """Pictures beside each other, and how high they are."""
+    """Pictures beside each other, as wide and high, and what stands below each of them."""
 
     pictures: tuple[Picture, ...]
+    captions: tuple[list[str], ...]
     width: float
     height: float
+
+    @property
+    def charts(self) -> bool:
+        """True if they are vectors, which have no colours and so no colour bar."""
+        return self.pictures[0].kind in ("channels", "units")
+
+    def foot(self, small: float) -> float:
+        """Room for a colour bar with its ends, and for the captions."""
+        lines = max(map(len, self.captions)) + (0 if self.charts else 1)
+        return line_height(small) * lines + (1 if self.charts else _BAR + 2)
 
 
 @dataclass(frozen=True)
@@ -159,38 +170,46 @@ def _card(style: Style, number: int, step: Step, width: float, aspect: float) ->
     head = style.wrap(f"{number}. {step.title}", width, lines=_LINES)
     told = [step.formula, step.sizes and f"Size: {step.sizes}", *step.arithmetic]
     lines = _set(style, *told, step.note, step.reason, width=width)
-    rows = tuple(_rows(step, width, aspect))
+    rows = tuple(_rows(style, step, width, aspect))
     height = line_height(style.size) * len(head) + line_height(style.small) * len(lines) + 3
-    height += sum(row.height + _foot(row, style.small) + _PICTURE_GAP for row in rows)
+    height += sum(row.height + row.foot(style.small) + _PICTURE_GAP for row in rows)
     return _Card(number, step, head, lines, rows, height)
 
 
-def _rows(step: Step, width: float, aspect: float) -> list[_Row]:
-    """Maps in rows of equal width, filters square; vectors two beside each other."""
+def _rows(style: Style, step: Step, width: float, aspect: float) -> list[_Row]:
+    """Vectors two beside each other, maps three; the photo stands beside the input features."""
     maps = [one for one in step.pictures if one.kind in ("map", "filter")]
     vectors = [one for one in step.pictures if one.kind in ("channels", "units")]
     rows = []
     for start in range(0, len(vectors), 2):
         some = tuple(vectors[start : start + 2])
         each = (width - _PICTURE_GAP * (len(some) - 1)) / len(some)
-        rows.append(_Row(some, each, _CHART))
-    beside = 2 if step.key == "features" else 3
+        rows.append(_Row(some, _captions(style, some, each), each, _CHART))
+    photo = 1 if step.key == "features" else 0
+    beside = 3 - photo
     for start in range(0, len(maps), beside):
         some = tuple(maps[start : start + beside])
-        places = len(some) + (1 if step.key == "features" else 0)
+        places = len(some) + photo
         each = min(_WIDEST, (width - _PICTURE_GAP * (places - 1)) / places)
         high = min(aspect, _TALLEST)
         if any(one.kind == "filter" for one in some):
             high = max(high, 1.0)
-        rows.append(_Row(some, each, each * high))
+        rows.append(_Row(some, _captions(style, some, each), each, each * high))
     return rows
 
 
-def _foot(row: _Row, small: float) -> float:
-    """Room for what stands below pictures: a colour bar, its ends and a title, or a title alone."""
-    if row.pictures[0].kind in ("channels", "units"):
-        return line_height(small) + 1
-    return 2 * line_height(small) + _BAR + 2
+def _captions(style: Style, pictures: Sequence[Picture], width: float) -> tuple[list[str], ...]:
+    """Titles, of charts with their range, in lines as wide as the pictures."""
+    return tuple(
+        style.wrap(_caption_of(one), width, size=style.small, lines=_LINES) for one in pictures
+    )
+
+
+def _caption_of(picture: Picture) -> str:
+    if picture.kind not in ("channels", "units"):
+        return picture.title
+    span = max(0.0, picture.high) - min(0.0, picture.low)
+    return f"{picture.title}: {tick_text(picture.low, span)} to {tick_text(picture.high, span)}"
 
 
 @dataclass(frozen=True)
@@ -216,21 +235,25 @@ def _draw(page: _Page, rect: Rect, card: _Card) -> None:
         if card.step.key == "features":
             _photo(page, Rect(x, y, row.width, row.height))
             x += row.width + _PICTURE_GAP
-        for picture in row.pictures:
-            place_ = Rect(x, y, row.width, row.height)
+        for picture, caption in zip(row.pictures, row.captions, strict=True):
+            rect_ = Rect(x, y, row.width, row.height)
             gid = f"step {card.number} {picture.title}"
-            if picture.kind in ("channels", "units"):
-                _chart(sheet, place_, picture, gid)
-            else:
-                _map(page, place_, picture, gid)
+            (_chart if row.charts else _map)(page, rect_, picture, gid)
+            _text(sheet, x, y + row.height + _under(row, sheet.small), caption, color=_SOFT)
             x += row.width + _PICTURE_GAP
-        y += row.height + _foot(row, sheet.small) + _PICTURE_GAP
+        y += row.height + row.foot(sheet.small) + _PICTURE_GAP
 
 
-def _text(sheet: Sheet, x: float, y: float, lines: Sequence[str]) -> None:
+def _under(row: _Row, small: float) -> float:
+    """How far below pictures their captions begin."""
+    return 1 if row.charts else _BAR + 2 + line_height(small)
+
+
+def _text(sheet: Sheet, x: float, y: float, lines: Sequence[str], color: str = INK) -> None:
     step = line_height(sheet.small)
     for number, line in enumerate(lines, 1):
-        sheet.text(x, y + step * number - 0.24 * sheet.small, line, size=sheet.small, ha="left")
+        baseline = y + step * number - 0.24 * sheet.small
+        sheet.text(x, baseline, line, size=sheet.small, ha="left", color=color)
 
 
 def _aspect(geometry: Geometry, walk: Walk) -> float:
@@ -247,7 +270,7 @@ def _photo(page: _Page, rect: Rect) -> None:
     size = fit_size(analysis.photo.size, _SIDE)
     pixels = _with_cell(analysis.photo, analysis.geometry, walk, size)
     _picture(sheet, rect, _seen(pixels, analysis.geometry), "photo")
-    _caption(sheet, rect, "Photo")
+    _text(sheet, rect.x, rect.bottom + 2, ["Photo"], color=_SOFT)
 
 
 def _with_cell(photo: Photo, geometry: Geometry, walk: Walk, size: tuple[int, int]) -> Pixels:
@@ -289,7 +312,6 @@ def _map(page: _Page, rect: Rect, picture: Picture, gid: str) -> None:
         pixels = _seen(pixels, geometry)
     _picture(sheet, rect, pixels, gid)
     _bar(sheet, Rect(rect.x, rect.bottom + 2, rect.width, _BAR), colormap, picture, gid)
-    _caption(sheet, rect, picture.title)
 
 
 def _picture(sheet: Sheet, rect: Rect, pixels: Pixels, gid: str) -> None:
@@ -316,22 +338,15 @@ def _bar(sheet: Sheet, rect: Rect, colormap: str, picture: Picture, gid: str) ->
         sheet.text(x, y, tick_text(value, span), size=sheet.small, ha=ha)
 
 
-def _caption(sheet: Sheet, rect: Rect, text: str) -> None:
-    """Below the colour bar, on one line."""
-    y = rect.bottom + 2 + _BAR + line_height(sheet.small) + 0.95 * sheet.small
-    style = Style(sheet.width, sheet.height, sheet.font, sheet.size, sheet.small)
-    (short,) = style.wrap(text, rect.width + _PICTURE_GAP - 1, size=sheet.small, lines=1)
-    sheet.text(rect.x, y, short, size=sheet.small, ha="left", color=_SOFT)
-
-
-def _chart(sheet: Sheet, rect: Rect, picture: Picture, gid: str) -> None:
+def _chart(page: _Page, rect: Rect, picture: Picture, gid: str) -> None:
     """Values by their number, from 0; the followed one marked."""
     values = np.nan_to_num(picture.values, nan=0.0, posinf=0.0, neginf=0.0)
     low, high = min(0.0, picture.low), max(0.0, picture.high)
     if low == high:
         high = low + 1
+    sheet = page.sheet
     axes = sheet.axes(rect, f"{gid} axes")
-    bars = axes.stairs(values, baseline=0.0, fill=True, color=_INK, linewidth=0)
+    bars = axes.stairs(values, baseline=0.0, fill=True, color=_BLUE, linewidth=0)
     bars.set_gid(gid)
     axes.set_xlim(0, values.size)
     axes.set_ylim(low, high)
@@ -339,8 +354,3 @@ def _chart(sheet: Sheet, rect: Rect, picture: Picture, gid: str) -> None:
         axes.axvline(picture.marked + 0.5, color=_MARK, linewidth=0.8)
     zero = rect.y + rect.height * high / (high - low)
     sheet.rule(rect.x, zero, rect.right, zero)
-    style = Style(sheet.width, sheet.height, sheet.font, sheet.size, sheet.small)
-    ends = f"{tick_text(picture.low, high - low)} to {tick_text(picture.high, high - low)}"
-    (line,) = style.wrap(f"{picture.title}: {ends}", rect.width, size=sheet.small, lines=1)
-    y = rect.bottom + 0.95 * sheet.small + 1
-    sheet.text(rect.x, y, line, size=sheet.small, ha="left", color=_SOFT)

@@ -97,7 +97,7 @@ class Symbols:
             below = _SHORT[lone[0]] if lone else ""
             if stage.family in ("pool places", "pool channels"):
                 above = "c" if kind == "channel" else "s"
-                latex = rf"{self.seen.latex}{{}}^{{{above}}}_{{\mathrm{{{below}}}}}"
+                latex = rf"{self.seen.latex}^{{{above}}}_{{\mathrm{{{below}}}}}"
                 symbol = plain(latex, f"{self.seen.text}_{below}")
             else:
                 letter = _LETTERS[stage.family]

@@ -119,7 +119,7 @@ def _vectors(lesson: Lesson, number: int, step: Step, vectors: list[Picture]) ->
         spec = sigmoid_chart(given[0].values, vectors[0].values, selected=channel)
     else:
         spec = vector_chart(
-            {one.title: one.values for one in vectors[:2]},
+            {one.title.rpartition(", ")[2]: one.values for one in vectors[:2]},
             selected=vectors[0].marked if isinstance(vectors[0].marked, int) else None,
             what="channel" if vectors[0].kind == "channels" else "unit",
         )
@@ -127,8 +127,11 @@ def _vectors(lesson: Lesson, number: int, step: Step, vectors: list[Picture]) ->
 
 
 def _maps(lesson: Lesson, shown: list[Picture]) -> None:
-    for start in range(0, len(shown), 2):
-        for column, one in zip(st.columns(2, wrap=False), shown[start : start + 2], strict=False):
+    """Up to three beside each other, where they are three; otherwise two."""
+    beside = 3 if len(shown) == 3 else 2
+    for start in range(0, len(shown), beside):
+        some = shown[start : start + beside]
+        for column, one in zip(st.columns(beside, wrap=False), some, strict=False):
             with column:
                 _map(lesson, one)
 
