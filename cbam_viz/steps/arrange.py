@@ -49,7 +49,7 @@ class Arranged:
 
 def arranged(shape: Sequence[int], value: Tensor | None, gate: GateKind, sizes: Sizes) -> Arranged:
     """Values of one photo; dimensions of size 1 say nothing, wherever they stand."""
-    kind, target, axes = _kind([n for n in shape if n != 1], gate, sizes)
+    kind, target, axes = _kind(shape, gate, sizes)
     if value is None or kind == "other":
         return Arranged(kind, target, None)
     plain = value.numpy().reshape([n for n in shape if n != 1])
@@ -59,26 +59,32 @@ def arranged(shape: Sequence[int], value: Tensor | None, gate: GateKind, sizes: 
 
 
 def _kind(
-    dims: list[int], gate: GateKind, sizes: Sizes
+    shape: Sequence[int], gate: GateKind, sizes: Sizes
 ) -> tuple[Kind, tuple[int, ...], tuple[int, ...]]:
     """The kind, the shape to give it, and the order of axes where that is another."""
-    channels, places = sizes.channels, (sizes.rows, sizes.columns)
+    dims = [n for n in shape if n != 1]
+    places, cells = (sizes.rows, sizes.columns), sizes.rows * sizes.columns
     plain = [n for n in places if n != 1]
-    cells = sizes.rows * sizes.columns
-    of_places = dims == plain or (dims == [cells] and cells > 1)
-    if gate == "spatial" and of_places:
+    if len(dims) < 2:
+        count = dims[0] if dims else 1
+        if _is_map(shape, count, gate, cells):
+            return "map", places, ()
+        return ("channels" if count == sizes.channels else "units"), (count,), ()
+    if dims == plain:
         return "map", places, ()
-    if dims == [n for n in (channels,) if n != 1]:
-        return "channels", (channels,), ()
-    if of_places:
-        return "map", places, ()
-    for axes, rest in (((), dims[1:]), ((len(dims) - 1, *range(len(dims) - 1)), dims[:-1])):
-        if len(dims) > 1 and rest in (plain, [cells]):
-            many = dims[0] if not axes else dims[-1]
-            kind: Kind = "features" if many == channels else "maps"
-            return kind, (many, *places), axes
-    if len(dims) <= 1:
-        return ("map", places, ()) if gate == "spatial" and cells == 1 and not dims else (
-            "units", tuple(dims or [1]), (),
-        )  # fmt: skip
+    for many, rest, axes in (
+        (dims[0], dims[1:], ()),
+        (dims[-1], dims[:-1], (len(dims) - 1, *range(len(dims) - 1))),
+    ):
+        if rest in (plain, [cells]):
+            return ("features" if many == sizes.channels else "maps"), (many, *places), axes
     return "other", tuple(dims), ()
+
+
+def _is_map(shape: Sequence[int], count: int, gate: GateKind, cells: int) -> bool:
+    """Whether numbers in a row are one for each place.
+
+    There may be as many hidden units, or channels, as places. Then the shape tells: (1, n, 1, 1) is
+    a vector of channels. Otherwise it is what its gate is.
+    """
+    return gate == "spatial" and count == cells and not (len(shape) == 4 and shape[1] == count > 1)

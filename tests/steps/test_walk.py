@@ -265,6 +265,30 @@ def test_equal_weights_and_cells_are_said_to_be() -> None:
     assert "shared with 63 others" in again.channel_reason
 
 
+def test_as_many_hidden_units_as_cells_are_no_map() -> None:
+    """Sixteen channels, four units and four cells: nothing but the shape tells them apart."""
+    for layer in (CbamModule(16, rd_ratio=0.25), TutorialCbam(16)):
+        found = walked(made(Residual, layer), image(size=8))
+        assert found.computation.gates[0].features.shape == (1, 16, 2, 2)
+        steps = [(step.key, step.sizes) for step in found.of("channel")]
+        assert steps[1:4] == [
+            ("dense", "16 → 4, twice"), ("activation", "4, twice"), ("dense", "4 → 16, twice"),
+        ]  # fmt: skip
+        assert {one.kind for step in found.of("channel")[:6] for one in step.pictures} == {
+            "channels", "units",
+        }  # fmt: skip
+
+
+def test_as_many_channels_as_cells() -> None:
+    found = walked(made(Residual, TutorialCbam(16)), image(size=16))
+    assert found.computation.gates[0].features.shape == (1, 16, 4, 4)
+    kinds = [[one.kind for one in step.pictures if one.kind != "filter"] for step in found.steps]
+    assert [set(one) for one in kinds] == [
+        {"map"}, {"channels"}, {"units"}, {"units"}, {"channels"}, {"channels"}, {"channels"},
+        {"map"}, {"map"}, {"map"}, {"map"}, {"map"}, {"map"}, {"map"},
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("name", EXACT)
 def test_any_code_is_walked_with_its_own_gates(name: str) -> None:
     """Seventy ways to write attention: each step is shown or says why not, and gates are exact."""
