@@ -133,7 +133,7 @@ def branch_chart(
         "field": "part",
         "type": "nominal",
         "scale": {"domain": [AVERAGE, MAXIMUM, SUM], "range": [STRONG, MUTED, ACCENT]},
-        "legend": {"orient": "top", "title": None},
+        "legend": {"orient": "top", "title": None, "labelLimit": 0, "columns": 2},
     }
     y = {"field": "logit", "type": "quantitative", "title": "logit", "stack": None}
     tooltip = [
@@ -186,7 +186,12 @@ def sigmoid_chart(
         for channel, (x, y) in enumerate(zip(before.tolist(), after.tolist(), strict=True))
     ]
     encoding = {
-        "x": {"field": "logit", "type": "quantitative", "title": "logit (sum of both branches)"},
+        "x": {
+            "field": "logit",
+            "type": "quantitative",
+            "title": "logit (sum of both branches)",
+            "axis": {"labelFlush": True},
+        },
         "y": {
             "field": "weight",
             "type": "quantitative",

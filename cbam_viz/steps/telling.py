@@ -344,7 +344,8 @@ class GateTelling:
                 f"{number(values[0])}"
             )
             both = "Mean and maximum are added" if len(item.pools) == 2 else "The sum"
-            return f"{both}{lone}", "Number by number.", [told]
+            words = "Both are added, number by number."
+            return f"{both}{lone}", words, [told]
         if stage.family == "concat":
             order = [TITLES[p] for k in item.operation.inputs for p in self.items[k].pools]
             words = "Nothing is computed: what comes next takes them together"

@@ -127,11 +127,9 @@ def _vectors(lesson: Lesson, number: int, step: Step, vectors: list[Picture]) ->
 
 
 def _maps(lesson: Lesson, shown: list[Picture]) -> None:
-    """Up to three beside each other, where they are three; otherwise two."""
-    beside = 3 if len(shown) == 3 else 2
-    for start in range(0, len(shown), beside):
-        some = shown[start : start + beside]
-        for column, one in zip(st.columns(beside, wrap=False), some, strict=False):
+    """Two beside each other: a third would leave a phone by its edge."""
+    for start in range(0, len(shown), 2):
+        for column, one in zip(st.columns(2, wrap=False), shown[start : start + 2], strict=False):
             with column:
                 _map(lesson, one)
 
