@@ -3,6 +3,7 @@
 Takes NumPy arrays; knows neither networks nor hooks.
 """
 
+from cbam_viz.render.cellwise import cell_mask, framed, grid, grid_mask
 from cbam_viz.render.colormaps import (
     COLORMAPS,
     DEFAULT_COLORMAP,
@@ -47,6 +48,7 @@ __all__ = [
     "Scale",
     "ScaleKind",
     "absolute_scale",
+    "cell_mask",
     "color_layer",
     "color_of",
     "colorbar",
@@ -55,6 +57,9 @@ __all__ = [
     "contours",
     "encode",
     "fit_size",
+    "framed",
+    "grid",
+    "grid_mask",
     "hatch_unseen",
     "lookup_table",
     "make_scale",
