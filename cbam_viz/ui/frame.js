@@ -17,6 +17,9 @@
   }
 }
 
+// The welcome has been read: page.css takes it away from here on, in this window.
+addEventListener("click", () => document.documentElement.classList.add("cbam-viz-begun"), true)
+
 {
   const GRACE = 1500 // milliseconds: a short interruption is not worth a word
   const FIRST = 20_000 // for the first connection

@@ -16,6 +16,7 @@ from cbam_viz.render import COLORMAPS
 from cbam_viz.ui import session
 from cbam_viz.ui.entries import ENTRIES
 from cbam_viz.ui.errors import boundary
+from cbam_viz.ui.glossary import WELCOME
 from cbam_viz.ui.parts import pictures
 from cbam_viz.ui.parts.layout import two_columns, use_style
 from cbam_viz.ui.server import first_page_served
@@ -58,6 +59,9 @@ def _run() -> None:
         st.title("cbam-viz")
         photos.choose()
         network_slot = st.container()
+    if session.memory().newcomer:
+        with st.container(key="welcome"):  # frame.js ends it with the first click
+            st.markdown(WELCOME)
     notes, waiting = st.container(), st.empty()
     scene = session.memory().scene = None
     with boundary():
@@ -68,6 +72,7 @@ def _run() -> None:
         notes.info(plain(text), icon=":material/link:")
     session.write_url()
     if scene is not None:
+        session.memory().newcomer = False
         first_page_served.set()
 
 

@@ -12,6 +12,7 @@ from cbam_viz.attention import LayerAttention
 from cbam_viz.charts import channel_bars, ranks
 from cbam_viz.render import Scale, shared_scale
 from cbam_viz.ui import session, words
+from cbam_viz.ui.glossary import hint
 from cbam_viz.ui.parts import components, pictures
 from cbam_viz.ui.scene import Scene, current
 from cbam_viz.ui.session.link import ORDERS, TOP_KS
@@ -21,7 +22,7 @@ BARS = "channel_bars"
 
 def draw(scene: Scene, layer: LayerAttention) -> None:
     """The chart, and below it the channel that was clicked."""
-    st.subheader("Channel weights", anchor=False)
+    st.subheader("Channel weights", anchor=False, help=hint("channel weights"))
     if layer.channel is None:
         st.info(f"{layer.name} has {words.composition(layer)}, so it has no channel weights.")
         return
@@ -32,6 +33,7 @@ def draw(scene: Scene, layer: LayerAttention) -> None:
     st.caption("Click a bar, or press Tab until here and use the arrow keys.")
     st.number_input(
         "Channel to see before and after its gate",
+        help=hint("gate"),
         min_value=0,
         max_value=len(weights) - 1,
         step=1,

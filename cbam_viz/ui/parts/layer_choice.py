@@ -6,6 +6,7 @@ import streamlit as st
 
 from cbam_viz.attention import LayerAttention
 from cbam_viz.ui import session, words
+from cbam_viz.ui.glossary import hint
 from cbam_viz.ui.scene import Scene
 
 PREDICATES = ("untrained", "flat", "saturated", "nearly binary")
@@ -25,12 +26,15 @@ def draw(scene: Scene, layer: LayerAttention) -> None:
         _step("Previous", "chevron_left", names, position - 1)
         _step("Next", "chevron_right", names, position + 1)
     facts = [layer.stage, words.composition(layer), words.proof(layer)]
-    st.caption(" · ".join([*facts, *words.of_cells(layer, scene.analysis.geometry)]))
+    facts += words.of_cells(layer, scene.analysis.geometry)
+    st.caption(" · ".join(facts), help=hint(*facts))
     numbers = next(one for one in scene.statistics() if one.name == layer.name)
     for flag in numbers.flags:
         sentence = f"This layer is {flag}." if flag.startswith(PREDICATES) else f"{flag}."
         # Not a caption: those are faded, and orange would be too faint to read.
-        st.markdown(f":small[:orange[:material/flag: {words.plain(sentence)}]]")
+        st.markdown(
+            f":small[:orange[:material/flag: {words.plain(sentence)}]]", help=hint(sentence)
+        )
 
 
 def _step(text: str, icon: str, names: list[str], target: int) -> None:
