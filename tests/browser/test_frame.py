@@ -1,4 +1,4 @@
-"""The frame around the pages: the address bar, Back, a server that goes away, and what can be read."""
+"""The frame around the pages: address bar, Back, a server that goes away, what can be read."""
 
 from __future__ import annotations
 
@@ -68,13 +68,15 @@ def test_back_and_forward_take_one_press_for_each_thing_done(visit):
     page.wait_for_selector(".card")
 
 
-def test_the_first_back_leaves_the_app_for_where_one_came_from(visit, server):
-    page = visit("/_stcore/health")
+def test_the_first_back_leaves_the_app_for_where_one_came_from(context, server):
+    page = context.new_page()
+    page.goto(f"{server}/_stcore/health")
     page.goto(f"{server}/")
     page.wait_for_selector(DRAWN)
     settle(page)
     page.go_back()
     page.wait_for_url("**/_stcore/health")
+    page.close()
 
 
 @pytest.mark.parametrize("address", ["/explore", "/explore/", "/explore/?layer=layer2.1.se"])
@@ -189,7 +191,6 @@ def test_all_text_has_a_contrast_of_at_least_four_and_a_half(browser, server, ad
         settle(page)
         found = page.evaluate(CONTRASTS)
         assert len(found) > 30
-        assert {one["ratio"] > 1 for one in found} == {True}
         assert [one for one in found if one["ratio"] < 4.5] == []
     finally:
         context.close()
