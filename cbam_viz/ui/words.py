@@ -45,26 +45,6 @@ def distinct(titles: Mapping[str, str]) -> dict[str, str]:
     return result
 
 
-CHANNEL_WEIGHTS = (
-    "One number for each channel, M_c in the paper: the channel is multiplied by it in all places. "
-    "0 holds the channel back, 1 lets it through unchanged."
-)
-SPATIAL_MAP = (
-    "One number for each place, M_s in the paper: all channels are multiplied by it there. 0 holds "
-    "the place back, 1 lets it through unchanged."
-)
-GATES = (
-    "An attention layer multiplies the features that it receives by its gates. Its **channel "
-    "weights** have a number for each channel, its **spatial map** has one for each place. 0 holds "
-    "back, 1 lets through unchanged."
-)
-VERIFIED = (
-    "**Verified**: the layer's input was multiplied by these numbers once more, and what came out "
-    "is what the network computed itself. **Not verified**: it is not, so something else happens "
-    "in this layer too."
-)
-
-
 def layer_option(layer: LayerAttention, title: str) -> str:
     """A layer in a list to choose from."""
     called = layer.name if title == layer.name else f"{title} · {layer.name}"

@@ -35,6 +35,7 @@ from cbam_viz.render import (
     resize_photo,
     strip,
 )
+from cbam_viz.ui.glossary import hint
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -216,6 +217,7 @@ def colour_bar(scale: Scale, colormap: str) -> dict[str, Any]:
         "colors": [f"rgb({red} {green} {blue})" for red, green, blue in colours],
         "ticks": ticks,
         "label": f"Scale: {label}",
+        "hint": (hint(*ticks) or "").replace("**", ""),
     }
 
 

@@ -111,6 +111,7 @@ function draw(viewer) {
 
 function fillBar(bar, spec) {
   bar.querySelector(".name").textContent = spec.label
+  bar.title = spec.hint
   bar.querySelector(".ramp").style.background = `linear-gradient(to right, ${spec.colors.join(", ")})`
   const ticks = bar.querySelector(".ticks")
   ticks.replaceChildren(
