@@ -16,7 +16,7 @@ from cbam_viz.images import Photo
 from cbam_viz.render import COLORMAPS
 from cbam_viz.ui import session
 from cbam_viz.ui.errors import boundary
-from cbam_viz.ui.parts import pictures
+from cbam_viz.ui.parts import masthead, photo_strip, pictures
 from cbam_viz.ui.parts.layout import two_columns, use_style
 from cbam_viz.ui.session.link import VIEWS
 from cbam_viz.ui.sidebar import networks, photos
@@ -96,10 +96,14 @@ def _run() -> None:
     session.memory().page_params = {}
     if page.url_path != WITH_OWN_CONTROLS:
         session.memory().page_link = None
+    masthead.draw(session.memory().pages.values())
+    strip = st.container()
     with st.sidebar:
         st.title("cbam-viz")
-        photos.choose()
+        photos.choose(strip)
         network_slot = st.container()
+    with strip:
+        photo_strip.draw()
     notes, waiting = st.container(), st.empty()
     session.memory().scene = None
     with boundary():
@@ -107,7 +111,7 @@ def _run() -> None:
         if scene is not None:
             page.run()
     for text in session.take_notes():
-        notes.info(plain(text), icon=":material/link:")
+        notes.info(plain(text), icon=":material/info:")
     session.write_url()
 
 
