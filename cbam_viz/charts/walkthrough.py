@@ -60,7 +60,7 @@ def branch_chart(
         "field": "part",
         "type": "nominal",
         "scale": {"domain": [AVERAGE, MAXIMUM, SUM], "range": [STRONG, MUTED, ACCENT]},
-        "legend": {"orient": "top", "title": None},
+        "legend": {"orient": "top", "title": None, "columns": 2},
     }
     y = {"field": "logit", "type": "quantitative", "title": "logit", "stack": None}
     tooltip = [

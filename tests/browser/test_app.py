@@ -36,7 +36,7 @@ def upload(page, name: str, content: bytes, *, good: bool = True) -> None:
     if good:
         page.locator(f"{CANVAS}[aria-label^='{name}']").wait_for()
     else:
-        page.get_by_test_id("stSidebar").get_by_test_id("stAlert").wait_for()
+        page.get_by_test_id("stMain").get_by_test_id("stAlert").wait_for()
     settle(page)
 
 

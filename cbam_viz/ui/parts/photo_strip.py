@@ -21,13 +21,12 @@ def draw() -> None:
     titles = photos.choices()
     pictures = [one.thumbnail for one in album.photos]
     pictures += [photos.sample_thumbnail(sample) for sample in samples()]
+    names = [one.name for one in album.photos] + [""] * len(samples())
     components.photo_strip(
         {
             "photos": [
-                {"id": name, "title": title, "picture": picture, "own": at < len(album.photos)}
-                for at, ((name, title), picture) in enumerate(
-                    zip(titles.items(), pictures, strict=True)
-                )
+                {"id": key, "title": title, "name": name, "picture": picture}
+                for (key, title), name, picture in zip(titles.items(), names, pictures, strict=True)
             ],
             "current": photos.choice(),
             "uploader": intake.uploader_key(),

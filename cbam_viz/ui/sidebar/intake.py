@@ -29,11 +29,15 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+OFFERED = ("image", "avif", "heic", "heif")
+"""What the dialog for files offers; the last three are not pictures to every browser."""
 TYPES = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif", "avif", "heic", "heif")
 UPLOADER = "photo_file"
 CAMERA = "photo_camera"
 THUMBNAIL = 160
 """Longer side in pixels; on the page it is shown at half of that, or less."""
+MOST_REPORTS = 4 * KEPT
+"""Files of which the browser may say that they were left out."""
 NAMED = 3
 """File names that one sentence lists; of more it tells the number."""
 AT_ONCE = f"{KEPT} photos and {KEPT_BYTES // 2**20} MB"
@@ -59,7 +63,7 @@ def uploader() -> None:
     key = uploader_key()
     st.file_uploader(
         "Your own photos",
-        type=("image", "avif", "heic", "heif"),  # the last are not pictures to every browser
+        type=OFFERED,
         accept_multiple_files=True,
         key=key,
         on_change=_take_files,
@@ -86,43 +90,56 @@ def camera() -> None:
 
 @st.dialog("Take a photo")
 def _camera_window() -> None:
+    album = session.memory().album
     st.camera_input(
-        "The camera's picture", key=CAMERA, on_change=_take_shot, label_visibility="collapsed"
+        "The camera's picture",
+        key=CAMERA,
+        on_change=_take_shot,
+        args=(album.shots + 1,),
+        label_visibility="collapsed",
     )
-    if session.memory().album.incoming:
+    if album.incoming:
         st.rerun()
 
 
-def refuse(reports: Any) -> None:
+def refuse(report: Any) -> None:
     """Note what the browser did not hand over, and why. What it says is checked like any input."""
+    report = report if isinstance(report, dict) else {}
+    files = report.get("files")
+    found = [one for one in files if isinstance(one, dict)] if isinstance(files, list) else []
     album = session.memory().album
-    found = [one for one in reports if isinstance(one, dict)] if isinstance(reports, list) else []
-    album.problems = sentences(found[: 4 * KEPT])
-    if any(one.get("why") == "failed" for one in found):
+    others_came = bool(report.get("besides"))
+    before = album.problems if others_came else ()
+    album.problems = (*before, *sentences(found[:MOST_REPORTS]))[:MOST_REPORTS]
+    if any(one.get("why") == "failed" for one in found) and not others_came:
         album.round += 1  # that uploader holds files that never arrived
 
 
 def sentences(reports: Sequence[dict[str, Any]]) -> tuple[str, ...]:
     """A sentence for each file that was left out, and one for all that were too many."""
-    said, surplus = [], []
-    for report in reports:
-        name = label_of(str(report.get("name", "")), b"") or "The file"
-        why, size = report.get("why"), report.get("size")
-        if why == "size" and isinstance(size, int | float):
-            said.append(str(too_many_bytes(name, size, MAX_BYTES)))
-        elif why == "kind" and is_checkpoint_name(name):
-            said.append(f"{name} is no photo. For a network, choose “Upload a checkpoint …”.")
-        elif why == "kind":
-            said.append(f"{name} is no picture that can be read. Choose a {READABLE}.")
-        elif why == "surplus":
-            surplus.append(name)
-        elif why == "failed":
-            said.append(f"{name} did not arrive. Try again.")
-        elif why in _SAID:
-            said.append(_SAID[why])
+    surplus = [_name_in(one) for one in reports if one.get("why") == "surplus"]
+    said = [sentence for one in reports if (sentence := _sentence(one))]
     if surplus:
         said.append(f"Not taken: {listed(surplus)}. At once there may be {AT_ONCE}.")
     return tuple(said)
+
+
+def _sentence(report: dict[str, Any]) -> str:
+    """Empty where nothing is to be said of this file alone."""
+    name, why, size = _name_in(report), str(report.get("why")), report.get("size")
+    if why == "size" and isinstance(size, int | float) and MAX_BYTES < size < 2**60:
+        return str(too_many_bytes(name, size, MAX_BYTES))
+    if why == "kind" and is_checkpoint_name(name):
+        return f"{name} is no photo. For a network, choose “Upload a checkpoint …”."
+    if why == "kind":
+        return f"{name} is no picture that can be read. Choose a {READABLE}."
+    if why == "failed":
+        return f"{name} did not arrive. Try again."
+    return _SAID.get(why, "")
+
+
+def _name_in(report: dict[str, Any]) -> str:
+    return label_of(str(report.get("name", "")), b"") or "The file"
 
 
 def listed(names: Sequence[str]) -> str:
@@ -158,7 +175,12 @@ def say_what_failed() -> None:
 
 
 def _take_files(key: str) -> None:
-    """Note that files came; the run that follows reads them."""
+    """Note that files came; the run that follows reads them.
+
+    Streamlit calls this again if another click ends that run too early; each uploader counts once.
+    """
+    if key != uploader_key():
+        return
     files: list[UploadedFile] = st.session_state[key] or []
     album = session.memory().album
     album.round += 1
@@ -167,11 +189,11 @@ def _take_files(key: str) -> None:
     album.arrived = tuple(file.name for file in files)
 
 
-def _take_shot() -> None:
+def _take_shot(number: int) -> None:
     shot: UploadedFile | None = st.session_state[CAMERA]
-    if shot is not None:
-        album = session.memory().album
-        album.shots += 1
+    album = session.memory().album
+    if shot is not None and number > album.shots:
+        album.shots = number
         _take([Incoming(f"camera {album.shots}.jpg", shot.getvalue())])
         _free([shot])
 

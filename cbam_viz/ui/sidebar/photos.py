@@ -11,12 +11,12 @@ from cbam_viz.ui import session, words
 from cbam_viz.ui.session.album import OwnPhoto
 from cbam_viz.ui.session.link import UPLOAD
 from cbam_viz.ui.sidebar import intake
-from cbam_viz.ui.sidebar.intake import TYPES, UPLOADER
+from cbam_viz.ui.sidebar.intake import OFFERED, UPLOADER
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
-__all__ = ["TYPES", "UPLOADER", "choose", "credit", "current", "own_photo", "sample_photo"]
+__all__ = ["OFFERED", "UPLOADER", "choose", "credit", "current", "own_photo", "sample_photo"]
 
 LIST = "set_image"
 

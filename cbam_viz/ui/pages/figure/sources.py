@@ -21,7 +21,7 @@ from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.session.link import UPLOAD
 from cbam_viz.ui.sidebar import network_panel, networks
 from cbam_viz.ui.sidebar.networks import Request
-from cbam_viz.ui.sidebar.photos import TYPES, own_photo, sample_photo
+from cbam_viz.ui.sidebar.photos import OFFERED, own_photo, sample_photo
 
 MOST_ROWS = 16
 CURRENT = "current"
@@ -65,7 +65,7 @@ def choose_photos(scene: Scene) -> list[Chosen]:
     )
     st.file_uploader(
         "More photos",
-        type=TYPES,
+        type=OFFERED,
         accept_multiple_files=True,
         key=UPLOADER,
         on_change=_take_uploads,

@@ -33,13 +33,14 @@ function create(root) {
     data: null,
     shown: "",
     sent: null, // names of the files that are on their way
+    refused: [], // what was left out of them
     waiting: [], // files that came meanwhile
     watch: 0,
     inside: false, // true while something of the page itself is dragged
     listening: new AbortController(),
   }
   const [add, paste, camera] = ["add", "paste", "camera"].map(name => root.querySelector(`.${name}`))
-  add.onclick = () => uploader(strip)?.click()
+  add.onclick = () => whenReady(strip, input => input.click())
   paste.onclick = () => readClipboard(strip)
   paste.hidden = !navigator.clipboard?.read // browsers have both on secure pages only
   camera.onclick = () => strip.tell("camera", Date.now())
@@ -77,7 +78,7 @@ function show(strip) {
 }
 
 function thumbnail(strip, photo) {
-  const one = element("div", photo.own ? "one" : "one sample")
+  const one = element("div", photo.name ? "one" : "one sample")
   const pick = element("button", "pick")
   pick.dataset.id = photo.id
   pick.title = photo.title
@@ -92,12 +93,12 @@ function thumbnail(strip, photo) {
   picture.draggable = false
   pick.append(picture)
   one.append(pick)
-  if (photo.own) {
+  if (photo.name) {
     const remove = element("button", "remove")
     remove.textContent = "×"
     remove.tabIndex = -1 // the key Delete does the same
     remove.title = "Remove from this page"
-    remove.setAttribute("aria-label", `Remove ${photo.title}`)
+    remove.setAttribute("aria-label", `Remove ${photo.name}`)
     remove.onclick = () => strip.tell("remove", photo.id)
     one.append(remove)
   }
@@ -143,10 +144,12 @@ function uploader(strip) {
 
 // As if the visitor had chosen these files in the uploader.
 function bring(strip, files) {
-  const input = uploader(strip)
-  if (!input || !files.length) return
-  input.files = list(files)
-  input.dispatchEvent(new Event("change", { bubbles: true }))
+  if (strip.sent) strip.waiting.push(...files)
+  else
+    whenReady(strip, input => {
+      input.files = list(files)
+      input.dispatchEvent(new Event("change", { bubbles: true }))
+    })
 }
 
 // Every file passes here, however it came: before Streamlit hears of it.
@@ -160,14 +163,20 @@ function gate(strip, event) {
     return
   }
   const { taken, refused } = sort(files, strip.data)
-  if (refused.length) strip.tell("refused", refused)
   if (!taken.length) {
     event.stopImmediatePropagation()
+    strip.tell("refused", { files: refused })
     return
   }
   if (refused.length) input.files = list(taken)
-  strip.sent = taken.map(file => file.name)
+  strip.refused = refused
+  onTheWay(strip, taken.map(file => file.name))
   watch(strip)
+}
+
+function onTheWay(strip, names) {
+  strip.sent = names
+  strip.root.toggleAttribute("data-busy", names !== null)
 }
 
 function sort(files, { limits, types }) {
@@ -192,13 +201,13 @@ function sort(files, { limits, types }) {
 // The server has the files, or has given this uploader up: the next ones may go.
 function settle(strip) {
   clearInterval(strip.watch)
-  const lost = (strip.sent ?? []).filter(name => !strip.data.arrived.includes(name))
-  const files = strip.waiting
-  strip.sent = null
-  strip.waiting = []
-  if (lost.length && !strip.failed) strip.tell("refused", lost.map(failure))
-  strip.failed = false
-  if (files.length) whenReady(strip, () => bring(strip, files))
+  const lost = strip.failed ? [] : (strip.sent ?? []).filter(name => !strip.data.arrived.includes(name))
+  const files = [...strip.refused, ...lost.map(failure)]
+  const next = strip.waiting
+  onTheWay(strip, null)
+  Object.assign(strip, { refused: [], waiting: [], failed: false })
+  if (files.length) strip.tell("refused", { files, besides: true })
+  if (next.length) bring(strip, next)
 }
 
 // An upload that breaks off tells the server nothing; the uploader marks its file.
@@ -211,13 +220,17 @@ function watch(strip) {
     if (chips.length && chips.every(chip => chip.hasAttribute("aria-invalid"))) {
       clearInterval(strip.watch)
       strip.failed = true
-      strip.tell("refused", strip.sent.map(failure))
-    } else if (seen && !chips.length) {
+      strip.tell("refused", { files: strip.sent.map(failure) })
+    } else if (box && seen && !chips.length) {
       clearInterval(strip.watch)
-      strip.sent = null // called off in the sidebar
+      onTheWay(strip, null) // called off in the sidebar
     }
     seen ||= chips.length > 0
   }, 400)
+}
+
+function say(strip, why) {
+  strip.tell("refused", { files: [{ why }] })
 }
 
 function failure(name) {
@@ -225,7 +238,8 @@ function failure(name) {
 }
 
 function whenReady(strip, act, tries = 50) {
-  if (uploader(strip)) act()
+  const input = uploader(strip)
+  if (input) act(input)
   else if (tries) setTimeout(() => whenReady(strip, act, tries - 1), 100)
 }
 
@@ -246,7 +260,7 @@ function takeDrop(strip, event) {
   event.stopPropagation()
   const files = [...event.dataTransfer.files]
   if (files.length) bring(strip, files)
-  else strip.tell("refused", [{ why: "link" }])
+  else say(strip, "link")
 }
 
 // Other uploaders of the page take what is dropped on them; fields take text.
@@ -277,7 +291,7 @@ async function readClipboard(strip) {
   try {
     items = await navigator.clipboard.read()
   } catch {
-    strip.tell("refused", [{ why: "denied" }])
+    say(strip, "denied")
     return
   }
   const files = []
@@ -286,7 +300,7 @@ async function readClipboard(strip) {
     if (type) files.push(named(new File([await item.getType(type)], "image", { type })))
   }
   if (files.length) bring(strip, files)
-  else strip.tell("refused", [{ why: "nothing" }])
+  else say(strip, "nothing")
 }
 
 // A copied file keeps its name; a copied picture is called "image" by every browser.
