@@ -131,8 +131,8 @@ def test_what_is_too_large_or_no_picture_is_not_sent_and_named(visit, png):
     assert len(sent) == 1
     text = said(page)
     assert "large.png has 101.0 MB; the limit is 100 MB." in text
-    assert "notes.txt is no picture that can be read." in text
-    assert "net.pth is no photo. For a network, choose" in text
+    assert "notes.txt is not a picture that can be read." in text
+    assert "net.pth is not a photo. For a network, choose" in text
     drop(page, CANVAS, *(file(f"{at}.png", png(GREEN, (8, 8 + at))) for at in range(18)))
     wait_for_photo(page, "0.png")
     assert said(page).startswith("Not taken: 16.png, 17.png. At once there may be 16 photos")

@@ -181,12 +181,11 @@ def jpeg() -> bytes:
         ({"why": "failed", "name": "../../x.jpg"}, "x.jpg did not arrive. Try again."),
         (
             {"why": "kind", "name": "net.PTH"},
-            "net.PTH is no photo. For a network, choose “Upload a checkpoint …”.",
+            "net.PTH is not a photo. For a network, choose “Upload a checkpoint …”.",
         ),
         (
             {"why": "kind", "name": "a.txt"},
-            "a.txt is no picture that can be read. Choose a JPEG, PNG, WebP, BMP, TIFF, GIF or "
-            "AVIF.",
+            "a.txt is not a picture that can be read. Use JPEG, PNG, WebP, BMP, TIFF, GIF or AVIF.",
         ),
     ],
 )

@@ -90,16 +90,20 @@ def camera() -> None:
 
 @st.dialog("Take a photo")
 def _camera_window() -> None:
-    album = session.memory().album
+    key = _camera_key()
     st.camera_input(
         "The camera's picture",
-        key=CAMERA,
+        key=key,
         on_change=_take_shot,
-        args=(album.shots + 1,),
+        args=(key,),
         label_visibility="collapsed",
     )
-    if album.incoming:
+    if session.memory().album.incoming:
         st.rerun()
+
+
+def _camera_key() -> str:
+    return f"{CAMERA}_{session.memory().album.shots}"
 
 
 def refuse(report: Any) -> None:
@@ -130,9 +134,9 @@ def _sentence(report: dict[str, Any]) -> str:
     if why == "size" and isinstance(size, int | float) and MAX_BYTES < size < 2**60:
         return str(too_many_bytes(name, size, MAX_BYTES))
     if why == "kind" and is_checkpoint_name(name):
-        return f"{name} is no photo. For a network, choose “Upload a checkpoint …”."
+        return f"{name} is not a photo. For a network, choose “Upload a checkpoint …”."
     if why == "kind":
-        return f"{name} is no picture that can be read. Choose a {READABLE}."
+        return f"{name} is not a picture that can be read. Use {READABLE}."
     if why == "failed":
         return f"{name} did not arrive. Try again."
     return _SAID.get(why, "")
@@ -189,11 +193,12 @@ def _take_files(key: str) -> None:
     album.arrived = tuple(file.name for file in files)
 
 
-def _take_shot(number: int) -> None:
-    shot: UploadedFile | None = st.session_state[CAMERA]
-    album = session.memory().album
-    if shot is not None and number > album.shots:
-        album.shots = number
+def _take_shot(key: str) -> None:
+    """As with files, each camera counts once."""
+    shot: UploadedFile | None = st.session_state[key] if key == _camera_key() else None
+    if shot is not None:
+        album = session.memory().album
+        album.shots += 1
         _take([Incoming(f"camera {album.shots}.jpg", shot.getvalue())])
         _free([shot])
 
