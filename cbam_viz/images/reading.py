@@ -133,7 +133,7 @@ def _file_bytes(source: str | Path, label: str, max_bytes: int) -> bytes:
         if path.exists() and not path.is_file():
             raise ImageError(f"{label} is not a regular file. Give the file of a picture.")
         if path.stat().st_size > max_bytes:
-            raise _too_many_bytes(label, path.stat().st_size, max_bytes)
+            raise too_many_bytes(label, path.stat().st_size, max_bytes)
         return path.read_bytes()
     except FileNotFoundError as error:
         raise ImageError(f"There is no file {label}. Check the path.") from error
@@ -148,7 +148,7 @@ def _from_bytes(data: bytes, label: str, asked: _Asked) -> Photo:
     if not data:
         raise ImageError(f"{title} is empty (0 bytes). Save or upload it again.")
     if len(data) > asked.max_bytes:
-        raise _too_many_bytes(title, len(data), asked.max_bytes)
+        raise too_many_bytes(title, len(data), asked.max_bytes)
     try:
         with Image.open(io.BytesIO(data), formats=_formats()) as image:
             _check_pixels(image.size, title, asked.max_megapixels)
@@ -269,7 +269,8 @@ def _too_many_pixels(title: str, size: tuple[int, ...] | None, limit: float) -> 
     )
 
 
-def _too_many_bytes(title: str, size: int, limit: int) -> ImageError:
+def too_many_bytes(title: str, size: float, limit: int) -> ImageError:
+    """What is said of a file of `size` bytes where `limit` are allowed."""
     return ImageError(
         f"{title} has {size / 2**20:.1f} MB; the limit is {limit / 2**20:g} MB. Make the file "
         "smaller, by saving it as a JPEG for instance."

@@ -39,6 +39,8 @@ class Settings:
     """
 
     image: str | None = None
+    own: int | None = None
+    """Which of this session's own photos, where `image` is UPLOAD: so that Back finds it again."""
     model: str | None = None
     arch: str | None = None
     view: View = DEFAULT_VIEW
@@ -127,6 +129,7 @@ def _refuse(text: str) -> Any:
 def _readers(colormaps: Sequence[str]) -> dict[str, Callable[[str], Any]]:
     return {
         "image": _name,
+        "own": _index,
         "model": _name,
         "arch": _name,
         "view": _one_of(VIEWS),

@@ -197,8 +197,7 @@ def _uploaded(sha256: str) -> bytes | None:
     """The bytes of a checkpoint that this session brought; never those of another session."""
     for own in session.memory().checkpoints.values():
         if own.sha256 == sha256:
-            content: bytes = own.content
-            return content
+            return own.content
     return None
 
 

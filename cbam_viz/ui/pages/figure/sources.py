@@ -21,8 +21,7 @@ from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.session.link import UPLOAD
 from cbam_viz.ui.sidebar import network_panel, networks
 from cbam_viz.ui.sidebar.networks import Request
-from cbam_viz.ui.sidebar.photos import TYPES, sample_photo
-from cbam_viz.ui.sidebar.photos import UPLOADER as SIDEBAR_UPLOADER
+from cbam_viz.ui.sidebar.photos import OFFERED, own_photo, sample_photo
 
 MOST_ROWS = 16
 CURRENT = "current"
@@ -66,7 +65,7 @@ def choose_photos(scene: Scene) -> list[Chosen]:
     )
     st.file_uploader(
         "More photos",
-        type=TYPES,
+        type=OFFERED,
         accept_multiple_files=True,
         key=UPLOADER,
         on_change=_take_uploads,
@@ -153,11 +152,10 @@ def _photo(name: str, scene: Scene) -> Chosen:
 
 
 def _current(scene: Scene) -> Chosen:
-    chosen = session.settings().image
-    if chosen != UPLOAD:
-        return Chosen(scene.photo, f"sample:{chosen}", None)
-    file = st.session_state.get(SIDEBAR_UPLOADER)
-    return Chosen(scene.photo, scene.photo.name, file.getvalue() if file is not None else None)
+    own = own_photo()
+    if own is None:
+        return Chosen(scene.photo, f"sample:{session.settings().image}", None)
+    return Chosen(scene.photo, scene.photo.name, own.content)
 
 
 def _take_uploads() -> None:
