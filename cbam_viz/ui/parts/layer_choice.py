@@ -13,6 +13,12 @@ PREDICATES = ("untrained", "flat", "saturated", "nearly binary")
 
 def draw(scene: Scene, layer: LayerAttention) -> None:
     """The layer's name to choose from, neighbours, and what kind of layer it is."""
+    choose(scene, layer)
+    describe(scene, layer)
+
+
+def choose(scene: Scene, layer: LayerAttention) -> None:
+    """The layer's name to choose from, and a step to either side: as high for every layer."""
     names = list(scene.layers)
     position = names.index(layer.name)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall", wrap=False):
@@ -24,6 +30,10 @@ def draw(scene: Scene, layer: LayerAttention) -> None:
         )
         _step("Previous", "chevron_left", names, position - 1)
         _step("Next", "chevron_right", names, position + 1)
+
+
+def describe(scene: Scene, layer: LayerAttention) -> None:
+    """What kind of layer it is, and what is wrong with its gates on this photo."""
     facts = [layer.stage, words.composition(layer), words.proof(layer)]
     st.caption(" · ".join([*facts, *words.of_cells(layer, scene.analysis.geometry)]))
     numbers = next(one for one in scene.statistics() if one.name == layer.name)

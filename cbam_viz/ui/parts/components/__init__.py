@@ -12,8 +12,12 @@ __all__ = ["bars", "gallery", "ranking", "viewer"]
 
 
 def viewer(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
-    """The photo with a map over it, blended in the browser; state `opacity` after a drag."""
-    return _component("viewer")(data=data, key=key, **callbacks)
+    """One or two photos with a map over each, blended in the browser; state `opacity` after a drag.
+
+    `data["second"]` is another picture like `data` itself, or None.
+    """
+    scripts = ("viewer", "viewer_hands", "viewer_numbers")
+    return _component("viewer", scripts)(data=data, key=key, **callbacks)
 
 
 def gallery(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
@@ -32,9 +36,9 @@ def ranking(data: dict[str, Any], *, key: str) -> None:
 
 
 @cache
-def _component(name: str) -> Any:
+def _component(name: str, scripts: tuple[str, ...] = ()) -> Any:
+    """A part from its files; `scripts` if its code is more than one file, read as one."""
     folder = files(__package__)
-    html, css, js = (
-        folder.joinpath(f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css", "js")
-    )
+    html, css = (folder.joinpath(f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css"))
+    js = "\n".join(folder.joinpath(f"{one}.js").read_text("utf-8") for one in scripts or (name,))
     return st.components.v2.component(f"cbam_viz_{name}", html=html, css=css, js=js)
