@@ -4,6 +4,7 @@
 """
 
 from .current import (
+    RESETS,
     Memory,
     Recent,
     Upload,
@@ -19,6 +20,7 @@ from .current import (
 )
 
 __all__ = [
+    "RESETS",
     "Memory",
     "Recent",
     "Upload",

@@ -36,8 +36,10 @@ def _one(scene: Scene, layer: LayerAttention) -> None:
     left, right = two_columns("explore")
     with left:
         layer_choice.choose(scene, layer)
-        _pictures(scene, layer, scene.on_photo(layer))
-        _about(scene, layer)
+        sides = picture.draw(scene.on_photo(layer))
+        _notes(scene, layer)
+        _controls(scene, layer, *sides)
+        _about(scene)
     with right:
         top_classes(scene.analysis)
         channel_panel.draw(scene, layer)
@@ -51,19 +53,25 @@ def _two(scene: Scene, layer: LayerAttention) -> None:
     with right, boundary():
         beside, other = second.choose(scene, layer)
     sides = [scene.on_photo(layer)] + ([] if beside is None else [beside.on_photo(other)])
-    _pictures(scene, layer, *sides)
+    sides = list(picture.draw(*sides))
+    left, right = two_columns("explore_below", (1, 1))
+    with left:
+        _notes(scene, layer)
+    if beside is not None:
+        with right:
+            _notes_beside(beside, other)
+    _controls(scene, layer, *sides)
     left, right = two_columns("explore", (1, 1))
     with left:
-        _about(scene, layer)
         top_classes(scene.analysis)
         channel_panel.draw(scene, layer)
     if beside is not None:
         with right:
-            _about_beside(beside, other)
+            top_classes(beside.analysis, "prediction_beside")
+    _about(scene)
 
 
-def _pictures(scene: Scene, layer: LayerAttention, *sides: OnPhoto) -> None:
-    sides = picture.draw(*sides)
+def _controls(scene: Scene, layer: LayerAttention, *sides: OnPhoto) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if any(side.field is not None for side in sides):
             _segments("Show", "show", SHOWS)
@@ -71,6 +79,7 @@ def _pictures(scene: Scene, layer: LayerAttention, *sides: OnPhoto) -> None:
                 _segments("Cells", "cells", CELLS)
         downloads.button(scene, *sides)
     second.offer(scene, layer)
+    display_controls.draw()
 
 
 def _segments(label: str, name: str, options: dict[str, str]) -> None:
@@ -84,8 +93,9 @@ def _segments(label: str, name: str, options: dict[str, str]) -> None:
     )
 
 
-def _about(scene: Scene, layer: LayerAttention) -> None:
-    with st.container(key="explore_notes"):
+def _notes(scene: Scene, layer: LayerAttention) -> None:
+    """What kind of layer it is and what is wrong with it, in a place reserved for that."""
+    with st.container(key="explore_notes", gap="xsmall"):
         layer_choice.describe(scene, layer)
         if layer.spatial is None:
             st.info(
@@ -93,22 +103,22 @@ def _about(scene: Scene, layer: LayerAttention) -> None:
                 "photo. Its weights are beside it.",
                 icon=":material/bar_chart:",
             )
-    display_controls.draw()
+
+
+def _notes_beside(scene: Scene, layer: LayerAttention | None) -> None:
+    with st.container(key="explore_notes_beside", gap="xsmall"):
+        if layer is None:
+            st.caption("This network has no attention: there is no map, only its prediction.")
+        else:
+            layer_choice.describe(scene, layer)
+        for text in (second.credit(), *words.what_was_seen(scene.analysis.geometry)):
+            if text:
+                st.caption(words.plain(text))
+
+
+def _about(scene: Scene) -> None:
     texts = [photos.credit()] if photos.credit() else []
     texts += [*words.what_was_seen(scene.analysis.geometry), scene.analysis.fed]
     texts += words.missing(scene.analysis.attention)
     for text in texts:
         st.caption(words.plain(text))
-
-
-def _about_beside(scene: Scene, layer: LayerAttention | None) -> None:
-    with st.container(key="explore_notes_beside"):
-        if layer is None:
-            st.caption("This network has no attention: there is no map, only its prediction.")
-        else:
-            layer_choice.describe(scene, layer)
-    texts = [second.credit()] if second.credit() else []
-    texts += words.what_was_seen(scene.analysis.geometry)
-    for text in texts:
-        st.caption(words.plain(text))
-    top_classes(scene.analysis, "prediction_beside")

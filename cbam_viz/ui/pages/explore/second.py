@@ -24,7 +24,8 @@ QUICK = "compare"
 """Key of the row of quick choices."""
 MOST_QUICK = 3
 """Networks that are one click away; the list of networks has all of them."""
-SAME_NETWORK, SAME_PHOTO = "the same network", "the same photo"
+SAME = "same"
+"""Stands in a list for what the first picture has."""
 
 
 def is_wanted() -> bool:
@@ -45,6 +46,7 @@ def offer(scene: Scene, layer: LayerAttention) -> None:
         key=QUICK,
         on_change=_take,
         args=({key: settings for key, (_, settings) in options.items()},),
+        wrap=True,
     )
 
 
@@ -56,8 +58,8 @@ def choose(scene: Scene, first: LayerAttention) -> tuple[Scene, LayerAttention |
     layer_slot = st.container()
     with st.container(horizontal=True, gap="small"):
         _choose_network(scene)
-        _choose_photo(scene)
-    with st.spinner("Running the network on the photo …"):
+        _choose_photo()
+    with st.container(key="busy_beside"), st.spinner("Running the network on the photo …"):
         beside = _scene(scene)
     layer = _layer(beside, first)
     with layer_slot:
@@ -119,13 +121,17 @@ def _neighbour(names: list[str], name: str) -> str | None:
 
 def _other_networks(scene: Scene) -> list[CheckpointEntry]:
     """The networks of the folder but the one that is shown: those made to be compared first."""
-    file = scene.request.path.name if scene.request.path else None
-    found = [entry for entry in networks.entries_beside() if entry.path.name != file]
+    found = [entry for entry in networks.entries_beside() if entry.path.name != _file(scene)]
     return sorted(found, key=lambda entry: not _is_twin(entry, scene))
 
 
+def _file(scene: Scene) -> str | None:
+    """Name of the network's file in the folder; None for any other network."""
+    return scene.request.path.name if scene.request.path else None
+
+
 def _is_twin(entry: CheckpointEntry, scene: Scene) -> bool:
-    file = scene.request.path.name if scene.request.path else None
+    file = _file(scene)
     return file is not None and (
         entry.metadata.get("compare_with") == file
         or scene.loaded.metadata.get("compare_with") == entry.path.name
@@ -147,31 +153,48 @@ def _photos() -> dict[str, str]:
 
 
 def _choose_network(scene: Scene) -> None:
-    file = scene.request.path.name if scene.request.path else None
-    entries = [entry for entry in networks.entries_beside() if entry.path.name != file]
-    titles = {None: SAME_NETWORK} | networks.titles(entries)
-    if session.settings().model2 not in titles:
-        if session.settings().model2 != file:
+    chosen = session.settings().model2
+    titles = networks.titles(_other_networks(scene))
+    if chosen is not None and chosen not in titles:
+        if chosen == session.memory().link.model2 != _file(scene):
             session.note("The network that the link sets beside the first is not here.")
         session.change(model2=None)
-    _select("Network beside it", "model2", titles)
+    _select("Network beside it", "model2", {SAME: "the same network"} | titles)
 
 
-def _choose_photo(scene: Scene) -> None:
+def _choose_photo() -> None:
     chosen = session.settings()
-    titles = {None: SAME_PHOTO} | {k: v for k, v in _photos().items() if k != chosen.image}
-    if chosen.image2 not in titles:
-        if chosen.image2 == UPLOAD != chosen.image:
-            session.note("A link does not carry uploaded photos, so the photo is the same.")
-        elif chosen.image2 != chosen.image:
-            session.note("The photo that the link sets beside the first is not among the samples.")
+    titles = {name: title for name, title in _photos().items() if name != chosen.image}
+    if chosen.image2 is not None and chosen.image2 not in titles:
+        if chosen.image2 == session.memory().link.image2 != chosen.image:
+            session.note(
+                "A link does not carry uploaded photos, so none stands beside the first."
+                if chosen.image2 == UPLOAD
+                else "The photo that the link sets beside the first is not among the samples."
+            )
         session.change(image2=None)
-    _select("Photo beside it", "image2", titles)
+    _select("Photo beside it", "image2", {SAME: "the same photo"} | titles)
 
 
-def _select(label: str, name: str, titles: dict[str | None, str]) -> None:
-    options = list(titles)
-    st.selectbox(label, options, format_func=titles.__getitem__, **session.control(name, options))
+def _select(label: str, name: str, titles: dict[str, str]) -> None:
+    key = f"set_{name}"
+    st.session_state[key] = getattr(session.settings(), name) or SAME
+    st.selectbox(
+        label,
+        list(titles),
+        format_func=titles.__getitem__,
+        key=key,
+        on_change=_take_one,
+        args=(name, key, tuple(titles)),
+    )
+
+
+def _take_one(name: str, key: str, among: tuple[str, ...]) -> None:
+    """Take what was picked from a list; a list that has changed meanwhile says nothing."""
+    picked = st.session_state[key]
+    if picked in among:
+        session.memory().link = Settings()
+        session.change(**{name: None if picked == SAME else picked}, **session.RESETS.get(name, {}))
 
 
 def _scene(scene: Scene) -> Scene:

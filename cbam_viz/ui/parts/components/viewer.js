@@ -107,7 +107,7 @@ async function show(viewer, data) {
   }
   viewer.root.querySelector(".opacity").hidden = data.show !== "overlay"
   fillBar(viewer.root.querySelector(".bar"), data.bar)
-  update(viewer)
+  redraw(viewer) // at once: a canvas of a new size is empty
 }
 
 async function load(slot, source) {
@@ -147,13 +147,16 @@ function setOpacity(viewer, opacity) {
 function update(viewer) {
   viewer.frame ||= requestAnimationFrame(() => {
     viewer.frame = 0
-    if (!viewer.data) return
-    for (const side of viewer.sides) {
-      draw(viewer, side)
-      mark(viewer, side)
-    }
-    showTools(viewer)
+    if (viewer.data) redraw(viewer)
   })
+}
+
+function redraw(viewer) {
+  for (const side of viewer.sides) {
+    draw(viewer, side)
+    mark(viewer, side)
+  }
+  showTools(viewer)
 }
 
 function draw(viewer, side) {
@@ -181,11 +184,15 @@ function draw(viewer, side) {
   if (layer.image) {
     // Map and contours are complete pictures; an overlay must leave the hatched parts as they are.
     const overlay = show === "overlay"
-    const [top, left, bottom, right] = overlay ? data.seen : [0, 0, height, width]
+    const [top, left, bottom, right] = overlay ? data.seen.map(Math.round) : [0, 0, height, width]
     context.save()
     context.beginPath()
-    context.rect((left - x * width) / part, (top - y * height) / part,
-      (right - left) / part, (bottom - top) / part)
+    context.rect(
+      (left - x * width) / part,
+      (top - y * height) / part,
+      (right - left) / part,
+      (bottom - top) / part
+    )
     context.clip()
     context.globalAlpha = overlay ? viewer.opacity : 1
     context.imageSmoothingEnabled = show === "contours" || style === "smooth"
@@ -228,9 +235,14 @@ function gridPath({ y, x }) {
 }
 
 function hint(side) {
+  if (matchMedia("(pointer: coarse)").matches) {
+    return side.axes
+      ? "Tap the picture for a cell's value. Box, then a drag: the mean inside and outside it."
+      : "Two fingers or + and − zoom."
+  }
   return side.axes
-    ? "Drag a box over the picture for the mean inside and outside it; zoom with the wheel or + and −."
-    : "Zoom with the wheel or + and −."
+    ? "Drag a box for the mean inside and outside it. The wheel, or + and −, zooms."
+    : "The wheel, or + and −, zooms."
 }
 
 function fillBar(bar, spec) {

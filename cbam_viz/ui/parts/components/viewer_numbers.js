@@ -47,8 +47,8 @@ function readOut(viewer, side, cell) {
   readout.textContent = cell ? cellText(data, cell) : "not seen by the network"
   const [height, width] = data.size
   if (cell && viewer.data.style === "smooth") {
-    const here = interpolate(data.cells, cursor.y * height, cursor.x * width)
-    if (!Number.isNaN(here)) readout.textContent += `, drawn here ${written(here)}`
+    const here = written(interpolate(data.cells, cursor.y * height, cursor.x * width))
+    if (!readout.textContent.endsWith(`: ${here}`)) readout.textContent += `, drawn here ${here}`
   }
   const half = readout.offsetWidth / 2
   const left = clamp(at.x * box.width, half, Math.max(half, box.width - half))
@@ -74,7 +74,7 @@ function boxMeans(side, box) {
       const value = data.cells.values[row.index * data.cells.columns + column.index]
       all += area
       boxed += within
-      if (within > 0) sums.cells++
+      if (within > 1e-6 * area) sums.cells++ // less is rounding of an edge that both share
       if (value === null) {
         sums.missing++
         continue
