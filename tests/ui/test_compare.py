@@ -43,10 +43,10 @@ def three(tmp_path_factory) -> Path:
             "schema": 1,
             "title": f"Titled {name}",
             "architecture": architecture,
+            "attention": attention,
             "num_classes": len(CLASSES),
             "classes": list(CLASSES),
         }
-        about |= {"attention": attention} if attention else {}
         about |= {"compare_with": with_} if with_ else {}
         tensors = {key: tensor.contiguous() for key, tensor in model.state_dict().items()}
         save_file(tensors, folder / name, {"cbam_viz": json.dumps(about)})
@@ -152,16 +152,24 @@ def test_the_same_layer_of_another_photo_follows_the_first(open_app, three):
     np.testing.assert_allclose(values(shown(app)["second"]), captured, atol=1e-5)
 
 
+def lowest(*maps):
+    return min(one.min() for one in maps)
+
+
+def highest(*maps):
+    return max(one.max() for one in maps)
+
+
 def test_both_are_drawn_on_one_scale(open_app, three):
     first, second = (of(three, NAME, "cat").attention[f"layer{n}.0.se"].spatial for n in (1, 4))
-    low, high = min(first.min(), second.min()), max(first.max(), second.max())
+    low, high = (float(end(first, second)) for end in (lowest, highest))
     app = open_app(folder=three, layer="layer1.0.se", layer2="layer4.0.se", scale="per map")
     bar = shown(app)["bar"]
     assert bar["label"].startswith("Scale: shared by both maps, ")
     assert [float(tick) for tick in bar["ticks"]] == pytest.approx([low, high], abs=0.006)
     cat, coffee = (of(three, NAME, name).layers for name in ("cat", "coffee"))
     every = [layer.spatial for layer in (*cat, *coffee)]
-    ends = [min(one.min() for one in every), max(one.max() for one in every)]
+    ends = [float(lowest(*every)), float(highest(*every))]
     bar = shown(open_app(folder=three, image2="coffee", scale="shared"))["bar"]
     assert bar["label"].startswith("Scale: shared by all layers")
     assert [float(tick) for tick in bar["ticks"]] == pytest.approx(ends, abs=0.006)
