@@ -21,6 +21,7 @@ from ..attention import (
 )
 from ..errors import CaptureError, NoAttentionError
 from ..wrappers import clean_name
+from .blocks import place_of
 from .cells import even_cells, overhang
 from .descent import branches_of, descriptors_of
 from .forward import (
@@ -65,7 +66,7 @@ def attention_of(
     else:
         layers.extend(_planned_layers(plan, forward))
     layers.sort(key=lambda item: item[0])
-    named = _named([layer for _, layer in layers])
+    named = _named([_in_its_block(layer, table) for _, layer in layers])
     ran = {layer.module for layer in named.values()} | {one.module for one in plan.unsupported}
     never = tuple(
         dict.fromkeys(
@@ -122,6 +123,15 @@ def _demand_some(layers: dict[str, LayerAttention], plan: Plan, never: tuple[str
         "attention to show. Make a model that does with cbam_viz.create_model(name), or put CBAM "
         "into this one with cbam_viz.insert_cbam(model)."
     )
+
+
+def _in_its_block(layer: LayerAttention, table: Table) -> LayerAttention:
+    """The layer with the stage and block that it is in, looked up once for each module."""
+    if layer.module not in table.places:
+        modules = {clean_name(name): made for name, one in table.modules.items() if (made := one())}
+        table.places[layer.module] = place_of(layer, modules)
+    stage, block = table.places[layer.module]
+    return replace(layer, stage=stage, block=block)
 
 
 def _known_layer(

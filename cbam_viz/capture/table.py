@@ -108,6 +108,8 @@ class Table:
     """Modules whose code is not torch's own, and may ask what they keep as attributes."""
     taps: Places = field(default_factory=dict)
     """Where to look while watching, by what is wanted."""
+    places: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Stage and block of each layer's module that has been asked for."""
     max_plans: ClassVar[int] = 16
     _plans: OrderedDict[Signature, Plan] = field(default_factory=OrderedDict)
     _changes: int = 0

@@ -10,7 +10,7 @@ from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.inputs import find_one_image, read_image
 from cbam_viz.cli.network import open_network
 from cbam_viz.cli.options import json_option, model_options, view_option, window_option
-from cbam_viz.cli.report import layer_json, print_limits
+from cbam_viz.cli.report import layers_json, print_limits
 from cbam_viz.cli.text import print_json, print_table
 
 if TYPE_CHECKING:
@@ -42,14 +42,14 @@ def layers(
     analysis = analyse(open_network(choice), read_image(path, window), view)
     click.echo(analysis.fed, err=True)
     print_limits(analysis.attention)
-    described = [layer_json(layer, analysis.geometry) for layer in analysis.layers]
+    described = layers_json(analysis)
     if as_json:
         print_json(described)
         return
     rows = [
         (
             layer["name"],
-            layer["stage"],
+            "–" if layer["title"] == layer["name"] else layer["title"],
             "–" if layer["channels"] is None else str(layer["channels"]),
             "–"
             if layer["map_size"] is None
@@ -59,7 +59,7 @@ def layers(
         )
         for layer in described
     ]
-    print_table(("layer", "stage", "channels", "map", "gates", "found by"), rows, right="channels")
+    print_table(("layer", "place", "channels", "map", "gates", "found by"), rows, right="channels")
 
 
 def _map_size(size: list[int], on_photo: int) -> str:

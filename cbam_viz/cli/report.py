@@ -110,19 +110,27 @@ def analysis_json(analysis: Analysis, statistics: Sequence[LayerStatistics]) -> 
         "predictions": [asdict(prediction) for prediction in analysis.predictions],
         "prediction_note": analysis.prediction_note,
         "layers": [
-            {**layer_json(layer, geometry), "statistics": asdict(by_name[layer.name])}
-            for layer in analysis.attention.values()
-            if layer.name in by_name
+            {**layer, "statistics": asdict(by_name[layer["name"]])}
+            for layer in layers_json(analysis)
+            if layer["name"] in by_name
         ],
     }
 
 
-def layer_json(layer: LayerAttention, geometry: Geometry) -> dict[str, Any]:
-    """Return what a layer is, without its values."""
+def layers_json(analysis: Analysis) -> list[dict[str, Any]]:
+    """Return what each layer is, without its values."""
+    from cbam_viz.layer_names import titles
+
+    called = titles(analysis.layers).layers
+    return [_layer_json(one, called[one.name], analysis.geometry) for one in analysis.layers]
+
+
+def _layer_json(layer: LayerAttention, title: str, geometry: Geometry) -> dict[str, Any]:
     from cbam_viz.images import cells_on_photo
 
     return {
         "name": layer.name,
+        "title": title,
         "stage": layer.stage,
         "channels": None if layer.channel is None else layer.channel.shape[1],
         "map_size": None if layer.spatial is None else list(layer.spatial.shape[1:]),

@@ -12,6 +12,7 @@ from cbam_viz.analysis import Analysis, analyse, predict
 from cbam_viz.attention import LayerAttention
 from cbam_viz.errors import NoAttentionError
 from cbam_viz.images import Photo, View
+from cbam_viz.layer_names import Titles, titles
 from cbam_viz.models import LoadedModel
 from cbam_viz.render import Scale
 from cbam_viz.statistics import LayerStatistics, all_statistics, doubted, layer_to_show
@@ -47,6 +48,15 @@ class Scene:
         """Captured layers by name, in order of execution."""
         return dict(self.analysis.attention)
 
+    @property
+    def titles(self) -> Titles:
+        """What to call the layers and stages."""
+        return self._kept("titles", lambda: titles(self.layers.values()))
+
+    def title(self, layer: LayerAttention) -> str:
+        """What to call a layer: `stage 4, block 2`, or its name."""
+        return self.titles.layers[layer.name]
+
     def layer(self) -> LayerAttention:
         """The layer that the visitor picked; else the one to look at first on this photo.
 
@@ -70,12 +80,14 @@ class Scene:
     def on_photo(self, layer: LayerAttention | None) -> OnPhoto:
         """A layer's map on the photo; the photo alone where there is none."""
         name = "no attention" if layer is None else layer.name
+        title = name if layer is None else words.heading(self.title(layer), name)
         alt, field = self.photo.name, None
         if layer is not None and layer.spatial is not None and layer.cells is not None:
-            alt = words.picture_alt(self.photo, layer, self.analysis.geometry)
+            alt = words.picture_alt(self.photo, layer, self.analysis.geometry, self.title(layer))
             field = Field(pictures.spatial_map(layer), layer.cells, self.scale(layer))
         return OnPhoto(
-            title=name,
+            name=name,
+            title=title,
             provenance=f"{self.loaded.name} · {self.photo.name}",
             alt=alt,
             photo=self.photo,
@@ -97,7 +109,7 @@ class Scene:
     def card_picture(self, layer: LayerAttention) -> str:
         """A layer's overlay for the gallery, as a data URL."""
         chosen = session.settings()
-        small = self._kept("small", lambda: pictures.small_photo(self.photo))
+        small = self._kept("small", lambda: pictures.small_photo(self.photo, len(self.layers)))
         return self._kept(
             ("card", layer.name, chosen.scale, chosen.colormap),
             lambda: pictures.card_picture(

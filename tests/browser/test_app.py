@@ -195,8 +195,8 @@ def test_a_click_on_a_bar_shows_that_channel_before_and_after_its_gate(
     weights = layer.channel[0].numpy()
     rank = 1 + int((weights > weights[channel]).sum())
     assert text == f"Channel {channel} · weight {weights[channel]:.3f} · rank {rank} of 64"
-    assert page.get_by_text(re.compile("^Before its gate: ")).is_visible()
-    assert page.get_by_text(re.compile("^After its gate: ")).is_visible()
+    assert page.get_by_text(re.compile("^Before weighting: ")).is_visible()
+    assert page.get_by_text(re.compile("^After × 0")).is_visible()
 
 
 def test_bars_are_as_high_as_the_weights(visit, checkpoint_folder):

@@ -90,12 +90,12 @@ def test_another_layer_is_one_click_away_and_runs_nothing(open_app, three, monke
     app.get_by_key("compare").set_value("layer").run()
     assert not app.exception
     second = shown(app)["second"]
-    assert (second["title"], app.query_params["layer2"]) == ("layer3.1.se",) * 2
+    assert (second["name"], app.query_params["layer2"]) == ("layer3.1.se",) * 2
     captured = of(three, NAME, "cat").attention["layer3.1.se"].spatial[0]
     np.testing.assert_allclose(values(second), captured, atol=1e-6)
     app.selectbox(key="set_layer2").select("layer1.0.se").run()
-    assert shown(app)["second"]["title"] == "layer1.0.se"
-    assert shown(app)["title"] == "layer3.0.se"
+    assert shown(app)["second"]["name"] == "layer1.0.se"
+    assert shown(app)["name"] == "layer3.0.se"
     assert runs == ["analyse"]
     app.get_by_key("compare").set_value(None).run()
     assert shown(app)["second"] is None
@@ -135,7 +135,7 @@ def test_another_network_and_another_photo_from_a_link(open_app, three):
     assert not app.info
     second, own = shown(app)["second"], of(three, OTHER, "coffee")
     layer = layer_to_show(own.layers, geometry=own.geometry)
-    assert second["title"] == layer.name
+    assert second["name"] == layer.name
     np.testing.assert_allclose(values(second), layer.spatial[0], atol=1e-5)
     assert second["alt"].startswith("coffee.jpg with the spatial map")
     assert "Titled other.safetensors" in second["subtitle"]
@@ -145,9 +145,9 @@ def test_another_network_and_another_photo_from_a_link(open_app, three):
 
 def test_the_same_layer_of_another_photo_follows_the_first(open_app, three):
     app = open_app(folder=three, image2="coffee", layer="layer2.0.se")
-    assert shown(app)["second"]["title"] == "layer2.0.se"
+    assert shown(app)["second"]["name"] == "layer2.0.se"
     app.button(key="layer_next").click().run()
-    assert [shown(app)["title"], shown(app)["second"]["title"]] == ["layer2.1.se"] * 2
+    assert [shown(app)["name"], shown(app)["second"]["name"]] == ["layer2.1.se"] * 2
     captured = of(three, NAME, "coffee").attention["layer2.1.se"].spatial[0]
     np.testing.assert_allclose(values(shown(app)["second"]), captured, atol=1e-5)
 
@@ -180,7 +180,7 @@ def test_one_scale_holds_all_that_are_not_equal():
         photo = read_photo(np.zeros((8, 8, 3), np.uint8))
         cells = Cells(8, 8, 4, 4)
         field = None if scale is None else Field(np.zeros((1, 1), np.float32), cells, scale)
-        return OnPhoto("a", "b", "c", photo, Geometry((8, 8), (8, 8), 1, 1, 0, 0), field, "k")
+        return OnPhoto("n", "a", "b", "c", photo, Geometry((8, 8), (8, 8), 1, 1, 0, 0), field, "k")
 
     def scales(*given: Scale | None) -> list[Scale | None]:
         return [one.field and one.field.scale for one in on_one_scale(*map(side, given))]
@@ -216,7 +216,7 @@ def test_an_own_photo_can_stand_beside_a_sample(open_app, three, png):
     assert not app.exception
     assert shown(app)["second"]["alt"].startswith("mine.png")
     own = cbam_viz.analyse(cbam_viz.load_model(three / NAME), read_photo(png))
-    title = shown(app)["second"]["title"]
+    title = shown(app)["second"]["name"]
     np.testing.assert_allclose(
         values(shown(app)["second"]), own.attention[title].spatial[0], atol=1e-5
     )

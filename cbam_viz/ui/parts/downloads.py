@@ -57,7 +57,7 @@ def _picture(side: OnPhoto, position: int) -> None:
         opacity=chosen.opacity,
     )
     which = "The picture beside it" if position else "This picture"
-    name = f"{safe_name(PurePath(side.photo.name).stem)}_{safe_name(side.title)}.png"
+    name = f"{safe_name(PurePath(side.photo.name).stem)}_{safe_name(side.name)}.png"
     _offer(f"{which}, {width} × {height} (PNG)", make, name, f"_{position}" if position else "")
     if chosen.show == "contours":
         st.caption(f"{pictures.lines_at(side.field.scale).capitalize()}; the file says so too.")

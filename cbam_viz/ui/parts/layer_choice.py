@@ -25,7 +25,10 @@ def choose(scene: Scene, layer: LayerAttention) -> None:
         st.selectbox(
             f"Layer {position + 1} of {len(names)}, from the first to the last",
             names,
-            format_func=lambda name: words.layer_option(scene.layers[name]),
+            format_func=lambda name: words.layer_option(
+                scene.layers[name], scene.titles.layers[name]
+            ),
+            help=words.GATES,
             **session.control("layer", names, shown=layer.name),
         )
         _step("Previous", "chevron_left", names, position - 1)
@@ -34,8 +37,10 @@ def choose(scene: Scene, layer: LayerAttention) -> None:
 
 def describe(scene: Scene, layer: LayerAttention) -> None:
     """What kind of layer it is, and what is wrong with its gates on this photo."""
-    facts = [layer.stage, words.composition(layer), words.proof(layer)]
-    st.caption(" · ".join([*facts, *words.of_cells(layer, scene.analysis.geometry)]))
+    gates = words.composition(layer)
+    facts = [gates[:1].upper() + gates[1:], words.proof(layer)]
+    facts += words.of_cells(layer, scene.analysis.geometry)
+    st.caption(" · ".join(facts), help=f"{words.GATES}\n\n{words.VERIFIED}")
     numbers = next(one for one in scene.statistics() if one.name == layer.name)
     for flag in numbers.flags:
         sentence = f"This layer is {flag}." if flag.startswith(PREDICATES) else f"{flag}."

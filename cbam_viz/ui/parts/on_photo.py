@@ -32,8 +32,10 @@ class Field:
 class OnPhoto:
     """A photo as a network saw it, with a field over it or without one."""
 
+    name: str
+    """What the field is called in files and links, such as a layer's path."""
     title: str
-    """What the field is, such as a layer's name."""
+    """What the field is called on the page."""
     provenance: str
     """Which network made it of which photo, in one line."""
     alt: str

@@ -49,7 +49,12 @@ MAP_SIDE = 640
 """Longer side of a coloured map there: it is smooth, and the browser enlarges it."""
 CONTOUR_SIDE = 1024
 CARD_SIDE = 320
-"""Longer side of a picture in the gallery."""
+"""Longer side of a small picture beside others."""
+FEW, FEW_SIDE, MANY_SIDE = 4, 960, 560
+"""Longer side of a picture in the gallery of all layers, whose cards are the larger the fewer they
+are: twice their width on a common screen for few, once and a half for many."""
+STRIP_ROW = 128
+"""Channels in a row of a strip, at most: the narrowest cards are wider in pixels."""
 BACKDROP = 128
 """Grey level behind a map that is shown without its photo, before hatching."""
 
@@ -155,9 +160,10 @@ def lines_at(scale: Scale) -> str:
     return f"lines at {', '.join(levels)}" if levels else "no lines: all values are equal"
 
 
-def small_photo(photo: Photo) -> Pixels:
-    """The photo at the size of a card, to be made once for all of them."""
-    return resize_photo(photo.shown, fit_size(photo.size, CARD_SIDE))
+def small_photo(photo: Photo, layers: int) -> Pixels:
+    """The photo at the size of a card among so many, to be made once for all of them."""
+    longest = FEW_SIDE if layers <= FEW else MANY_SIDE
+    return resize_photo(photo.shown, fit_size(photo.size, longest))
 
 
 def card_picture(
@@ -171,8 +177,23 @@ def card_picture(
 
 
 def strip_picture(weights: npt.NDArray[np.float32], colormap: str) -> str:
-    """Channel weights as a strip, one pixel a channel, on the absolute scale."""
-    return data_url(strip(weights, absolute_scale(), colormap, height=1), "png")
+    """Channel weights as a strip, one pixel a channel, on the absolute scale.
+
+    In rows of at most `STRIP_ROW`, by index like lines of text: squeezed into one, several channels
+    would share a pixel of a card, and the browser would show their mean. What the last row has too
+    much is grey.
+    """
+    colours = strip(weights, absolute_scale(), colormap, height=1)[0]
+    rows = strip_rows(len(colours))
+    columns = math.ceil(len(colours) / rows)
+    folded = np.full((rows * columns, 3), BACKDROP, np.uint8)
+    folded[: len(colours)] = colours
+    return data_url(folded.reshape(rows, columns, 3), "png")
+
+
+def strip_rows(channels: int) -> int:
+    """Into how many rows a strip of so many channels is folded."""
+    return math.ceil(channels / STRIP_ROW)
 
 
 def field_picture(
@@ -205,14 +226,16 @@ def colour_bar(scale: Scale, colormap: str, *, lines: bool = False) -> dict[str,
         colours = [table[round(255 * step / 16)] for step in range(17)]
     else:
         colours = [table[128]] * 2
-    ticks = scale.range_label
+    label, ticks = scale.label, list(scale.range_label)
+    if scale.high == scale.low:
+        label = label.removesuffix(f" to {ticks.pop()}") + " everywhere"
     if scale.kind == "absolute":
-        ticks = (f"{ticks[0]}, held back", f"{ticks[1]}, let through")
+        ticks = [f"{ticks[0]}, held back", f"{ticks[1]}, let through"]
     span = scale.high - scale.low
     return {
         "colors": [f"rgb({red} {green} {blue})" for red, green, blue in colours],
-        "ticks": list(ticks),
-        "label": f"Scale: {scale.label}",
+        "ticks": ticks,
+        "label": f"Scale: {label}",
         "levels": [(level - scale.low) / span for level in contour_levels(scale)] if lines else [],
         "lines": lines_at(scale).capitalize() if lines else "",
     }

@@ -42,7 +42,7 @@ def _side(side: OnPhoto) -> dict[str, Any]:
     """One picture for the browser."""
     size = fit_size(side.photo.size, pictures.PHOTO_SIDE)
     return {
-        "name": side.title,
+        "name": side.name,
         "title": side.title,
         "subtitle": side.provenance,
         "frame": side.photo.sha256,

@@ -70,7 +70,9 @@ def choose(scene: Scene, first: LayerAttention) -> tuple[Scene, LayerAttention |
             st.selectbox(
                 "Layer beside it",
                 names,
-                format_func=lambda name: words.layer_option(beside.layers[name]),
+                format_func=lambda name: words.layer_option(
+                    beside.layers[name], beside.titles.layers[name]
+                ),
                 **session.control("layer2", names, shown=layer.name),
             )
     return beside, layer

@@ -26,8 +26,8 @@ def gallery(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
 
 
 def bars(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
-    """Channel weights; trigger `pick` with a channel, or -1 for none."""
-    return _component("bars")(data=data, key=key, **callbacks)
+    """Channel weights and their histogram; trigger `pick` with a channel, or -1 for none."""
+    return _component("bars", ("bars", "bars_spread"))(data=data, key=key, **callbacks)
 
 
 def ranking(data: dict[str, Any], *, key: str) -> None:
