@@ -110,6 +110,19 @@ def analyse(
     return analysis_of(loaded, photo, model_input, attention)
 
 
+def predict(loaded: LoadedModel, photo: Photo, view: View = DEFAULT_VIEW) -> Analysis:
+    """Show one photo to a network that has no attention: an analysis without layers.
+
+    Raises ModelError and ImageError as `analyse` does.
+    """
+    model_input = prepare(photo, loaded.spec, view)
+    inputs = as_weights(loaded.model, model_input.tensor)
+    with running(loaded.name, inputs):
+        output = loaded.model(inputs)
+    height, width = model_input.geometry.input_size
+    return analysis_of(loaded, photo, model_input, Attention({}, output, (height, width)))
+
+
 def analyse_batch(
     loaded: LoadedModel,
     photos: Iterable[Photo],

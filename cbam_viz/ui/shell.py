@@ -125,11 +125,11 @@ def _scene(photo: Photo, network_slot: DeltaGenerator, waiting: DeltaGenerator) 
         waiting.info("Choose a checkpoint file in the sidebar.", icon=":material/upload_file:")
         return None
     try:
-        with _busy(cold, waiting, "Loading the network …"):
+        with _busy(cold, waiting, "load", "Loading the network …"):
             loaded = network_panel.load(request)
         with network_slot:
             network_panel.describe(request, loaded)
-        with _busy(cold, waiting, "Running the network on the photo …"):
+        with _busy(cold, waiting, "run", "Running the network on the photo …"):
             return make_scene(photo, loaded, request)
     finally:
         waiting.empty()
@@ -149,10 +149,10 @@ def _preview(waiting: DeltaGenerator, photo: Photo) -> None:
 
 
 @contextmanager
-def _busy(cold: bool, waiting: DeltaGenerator, text: str) -> Iterator[None]:
+def _busy(cold: bool, waiting: DeltaGenerator, key: str, text: str) -> Iterator[None]:
     """A spinner, unless the preview already says what is going on."""
     if cold:
         yield
         return
-    with waiting, st.spinner(text):
+    with waiting.container(key=f"busy_{key}"), st.spinner(text):
         yield

@@ -155,7 +155,10 @@ def test_no_value_is_read_out_where_the_network_did_not_look(visit, show):
     readout = page.locator(".viewer .readout")
     for across, seen in ((0.1, False), (0.3, True), (0.5, True), (0.9, False)):
         page.mouse.move(box["x"] + across * box["width"], box["y"] + box["height"] / 2)
-        expected = r"^\d\.\d{3}$" if seen else "^not seen by the model$"
+        expected = (
+            r"^row \d+, column \d+ of 14 × 14: \d\.\d{3}" if seen else "^not seen by the network$"
+        )
+        page.wait_for_timeout(50)
         assert re.match(expected, readout.inner_text()), across
 
 

@@ -5,6 +5,7 @@ Streamlit. `current` is the memory.
 """
 
 from .current import (
+    RESETS,
     Memory,
     Recent,
     Upload,
@@ -21,6 +22,7 @@ from .current import (
 )
 
 __all__ = [
+    "RESETS",
     "Memory",
     "Recent",
     "Upload",

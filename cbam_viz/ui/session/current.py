@@ -17,7 +17,7 @@ from cbam_viz.ui.session.link import Settings, from_params, page_params, to_para
 T = TypeVar("T")
 
 MEMORY = "cbam_viz_memory"
-SCENES, DETAILS, PICTURES = 6, 3, 160
+SCENES, DETAILS, PICTURES = 12, 3, 160
 """How many results a session keeps: forwards, one layer's features (up to 20 MB each), pictures."""
 DECODED = 2
 """Own photos that stay decoded; one of 64 megapixels takes 192 MB."""
@@ -187,7 +187,11 @@ def control(
     return {"key": key, "on_change": _take, "args": (name, key, among, along or {})}
 
 
-RESETS = {"layer": {"channel": None}, "model": {"channel": None, "arch": None}}
+RESETS = {
+    "layer": {"channel": None},
+    "model": {"channel": None, "arch": None},
+    "model2": {"layer2": None},
+}
 """Settings that mean nothing any more once another one has changed."""
 
 

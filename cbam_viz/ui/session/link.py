@@ -17,6 +17,7 @@ from cbam_viz.images import DEFAULT_VIEW, View
 COLORMAP = "viridis"
 SCALES = {"absolute": "absolute, 0 to 1", "shared": "shared by all layers", "per map": "per map"}
 SHOWS = {"overlay": "Overlay", "map": "Map only", "contours": "Contours"}
+CELLS = {"smooth": "Smooth", "cells": "Cells", "grid": "Grid"}
 VIEWS = {"crop": "Model's crop", "whole": "Whole image"}
 ORDERS = {"index": "by index", "sorted": "sorted"}
 TOP_KS = (0, 5, 10, 20, 50)
@@ -53,6 +54,12 @@ class Settings:
     order: str = "index"
     top: int = 10
     channel: int | None = None
+    cells: str = "smooth"
+    layer2: str | None = None
+    """Of the picture beside the first, as `model2` and `image2`: what it differs in from the first.
+    There is none while all three are None."""
+    model2: str | None = None
+    image2: str | None = None
 
 
 def to_params(settings: Settings) -> dict[str, str]:
@@ -141,6 +148,10 @@ def _readers(colormaps: Sequence[str]) -> dict[str, Callable[[str], Any]]:
         "order": _one_of(ORDERS),
         "top": _top,
         "channel": _index,
+        "cells": _one_of(CELLS),
+        "layer2": _name,
+        "model2": _name,
+        "image2": _name,
     }
 
 

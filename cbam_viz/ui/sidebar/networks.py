@@ -8,10 +8,10 @@ from __future__ import annotations
 import importlib
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -70,10 +70,14 @@ def entries() -> tuple[CheckpointEntry, ...]:
     A network without attention that is there to be compared with is left out: it has nothing to
     show here.
     """
+    return tuple(entry for entry in entries_beside() if not is_plain_twin(entry))
+
+
+def entries_beside() -> tuple[CheckpointEntry, ...]:
+    """The checkpoints on offer beside another network: those without attention too."""
     from cbam_viz.models import list_checkpoints
 
-    found = list_checkpoints(folder()) if folder().is_dir() else ()
-    return tuple(entry for entry in found if not _is_plain_twin(entry.metadata))
+    return list_checkpoints(folder()) if folder().is_dir() else ()
 
 
 def titles(found: Iterable[CheckpointEntry]) -> dict[str, str]:
@@ -88,7 +92,9 @@ def titles(found: Iterable[CheckpointEntry]) -> dict[str, str]:
     }
 
 
-def _is_plain_twin(metadata: Mapping[str, Any]) -> bool:
+def is_plain_twin(entry: CheckpointEntry) -> bool:
+    """True for a network without attention that is there to be compared with."""
+    metadata = entry.metadata
     has_attention = metadata.get("attention") or metadata.get("inserted_cbam")
     return not has_attention and bool(metadata.get("compare_with"))
 

@@ -86,11 +86,15 @@ def own_photo() -> OwnPhoto | None:
 
 def current() -> Photo:
     """The chosen photo. Raises ImageError for a sample that is missing on disk."""
-    photo = own_photo()
-    if photo is not None:
-        return _decoded(photo)
-    chosen = session.settings().image
-    return sample_photo(next(sample for sample in samples() if sample.name == chosen))
+    return photo_of(choice())
+
+
+def photo_of(name: str) -> Photo:
+    """One of the choices. Raises ImageError for a sample that is missing on disk."""
+    own = next((one for one in session.memory().album.photos if _name(one) == name), None)
+    if own is not None:
+        return _decoded(own)
+    return sample_photo(next(sample for sample in samples() if sample.name == name))
 
 
 def credit() -> str:

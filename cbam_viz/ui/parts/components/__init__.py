@@ -12,8 +12,12 @@ __all__ = ["bars", "gallery", "photo_strip", "ranking", "viewer"]
 
 
 def viewer(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
-    """The photo with a map over it, blended in the browser; state `opacity` after a drag."""
-    return _component("viewer")(data=data, key=key, **callbacks)
+    """One or two photos with a map over each, blended in the browser; state `opacity` after a drag.
+
+    `data["second"]` is another picture like `data` itself, or None.
+    """
+    scripts = ("viewer", "viewer_hands", "viewer_numbers")
+    return _component("viewer", scripts)(data=data, key=key, **callbacks)
 
 
 def gallery(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
