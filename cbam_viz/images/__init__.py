@@ -1,6 +1,7 @@
 """Photos: reading uploads, what the network sees of them, and the samples."""
 
 from cbam_viz.images.apart import read_photo_apart
+from cbam_viz.images.channels import seen_as
 from cbam_viz.images.coverage import (
     border_note,
     cells_on_photo,
@@ -10,6 +11,7 @@ from cbam_viz.images.coverage import (
 )
 from cbam_viz.images.geometry import DEFAULT_VIEW, VIEWS, Geometry, View
 from cbam_viz.images.library import Sample, samples
+from cbam_viz.images.options import InputOptions, changed
 from cbam_viz.images.photo import Photo
 from cbam_viz.images.reading import MAX_BYTES, MAX_MEGAPIXELS, read_photo
 from cbam_viz.images.spec import InputOrigin, InputSpec
@@ -21,6 +23,7 @@ __all__ = [
     "MAX_MEGAPIXELS",
     "VIEWS",
     "Geometry",
+    "InputOptions",
     "InputOrigin",
     "InputSpec",
     "ModelInput",
@@ -29,6 +32,7 @@ __all__ = [
     "View",
     "border_note",
     "cells_on_photo",
+    "changed",
     "layer_shares",
     "numbers_on_photo",
     "photo_shares",
@@ -36,4 +40,5 @@ __all__ = [
     "read_photo",
     "read_photo_apart",
     "samples",
+    "seen_as",
 ]

@@ -14,7 +14,6 @@ from torch import Tensor
 from cbam_viz._suffixes import DESCRIBED, bare_name
 from cbam_viz._text import shortened
 from cbam_viz.errors import CheckpointError
-from cbam_viz.images import InputSpec
 from cbam_viz.models.attention_layer import AttentionLike
 from cbam_viz.models.infer import attention_layers, inserted_at, shapes_of
 from cbam_viz.models.load import load_model
@@ -109,27 +108,8 @@ def _description(loaded: LoadedModel, tensors: dict[str, Tensor]) -> dict[str, A
         "inserted_cbam": {"at": places} if places else None,
         "num_classes": model.num_classes,
         "classes": list(loaded.classes or ()),
-        "pretrained_cfg": _stated_input(loaded.spec),
+        "pretrained_cfg": loaded.spec.to_pretrained_cfg(),
         "default": False,
-    }
-
-
-def _stated_input(spec: InputSpec) -> dict[str, Any]:
-    """Write down what somebody has stated; what was assumed would pass for stated afterwards."""
-    entries: dict[str, dict[str, Any]] = {
-        "size": {"input_size": [3, *spec.size]},
-        "normalisation": {"mean": list(spec.mean), "std": list(spec.std)},
-        "crop": {
-            "interpolation": spec.interpolation,
-            "crop_pct": spec.crop_pct,
-            "crop_mode": spec.crop_mode,
-        },
-    }
-    return {
-        key: value
-        for part, stated in entries.items()
-        if part not in spec.assumed
-        for key, value in stated.items()
     }
 
 

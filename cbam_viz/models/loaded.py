@@ -18,6 +18,7 @@ from cbam_viz._suffixes import bare_name
 from cbam_viz._text import few, shortened
 from cbam_viz.errors import ModelError
 from cbam_viz.images import InputSpec
+from cbam_viz.models.channels import input_channels
 from cbam_viz.models.names import names_of_network
 from cbam_viz.wrappers import unwrap
 
@@ -126,6 +127,7 @@ def input_spec(model: nn.Module) -> InputSpec:
     return InputSpec.from_pretrained_cfg(
         cfg,
         multiple=int(max(strides, default=0)) or 32,
+        channels=input_channels(model),
         source=f"timm's default for {name}" if name else "stated by its pretrained_cfg",
     )
 
@@ -150,12 +152,6 @@ def imagenet_classes() -> tuple[str, ...]:
     """Return the names of ImageNet's 1000 classes, in the order of the logits."""
     info = timm.data.ImageNetInfo("imagenet-1k")
     return tuple(info.index_to_description(index).partition(",")[0] for index in range(1000))
-
-
-def input_channels(model: nn.Module) -> int:
-    """Return how many channels a network's first convolution takes; 3 if it has none."""
-    first = next((part for part in model.modules() if isinstance(part, nn.Conv2d)), None)
-    return 3 if first is None else first.in_channels
 
 
 def frozen(metadata: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,0 +1,59 @@
+"""How many channels a network takes, by the first of its layers that tells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from cbam_viz.wrappers import unwrap
+
+_PROBE = 64
+"""Side of the empty pictures that are shown to a network of unknown order, in pixels."""
+
+
+def input_channels(model: nn.Module) -> int:
+    """Return how many channels a network's first convolution takes; 3 if it has none.
+
+    The first is the one that runs first: in code of one's own, parts may be made in any order, and
+    the first one made may be an attention layer. A forward is begun to see it, and left there.
+    """
+    root = unwrap(model)
+    first = next((part for part in root.modules() if isinstance(part, nn.Conv2d)), None)
+    if first is None:
+        return 3
+    if first.in_channels == 3 or getattr(root, "pretrained_cfg", None):
+        return first.in_channels
+    return _seen_first(root) or first.in_channels
+
+
+class _SeenError(Exception):
+    """The layer that was waited for has been called."""
+
+
+def _seen_first(root: nn.Module) -> int | None:
+    """Return what the first convolution or normalisation to run takes; None if none does."""
+    seen: list[int] = []
+
+    def stop(layer: nn.Module, args: Any) -> None:
+        taken = getattr(layer, "in_channels", None) or getattr(layer, "num_features", None)
+        if isinstance(taken, int):
+            seen.append(taken)
+            raise _SeenError
+
+    kinds = (nn.Conv2d, nn.BatchNorm2d, nn.InstanceNorm2d)
+    hooks = [
+        part.register_forward_pre_hook(stop) for part in root.modules() if isinstance(part, kinds)
+    ]
+    like = next((weight for weight in root.parameters() if weight.is_floating_point()), None)
+    try:
+        empty = torch.zeros(1, 3, _PROBE, _PROBE)
+        with torch.no_grad():
+            root(empty if like is None else empty.to(like.device, like.dtype))
+    except Exception:  # of the user's own code: whatever it raises, it was left
+        pass
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return seen[0] if seen else None
