@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cbam_viz.images import InputOptions
 
 FOLDER_VARIABLE = "CBAM_VIZ_CHECKPOINTS"
 
@@ -18,7 +22,13 @@ class ModelChoice:
     attention: str | None = None
     num_classes: int | None = None
     factory: str | None = None
+    arguments: tuple[tuple[str, str], ...] = ()
+    """Of the factory, as text."""
     allow_missing_attention: bool = False
+    input: InputOptions | None = None
+    """What of its input is asked for."""
+    classes: tuple[str, ...] | None = None
+    """Names of its classes, if they are stated."""
 
 
 def checkpoints_folder() -> Path:

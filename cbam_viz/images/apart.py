@@ -61,6 +61,7 @@ def _read(stream: IO[bytes], name: str | None) -> bytes:
         "format": photo.format,
         "notes": photo.notes,
         "levels": photo.levels,
+        "index": photo.index,
         "values": None if values is None else [values.dtype.str, *values.shape],
         "profiled": photo.in_srgb is not None,
     }
@@ -91,6 +92,7 @@ def _unpacked(answer: bytes) -> Photo:
         notes=tuple(about["notes"]),
         in_srgb=in_srgb,
         values=values,
+        index=about["index"],
         levels=None if about["levels"] is None else tuple(about["levels"]),
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cbam_viz.errors import ImageError
+from cbam_viz.errors import ImageError, ModelError
 from cbam_viz.images.photo import Photo
 from cbam_viz.images.spec import InputSpec
 
@@ -43,6 +43,21 @@ def seen_as(photo: Photo, spec: InputSpec) -> Photo:
     grey = np.repeat(_grey_levels(photo.pixels), 3, axis=2)
     grey.flags.writeable = False
     return replace(photo, pixels=grey, in_srgb=None)
+
+
+def part_of(spec: InputSpec, count: int) -> InputSpec:
+    """What one of `count` photos is, that lie beside each other in the channels of an input.
+
+    Raises ModelError where each has a mean and std of its own.
+    """
+    channels = spec.channels // count
+    mean, std = spec.mean[:channels], spec.std[:channels]
+    if (mean * count, std * count) != (spec.mean, spec.std):
+        raise ModelError(
+            "Each photo of the input has a mean and std of its own, which is not supported. Make "
+            "the input yourself: cbam_viz.analyse_tensor(model, x, photo)."
+        )
+    return replace(spec, channels=channels, mean=mean, std=std)
 
 
 def _in_window(photo: Photo, spec: InputSpec) -> npt.NDArray[np.float32]:

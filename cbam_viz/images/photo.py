@@ -13,8 +13,8 @@ import numpy.typing as npt
 class Photo:
     """A decoded picture: upright, opaque, 8 bits a channel.
 
-    Two photos with the same `sha256` and `window` came from the same bytes in the same way, so that
-    is what caches key on.
+    Two photos with the same `sha256`, `window` and `index` came from the same bytes in the same
+    way, so that is what caches key on.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -38,6 +38,9 @@ class Photo:
     """The values that are black and white in `pixels`, where there are `values`; the greater one
     comes first where 0 is white."""
 
+    index: int | None = None
+    """Which slice of a volume it is, from 0."""
+
     @property
     def shown(self) -> npt.NDArray[np.uint8]:
         """(H, W, 3) RGB as people should see it; what every picture is drawn on."""
@@ -57,4 +60,4 @@ class Photo:
 
     @property
     def _key(self) -> tuple[object, ...]:
-        return self.sha256, self.name, self.window
+        return self.sha256, self.name, self.window, self.index

@@ -35,6 +35,7 @@ from cbam_viz.images.photo import Photo
 from cbam_viz.images.profiles import as_meant
 from cbam_viz.images.recognise import content_differs, say_damaged, say_unidentified
 from cbam_viz.images.rgb import Decoded, array_to_rgb, image_to_rgb
+from cbam_viz.images.scans import read_scan
 
 _Number = TypeVar("_Number", bound=np.generic)
 Source = bytes | bytearray | memoryview | str | Path | Image.Image | npt.NDArray[np.generic]
@@ -85,6 +86,7 @@ class _Asked:
     max_megapixels: float
     max_bytes: int
     window: Window | None
+    index: int | None = None
 
 
 def read_photo(
@@ -92,10 +94,14 @@ def read_photo(
     *,
     name: str | None = None,
     window: Window | None = None,
+    index: int | None = None,
     max_megapixels: float = MAX_MEGAPIXELS,
     max_bytes: int = MAX_BYTES,
 ) -> Photo:
     """Read a picture from bytes, a path, a Pillow image or an array of RGB values.
+
+    Files are photos of the usual formats, NumPy arrays (.npy), DICOM images and NIfTI volumes, of
+    which the slice `index` is taken, from 0, or the middle one.
 
     The EXIF orientation is obeyed, transparency is put on white, and of several frames the first is
     taken. Values of more than 8 bits are brought to 8 by the depth that the file declares, or by
@@ -104,7 +110,7 @@ def read_photo(
     it stands.
     """
     try:
-        asked = _Asked(max_megapixels, max_bytes, check_window(window))
+        asked = _Asked(max_megapixels, max_bytes, check_window(window), index)
         return replace(_read(source, name, asked), window=asked.window)
     except MemoryError as error:
         raise ImageError(
@@ -166,6 +172,12 @@ def _from_bytes(data: bytes, label: str, asked: _Asked) -> Photo:
         raise ImageError(f"{title} is empty (0 bytes). Save or upload it again.")
     if len(data) > asked.max_bytes:
         raise _too_many_bytes(title, len(data), asked.max_bytes)
+    scan = read_scan(data, title, asked.index, asked.max_megapixels * 1e6)
+    if scan is not None:
+        decoded = array_to_rgb(scan.array, asked.window, title, scan.depth)
+        decoded = replace(decoded, notes=scan.notes + decoded.notes)
+        photo = _photo(decoded, label, hashlib.sha256(data).hexdigest(), scan.format)
+        return replace(photo, index=scan.index)
     try:
         with Image.open(io.BytesIO(data), formats=_formats()) as image:
             _check_pixels(image.size, title, asked.max_megapixels)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from cbam_viz._suffixes import bare_name
 from cbam_viz._text import few, shortened
 from cbam_viz.errors import ModelError
-from cbam_viz.images import InputSpec
+from cbam_viz.images import DEFAULT_VIEW, InputSpec, Transform, View
 from cbam_viz.models.channels import input_channels
 from cbam_viz.models.names import names_of_network
 from cbam_viz.wrappers import unwrap
@@ -70,6 +70,14 @@ class LoadedModel:
     sha256: str | None = None
     """Of the checkpoint file."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    transform: Transform | None = None
+    """What makes the input of a Pillow image in place of `spec`, where the network brings it."""
+
+    def fed(self, view: View = DEFAULT_VIEW, *, hint: bool = False) -> str:
+        """What it is fed in this view, in a sentence; `hint` as in `InputSpec.sentence`."""
+        if self.transform is not None:
+            return f"Input: by the transform of {self.name}, as its code gives it."
+        return self.spec.sentence(view, hint=hint)
 
 
 def wrap_model(
@@ -77,13 +85,15 @@ def wrap_model(
     spec: InputSpec | None = None,
     classes: Sequence[str] | None = None,
     name: str | None = None,
+    transform: Transform | None = None,
 ) -> LoadedModel:
     """Describe a network of your own, so that `analyse` can show photos to it.
 
     Its mode is left as it is; call `.eval()` first unless you mean to look at it in training.
     Without `spec`, the network's `pretrained_cfg` is used, or ImageNet's usual 224 pixels, which
     every result then calls assumed. Without `classes`, names that the network carries are used,
-    as ultralytics' `names`; ImageNet's are `cbam_viz.models.imagenet_classes()`.
+    as ultralytics' `names`; ImageNet's are `cbam_viz.models.imagenet_classes()`. A `transform`
+    such as torchvision's, from a Pillow image to a (C, H, W) tensor, takes the place of `spec`.
 
     Raises
     ------
@@ -100,6 +110,7 @@ def wrap_model(
         name=name or type(module).__name__,
         spec=spec or input_spec(module),
         classes=tuple(classes) if classes is not None else names_of_network(unwrap(module)).names,
+        transform=transform,
     )
 
 

@@ -173,6 +173,10 @@ def _numbers(storages: Storages, content: Any, dtype: Any, shape: Any, *, fortra
         isinstance(content, bytes) and isinstance(dtype, np.dtype) and isinstance(shape, tuple)
     ):
         return NOTHING
+    if dtype.kind == "U":
+        storages.budget.spend(len(content))
+        row = arrays.texts(dtype, shape, content)
+        return NOTHING if row is None else row
     made = arrays.tensor(dtype, shape, content, storages.budget, fortran=bool(fortran))
     return NOTHING if made is None else made
 
