@@ -218,7 +218,7 @@ class InputSpec:
             "center": "crop",
             "squash": "crop, squashed",
             "border": "crop with borders",
-            "letterbox": f"letterbox in grey {self.fill}",
+            "letterbox": f"letterbox (filled with {self.fill})",
         }
         return f"{width} × {height} {how[self.crop_mode]}"
 

@@ -1,7 +1,8 @@
-"""How many channels a network takes, by the first of its layers that tells."""
+"""How many inputs a network takes, of how many channels, by the first of its layers that tells."""
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -28,6 +29,20 @@ def input_channels(model: nn.Module) -> int:
     return _seen_first(root) or first.in_channels
 
 
+def takes_inputs(model: nn.Module) -> int:
+    """How many inputs a network's forward needs; 1 where that cannot be told."""
+    try:
+        parameters = inspect.signature(unwrap(model).forward).parameters.values()
+    except (TypeError, ValueError):
+        return 1
+    needed = [
+        one
+        for one in parameters
+        if one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+    ]
+    return max(1, len(needed))
+
+
 class _SeenError(Exception):
     """The layer that was waited for has been called."""
 
@@ -49,8 +64,9 @@ def _seen_first(root: nn.Module) -> int | None:
     like = next((weight for weight in root.parameters() if weight.is_floating_point()), None)
     try:
         empty = torch.zeros(1, 3, _PROBE, _PROBE)
+        empty = empty if like is None else empty.to(like.device, like.dtype)
         with torch.no_grad():
-            root(empty if like is None else empty.to(like.device, like.dtype))
+            root(*[empty] * takes_inputs(root))
     except Exception:  # of the user's own code: whatever it raises, it was left
         pass
     finally:

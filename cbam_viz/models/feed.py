@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,8 +11,8 @@ from torch import Tensor, nn
 
 from cbam_viz.errors import CbamVizError, ModelError
 from cbam_viz.images import Geometry, ModelInput, Photo, View, part_of, prepare, prepare_by
+from cbam_viz.models.channels import takes_inputs
 from cbam_viz.models.loaded import LoadedModel
-from cbam_viz.wrappers import unwrap
 
 
 def inputs_of(
@@ -50,20 +49,6 @@ def input_of(loaded: LoadedModel, photo: Photo, view: View) -> ModelInput:
     if loaded.transform is not None:
         return prepare_by(loaded.transform, photo)
     return prepare(photo, loaded.spec, view)
-
-
-def takes_inputs(model: nn.Module) -> int:
-    """How many inputs a network's forward needs; 1 where that cannot be told."""
-    try:
-        parameters = inspect.signature(unwrap(model).forward).parameters.values()
-    except (TypeError, ValueError):
-        return 1
-    needed = [
-        one
-        for one in parameters
-        if one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
-    ]
-    return max(1, len(needed))
 
 
 def as_weights(model: nn.Module, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -19,7 +19,9 @@ from cbam_viz.models.families import known_architecture
 from cbam_viz.models.files import read_weights
 from cbam_viz.models.fit import Fit, check_values, fit_attention, fit_tensors, type_notes
 from cbam_viz.models.infer import (
+    Shapes,
     attention_layers,
+    channels_taken,
     classifier_size,
     infer_architecture,
     inserted_at,
@@ -216,8 +218,14 @@ def _plan(
         meant_plain=attention == PLAIN,
         num_classes=size or (num_classes if num_classes is not None else size),
         inserted=tuple(str(place) for place in inserted),
-        arguments={**(metadata.get("arguments") or {}), **arguments},
+        arguments={**_channels(chosen, shapes), **(metadata.get("arguments") or {}), **arguments},
     )
+
+
+def _channels(architecture: str, shapes: Shapes) -> dict[str, int]:
+    """The argument for a network that takes other pictures than colours."""
+    channels = channels_taken(known_architecture(architecture), shapes)
+    return {} if channels in (None, 3) else {"in_chans": channels}
 
 
 def _remove_unknown_prefixes(weights: Weights) -> None:

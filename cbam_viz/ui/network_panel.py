@@ -9,7 +9,7 @@ import streamlit as st
 
 from cbam_viz._suffixes import SUFFIXES
 from cbam_viz.errors import CheckpointError, ModelError
-from cbam_viz.ui import networks, session, words
+from cbam_viz.ui import networks, own_networks, session, words
 from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.networks import FALLBACK, UNTRAINED, Request
 from cbam_viz.ui.session import Upload
@@ -28,7 +28,8 @@ HERE = f"In this app: “Architecture” and “{INSIST}” in the sidebar."
 def choose() -> Request | None:
     """Let the visitor pick a network; None while its file is still missing."""
     entries = {entry.path.name: entry for entry in networks.entries()}
-    titles = networks.titles(entries.values())
+    own = own_networks.names()
+    titles = {name: name for name in own} | networks.titles(entries.values())
     titles |= {UPLOAD: "Upload a checkpoint …", UNTRAINED: "Untrained network …"}
     _check(titles)
     st.selectbox(
@@ -40,6 +41,8 @@ def choose() -> Request | None:
     for sentence in networks.unreadable():
         st.caption(words.plain(sentence))
     chosen = session.settings().model
+    if chosen in own:
+        return Request(own=chosen)
     if chosen == UNTRAINED:
         return Request(architecture=_architecture(optional=False))
     if chosen == UPLOAD:
@@ -63,9 +66,9 @@ def load(request: Request) -> LoadedModel:
 
 def describe(request: Request, loaded: LoadedModel) -> None:
     """What was loaded, how, and what it costs."""
-    if request.path is None and request.sha256 is None:
+    if request == Request(architecture=request.architecture):
         st.caption("Random weights: what a network attends to before training, which is noise.")
-    st.caption(words.plain(loaded.spec.sentence(session.settings().view)))
+    st.caption(words.plain(loaded.fed(session.settings().view)))
     report = loaded.report
     if report is not None and (request.path is None or not loaded.metadata):
         if report.missing:

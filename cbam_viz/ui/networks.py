@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from cbam_viz.errors import CheckpointError
-from cbam_viz.ui import session
+from cbam_viz.ui import own_networks, session
 
 if TYPE_CHECKING:
     from cbam_viz.costs import ModelCost
@@ -42,6 +42,8 @@ class Request:
     """Of an upload's bytes."""
     name: str | None = None
     architecture: str | None = None
+    own: str | None = None
+    """The name of a network of one's own code, of `own_networks`."""
     insist: bool = False
     """Show the network although the file holds no weights for its attention."""
 
@@ -99,6 +101,9 @@ def _is_plain_twin(metadata: Mapping[str, Any]) -> bool:
 
 def default_request() -> Request | None:
     """The request for what the first visitor will see; None where the folder holds no network."""
+    own = next(iter(own_networks.names()), None)
+    if own is not None:
+        return Request(own=own)
     entry = next(iter(entries()), None)
     return None if entry is None else request_for(entry.path)
 
@@ -139,7 +144,9 @@ def request_for(path: Path, architecture: str | None = None, insist: bool = Fals
 
 def load(request: Request) -> LoadedModel:
     """The network that was asked for, from memory or loaded. Raises CheckpointError, ModelError."""
-    if request.path is not None:
+    if request.own is not None:
+        loaded = own_networks.network(request.own)
+    elif request.path is not None:
         loaded = _load_file(request)
     elif request.sha256 is not None:
         loaded = _load_bytes(request, _uploaded(request.sha256))
