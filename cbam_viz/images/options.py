@@ -60,10 +60,9 @@ def changed(spec: InputSpec, options: InputOptions) -> InputSpec:
     another fit than the centre crop shows the whole photo, unless these are given too. Raises
     ModelError for what cannot be, such as a mean without a std.
     """
-    asked = {
-        field.name: value
-        for field in fields(InputOptions)
-        if (value := getattr(options, field.name)) not in (None, False)
+    given = {field.name: getattr(options, field.name) for field in fields(InputOptions)}
+    asked = {  # a fill of 0 is asked for, and equals False
+        name: value for name, value in given.items() if value is not None and value is not False
     }
     if options.channels not in (None, spec.channels) and spec.origin.normalisation is None:
         asked |= {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}  # assumed again, for these channels

@@ -182,11 +182,15 @@ def _import(name: str) -> ModuleType:
     """
     file = Path(name)
     is_file = file.suffix == ".py"
+    if is_file and not file.is_file():
+        raise ModelError(f"{name} cannot be imported: there is no such file. Check its path.")
     folder = str(file.resolve().parent if is_file else Path.cwd())
     if folder not in sys.path:
         sys.path.insert(0, folder)
     try:
-        return _import_file(file) if is_file else importlib.import_module(name)
+        if is_file:
+            return _import_file(file)
+        return importlib.import_module(name)
     except SystemExit as stop:
         raise ModelError(ended_the_program(name, stop, "while it was imported")) from stop
     except Exception as error:

@@ -18,7 +18,23 @@ from cbam_viz.ui import session, words
 from cbam_viz.ui.session import Upload
 from cbam_viz.ui.state import UPLOAD
 
-TYPES = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif", "avif", "heic", "heif")
+TYPES = (
+    "jpg",
+    "jpeg",
+    "png",
+    "webp",
+    "bmp",
+    "tif",
+    "tiff",
+    "gif",
+    "avif",
+    "heic",
+    "heif",
+    "npy",
+    "dcm",
+    "nii",
+    "gz",
+)
 UPLOADER = "photo_file"
 
 

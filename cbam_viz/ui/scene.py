@@ -145,7 +145,7 @@ def make_scene(photo: Photo, loaded: LoadedModel, request: Request) -> Scene:
     result = session.memory().analyses.get_or_make(
         (photo.sha256, request, view), lambda: look(photo.sha256, request, view, photo, loaded)
     )
-    return Scene(photo, loaded, request, view, result)
+    return Scene(result.photo, loaded, request, view, result)  # in grey, if the network sees it so
 
 
 def current() -> Scene | None:
