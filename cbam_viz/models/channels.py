@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -24,7 +25,9 @@ def input_channels(model: nn.Module) -> int:
     first = next((part for part in root.modules() if isinstance(part, nn.Conv2d)), None)
     if first is None:
         return 3
-    if first.in_channels == 3 or getattr(root, "pretrained_cfg", None):
+    described = getattr(root, "pretrained_cfg", None)
+    by_timm = isinstance(described, Mapping) and "architecture" in described
+    if first.in_channels == 3 or by_timm:
         return first.in_channels
     return _seen_first(root) or first.in_channels
 

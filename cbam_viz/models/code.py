@@ -58,9 +58,7 @@ def open_code(
     CheckpointError
         The weights do not fit.
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(0)  # what the code draws from torch is the same at every run
-        made = call_factory(code.factory, code.arguments)
+    made = call_factory(code.factory, code.arguments)
     name = code.factory.rpartition(":")[2]
     loaded = made if isinstance(made, LoadedModel) else _described(made, name)
     loaded.model.eval()
@@ -85,6 +83,9 @@ def _described(made: Any, name: str) -> LoadedModel:
 def call_factory(text: str, arguments: Sequence[tuple[str, str]] = ()) -> Any:
     """Import `MODULE:FACTORY`, call it and return what it makes; a network is returned itself.
 
+    What the module draws from torch's random numbers, and what the factory draws, is the same at
+    every run: both begin at the same seed.
+
     Raises
     ------
     ModelError
@@ -96,17 +97,31 @@ def call_factory(text: str, arguments: Sequence[tuple[str, str]] = ()) -> Any:
         raise ModelError(
             f"--model takes MODULE:FACTORY, such as my_project.networks:make, not {text!r}."
         )
-    factory = _attribute(_import(module_name), attribute, module_name)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        factory = _attribute(_import(module_name), attribute, module_name)
+        made = _called(text, factory, {key: _value(value) for key, value in arguments})
+    pair = isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], nn.Module)
+    if not isinstance(made, (nn.Module, LoadedModel)) and not (pair and callable(made[1])):
+        raise ModelError(
+            f"{text}() returned {_kind(made)}; it should return a torch.nn.Module, a pair of one "
+            "and its transform, or what cbam_viz.wrap_model returns."
+        )
+    return made
+
+
+def _called(text: str, factory: Any, keywords: Mapping[str, Any]) -> Any:
+    """What a factory makes, or a network that is one already."""
     if isinstance(factory, nn.Module):
-        if arguments:
+        if keywords:
             raise ModelError(f"{text} is a network already; it takes no --model-arg.")
         return factory
     if not callable(factory):
         raise ModelError(f"{text} is no function, class or network.")
-    keywords = {key: _value(value) for key, value in arguments}
     _check_arguments(text, factory, keywords)
+    torch.manual_seed(0)  # whether the module had been imported before or not
     try:
-        made = factory(**keywords)
+        return factory(**keywords)
     except SystemExit as stop:
         raise ModelError(ended_the_program(text, stop, "when it was called")) from stop
     except Exception as error:
@@ -116,13 +131,6 @@ def call_factory(text: str, arguments: Sequence[tuple[str, str]] = ()) -> Any:
             f"{text}() raised {type(error).__name__}: {error}. It is called {called}; give it "
             "others by --model-arg KEY=VALUE."
         ) from error
-    pair = isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], nn.Module)
-    if not isinstance(made, (nn.Module, LoadedModel)) and not (pair and callable(made[1])):
-        raise ModelError(
-            f"{text}() returned {_kind(made)}; it should return a torch.nn.Module, a pair of one "
-            "and its transform, or what cbam_viz.wrap_model returns."
-        )
-    return made
 
 
 def ended_the_program(name: str, stop: SystemExit, when: str) -> str:

@@ -249,9 +249,9 @@ def _inferred(weights: Weights, suggested: str | None) -> str:
         return suggested
     if not fitting:
         raise CheckpointError(
-            "The network cannot be told from the tensors' names and shapes. Say which timm "
-            "architecture it is (architecture='resnet50'); for a network of your own, use its "
-            "Python code on the command line: --model module:factory."
+            "The network cannot be told from the tensors' names and shapes. If it is timm's, name "
+            "its architecture (--architecture; in the app, Architecture); if it is your own, show "
+            "its code as well: --model FILE.py:FACTORY, which 'cbam-viz app' takes too."
         )
     also = f" {', '.join(fitting[1:4])} would fit too." if fitting[1:] else ""
     weights.notes.append(f"From its tensors, the network is {fitting[0]}.{also}")

@@ -58,7 +58,7 @@ def load(request: Request) -> LoadedModel:
     try:
         return networks.load(request)
     except CheckpointError as error:
-        advises = any(word in str(error) for word in ("architecture", "allow_missing_attention"))
+        advises = any(word in str(error) for word in ("architecture=", "allow_missing_attention"))
         if advises and KEY_INSIST in st.session_state:
             raise CheckpointError(f"{error} {HERE}") from error
         raise
