@@ -28,11 +28,11 @@ from cbam_viz.errors import (
     FigureError,
     ImageError,
     LimitError,
+    MetricError,
     ModelError,
     NoAttentionError,
     RenderError,
     StoreError,
-    TrainingError,
 )
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ __all__ = [
     "LimitError",
     "LoadReport",
     "LoadedModel",
+    "MetricError",
     "ModelCost",
     "ModelError",
     "NoAttentionError",
@@ -93,7 +94,6 @@ __all__ = [
     "RenderError",
     "SpatialDescriptors",
     "StoreError",
-    "TrainingError",
     "Unsupported",
     "analyse",
     "analyse_tensor",

@@ -14,9 +14,10 @@ from cbam_viz.images import Photo, View
 from cbam_viz.models import LoadedModel
 from cbam_viz.render import Scale
 from cbam_viz.statistics import LayerStatistics, all_statistics, doubted, layer_to_show
-from cbam_viz.ui import pictures, session
-from cbam_viz.ui.networks import Request
-from cbam_viz.ui.state import UPLOAD
+from cbam_viz.ui import session
+from cbam_viz.ui.parts import pictures
+from cbam_viz.ui.session.link import UPLOAD
+from cbam_viz.ui.sidebar.networks import Request
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from cbam_viz.ui.errors import show_unexpected
 __all__ = ["SCRIPT", "preload", "show_unexpected"]
 
 SCRIPT = Path(__file__).with_name("script.py")
-SOON_NEEDED = ("cbam_viz.ui.gallery", "cbam_viz.ui.walkthrough", "pandas", "pyarrow")
+SOON_NEEDED = ("cbam_viz.ui.pages.layers.page", "cbam_viz.ui.pages.walk.page", "pandas", "pyarrow")
 """What the other pages would import in the middle of a visit."""
 
 log = logging.getLogger("cbam_viz.app")
@@ -70,17 +70,18 @@ def make_first_page() -> None:
     The photo and its preview are on the page before PyTorch is imported, which takes seconds.
     """
     from cbam_viz.images import samples
-    from cbam_viz.ui import photos, pictures
-    from cbam_viz.ui.state import Settings
+    from cbam_viz.ui.parts import pictures
+    from cbam_viz.ui.session.link import Settings
+    from cbam_viz.ui.sidebar import photos
 
     importlib.import_module("cbam_viz.ui.shell")
     photo = photos.sample_photo(samples()[0])
     pictures.preview(photo)
-    from cbam_viz.ui import networks
+    from cbam_viz.ui.sidebar import networks
 
     networks.import_torch()
     leave_a_core_free()
-    importlib.import_module("cbam_viz.ui.explore")
+    importlib.import_module("cbam_viz.ui.pages.explore.page")
     from cbam_viz.ui import scene
 
     request = networks.default_request()

@@ -14,10 +14,12 @@ import streamlit as st
 
 from cbam_viz.images import Photo
 from cbam_viz.render import COLORMAPS
-from cbam_viz.ui import networks, photos, pictures, session
+from cbam_viz.ui import session
 from cbam_viz.ui.errors import boundary
-from cbam_viz.ui.layout import two_columns, use_style
-from cbam_viz.ui.state import VIEWS
+from cbam_viz.ui.parts import pictures
+from cbam_viz.ui.parts.layout import two_columns, use_style
+from cbam_viz.ui.session.link import VIEWS
+from cbam_viz.ui.sidebar import networks, photos
 from cbam_viz.ui.words import plain
 
 if TYPE_CHECKING:
@@ -28,9 +30,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """One page of the navigation: `module` has a function `page(scene)`."""
+    """One page of the navigation: `pages/FOLDER/page.py` has a function `page(scene)`."""
 
-    module: str
+    folder: str
     address: str
     title: str
     icon: str
@@ -46,21 +48,21 @@ ENTRIES = (
         "One layer on your photo: its spatial map, its channel weights, the prediction.",
     ),
     Entry(
-        "gallery",
+        "layers",
         "layers",
         "All layers",
         ":material/grid_view:",
         "Every layer's map and numbers, by stage.",
     ),
     Entry(
-        "walkthrough",
+        "walk",
         "how",
         "How it works",
         ":material/school:",
         "CBAM step by step, with the numbers of your photo.",
     ),
     Entry(
-        "figure_page",
+        "figure",
         "figure",
         "Figure",
         ":material/docs:",
@@ -112,7 +114,7 @@ def _run() -> None:
 def _pages() -> list[st.Page]:
     pages = {
         entry.address: st.Page(
-            partial(_draw, entry.module),
+            partial(_draw, entry.folder),
             title=entry.title,
             icon=entry.icon,
             url_path=entry.address,
@@ -120,15 +122,15 @@ def _pages() -> list[st.Page]:
             help=entry.help,
         )
         for entry in ENTRIES
-        if importlib.util.find_spec(f"cbam_viz.ui.{entry.module}") is not None
+        if importlib.util.find_spec(f"cbam_viz.ui.pages.{entry.folder}.page") is not None
     }
     session.memory().pages = pages
     return list(pages.values())
 
 
-def _draw(module: str) -> None:
+def _draw(folder: str) -> None:
     with boundary():
-        importlib.import_module(f"cbam_viz.ui.{module}").page(session.memory().scene)
+        importlib.import_module(f"cbam_viz.ui.pages.{folder}.page").page(session.memory().scene)
 
 
 def _scene(photo: Photo, network_slot: DeltaGenerator, waiting: DeltaGenerator) -> Scene | None:
@@ -137,8 +139,8 @@ def _scene(photo: Photo, network_slot: DeltaGenerator, waiting: DeltaGenerator) 
     if cold:
         _preview(waiting, photo)
     networks.import_torch()
-    from cbam_viz.ui import network_panel
     from cbam_viz.ui.scene import make_scene
+    from cbam_viz.ui.sidebar import network_panel
 
     with network_slot:
         request = network_panel.choose()

@@ -14,7 +14,7 @@ from torch import nn
 
 import cbam_viz
 from cbam_viz.images import DEFAULT_VIEW, VIEWS, samples
-from cbam_viz.ui.state import Settings
+from cbam_viz.ui.session.link import Settings
 
 from .conftest import CLASSES, invoke, write_photo, write_tiny
 

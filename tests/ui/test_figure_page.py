@@ -13,8 +13,8 @@ from PIL import Image
 
 from cbam_viz.figures.manifest import read_manifest
 from cbam_viz.figures.remake import remake
-from cbam_viz.ui.figure_files import Made, bundle
-from cbam_viz.ui.figure_sources import SECOND, UPLOADER, Chosen, Network
+from cbam_viz.ui.pages.figure.files import Made, bundle
+from cbam_viz.ui.pages.figure.sources import SECOND, UPLOADER, Chosen, Network
 from tests.app_checkpoint import NAME, write_checkpoint
 
 
@@ -241,7 +241,7 @@ def test_a_region_that_makes_no_sense_is_said_on_the_page(page) -> None:
 
 
 def test_the_grey_preview_is_grey(page) -> None:
-    from cbam_viz.ui.figure_files import preview
+    from cbam_viz.ui.pages.figure.files import preview
 
     choose(page, "grey", True)
     picture = preview(made(page), grey=True)

@@ -12,7 +12,7 @@ import torch
 
 from cbam_viz import create_model
 from cbam_viz.statistics import layer_statistics
-from cbam_viz.ui.network_panel import UPLOADER
+from cbam_viz.ui.sidebar.network_panel import UPLOADER
 from tests.app_checkpoint import NAME, write_checkpoint
 
 
@@ -231,7 +231,7 @@ def test_a_file_that_is_deleted_or_spoilt_meanwhile_gets_a_sentence(open_app, fo
 def test_a_file_that_vanishes_between_listing_and_loading_gets_a_sentence(
     open_app, folder, monkeypatch
 ):
-    from cbam_viz.ui import networks
+    from cbam_viz.ui.sidebar import networks
 
     entries = networks.entries()
     app = open_app(folder=folder)

@@ -11,7 +11,7 @@ import cbam_viz
 from cbam_viz.images import photo_shares, read_photo, samples
 from cbam_viz.statistics import layer_to_show
 from cbam_viz.ui import words
-from cbam_viz.ui.photos import UPLOADER
+from cbam_viz.ui.sidebar.photos import UPLOADER
 from tests.app_checkpoint import NAME, write_checkpoint
 
 

@@ -17,7 +17,7 @@ import cbam_viz
 from cbam_viz.images import read_photo, samples
 from cbam_viz.statistics import layer_statistics, layer_to_show
 from cbam_viz.ui import errors, scene, words
-from cbam_viz.ui.photos import UPLOADER
+from cbam_viz.ui.sidebar.photos import UPLOADER
 from tests.app_checkpoint import NAME
 from tests.images.helpers import encoded
 from tests.images.test_profiles import red_and_green_swapped

@@ -6,7 +6,7 @@ import pytest
 
 from cbam_viz.render import COLORMAPS
 from cbam_viz.ui.session import Recent
-from cbam_viz.ui.state import Settings, from_params, to_params
+from cbam_viz.ui.session.link import Settings, from_params, to_params
 
 FULL = Settings(
     image="coffee",

@@ -7,7 +7,7 @@ import torch
 
 from cbam_viz.attention import LayerAttention, LayerFeatures
 from cbam_viz.ui import words
-from cbam_viz.ui.steps import Lesson
+from cbam_viz.ui.pages.walk.steps import Lesson
 
 BEFORE, BETWEEN = torch.full((1, 3, 2, 2), 1.0), torch.full((1, 3, 2, 2), 2.0)
 
