@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -67,7 +68,7 @@ def load(request: Request) -> LoadedModel:
 
 def describe(request: Request, loaded: LoadedModel) -> None:
     """What was loaded, how, and what it costs."""
-    if request == Request(architecture=request.architecture):
+    if replace(request, input=None) == Request(architecture=request.architecture):
         st.caption("Random weights: what a network attends to before training, which is noise.")
     st.caption(words.plain(loaded.fed(session.settings().view)))
     report = loaded.report

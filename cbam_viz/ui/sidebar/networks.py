@@ -10,7 +10,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from cbam_viz.ui.sidebar import own_networks
 
 if TYPE_CHECKING:
     from cbam_viz.costs import ModelCost
+    from cbam_viz.images import InputOptions
     from cbam_viz.models import CheckpointEntry, LoadedModel
 
 UNTRAINED = "untrained"
@@ -45,6 +46,8 @@ class Request:
     architecture: str | None = None
     own: str | None = None
     """The name of a network of one's own code, of `own_networks`."""
+    input: InputOptions | None = None
+    """What of its input this visitor asks for."""
     insist: bool = False
     """Show the network although the file holds no weights for its attention."""
 
@@ -145,16 +148,23 @@ def request_for(path: Path, architecture: str | None = None, insist: bool = Fals
 
 def load(request: Request) -> LoadedModel:
     """The network that was asked for, from memory or loaded. Raises CheckpointError, ModelError."""
-    if request.own is not None:
-        loaded = own_networks.network(request.own)
-    elif request.path is not None:
-        loaded = _load_file(request)
-    elif request.sha256 is not None:
-        loaded = _load_bytes(request, _uploaded(request.sha256))
-    else:
-        loaded = _build(request.architecture or FALLBACK)
+    loaded = _load(replace(request, input=None))
     _warm.set()
-    return loaded
+    if request.input is None:
+        return loaded
+    from cbam_viz.images import changed
+
+    return replace(loaded, spec=changed(loaded.spec, request.input), transform=None)
+
+
+def _load(request: Request) -> LoadedModel:
+    if request.own is not None:
+        return own_networks.network(request.own)
+    if request.path is not None:
+        return _load_file(request)
+    if request.sha256 is not None:
+        return _load_bytes(request, _uploaded(request.sha256))
+    return _build(request.architecture or FALLBACK)
 
 
 @st.cache_resource(max_entries=KEPT, show_spinner=False)
