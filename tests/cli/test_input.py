@@ -304,3 +304,13 @@ def test_an_option_that_nobody_knows_is_said_in_our_words(folder: Path) -> None:
     assert ended.exit_code == 2
     assert "Neither cbam-viz app nor Streamlit has an option --colour" in ended.stderr
     assert "streamlit run" not in ended.stderr
+
+
+def test_the_code_in_the_docs_runs(folder: Path) -> None:
+    text = (Path(cbam_viz.__file__).parents[1] / "docs" / "own_network.md").read_text("utf-8")
+    (folder / "mycbam.py").write_text(text.split("```python\n")[1].split("```")[0])
+    ended = invoke("layers", "--model", "mycbam.py:Net", "--model-arg", "num_classes=23", "--json")
+    assert ended.exit_code == 0, ended.output
+    assert [layer["name"] for layer in json.loads(ended.stdout)] == ["attention"]
+    assert "Input: 224 × 224 crop, ImageNet mean and std (assumed" in text
+    assert text.split("```console\n")[1].splitlines()[1] in ended.stderr
