@@ -109,7 +109,7 @@ def _scene(photo: Photo, network_slot: DeltaGenerator, waiting: DeltaGenerator) 
         _preview(waiting, photo)
     networks.import_torch()
     from cbam_viz.ui.scene import make_scene
-    from cbam_viz.ui.sidebar import network_panel
+    from cbam_viz.ui.sidebar import input_panel, network_panel
 
     with network_slot:
         request = network_panel.choose()
@@ -121,6 +121,8 @@ def _scene(photo: Photo, network_slot: DeltaGenerator, waiting: DeltaGenerator) 
             help="The whole image, or the centre that the network's own evaluation cuts out.",
             **session.control("view"),
         )
+        if request is not None:
+            request = input_panel.asked(request)
     if request is None:
         waiting.info("Choose a checkpoint file in the sidebar.", icon=":material/upload_file:")
         return None

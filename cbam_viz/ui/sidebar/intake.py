@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-OFFERED = ("image", "avif", "heic", "heif")
-"""What the dialog for files offers; the last three are not pictures to every browser."""
-TYPES = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif", "avif", "heic", "heif")
+SCANS = ("npy", "dcm", "nii", "gz")
+OFFERED = ("image", "avif", "heic", "heif", *SCANS)
+"""What the dialog for files offers; none but the first is a picture to every browser."""
+TYPES = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif", "avif", "heic", "heif", *SCANS)
 UPLOADER = "photo_file"
 CAMERA = "photo_camera"
 THUMBNAIL = 160
