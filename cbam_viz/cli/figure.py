@@ -340,7 +340,7 @@ def _report(
     remade: Remade | None = None,
 ) -> None:
     """Say what was written, how large it prints, and in which type."""
-    from cbam_viz.figures.latex import caption
+    from cbam_viz.figures.caption import caption
     from cbam_viz.figures.manifest import font_of
 
     width, height = (float(side) * 72 for side in built.figure.get_size_inches())

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 
 import click
 
+from cbam_viz._defaults import OPACITY
 from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.drawing import Style
 from cbam_viz.cli.own_code import own_code
@@ -83,6 +84,15 @@ _MODEL_OPTIONS = (
     ),
 )
 
+opacity_option = click.option(
+    "--opacity",
+    metavar="SHARE",
+    type=click.FloatRange(0, 1),
+    default=OPACITY,
+    show_default=True,
+    help="Of the map over the photo: 0 only the photo, 1 only the map.",
+)
+
 _PICTURE_OPTIONS = (
     click.option(
         "--scale",
@@ -99,14 +109,7 @@ _PICTURE_OPTIONS = (
         show_default=True,
         help="Colour map.",
     ),
-    click.option(
-        "--opacity",
-        metavar="SHARE",
-        type=click.FloatRange(0, 1),
-        default=0.55,
-        show_default=True,
-        help="Of the map over the photo: 0 only the photo, 1 only the map.",
-    ),
+    opacity_option,
     click.option(
         "--max-side",
         type=click.IntRange(16),

@@ -38,6 +38,7 @@ from cbam_viz.models.loaded import (
     input_spec,
 )
 from cbam_viz.models.metadata import parse_metadata
+from cbam_viz.models.seeded import seeded
 from cbam_viz.models.state import Weights, find_weights, shared_prefix, without_prefix
 from cbam_viz.models.stated import (
     imagenet_names,
@@ -87,7 +88,8 @@ def load_model(
     Parameters
     ----------
     checkpoint
-        A .safetensors, .pth or .pt file or its content. None builds an untrained network.
+        A .safetensors, .pth or .pt file or its content. None builds an untrained network, with the
+        same weights every time.
     architecture
         A timm name.
     attention
@@ -95,7 +97,8 @@ def load_model(
     num_classes
         Only for a file that has no classifier; a classifier in the file decides.
     allow_missing_attention
-        Load a file without CBAM weights into a network with CBAM. Its gates will be random.
+        Load a file without CBAM weights into a network with CBAM. Its gates will be random,
+        and the same every time.
     name
         What to call it; the file's title or name otherwise.
     folder
@@ -115,7 +118,8 @@ def load_model(
         The architecture is unknown or cannot take the attention.
     """
     if checkpoint is None:
-        return _untrained(architecture, attention, num_classes, name, kwargs)
+        with seeded():
+            return _untrained(architecture, attention, num_classes, name, kwargs)
     source = Path(checkpoint) if isinstance(checkpoint, str) else checkpoint
     file = read_weights(source, folder=folder, apart=apart)
     metadata = parse_metadata(file.metadata)
@@ -147,7 +151,8 @@ def load_model(
     )
     if math.prod(stated.spec.size) > usual or metadata.get("arguments"):
         refuse_giant_forward(trial, stated.spec.size)
-    model: Any = _build(plan, weights)
+    with seeded():  # a file may lack some of the weights
+        model: Any = _build(plan, weights)
     fit = fit_tensors(model, weights)
     check_values(model, fit.tensors)
     model.load_state_dict(fit.tensors, strict=False)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from cbam_viz._defaults import OPACITY
 from cbam_viz.images import DEFAULT_VIEW, View
 
 COLORMAP = "viridis"
@@ -48,7 +49,7 @@ class Settings:
     layer: str | None = None
     """None until the visitor picks one: then the layer that suits the photo is shown."""
     show: str = "overlay"
-    opacity: float = 0.6
+    opacity: float = OPACITY
     colormap: str = COLORMAP
     scale: str = "absolute"
     order: str = "index"

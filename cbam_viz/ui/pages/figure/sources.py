@@ -48,21 +48,32 @@ class Network:
     request: Request
 
 
-def choose_photos(scene: Scene) -> list[Chosen]:
-    """The rows: the sidebar's photo, samples, and more uploads."""
+def choose_photos(scene: Scene, *, several: bool = True) -> list[Chosen]:
+    """The sidebar's photo, samples, and more uploads: one row each, or only one of them."""
     brought = figure_state.memory().photos
     titles = {CURRENT: f"{scene.photo.name} (sidebar)"}
     titles |= {f"sample:{sample.name}": sample.title for sample in samples()}
     titles |= {key: one.photo.name for key, one in brought.items()}
     titles = words.distinct(titles)
-    picked = st.multiselect(
-        "Photos",
-        list(titles),
-        format_func=titles.__getitem__,
-        max_selections=MOST_ROWS,
-        help="One row each, in this order.",
-        **control("photos", [CURRENT], list(titles)),
-    )
+    if several:
+        picked = st.multiselect(
+            "Photos",
+            list(titles),
+            format_func=titles.__getitem__,
+            max_selections=MOST_ROWS,
+            placeholder="Choose one or more",
+            help="One row each, in this order.",
+            **control("photos", [CURRENT], list(titles)),
+        )
+    else:
+        picked = [
+            st.selectbox(
+                "Photo",
+                list(titles),
+                format_func=titles.__getitem__,
+                **control("photo", CURRENT, list(titles)),
+            )
+        ]
     st.file_uploader(
         "More photos",
         type=OFFERED,
@@ -78,21 +89,35 @@ def choose_photos(scene: Scene) -> list[Chosen]:
 
 def choose_networks(scene: Scene) -> list[Network]:
     """The sidebar's network, and another one beside it if asked for."""
-    entries = {entry.path.name: entry for entry in networks.entries()}
+    entries = {entry.path.name: entry for entry in _checkpoints()}
     titles = {"": "none"} | networks.titles(entries.values()) | {UPLOAD: "Upload a checkpoint …"}
     name = st.selectbox(
         "Second network",
         list(titles),
         format_func=titles.__getitem__,
-        help="A checkpoint to compare with. Its columns appear in the list of columns.",
+        help="One to compare with: its columns are added to the figure's. It may be one without "
+        "attention, of which there is the prediction.",
         **control("second", "", list(titles)),
     )
-    chosen = [Network(scene.loaded, scene.request)]
+    chosen = [current(scene)]
     with boundary(), st.spinner("Loading the second network …"):
         request = _second_request(name, entries)
         if request is not None:
             chosen.append(Network(networks.load(request), request))
     return chosen
+
+
+def current(scene: Scene) -> Network:
+    """The sidebar's network."""
+    return Network(scene.loaded, scene.request)
+
+
+def _checkpoints() -> tuple[CheckpointEntry, ...]:
+    """All that lie in the folder, those without attention too: they have a prediction to show."""
+    from cbam_viz.models import list_checkpoints
+
+    folder = networks.folder()
+    return tuple(list_checkpoints(folder)) if folder.is_dir() else ()
 
 
 def _second_request(name: str, entries: dict[str, CheckpointEntry]) -> Request | None:
@@ -174,5 +199,6 @@ def _take_uploads() -> None:
         if key not in ours.photos:
             ours.photos[key] = Brought(photo, content)
             picked.append(key)
+            ours.values["photo"] = key
     ours.values["photos"] = picked[:MOST_ROWS]
     ours.errors = tuple(errors)
