@@ -20,6 +20,10 @@ from cbam_viz.errors import CbamVizError
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGED = ROOT / "cbam_viz" / "ui" / "packaged" / "app.py"
 """For installations without a checkout; its settings lie beside it, put there by setup.py."""
+THEIRS = (
+    "Beside its own options the app takes those of Streamlit, by their full names: "
+    "--theme.base=dark, for example."
+)
 
 
 @click.command(
@@ -137,16 +141,13 @@ def run_streamlit(folder: Path, arguments: list[str]) -> int:
     except click.NoSuchOption as error:
         near = f" Did you mean {error.possibilities[0]}?" if error.possibilities else ""
         raise click.UsageError(
-            f"Neither cbam-viz app nor Streamlit has an option {error.option_name}.{near}"
+            f"Neither cbam-viz app nor Streamlit has an option {error.option_name}.{near} {THEIRS}",
+            ours,
         ) from error
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)
     except click.UsageError as error:
-        raise click.UsageError(
-            f"{error.format_message().rstrip('.')}. Beside its own options the app takes those of "
-            "Streamlit, by their full names: --theme.base=dark, for example.",
-            ours,
-        ) from error
+        raise click.UsageError(f"{error.format_message().rstrip('.')}. {THEIRS}", ours) from error
     except OSError as error:
         raise CbamVizError(f"Streamlit could not start: {error}.") from error
     return 0

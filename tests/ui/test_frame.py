@@ -126,7 +126,7 @@ def test_words_are_explained_where_they_stand(open_app):
     app = open_app()
     (caption,) = [one for one in app.caption if "verified" in one.value]
     assert GLOSSARY["verified"] in caption.proto.help
-    assert GLOSSARY["gate"] in caption.proto.help
+    assert GLOSSARY["gate"] in app.selectbox(key="set_layer").proto.help
     (heading,) = [one for one in app.subheader if one.value == "Channel weights"]
     assert GLOSSARY["channel weight"] in heading.proto.help
     bar = json.loads(app.get_by_key("explore_viewer").proto.json)["bar"]

@@ -89,7 +89,7 @@ def choose_photos(scene: Scene, *, several: bool = True) -> list[Chosen]:
 
 def choose_networks(scene: Scene) -> list[Network]:
     """The sidebar's network, and another one beside it if asked for."""
-    entries = {entry.path.name: entry for entry in _checkpoints()}
+    entries = {entry.path.name: entry for entry in networks.entries_beside()}
     titles = {"": "none"} | networks.titles(entries.values()) | {UPLOAD: "Upload a checkpoint …"}
     name = st.selectbox(
         "Second network",
@@ -110,14 +110,6 @@ def choose_networks(scene: Scene) -> list[Network]:
 def current(scene: Scene) -> Network:
     """The sidebar's network."""
     return Network(scene.loaded, scene.request)
-
-
-def _checkpoints() -> tuple[CheckpointEntry, ...]:
-    """All that lie in the folder, those without attention too: they have a prediction to show."""
-    from cbam_viz.models import list_checkpoints
-
-    folder = networks.folder()
-    return tuple(list_checkpoints(folder)) if folder.is_dir() else ()
 
 
 def _second_request(name: str, entries: dict[str, CheckpointEntry]) -> Request | None:

@@ -69,10 +69,11 @@ def map_picture(
 def bar_html(scale: Scale, colormap: str) -> str:
     """A colour bar with its ends, as wide as the picture above it."""
     bar = colour_bar(scale, colormap)
-    low, high = (tick.partition(",")[0].replace("-", "−") for tick in bar["ticks"])
+    ends = [tick.partition(",")[0].replace("-", "−") for tick in bar["ticks"]]
+    said = f"Colours from {ends[0]} to {ends[1]}" if len(ends) == 2 else f"{ends[0]} everywhere"
     return (
-        f'<div role="img" aria-label="Colours from {low} to {high}" style="height:.55rem;'
+        f'<div role="img" aria-label="{said}" style="height:.55rem;'
         f'border-radius:2px;background:linear-gradient(90deg,{",".join(bar["colors"])})"></div>'
         f'<div style="display:flex;justify-content:space-between;font-size:.8rem">'
-        f"<span>{low}</span><span>{high}</span></div>"
+        f"{''.join(f'<span>{end}</span>' for end in ends)}</div>"
     )
