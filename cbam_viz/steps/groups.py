@@ -31,6 +31,8 @@ ACTIVATIONS = {
     "leaky_relu": "LeakyReLU", "mish": "Mish", "softplus": "Softplus", "_prelu_kernel": "PReLU",
     "hardtanh": "ReLU6", "clamp_min": "ReLU",
 }  # fmt: skip
+BOUNDS = {"clamp_min": (0,), "hardtanh": (0, 6)}
+"""What some operations are given where they are these activations."""
 SQUASHES = {
     "sigmoid": ("sigmoid", "σ"), "hardsigmoid": ("hard sigmoid", "hσ"), "tanh": ("tanh", "tanh"),
     "_softmax": ("softmax", "softmax"),
@@ -74,7 +76,7 @@ def items_of(gate: GateComputation, sizes: Sizes) -> tuple[Item, ...]:
     for place, operation in enumerate(gate.operations):
         values = arranged(operation.shape, operation.value, gate.kind, sizes)
         before = [items[k] for k in operation.inputs]
-        family = _family(operation, values, before)
+        family = _family(operation, values, before, sizes)
         pools = tuple(dict.fromkeys(name for item in before for name in item.pools))
         if not pools:
             pools = tuple(n for n, names in POOLINGS.items() if operation.name in names)
@@ -94,7 +96,7 @@ def stages_of(items: Sequence[Item]) -> tuple[Stage, ...]:
 
 
 def _family(  # noqa: PLR0911
-    operation: Operation, values: Arranged, before: Sequence[Item]
+    operation: Operation, values: Arranged, before: Sequence[Item], sizes: Sizes
 ) -> Family:
     name = operation.name
     changing = [one for one in operation.operands if one.weight is None]
@@ -102,7 +104,7 @@ def _family(  # noqa: PLR0911
     wide = not before or before[0].values.kind == "features"
     if wide and not weighed and any(name in names for names in POOLINGS.values()):
         if values.kind == "channels":
-            return "pool places"
+            return "pool places" if _covers_all(operation, sizes) else "other"
         if values.kind == "map":
             return "pool channels"
     if name in NORMALISING:
@@ -112,7 +114,7 @@ def _family(  # noqa: PLR0911
     if name == "convolution":
         flat = {item.values.kind for item in before} <= {"channels", "units"} and before
         return "dense" if flat and values.kind in ("channels", "units") else "convolution"
-    if name in ACTIVATIONS:
+    if name in ACTIVATIONS and operation.arguments[1:] == BOUNDS.get(name, operation.arguments[1:]):
         return "activation"
     if name in SQUASHES:
         return "squash"
@@ -123,6 +125,20 @@ def _family(  # noqa: PLR0911
             return "product" if name in ("mul", "div") else "sum"
         return "scale"
     return "other"
+
+
+def _covers_all(operation: Operation, sizes: Sizes) -> bool:
+    """Whether a pooling looks at every place: one with a window may leave out rows at the edge."""
+    if operation.name not in ("avg_pool2d", "max_pool2d_with_indices"):
+        return True
+    window, padding = (_pair(one) for one in (*operation.arguments[1:], 0, 0)[:3:2])
+    return window == (sizes.rows, sizes.columns) and padding == (0, 0)
+
+
+def _pair(value: object) -> tuple[object, object]:
+    """Rows and columns of a setting that may be one number for both."""
+    numbers = value if isinstance(value, tuple) else (value,)
+    return numbers[0], numbers[-1]
 
 
 def dependent(operation: Operation) -> tuple[Operand, ...]:

@@ -189,7 +189,8 @@ class Symbols:
             return parts[0].inside(plain(rf"\mathrm{{{called}}}", called))
         if item.family == "squash":
             sign = SQUASHES[operation.name][1]
-            return parts[0].inside(plain(sign.replace("σ", r"\sigma"), sign))
+            latex = {"σ": r"\sigma", "hσ": r"\mathrm{h}\sigma"}.get(sign, rf"\mathrm{{{sign}}}")
+            return parts[0].inside(plain(latex, sign))
         if item.family in ("sum", "product", "scale"):
             return _arithmetic(operation, lambda one: self._operand(one, inner))
         if item.family == "concat":

@@ -5,21 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import numpy as np
 from torch import Tensor
 
 from cbam_viz._numbers import number
 from cbam_viz.attention import Cells
 from cbam_viz.computation import GateComputation, Operand, Source
 from cbam_viz.images import Geometry, numbers_on_photo, photo_shares
-from cbam_viz.steps.arrange import Sizes
-from cbam_viz.steps.groups import ACTIVATIONS, SQUASHES, Item, Stage, items_of, stages_of
+from cbam_viz.steps.groups import ACTIVATIONS, SQUASHES, Item, Stage
 from cbam_viz.steps.picturing import FROM, TITLES, Context, gate_picture, pictures_of
 from cbam_viz.steps.records import Followed, Number, Step, Values, spread
 from cbam_viz.steps.symbols import Formula, Symbols, aligned, bias_of, filter_side
+from cbam_viz.steps.values import GateValues
 
 
-class GateTelling:
+class GateTelling(GateValues):
     """One gate's stages as steps."""
 
     def __init__(
@@ -33,33 +32,17 @@ class GateTelling:
         geometry: Geometry | None,
         cells: Cells | None,
     ) -> None:
-        self.gate, self.followed, self._weights = gate, followed, weights
+        super().__init__(gate, value, followed, weights)
         self._geometry, self._cells = geometry, cells
-        self._value = value
-        """The gate itself, (1, C) or (1, h, w)."""
-        channels, rows, columns = gate.features.shape[1:]
-        self.sizes = Sizes(channels, rows, columns)
-        self.items = items_of(gate, self.sizes)
-        self.stages = stages_of(self.items)
-        self.last = self._last()
         self.symbols = Symbols(
             gate.kind, seen, self.items, self.stages, weights=weights, last=self.last
         )
-        self.unit = self._strongest_unit()
         self._context = Context(gate, self.items, self.last, followed, self.unit, weights)
 
     def steps(self) -> tuple[Step, ...]:
         """From pooling to the gate."""
         steps = tuple(self._step(stage) for stage in self.stages)
         return steps if self.last is not None else (*steps, self._gate_alone())
-
-    def _last(self) -> Item | None:
-        """The operation whose result is the gate, value for value; None if none is."""
-        if not self.items or self.items[-1].values.values is None:
-            return None
-        made, gate = self.items[-1].values.values, self._value[0].numpy()
-        same = made.shape == gate.shape and np.array_equal(made, gate, equal_nan=True)
-        return self.items[-1] if same else None
 
     def _gate_alone(self) -> Step:
         """The gate where no operation gives it as it is: it is spread, cut or scaled on the way."""
@@ -115,54 +98,9 @@ class GateTelling:
 
     # Values of the followed channel, cell or unit.
 
-    def at(self, item: Item) -> list[float]:
-        """The followed numbers in an operation's result; several in a stack of maps."""
-        values, (row, column) = item.values.values, self.followed.cell
-        if values is None:
-            return []
-        kind = item.values.kind
-        if kind == "map":
-            return [float(values[row, column])]
-        if kind == "maps":
-            return [float(one[row, column]) for one in values]
-        if kind == "features":
-            return [float(values[self.followed.channel, row, column])]
-        if kind == "channels":
-            return [float(values[self.followed.channel])]
-        unit = self.unit if self.unit is not None and self.unit < len(values) else 0
-        return [float(values[unit])]
-
     def _numbers(self, stage: Stage) -> list[Number]:
         named = [(item, self.symbols.of(item).text) for item in stage.items]
         return [Number(name, value) for item, name in named for value in self.at(item)]
-
-    def _strongest_unit(self) -> int | None:
-        """The hidden unit that adds most to the followed channel's logit, either way."""
-        for item in self.items:
-            if item.family != "dense" or item.values.kind != "channels":
-                continue
-            matrix = self._matrix(item)
-            given = [self.items[k].values for k in item.operation.inputs]
-            if matrix is None or not given or given[0].kind != "units" or given[0].values is None:
-                continue
-            if matrix.shape == (self.sizes.channels, len(given[0].values)):
-                twins = [
-                    self.items[k].values.values
-                    for other in self.items
-                    if other.weights == item.weights
-                    for k in other.operation.inputs
-                ]
-                units = np.sum([one for one in twins if one is not None], axis=0)
-                return int(np.abs(matrix[self.followed.channel] * units).argmax())
-        return None
-
-    def _matrix(self, item: Item) -> Values | None:
-        found = [self._weights[name] for name in item.weights if name in self._weights]
-        wide = [one for one in found if one.ndim > 1]
-        if not wide or math.prod(wide[0].shape[2:]) != 1:
-            return None
-        values: Values = wide[0].detach().float().cpu().numpy().reshape(wide[0].shape[:2])
-        return values
 
     # What is told of each kind of stage: title, words, arithmetic.
 
@@ -202,7 +140,7 @@ class GateTelling:
 
     def _dense(self, stage: Stage) -> tuple[str, str, list[str]]:
         item, twice = stage.first, len(stage.items) > 1
-        before = self._given(item)
+        before = self.given(item)
         many, fewer = before[0] if before else 0, math.prod(item.values.shape)
         lone = self._lone(stage)
         matrix = self.symbols.matrix(item).text
@@ -212,7 +150,7 @@ class GateTelling:
         if len(layers) == 1:
             title = f"One layer of weights{lone}"
         words = f"{matrix} makes {fewer} numbers of {many}, each of them a weighted sum"
-        if item.operation.name == "convolution" and self._matrix(item) is None:
+        if item.operation.name == "convolution" and self.matrix_of(item) is None:
             words = (
                 f"A convolution along the channels: each of the {fewer} numbers is a weighted sum "
                 "of its neighbours"
@@ -282,7 +220,7 @@ class GateTelling:
             value = self.at(item)
             if len(value) == 1 and weight.shape[0] == 1:
                 bias = bias_of(item.operation, self._weights)
-                more = f", and the bias {number(self._weight_at(bias))}," if bias else ""
+                more = f", and the bias {number(self.weight_at(bias))}," if bias else ""
                 told = [
                     f"{self._where()}: {maps * area} products of weights and values{more} add up "
                     f"to {number(value[0])}"
@@ -321,7 +259,7 @@ class GateTelling:
         if place is None:
             place = (self.unit or 0) if item.values.kind == "units" else self.followed.channel
         gamma, beta, mean, variance = (
-            self._weight_at(name, place) if name else default
+            self.weight_at(name, place) if name else default
             for name, default in zip(names[1:5], (1.0, 0.0, math.nan, math.nan), strict=False)
         )
         if math.isnan(mean):
@@ -415,16 +353,6 @@ class GateTelling:
         alone = len(stage.items) == 1 and len(stage.first.pools) == 1
         others = {pool for item in self.items for pool in item.pools} - set(stage.first.pools)
         return f", of {FROM[stage.first.pools[0]]}" if alone and others else ""
-
-    def _weight_at(self, name: str, place: int = 0) -> float:
-        return float(self._weights[name].detach().flatten()[place])
-
-    def _given(self, item: Item) -> tuple[int, ...]:
-        """Size of what the operation takes first."""
-        for operand in item.operation.operands:
-            if operand.operation is not None:
-                return (math.prod(self.items[operand.operation].values.shape),)
-        return ()
 
     def _sizes(self, stage: Stage) -> str:
         item = stage.first

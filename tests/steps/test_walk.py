@@ -289,6 +289,27 @@ def test_as_many_channels_as_cells() -> None:
     ]  # fmt: skip
 
 
+class SomePlaces(nn.Module):
+    """As the authors' network at other sizes than its own: a window that leaves out an edge."""
+
+    def __init__(self, window: int) -> None:
+        super().__init__()
+        self.window, self.layer = window, nn.Linear(16, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = F.avg_pool2d(x, self.window)[:, :, 0, 0]
+        return x * torch.sigmoid(self.layer(torch.clamp(pooled, min=0.1)))[:, :, None, None]
+
+
+def test_a_window_that_leaves_out_places_is_no_mean_of_all() -> None:
+    for window, keys in ((12, ["pool places"]), (7, ["other"])):
+        found = walked(made(Residual, SomePlaces(window)), image())
+        assert found.computation.gates[0].features.shape == (1, 16, 12, 12)
+        channel = found.of("channel")
+        assert [step.key for step in channel[:1]] == keys
+        assert not [step for step in channel if "ReLU" in step.title]  # a clamp at 0.1 is none
+
+
 @pytest.mark.parametrize("name", EXACT)
 def test_any_code_is_walked_with_its_own_gates(name: str) -> None:
     """Seventy ways to write attention: each step is shown or says why not, and gates are exact."""
