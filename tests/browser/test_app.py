@@ -295,7 +295,7 @@ def test_downloads_are_the_gates_and_the_picture_at_the_photos_own_size(
 def test_a_bad_file_gets_a_sentence_and_the_session_goes_on(visit, png):
     page = visit()
     upload(page, "broken.png", b"this is no picture", good=False)
-    alert = page.get_by_test_id("stSidebar").get_by_test_id("stAlert")
+    alert = page.get_by_test_id("stMain").get_by_test_id("stAlert")
     assert "broken.png" in alert.inner_text() or "picture" in alert.inner_text()
     assert "Traceback" not in page.content()
     wait_until_drawn(page, "overlay")  # the sample is still there

@@ -37,6 +37,7 @@ def file(name: str, content: bytes = b"", *, kind: str = "image/png", size: int 
 
 def titles(page) -> list[str]:
     """The strip from left to right."""
+    page.locator(".photos .pick").first.wait_for()
     picks = page.locator(".photos .pick").all()
     return [pick.get_attribute("aria-label") for pick in picks]
 
@@ -235,6 +236,7 @@ def test_the_camera_is_asked_for_only_when_wanted(visit, context):
     wait_for_photo(page, "coffee.jpg")
     assert page.evaluate("window.asked") == 0
     page.get_by_role("button", name="Camera", exact=True).click()
+    page.wait_for_function("document.querySelector('video')?.readyState === 4")
     page.get_by_role("dialog").get_by_role("button", name=re.compile("take photo", re.I)).click()
     wait_for_photo(page, "camera 1.jpg")
     assert page.evaluate("window.asked") >= 1

@@ -13,8 +13,10 @@ from PIL import Image
 from cbam_viz.images import MAX_BYTES, samples
 from cbam_viz.ui.pages.figure import sources
 from cbam_viz.ui.parts.photo_strip import STRIP
+from cbam_viz.ui.session import Memory
 from cbam_viz.ui.session import album as albums
 from cbam_viz.ui.session.album import KEPT, OwnPhoto, within_limits
+from cbam_viz.ui.session.link import Settings
 from cbam_viz.ui.sidebar import intake, photos
 from cbam_viz.ui.sidebar.intake import UPLOADER, listed, sentences
 
@@ -212,6 +214,16 @@ def test_long_lists_and_long_names_are_cut():
     assert listed(list("abcde")) == "a, b, c and 2 more"
     (sentence,) = sentences([{"why": "failed", "name": "x" * 5000}])
     assert len(sentence) < 140
+
+
+@pytest.mark.parametrize("name", [[], {}, None, 1, "upload 9", "../cat", "upload"])
+def test_a_choice_that_is_none_changes_nothing(monkeypatch, name):
+    ours = Memory(settings=Settings(image="cat"))
+    of_app = SimpleNamespace(memory=lambda: ours, settings=lambda: ours.settings)
+    monkeypatch.setattr(photos, "session", of_app)
+    photos.take(name)
+    photos.remove(name)
+    assert ours.settings == Settings(image="cat")
 
 
 def test_the_strip_offers_every_sample_as_a_small_picture(open_app):

@@ -34,6 +34,8 @@ class OwnPhoto:
     """The file."""
     thumbnail: str = field(repr=False)
     """A small picture as a data URL."""
+    notes: tuple[str, ...] = ()
+    """What was done to show it, in sentences."""
 
 
 @dataclass

@@ -174,9 +174,9 @@ def say_what_failed() -> None:
     """What could not be taken the last time."""
     problems = session.memory().album.problems
     if problems:
-        text = "\n".join(f"- {words.plain(one)}" for one in problems)
-        one = words.plain(problems[0])
-        st.error(text if len(problems) > 1 else one, icon=":material/broken_image:")
+        dash = "- " if len(problems) > 1 else ""
+        text = "\n".join(f"{dash}{words.plain(one)}" for one in problems)
+        st.error(text, icon=":material/broken_image:")
 
 
 def _take_files(key: str) -> None:
@@ -232,12 +232,14 @@ def _keep(file: Incoming, photo: Photo) -> None:
     """Add a photo to those of this session, and show the first of those that came together."""
     ours = session.memory()
     album = ours.album
-    own = next(
-        (o for o in album.photos if (o.sha256, o.name) == (photo.sha256, photo.name)), None
-    )  # the same file again is the same photo
+    # The same file again is the same photo.
+    same = (one for one in album.photos if (one.sha256, one.name) == (photo.sha256, photo.name))
+    own = next(same, None)
     if own is None:
         album.brought += 1
-        own = OwnPhoto(album.brought, photo.name, photo.sha256, file.content, thumbnail(photo))
+        own = OwnPhoto(
+            album.brought, photo.name, photo.sha256, file.content, thumbnail(photo), photo.notes
+        )
         album.photos = (*album.photos, own)
     if not album.shown:
         album.shown = True

@@ -34,7 +34,7 @@ def choose(waiting: DeltaGenerator) -> None:
     )
     photo = own_photo()
     if photo is not None:
-        for text in _decoded(photo).notes:
+        for text in photo.notes:
             st.caption(text)
 
 
@@ -52,7 +52,7 @@ def choice() -> str:
 
 def take(name: object) -> None:
     """Show another of the choices; anything else, which a browser may send, changes nothing."""
-    if name not in choices():
+    if not isinstance(name, str) or name not in choices():
         return
     session.memory().album.problems = ()
     picked = next((one for one in session.memory().album.photos if _name(one) == name), None)
