@@ -122,7 +122,7 @@ class Capture:
             self._eager = True
             force_eager()
         try:
-            recorder.start()
+            recorder.start(by_run=self.alone and self.model is recorder.root)
         except BaseException:
             self._allow()
             raise

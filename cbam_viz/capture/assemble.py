@@ -36,7 +36,7 @@ from .forward import (
 )
 from .known import KnownLayer
 from .pairing import Found, weights_of
-from .structure import plain_copy, stage_of
+from .structure import own, plain_copy, stage_of
 from .table import LayerPlan, Plan, Table
 
 
@@ -172,24 +172,24 @@ def _known_layer(
         module=known.name,
         call=number,
         stage=stage_of(known.name),
-        channel=None if channel is None else plain_copy(channel.flatten(1)),
-        spatial=None if spatial is None else plain_copy(spatial[:, 0]),
+        channel=None if channel is None else own(channel.flatten(1)),
+        spatial=None if spatial is None else own(spatial.select(1, 0)),
         cells=cells if spatial is not None else None,
         composition=composition,
         found_by="hook",
         verified=verified,
         dtype=some.dtype,
         weights=known.weights,
-        branches=ChannelBranches(*(plain_copy(one.flatten(1)) for one in branches))
+        branches=ChannelBranches(*(own(one.flatten(1)) for one in branches))
         if len(branches) == 2
         else None,
         descriptors=SpatialDescriptors(*(plain_copy(descriptors[0][:, k]) for k in (0, 1)))
         if descriptors
         else None,
         features=LayerFeatures(
-            plain_copy(call["before"][0]),
-            plain_copy(call["between"][0]) if "between" in call else None,
-            plain_copy(call["after"][0]),
+            own(call["before"][0]),
+            own(call["between"][0]) if "between" in call else None,
+            own(call["after"][0]),
         )
         if "before" in call and "after" in call
         else None,
