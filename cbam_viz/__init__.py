@@ -31,6 +31,7 @@ from cbam_viz.errors import (
     MetricError,
     ModelError,
     NoAttentionError,
+    PlainCheckpointError,
     RenderError,
     StoreError,
 )
@@ -91,6 +92,7 @@ __all__ = [
     "ModelError",
     "NoAttentionError",
     "Photo",
+    "PlainCheckpointError",
     "RenderError",
     "SpatialDescriptors",
     "StoreError",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -180,7 +180,7 @@ def _make(
     refuse_unwritable([*outputs, *beside])
     paths = find_images(sources)
     spec = spec_of(wishes, len(paths))
-    networks = _opened(choices, view)
+    networks, choices = _opened(choices, view)
     photos = [read_image(path, reading, networks[0]) for path in paths]
     built = _draw(spec, networks, photos, view)
     files = {path.name: built.render(format_of(path.name), dpi=dpi) for path in outputs}
@@ -191,16 +191,31 @@ def _make(
     _report(built, written, as_json=as_json, font=True)
 
 
-def _opened(choices: Sequence[ModelChoice], view: Any) -> list[LoadedModel]:
-    """The networks, and on standard error what each is fed; equal choices are one network."""
-    opened: dict[ModelChoice, LoadedModel] = {}
+def _opened(
+    choices: Sequence[ModelChoice], view: Any
+) -> tuple[list[LoadedModel], list[ModelChoice]]:
+    """The networks and how they were opened; on standard error what each is fed.
+
+    Those beside the first may have no attention. Equal choices are one network.
+    """
+    from cbam_viz.errors import PlainCheckpointError
+
+    opened: dict[ModelChoice, tuple[LoadedModel, ModelChoice]] = {}
     for choice in choices:
-        if choice not in opened:
-            opened[choice] = open_network(choice, quiet=bool(opened) and not choice.factory)
-    networks = [opened[choice] for choice in choices]
-    for network in networks:
+        if choice in opened:
+            continue
+        quiet = bool(opened) and not choice.factory
+        try:
+            opened[choice] = open_network(choice, quiet=quiet), choice
+        except PlainCheckpointError:
+            if not opened:
+                raise
+            plain = replace(choice, attention="none")
+            opened[choice] = open_network(plain, quiet=True), plain
+    for choice in choices:
+        network = opened[choice][0]
         click.echo(f"{network.name}: {network.fed(view, hint=True)}", err=True)
-    return networks
+    return [opened[choice][0] for choice in choices], [opened[choice][1] for choice in choices]
 
 
 def _draw(spec: Any, networks: Sequence[LoadedModel], photos: Sequence[Photo], view: Any) -> Any:

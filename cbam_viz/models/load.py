@@ -12,7 +12,7 @@ from timm import is_model
 from torch import nn
 
 from cbam_viz._text import few, quoted
-from cbam_viz.errors import CheckpointError, ModelError
+from cbam_viz.errors import CheckpointError, ModelError, PlainCheckpointError
 from cbam_viz.models.attention_layer import AttentionLike
 from cbam_viz.models.build import build_model
 from cbam_viz.models.families import known_architecture
@@ -294,7 +294,7 @@ def _check(fit: Fit, plan: Plan, weights: Weights, *, allow_missing_attention: b
             "than the file holds: its description is wrong. Give attention_args yourself."
         )
     if not fit.has_attention and not plan.meant_plain:
-        raise CheckpointError(
+        raise PlainCheckpointError(
             f"The checkpoint is of a plain {plan.architecture}: it holds no CBAM weights, so there "
             "is no attention to show. Load one that was trained with CBAM, or insist with "
             "allow_missing_attention (the gates will be noise)."

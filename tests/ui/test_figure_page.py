@@ -268,7 +268,7 @@ def plain_twin(folder: Path) -> str:
     """A checkpoint of the same network without attention, there to be compared with."""
     with torch.random.fork_rng():
         model = create_model("resnet18", attention=None, num_classes=5)
-    about = {"title": "Plain", "architecture": "resnet18", "num_classes": 5,
+    about = {"schema": 1, "title": "Plain", "architecture": "resnet18", "num_classes": 5,
              "classes": list(CLASSES), "compare_with": NAME}  # fmt: skip
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     save_file(tensors, folder / "plain.safetensors", {"cbam_viz": json.dumps(about)})

@@ -50,6 +50,8 @@ class Request:
     """What of its input this visitor asks for."""
     insist: bool = False
     """Show the network although the file holds no weights for its attention."""
+    attention: str | None = None
+    """`none` for a network without attention, to stand beside one; else the file says it."""
 
 
 _warm = threading.Event()
@@ -176,6 +178,7 @@ def _load_file(request: Request) -> LoadedModel:
     return load_model(
         request.path,
         architecture=request.architecture,
+        attention=request.attention,
         allow_missing_attention=request.insist,
         folder=folder(),
         apart=True,
@@ -191,6 +194,7 @@ def _load_bytes(request: Request, _content: bytes | None) -> LoadedModel:
     return load_model(
         _content,
         architecture=request.architecture,
+        attention=request.attention,
         allow_missing_attention=request.insist,
         name=request.name,
         apart=True,

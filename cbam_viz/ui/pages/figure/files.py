@@ -116,6 +116,7 @@ def _network_source(network: Network) -> NetworkSource:
         None,
         folder(),
         architecture=(request.architecture or FALLBACK) if untrained else request.architecture,
+        attention=request.attention,
         allow_missing_attention=request.insist,
     )
     name = request.path.name if request.path is not None else request.name
