@@ -47,8 +47,8 @@ class StoreError(CbamVizError):
     """Results cannot be written or read back."""
 
 
-class TrainingError(CbamVizError):
-    """Training cannot start or go on: the data or the recipe must change."""
+class MetricError(CbamVizError):
+    """A measure of a map makes no sense for what it was given."""
 
 
 class RenderError(CbamVizError):

@@ -8,7 +8,8 @@ and `placement` (a rule per operator, many of them in `windows` and `resampling`
 tensors meet) say where a map's cells lie on the input, `reasons` what is told of gates that are
 neither. What a forward showed (`forward`) is learnt (`learn`) as a plan (`table`, `recipes`,
 `checks`), with which later forwards need plain hooks alone. Layers of timm's own classes (`known`)
-are hooked in any case. `assemble` makes the result.
+are hooked in any case. `assemble` makes the result. `computed` gives the operations between
+features and gates, where they are asked for; `replacing` puts ones in the place of gates.
 """
 
 from .api import Capture, capture

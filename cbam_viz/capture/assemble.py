@@ -21,7 +21,9 @@ from ..attention import (
 )
 from ..errors import CaptureError, NoAttentionError
 from ..wrappers import clean_name
+from .blocks import place_of
 from .cells import even_cells, overhang
+from .computed import computation_in, computation_of
 from .descent import branches_of, descriptors_of
 from .forward import (
     Forward,
@@ -34,7 +36,7 @@ from .forward import (
 )
 from .known import KnownLayer
 from .pairing import Found, weights_of
-from .structure import plain_copy, stage_of
+from .structure import own, plain_copy, stage_of
 from .table import LayerPlan, Plan, Table
 
 
@@ -43,7 +45,14 @@ class Changed(Exception):  # noqa: N818
 
 
 def attention_of(
-    table: Table, plan: Plan, forward: Forward, output: Any, *, branches: bool, descriptors: bool
+    table: Table,
+    plan: Plan,
+    forward: Forward,
+    output: Any,
+    *,
+    branches: bool,
+    descriptors: bool,
+    steps: bool | frozenset[str] = False,
 ) -> Attention:
     """The result of one forward.
 
@@ -55,17 +64,20 @@ def attention_of(
     layers: list[tuple[int, LayerAttention]] = []
     for order, prefix, number, call in known_calls(table, forward):
         placed = plan.cells.get((prefix, number)), plan.verified.get((prefix, number), False)
-        layers.append(
-            (order, _known_layer(table.known[prefix], number, call, forward.input_size, placed))
-        )
+        layer = _known_layer(table.known[prefix], number, call, forward.input_size, placed)
+        if wanted(steps, layer.name):
+            layer = replace(layer, computation=computation_in(forward, prefix, number))
+        layers.append((order, layer))
     if forward.watch is not None:
         for found in general_layers(table, forward):
             layer = _watched_layer(found, forward, branches, descriptors)
+            if wanted(steps, layer.name):
+                layer = replace(layer, computation=computation_of(found, forward.watch))
             layers.append((found.products[0].node.order, layer))
     else:
         layers.extend(_planned_layers(plan, forward))
     layers.sort(key=lambda item: item[0])
-    named = _named([layer for _, layer in layers])
+    named = _named([_in_its_block(layer, table) for _, layer in layers])
     ran = {layer.module for layer in named.values()} | {one.module for one in plan.unsupported}
     never = tuple(
         dict.fromkeys(
@@ -75,6 +87,11 @@ def attention_of(
     )
     _demand_some(named, plan, never)
     return Attention(named, output, forward.input_size, plan.unsupported, never)
+
+
+def wanted(steps: bool | frozenset[str], name: str) -> bool:
+    """Whether the operations of this layer are to be given."""
+    return steps if isinstance(steps, bool) else name in steps
 
 
 def overhangs(attention: Attention) -> dict[str, tuple[float, float]]:
@@ -124,6 +141,15 @@ def _demand_some(layers: dict[str, LayerAttention], plan: Plan, never: tuple[str
     )
 
 
+def _in_its_block(layer: LayerAttention, table: Table) -> LayerAttention:
+    """The layer with the stage and block that it is in, looked up once for each module."""
+    if layer.module not in table.places:
+        modules = {clean_name(name): made for name, one in table.modules.items() if (made := one())}
+        table.places[layer.module] = place_of(layer, modules)
+    stage, block = table.places[layer.module]
+    return replace(layer, stage=stage, block=block)
+
+
 def _known_layer(
     known: KnownLayer,
     number: int,
@@ -146,24 +172,24 @@ def _known_layer(
         module=known.name,
         call=number,
         stage=stage_of(known.name),
-        channel=None if channel is None else plain_copy(channel.flatten(1)),
-        spatial=None if spatial is None else plain_copy(spatial[:, 0]),
+        channel=None if channel is None else own(channel.flatten(1)),
+        spatial=None if spatial is None else own(spatial.select(1, 0)),
         cells=cells if spatial is not None else None,
         composition=composition,
         found_by="hook",
         verified=verified,
         dtype=some.dtype,
         weights=known.weights,
-        branches=ChannelBranches(*(plain_copy(one.flatten(1)) for one in branches))
+        branches=ChannelBranches(*(own(one.flatten(1)) for one in branches))
         if len(branches) == 2
         else None,
         descriptors=SpatialDescriptors(*(plain_copy(descriptors[0][:, k]) for k in (0, 1)))
         if descriptors
         else None,
         features=LayerFeatures(
-            plain_copy(call["before"][0]),
-            plain_copy(call["between"][0]) if "between" in call else None,
-            plain_copy(call["after"][0]),
+            own(call["before"][0]),
+            own(call["between"][0]) if "between" in call else None,
+            own(call["after"][0]),
         )
         if "before" in call and "after" in call
         else None,

@@ -26,6 +26,9 @@ KnownCall = dict[str, list[Tensor]]
 """One call of a layer of a known class: what was seen, by what it is."""
 
 
+_STEPS = ("enter", "channel", "spatial", "leaf")
+
+
 @dataclass
 class Forward:
     """What one forward showed."""
@@ -34,10 +37,10 @@ class Forward:
     signature: Signature
     plan: Plan | None
     watch: Watch | None
-    state: State | None = None
-    """What a second run needs to be this one again; kept with a plan, which may turn out wrong."""
-    way: list[int] = field(default_factory=list)
-    """The calls of modules, by their identities, in order."""
+    state: State
+    """What a second run needs to be this one again: the plan may turn out wrong."""
+    way: list[Sighting] = field(default_factory=list)
+    """The calls of modules and the gates, in order."""
     events: list[tuple[str, str, Tensor | None]] = field(default_factory=list)
     """Layers of known classes: (prefix, what, copy), in order."""
     leaves: dict[Leaf, Tensor] = field(default_factory=dict)
@@ -59,6 +62,15 @@ class Forward:
     small: set[str] = field(default_factory=set)
     """While watching: modules that returned one map, or values without positions."""
     found: list[Found] | None = None
+
+    def steps_on(self, key: Sighting) -> bool:
+        """Note a step of the way; whether there is more to be seen at it."""
+        if key.what in _STEPS:
+            self.way.append(key)
+            return key.what != "enter" or self.watch is not None
+        if key.what == "leave":
+            self.way.append(Sighting("leaf", key.module))
+        return True
 
     def mark(self, name: str, args: tuple[Any, ...], output: Tensor) -> None:
         """Note what a module returned, if that is no map of features like those it received."""

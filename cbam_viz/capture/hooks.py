@@ -1,7 +1,8 @@
 """Forward hooks that several captures of one model share, in any number of threads.
 
-A hook is added when the first capture that needs it begins and removed when the last one ends. It
-tells the sink of the capture that runs in its own context, and does nothing where none does: two
+What a kind of forward must be looked at is a set of hooks, made once. It is put on the model when the
+first capture that needs it begins, and taken off when the last one ends. Its hooks tell the capture
+that runs in their own context, if that has asked for this very set, and do nothing otherwise: two
 threads, or two Streamlit sessions, on one model never see each other's gates.
 """
 
@@ -9,17 +10,20 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
-from weakref import WeakKeyDictionary, ref
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, Protocol
+from weakref import ref
 
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 from torch.utils.hooks import RemovableHandle
 
-Moment = Literal["before", "after", "finally"]
-"""Before a module's forward, after it, or after it even if it raised an Exception."""
+Moment = Literal["called", "before", "after", "finally"]
+"""Before a module's forward, with its keyword arguments (called) or without them; after it; or after
+it even if it raised an Exception."""
 
 Root = Literal["begin", "done", "end"]
 """The network's own forward: before it, after it, after it even if it raised an Exception."""
@@ -30,8 +34,7 @@ Part = Literal["before", "between", "after", "branches", "descriptors", "channel
 """What is to be seen in a layer of a known class."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(NamedTuple):
     """What a hook is there to see."""
 
     what: Root | Passing | Part
@@ -47,9 +50,6 @@ class Sink(Protocol):
     ) -> None:
         """Take what passed. Must not raise."""
 
-    def step(self, module: int) -> None:
-        """A module of the trail, by its identity, is about to run. Must not raise."""
-
 
 @dataclass(frozen=True)
 class Tap:
@@ -60,158 +60,162 @@ class Tap:
     moment: Moment = "after"
 
 
-@dataclass(frozen=True, eq=False)
-class Trail:
-    """Modules whose calls are told one by one, as `Sink.step`. Does not keep them alive."""
-
-    modules: tuple[ref[nn.Module], ...]
-    identities: frozenset[int]
-
-    @classmethod
-    def along(cls, modules: Iterable[nn.Module]) -> Trail:
-        """A trail of these modules."""
-        there = list(modules)
-        return cls(tuple(map(ref, there)), frozenset(map(id, there)))
-
-
-class _Removable(Protocol):
-    def remove(self) -> None: ...
-
-
-class _Owner:
-    """Identity of one model's hooks. Holds no module, so that nothing keeps the model alive."""
-
-    def __init__(self) -> None:
-        self.handles: dict[Hashable, tuple[int, _Removable]] = {}
-
-
-_lock = threading.RLock()
-_owners: WeakKeyDictionary[nn.Module, _Owner] = WeakKeyDictionary()
-_sinks: ContextVar[dict[_Owner, Sink]] = ContextVar("cbam_viz_sinks", default={})  # noqa: B039
+_Model = ref[nn.Module]
+_running: ContextVar[Mapping[_Model, Tapping]] = ContextVar(
+    "cbam_viz_running", default=MappingProxyType({})
+)
+"""The capture that each model's hooks tell in this context: the innermost one."""
+_lock = threading.Lock()
 
 
 class Tapping:
-    """The hooks of one capture: `open`, `add` more, `close`."""
+    """The hooks of one capture: `open`, `add` some, `close`."""
 
     def __init__(self, model: nn.Module, sink: Sink) -> None:
-        with _lock:
-            owner = _owners.get(model)
-            if owner is None:
-                owner = _owners[model] = _Owner()
-        self._owner, self._sink = owner, sink
-        self._taps: list[Hashable] = []
-        self._outer: Sink | None = None
+        self.sink = sink
+        self._model = ref(model)
+        self._added: list[Hooks] = []
+        self._outer: Tapping | None = None
 
     def open(self) -> None:
         """From now on the hooks of this model tell this capture, in this context."""
-        sinks = _sinks.get()
-        self._outer = sinks.get(self._owner)
-        _sinks.set({**sinks, self._owner: self._sink})
+        running = _running.get()
+        self._outer = running.get(self._model)
+        _running.set({**running, self._model: self})
 
-    def add(self, taps: Sequence[Tap | Trail]) -> None:
-        """Place hooks, or share those that another capture has placed."""
-        handles = self._owner.handles
-        with _lock:
-            for tap in taps:
-                key = tap if isinstance(tap, Trail) else tap.key
-                count, handle = handles.get(key, (0, None))
-                if handle is None:
-                    handle = _register(self._owner, tap)
-                handles[key] = (count + 1, handle)
-                self._taps.append(key)
+    def add(self, hooks: Hooks) -> None:
+        """Put hooks on, or share those that another capture has put on.
+
+        Raises:
+            KeyError: one of their modules is gone.
+        """
+        self._added.append(hooks)
+        hooks.put_on(self)
 
     def drop(self, keep: int = 0) -> None:
-        """Give back all hooks but the first `keep` ones."""
-        handles = self._owner.handles
-        with _lock:
-            while len(self._taps) > keep:
-                key = self._taps.pop()
-                count, handle = handles[key]
-                if count > 1:
-                    handles[key] = (count - 1, handle)
-                else:
-                    handle.remove()
-                    del handles[key]
+        """Give back all hooks but the first `keep` sets."""
+        while len(self._added) > keep:
+            self._added.pop().take_off(self)
 
     def close(self) -> None:
         """Give back all hooks and tell the capture around this one again, if there is one."""
-        sinks = dict(_sinks.get())
-        if sinks.get(self._owner) is self._sink:
-            del sinks[self._owner]
+        running = dict(_running.get())
+        if running.get(self._model) is self:
+            del running[self._model]
             if self._outer is not None:
-                sinks[self._owner] = self._outer
-            _sinks.set(sinks)
+                running[self._model] = self._outer
+            _running.set(running)
         self.drop()
 
 
-def _register(owner: _Owner, tap: Tap | Trail) -> _Removable:
-    if isinstance(tap, Trail):
-        return _Steps(owner, tap)
-    told = _Told(owner, ref(tap.module), tap.key)
-    if tap.moment == "before":
-        return tap.module.register_forward_pre_hook(_before(told), with_kwargs=True)
-    return tap.module.register_forward_hook(_after(told), always_call=tap.moment == "finally")
+class Hooks:
+    """A set of hooks, which keeps no module alive.
 
-
-@dataclass(frozen=True)
-class _Told:
-    """What a hook knows. A deep copy of a module takes its hooks along: they must do nothing."""
-
-    owner: _Owner
-    module: ref[nn.Module]
-    key: Sighting
-
-    def sink(self, module: nn.Module) -> Sink | None:
-        return _sinks.get().get(self.owner) if module is self.module() else None
-
-
-def _before(told: _Told) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
-    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        sink = told.sink(module)
-        if sink is not None:
-            sink.see(told.key, args, kwargs, None)
-
-    return hook
-
-
-def _after(told: _Told) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
-    def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        sink = told.sink(module)
-        if sink is not None:
-            sink.see(told.key, args, {}, output)
-
-    return hook
-
-
-class _Steps:
-    """One hook on all modules of a trail.
-
-    They are hundreds, and each would cost more in `register_forward_pre_hook` and its handle than
-    in the forward itself; so the hook goes straight to where that puts it, under a number of its
-    own that torch gives out.
+    Torch's own functions that register and remove a hook cost more than what most hooks do in a
+    forward. So these go straight to where those would put them, under numbers that torch gives out.
     """
 
-    def __init__(self, owner: _Owner, trail: Trail) -> None:
-        identities = trail.identities
+    def __init__(self, model: nn.Module, taps: Iterable[Tap]) -> None:
+        self._users: set[Tapping] = set()
+        told = _teller(ref(model), self._users)
+        self._places: list[tuple[ref[nn.Module], int, tuple[str, ...], Callable[..., None]]] = []
+        with _lock:
+            for tap in taps:
+                hook = _HOOKS[tap.moment](told, ref(tap.module), tap.key)
+                self._places.append((ref(tap.module), _number(), _TABLES[tap.moment], hook))
 
-        def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
-            sink = _sinks.get().get(owner)
-            if sink is not None and id(module) in identities:  # not so in a deep copy
-                sink.step(id(module))
+    def put_on(self, user: Tapping) -> None:
+        """Put the hooks on, unless somebody has; KeyError if a module is gone."""
+        with _lock:
+            first = not self._users
+            self._users.add(user)
+            if first:
+                for reference, number, tables, hook in self._places:
+                    module = reference()
+                    if module is None:
+                        raise KeyError("a module is gone")
+                    for table in tables:
+                        module.__dict__[table][number] = hook
 
-        self._number = RemovableHandle(OrderedDict()).id
-        self._hooks: list[dict[int, Callable[..., Any]]] = []
-        for reference in trail.modules:
-            module = reference()
-            if module is not None:
-                module._forward_pre_hooks[self._number] = hook
-                self._hooks.append(module._forward_pre_hooks)
+    def take_off(self, user: Tapping) -> None:
+        """Take the hooks off, unless somebody else uses them."""
+        with _lock:
+            self._users.discard(user)
+            if not self._users:
+                for reference, number, tables, _ in self._places:
+                    module = reference()
+                    if module is not None:
+                        for table in tables:
+                            module.__dict__[table].pop(number, None)
 
-    def remove(self) -> None:
-        for hooks in self._hooks:
-            hooks.pop(self._number, None)
+
+_TABLES: dict[Moment, tuple[str, ...]] = {
+    "called": ("_forward_pre_hooks", "_forward_pre_hooks_with_kwargs"),
+    "before": ("_forward_pre_hooks",),
+    "after": ("_forward_hooks",),
+    "finally": ("_forward_hooks", "_forward_hooks_always_called"),
+}
+"""Where a module keeps a hook; of all tables but the first, only the keys count."""
+
+
+def is_bare(module: nn.Module) -> bool:
+    """True if no hook sees, or changes, what the module is given."""
+    there = module.__dict__
+    kinds = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+    return not (any(there[kind] for kind in kinds) or _has_any_global_hook())
+
+
+def _number() -> int:
+    return RemovableHandle(OrderedDict()).id
+
+
+_Told = Callable[[], "Sink | None"]
+"""What the hooks of a set tell in this context; None if nothing."""
+
+
+def _teller(model: _Model, users: set[Tapping]) -> _Told:
+    def told() -> Sink | None:
+        user = _running.get().get(model)
+        return user.sink if user is not None and user in users else None
+
+    return told
+
+
+# A deep copy of a module takes its hooks along: there they must do nothing.
+
+
+def _called(told: _Told, where: ref[nn.Module], key: Sighting) -> Callable[..., None]:
+    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        sink = told()
+        if sink is not None and module is where():
+            sink.see(key, args, kwargs, None)
+
+    return hook
+
+
+def _before(told: _Told, where: ref[nn.Module], key: Sighting) -> Callable[..., None]:
+    def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
+        sink = told()
+        if sink is not None and module is where():
+            sink.see(key, args, {}, None)
+
+    return hook
+
+
+def _after(told: _Told, where: ref[nn.Module], key: Sighting) -> Callable[..., None]:
+    def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        sink = told()
+        if sink is not None and module is where():
+            sink.see(key, args, {}, output)
+
+    return hook
+
+
+_HOOKS = {"called": _called, "before": _before, "after": _after, "finally": _after}
 
 
 def kept(value: Any) -> Tensor | None:
     """A detached copy on the tensor's own device, safe from in-place operations that follow."""
-    return value.detach().clone() if isinstance(value, Tensor) else None
+    if not isinstance(value, Tensor):
+        return None
+    return value.detach().clone() if value.requires_grad else value.clone()

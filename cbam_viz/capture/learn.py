@@ -12,7 +12,7 @@ from ..wrappers import clean_name
 from .cells import cells_of, holds_for_other_sizes, upright
 from .checks import Check, check_for
 from .forward import Forward, cells_hold, cells_on_input, general_layers, known_calls, known_gates
-from .hooks import Trail
+from .hooks import Sighting
 from .limits import TRANSFORMED, first_line
 from .pairing import Found, weights_of
 from .products import Gate, Odd, Product, Watch
@@ -54,7 +54,9 @@ def learned_plan(table: Table, forward: Forward) -> Plan:
             )
         )  # fmt: skip
     cells_known, verified, fixed = _known_placements(table, forward)
-    trail = _trail(table, forward, layers, found)
+    gates = _gates(table, layers)
+    trail = _trail(table, forward, set(gates.values()), found)
+    steps = frozenset((*gates, *(Sighting("enter", name) for name in trail)))
     quick = _repeatable(table, forward) and all(
         plan.check is not None
         and (plan.channel is not None or one.channel is None)
@@ -64,38 +66,66 @@ def learned_plan(table: Table, forward: Forward) -> Plan:
     return Plan(
         layers, quick, cells_known, verified, _unsupported(table, forward, found),
         _never_entered(table, forward, found), sizes and fixed and not watch.odd,
-        trail, tuple(module for module in forward.way if module in trail.identities),
+        trail, steps, tuple(step for step in forward.way if step in steps), forward.state.drawn(),
     )  # fmt: skip
 
 
-def _trail(table: Table, forward: Forward, layers: list[LayerPlan], found: list[Found]) -> Trail:
+def _gates(table: Table, layers: Iterable[LayerPlan]) -> dict[Sighting, str]:
+    """What tells of gates, and the modules that give them or that they are made of."""
+    gates = {
+        Sighting("leaf", name): name
+        for layer in layers
+        for recipe in layer.recipes
+        for name, _ in recipe.leaves
+    }
+    for prefix, known in table.known.items():
+        inside = f"{prefix}." if prefix else ""
+        if known.channel is not None:
+            gates[Sighting("channel", prefix)] = inside + known.channel.path
+        if known.spatial is not None:
+            gates[Sighting("spatial", prefix)] = inside + known.spatial.path
+    return gates
+
+
+def _trail(table: Table, forward: Forward, gates: set[str], found: list[Found]) -> frozenset[str]:
     """The modules whose calls tell of another way, if gates may differ or lie elsewhere there.
 
     Those that were never entered cost nothing until they are. Of the others, following all would
-    cost as much as everything else: what matters are those that give gates, multiply by what cannot
-    be given, resize maps, or return what a gate could be made of.
+    cost as much as everything else: what matters are those that multiply by what cannot be given,
+    resize maps, or return what a gate could be made of. Modules that give gates tell themselves.
     """
     watch = forward.watch
     assert watch is not None
-    gates = {name for layer in layers for recipe in layer.recipes for name, _ in recipe.leaves}
-    for prefix, known in table.known.items():
-        sites = [site.path for site in (known.channel, known.spatial) if site is not None]
-        gates.update(f"{prefix}.{path}" if prefix else path for path in sites)
     products: list[Product | Odd] = [*watch.products, *watch.odd]
     multiplying = _outside({product.frame.module for product in products}, table.known)
     by_gates = {product for one in found for product in one.products}  # their calls tell of these
     odd = {product.frame.module for product in products if product not in by_gates}
     telling = {name for name in watch.calls if isinstance(table.module(name), _SQUASHING)}
-    telling |= _outside(forward.resizing, table.known) | _outside(
-        forward.small, (*table.known, *gates, *(name for name in multiplying if name))
+    telling |= _innermost(_outside(forward.resizing, table.known))
+    telling |= _innermost(
+        _outside(forward.small, (*table.known, *gates, *(name for name in multiplying if name)))
     )
+    telling |= _outside(odd, table.known)
     followed = {
         name
         for name in table.modules
-        if name
-        and (name not in watch.calls or name in gates | _outside(odd, table.known) | telling)
+        if name and name not in gates and (name not in watch.calls or name in telling)
     }
-    return Trail.along(table.module(name) for name in followed)
+    told = followed | gates
+    return frozenset(name for name in followed if not _runs_one_of(table, name, told))
+
+
+def _runs_one_of(table: Table, name: str, told: set[str]) -> bool:
+    """Whether one call more of a `Sequential` is one call more of a module that tells its calls."""
+    module = table.module(name)
+    plain = type(module) is nn.Sequential and "forward" not in module.__dict__
+    return plain and any(f"{name}.{child}" in told for child in module._modules)
+
+
+def _innermost(names: set[str]) -> set[str]:
+    """The names of modules that hold no other of these: what a holder does comes from there."""
+    holders = {name[:k] for name in names for k, letter in enumerate(name) if letter == "."}
+    return names - holders
 
 
 def _outside(names: Iterable[str], holders: Iterable[str]) -> set[str]:

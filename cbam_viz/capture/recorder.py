@@ -16,13 +16,13 @@ from ..errors import CaptureError
 from .assemble import Changed, attention_of, demand_places, overhangs
 from .checks import sampled
 from .forward import Forward
-from .hooks import Sighting, Tap, Tapping, kept
+from .hooks import Hooks, Sighting, Tapping, is_bare, kept
 from .learn import learned_plan
 from .limits import demand_plain, demand_values, transformed, unreadable
 from .products import Wants, Watch
 from .state import Buffers, State, calm, train_lock
-from .structure import images_in, input_size_of, pictured_size, tensors_in
-from .table import Plan, Signature, Table, forget, remembered, signature_of, table_of
+from .structure import Survey, images_in, input_size_of, pictured_size, tensors_in
+from .table import Plan, Signature, Table, forget, signature_of, table_of
 from .taps import known_taps, plan_taps, watch_taps
 from .trace import parameter_storages
 
@@ -40,6 +40,7 @@ class Recorder:
         branches: bool,
         descriptors: bool,
         features: bool | Sequence[str],
+        steps: bool | Sequence[str] = False,
     ) -> None:
         self.root = root
         self.results: list[Attention] = []
@@ -49,18 +50,21 @@ class Recorder:
         may stand for the first."""
         self._branches, self._descriptors = branches, descriptors
         self._features = features if isinstance(features, bool) else frozenset(features)
+        self._steps = steps if isinstance(steps, bool) else frozenset(steps)
         self._tapping: Tapping | None = None
         self._forward: Forward | None = None
         self._buffers: Buffers | None = None
         self._done: Forward | None = None
         self._depth = 0
         self._fresh = False
+        self._hooked = True
+        """True if hooks tell of a forward's beginning and end."""
         self._output: Any = None
         self._table: Table
-        self._training: tuple[bool, ...] = ()
+        self._seen: Survey
         self._watching = False
         """True if the next forward is to be watched whatever is known."""
-        self._way: list[int] = []
+        self._way: list[Sighting] = []
         """That of the last forward."""
 
     @property
@@ -74,30 +78,32 @@ class Recorder:
         return isinstance(self.root, torch.jit.ScriptModule)
 
     def run(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call the model, whether or not it takes hooks."""
-        if not self.scripted:
+        """Call the model, and tell of it what the hooks of `start` would have told."""
+        if self._hooked:
             return model(*args, **kwargs)
-        self._begin(args, kwargs)
-        output = self._output = model(*args, **kwargs)
-        self._done = self._forward
-        _note_returned(self._forward, output)
-        self._finish()
+        self.see(Sighting("begin"), args, kwargs, None)
+        try:
+            output = model(*args, **kwargs)
+            self.see(Sighting("done"), args, kwargs, output)
+        except Exception:
+            self.see(Sighting("end"), args, kwargs, None)
+            raise
+        self.see(Sighting("end"), args, kwargs, output)
         return output
 
-    def start(self) -> None:
-        """Place the hooks that notice a forward's beginning and end."""
+    def start(self, *, by_run: bool = False) -> None:
+        """Place the hooks that notice a forward's beginning and end.
+
+        Not if all forwards come `by_run` and nothing changes what the root is given on the way.
+        """
         self.prepare()
+        self._fresh = by_run  # else the user may still change the model
+        self._hooked = not (self.scripted or (by_run and is_bare(self.root)))
         self._tapping = Tapping(self.root, self)
         try:
             self._tapping.open()
-            if not self.scripted:
-                self._tapping.add(
-                    [
-                        Tap(self.root, Sighting("begin"), "before"),
-                        Tap(self.root, Sighting("done")),
-                        Tap(self.root, Sighting("end"), "finally"),
-                    ]
-                )
+            if self._hooked:
+                self._tapping.add(self._table.ends)
         except BaseException:
             self.stop()
             raise
@@ -115,7 +121,7 @@ class Recorder:
     def prepare(self) -> Table:
         """Look at the model as it is now, once before the next forward."""
         if not self._fresh:
-            self._table, self._training = table_of(self.root)
+            self._table, self._seen = table_of(self.root)
             self._fresh = True
         return self._table
 
@@ -136,7 +142,7 @@ class Recorder:
         forward = self._forward
         if key.what in ("begin", "done", "end"):
             self._root(key.what, args, kwargs, output)
-        elif forward is None:
+        elif forward is None or not forward.steps_on(key):
             return
         elif transformed():
             _pass_by(forward, key)
@@ -147,11 +153,6 @@ class Recorder:
                 self._see(forward, key, args, output)
         else:
             self._see(forward, key, args, output)
-
-    def step(self, module: int) -> None:
-        """Note that a module is called."""
-        if self._forward is not None:
-            self._forward.way.append(module)
 
     def _see(self, forward: Forward, key: Sighting, args: tuple[Any, ...], output: Any) -> None:
         what = key.what
@@ -187,58 +188,62 @@ class Recorder:
         demand_plain()
         self.prepare()
         self._fresh = False
-        if any(self._training):
+        if any(self._seen.training):
             train_lock.acquire()
             self._buffers = Buffers(self.root)
-        signature = signature_of(self._table, args, kwargs, self._training)
+        signature = signature_of(self._table, args, kwargs, self._seen)
         size = input_size_of(args, kwargs)
         plan = self._usable_plan(signature) if size != _NO_SIZE else None
+        tapping = self._tapping
+        assert tapping is not None
         try:
-            taps = self._taps(plan)
+            tapping.add(self._hooks(plan))
         except KeyError:  # a module is gone and another has its identity
+            tapping.drop(keep=int(self._hooked))
             forget(self.root)
-            self._table, self._training = table_of(self.root)
+            self._table, self._seen = table_of(self.root)
             plan = None
-            taps = self._taps(plan)
-        watch = state = None
-        if plan is not None:
-            state = State(args, kwargs)
-        else:
-            wants = Wants(bool(self._features), self._branches or self._descriptors)
+            tapping.add(self._hooks(plan))
+        state = State(args, kwargs, drawn=plan is None or plan.draws)
+        watch = None
+        if plan is None:
+            steps = bool(self._steps)
+            wants = Wants(
+                bool(self._features) or steps, self._branches or self._descriptors or steps, steps
+            )
             watch = Watch(parameter_storages(self.root), wants)
             for image in images_in(args, kwargs):
                 watch.place_input(image)
             watch.awaits = pictured_size(args, kwargs) or size == _NO_SIZE
         self._forward = Forward(size, signature, plan, watch, state)
         _sample(self._forward, "", 1, "in", args)
-        assert self._tapping is not None
-        self._tapping.add([*taps, self._table.trail if plan is None else plan.trail])
         if watch is not None:
             watch.__enter__()  # type: ignore[no-untyped-call]
 
     def _usable_plan(self, signature: Signature) -> Plan | None:
         """The plan with which hooks alone give all that is wanted."""
-        if self._watching or self._table.fickle:
+        if self._watching or self._table.fickle or self._steps:
             return None
         plan = self._table.plan(signature)
         if plan is None or not plan.quick or (self.extras and plan.layers):
             return None
         return plan
 
-    def _taps(self, plan: Plan | None) -> list[Tap]:
-        def make() -> list[Tap]:
-            taps = known_taps(
+    def _hooks(self, plan: Plan | None) -> Hooks:
+        """What a forward by this plan is looked at with, or one that is watched."""
+        places = (self._table if plan is None else plan).hooks
+        asked = (self._branches, self._descriptors, self._features)
+        hooks = places.get(asked)
+        if hooks is None:
+            known = known_taps(
                 self._table,
                 branches=self._branches,
                 descriptors=self._descriptors,
                 features=self._features,
             )
-            return taps + (
-                watch_taps(self._table) if plan is None else plan_taps(self._table, plan)
-            )
-
-        asked = (self._branches, self._descriptors, self._features)
-        return remembered((self._table if plan is None else plan).taps, asked, make)
+            more = watch_taps(self._table) if plan is None else plan_taps(self._table, plan)
+            hooks = places[asked] = Hooks(self.root, known + more)
+        return hooks
 
     def _leaf(self, forward: Forward, name: str, output: Any) -> None:
         number = forward.calls[name] = forward.calls.get(name, 0) + 1
@@ -280,7 +285,7 @@ class Recorder:
                 forward.watch.__exit__(None, None, None)  # type: ignore[no-untyped-call]
         finally:
             if self._tapping is not None:
-                self._tapping.drop(keep=0 if self.scripted else 3)
+                self._tapping.drop(keep=int(self._hooked))
             if self._buffers is not None:
                 buffers, self._buffers = self._buffers, None
                 buffers.restore()
@@ -315,6 +320,7 @@ class Recorder:
                 output,
                 branches=self._branches,
                 descriptors=self._descriptors,
+                steps=self._steps,
             )
             if forward.watch is None:
                 demand_places(plan, attention)
@@ -331,13 +337,12 @@ class Recorder:
         """
         state = forward.state
         assert forward.plan is not None
-        assert state is not None
         self._table.left(forward.signature, forward.plan)
         known, problem = len(self.results), None
         self._watching = True
         try:
             with state.again():
-                self.root(*state.args, **state.kwargs)  # the hooks tell of it: it has its result
+                self.run(self.root, state.args, state.kwargs)  # it has its own result
         except Exception as error:
             if self.alone:
                 self.error = self.error or error  # the network's own
@@ -345,10 +350,13 @@ class Recorder:
             problem = error
         finally:
             self._watching = False
-        if self.alone or (problem is None and len(self.results) == known):  # told already
+        if problem is None and len(self.results) == known:  # told already
             return
-        way = [module for module in self._way if module in forward.plan.trail.identities]
-        if problem is None and way == forward.way and _same_bits(output, self.results[-1].output):
+        if self.alone and state.repeated:
+            return
+        way = [step for step in self._way if step in forward.plan.steps]
+        same = problem is None and state.repeated and way == forward.way
+        if same and _same_bits(output, self.results[-1].output):
             self.results[-1] = replace(self.results[-1], output=output)
             return
         del self.results[known:]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -39,38 +40,64 @@ class Buffers:
 
 
 class State:
-    """What a forward was called with, and where the generators of random numbers stood."""
+    """What a forward was called with, and where the generators of random numbers stood.
 
-    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    To keep Python's and NumPy's takes as long as everything else that a second run needs, so it is
+    done only where they are `drawn` from.
+    """
+
+    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, drawn: bool) -> None:
         self.args, self.kwargs = args, kwargs
-        self._generators = _generators()
+        self._kept = _of_torch() | (_of_others() if drawn else {})
+        self.repeated = True
+        """False if a second run drew from generators whose state had not been kept."""
 
     @contextmanager
     def again(self) -> Iterator[None]:
         """As it was then, and afterwards as it is now: nobody draws a number less, or one twice."""
-        now = _generators()
-        _set_generators(self._generators)
+        now = _of_torch() | _of_others()
+        _set_generators(self._kept)
         try:
             yield
         finally:
+            self.repeated = "random" in self._kept or not _drawn_since(now)
             _set_generators(now)
 
+    def drawn(self) -> bool:
+        """Whether numbers have been drawn from Python's or NumPy's generators, which were kept."""
+        return _drawn_since(self._kept)
 
-def _generators() -> dict[str, Any]:
-    """The states of torch's, Python's and NumPy's common generators."""
-    states: dict[str, Any] = {"torch": torch.get_rng_state(), "random": random.getstate()}
+
+def _of_torch() -> dict[str, Any]:
+    """The states of torch's common generators."""
+    states: dict[str, Any] = {"torch": torch.get_rng_state()}
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         states["cuda"] = torch.cuda.get_rng_state_all()
+    return states
+
+
+def _of_others() -> dict[str, Any]:
+    """Those of Python's and NumPy's."""
+    states: dict[str, Any] = {"random": random.getstate()}
     if "numpy.random" in sys.modules:
         states["numpy"] = sys.modules["numpy.random"].get_state()
     return states
 
 
+def _drawn_since(then: dict[str, Any]) -> bool:
+    now = _of_others()
+    if now["random"] != then["random"] or now.keys() - then.keys():
+        return True
+    pairs = zip(now.get("numpy", ()), then.get("numpy", ()), strict=True)
+    return not all(np.array_equal(one, two) for one, two in pairs)
+
+
 def _set_generators(states: dict[str, Any]) -> None:
     torch.set_rng_state(states["torch"])
-    random.setstate(states["random"])
     if "cuda" in states:
         torch.cuda.set_rng_state_all(states["cuda"])
+    if "random" in states:
+        random.setstate(states["random"])
     if "numpy" in states:
         sys.modules["numpy.random"].set_state(states["numpy"])
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -11,34 +14,51 @@ from torch import Tensor, nn
 
 from .inputs import picture_size
 
+_STAGE_NAME = re.compile("(layer|stage|level)_?[0-9]+")
+
 ROOT_NAME = "model"
 """Name of a layer that is itself the model."""
 
 
-def fingerprint(model: nn.Module) -> tuple[tuple[int, ...], tuple[bool, ...]]:
-    """Identities of all modules below `model` and marks of compilation; which are in train mode.
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """One look at all modules of a model."""
 
-    The first part changes when a module is added, removed, replaced or compiled. Costs a twentieth
-    of `named_modules`, and runs at every capture.
-    """
-    found: list[int] = [0 if model._compiled_call_impl is None else 1]
+    marks: tuple[int, ...]
+    """Identities and marks of compilation: others when a module is added, removed or replaced."""
+    training: tuple[bool, ...]
+    """Which modules are in train mode."""
+    put_on: tuple[nn.Module, ...]
+    """Modules with hooks, or with a `forward` of their own in place of their class's."""
+
+
+def survey(model: nn.Module) -> Survey:
+    """Look at all modules. Costs a twentieth of `named_modules`, and runs at every capture."""
+    marks = [0 if model._compiled_call_impl is None else 1]
     training = [bool(getattr(model, "training", False))]
+    put_on = [model]
     waiting = [] if isinstance(model, torch.jit.ScriptModule) else [model]
     while waiting:
         for child in waiting.pop()._modules.values():
-            if child is not None:
-                found.append(id(child))
-                try:
-                    training.append(child.training)
-                except AttributeError:  # frozen TorchScript does not say, and is not
-                    training.append(False)
-                if child._compiled_call_impl is not None:
-                    found.append(1)
-                if child._modules:
-                    waiting.append(child)
-    return tuple(found), tuple(training)
+            if child is None:
+                continue
+            there = child.__dict__
+            marks.append(id(child))
+            try:
+                training.append(child.training)
+            except AttributeError:  # frozen TorchScript does not say, and is not
+                training.append(False)
+            if there.get("_compiled_call_impl") is not None:
+                marks.append(1)
+            hooked = there.get("_forward_hooks") or there.get("_forward_pre_hooks")
+            if hooked or "forward" in there:
+                put_on.append(child)
+            if child._modules:
+                waiting.append(child)
+    return Survey(tuple(marks), tuple(training), tuple(put_on))
 
 
+@lru_cache(maxsize=4096)
 def stage_of(name: str) -> str:
     """The part of the network that a layer belongs to.
 
@@ -48,14 +68,23 @@ def stage_of(name: str) -> str:
     """
     parts = name.split("#", maxsplit=1)[0].split(".")
     numbers = [i for i, part in enumerate(parts) if part.isdigit()]
+    # `layer1.0.cbam` is of a block: the stage has a number in its own name. Before it may come the
+    # network's place in an nn.Sequential.
+    for i, part in enumerate(parts[: next((i for i in numbers if i > 0), None)]):
+        if _STAGE_NAME.fullmatch(part) or (part[:1] == "s" and _blocks_follow(parts[i : i + 2])):
+            return ".".join(parts[: i + 1])
+    if parts[0].isdigit() and parts[1:2] == ["stages"]:
+        return f"{parts[0]}.{stage_of('.'.join(parts[1:]))}"
     if not numbers:
         return parts[0]
     inserted = parts[-1] == "cbam" and numbers[0] == len(parts) - 2
-    counts_stages = len(numbers) > 1 or numbers[0] == 0
-    # `layer1.0.cbam` is of a block: the stage has a number in its own name.
-    counts_stages |= inserted and not parts[numbers[0] - 1][-1].isdigit()
-    end = numbers[0] + (1 if counts_stages else 0)
-    return ".".join(parts[:end])
+    counts_stages = len(numbers) > 1 or numbers[0] == 0 or inserted
+    return ".".join(parts[: numbers[0] + (1 if counts_stages else 0)])
+
+
+def _blocks_follow(parts: list[str]) -> bool:
+    """RegNet's `s1.b1`."""
+    return len(parts) == 2 and parts[0][1:].isdigit() and bool(re.fullmatch("b[0-9]+", parts[1]))
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
@@ -132,6 +161,12 @@ def _leaves(value: Any) -> Iterator[Any]:
         yield value
     for part in parts:
         yield from _leaves(part)
+
+
+def own(copy: Tensor) -> Tensor:
+    """A copy that nobody else has, as `plain_copy` gives one: itself if it already is like that."""
+    plain = copy.dtype is torch.float32 and copy.device.type == "cpu" and copy.is_contiguous()
+    return copy if plain and not copy.is_inference() else plain_copy(copy)
 
 
 def plain_copy(tensor: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Container, Hashable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from types import SimpleNamespace
@@ -17,16 +17,14 @@ from torch import Tensor, nn
 
 from ..attention import Cells, Composition, Unsupported
 from .checks import Check
-from .hooks import Moment, Sighting, Tap, Trail
+from .glance import Switches
+from .hooks import Hooks, Sighting, Tap
 from .known import KnownLayer, known_layers
 from .lookalikes import lookalikes
 from .recipes import Recipe
 from .state import is_compiled
-from .structure import fingerprint, parts_of
-from .switches import switch, switches_of
-
-Places = dict[Any, list[tuple[ref[nn.Module], Sighting, Moment]]]
-"""Taps that do not keep the modules alive."""
+from .structure import Survey, parts_of, survey
+from .switches import switch
 
 _MOST_CHANGES = 2
 
@@ -67,13 +65,17 @@ class Plan:
     not_called: tuple[str, ...]
     any_size: bool
     """True if all this holds for inputs of other sizes too."""
-    trail: Trail
-    """The modules whose calls tell whether a forward goes the same way."""
-    way: tuple[int, ...]
-    """Their calls, by identities and in order."""
+    trail: frozenset[str]
+    """Modules that are followed although no gate is made of what they give."""
+    steps: frozenset[Sighting]
+    """Their calls, and the gates: what tells whether a forward goes the same way."""
+    way: tuple[Sighting, ...]
+    """The steps that it took, in order."""
+    draws: bool
+    """True if it drew from Python's or NumPy's random numbers."""
     overhangs: dict[str, tuple[float, float]] = field(default_factory=dict)
     """How far each layer's cells reach beyond the input, by the layer's name."""
-    taps: Places = field(default_factory=dict)
+    hooks: dict[Hashable, Hooks] = field(default_factory=dict)
     """Where to look, by what is wanted."""
 
 
@@ -91,7 +93,7 @@ class Signature:
 class Table:
     """A model's modules by name, as they were when the table was made."""
 
-    fingerprint: tuple[int, ...]
+    marks: tuple[int, ...]
     known: dict[str, KnownLayer]
     lookalikes: tuple[str, ...]
     modules: dict[str, ref[nn.Module]]
@@ -102,12 +104,14 @@ class Table:
     """True if some modules are TorchScript, so that hooks do not see all."""
     compiled: bool
     """True if torch.compile has been applied to the model or a part of it."""
-    trail: Trail
-    """All modules but the root: followed while watching."""
-    switched: tuple[ref[nn.Module], ...]
-    """Modules whose code is not torch's own, and may ask what they keep as attributes."""
-    taps: Places = field(default_factory=dict)
+    switches: Switches
+    """Of the modules whose code is not known, and may ask what they keep as attributes."""
+    ends: Hooks
+    """What notices the beginning and the end of a forward."""
+    hooks: dict[Hashable, Hooks] = field(default_factory=dict)
     """Where to look while watching, by what is wanted."""
+    places: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Stage and block of each layer's module that has been asked for."""
     max_plans: ClassVar[int] = 16
     _plans: OrderedDict[Signature, Plan] = field(default_factory=OrderedDict)
     _changes: int = 0
@@ -174,27 +178,14 @@ _tables: WeakKeyDictionary[nn.Module, Table] = WeakKeyDictionary()
 _lock = threading.Lock()
 
 
-def table_of(model: nn.Module) -> tuple[Table, tuple[bool, ...]]:
-    """The model's table, made anew if any module was replaced; and each module's mode."""
-    marks, training = fingerprint(model)
+def table_of(model: nn.Module) -> tuple[Table, Survey]:
+    """The model's table, made anew if any module was replaced; and how its modules are now."""
+    seen = survey(model)
     with _lock:
         table = _tables.get(model)
-        if table is None or table.fingerprint != marks:
-            table = _tables[model] = _made(model, marks)
-        return table, training
-
-
-def remembered(places: Places, wanted: Hashable, make: Callable[[], list[Tap]]) -> list[Tap]:
-    """The taps for what is wanted, made once; KeyError if a module is gone."""
-    known = places.get(wanted)
-    if known is None:
-        taps = make()
-        places[wanted] = [(ref(tap.module), tap.key, tap.moment) for tap in taps]
-        return taps
-    found = [Tap(m, key, moment) for r, key, moment in known if (m := r()) is not None]
-    if len(found) < len(known):
-        raise KeyError("a module is gone")
-    return found
+        if table is None or table.marks != seen.marks:
+            table = _tables[model] = _made(model, seen.marks)
+        return table, seen
 
 
 def forget(model: nn.Module) -> None:
@@ -216,11 +207,29 @@ def _made(model: nn.Module, marks: tuple[int, ...]) -> Table:
     known = known_layers(model)
     children = tuple(name for name, _ in model.named_children())
     there = [module for name in modules if (module := modules[name]()) is not None]
+    ours = [module for module in there if not _is_torchs(module)]
+    asked = _outside(model, {model.get_submodule(name) for name in known})
     return Table(
         marks, known, lookalikes(model, known), modules, children, bool(inside), is_compiled(model),
-        Trail.along(module for module in there if module is not model),
-        tuple(ref(module) for module in there if not _is_torchs(module)),
+        Switches([module for module in ours if module in asked], ours),
+        Hooks(model, [
+            Tap(model, Sighting("begin"), "called"),
+            Tap(model, Sighting("done")),
+            Tap(model, Sighting("end"), "finally"),
+        ]),
     )  # fmt: skip
+
+
+def _outside(model: nn.Module, layers: Container[nn.Module]) -> set[nn.Module]:
+    """All modules but those that only these layers call."""
+    found: set[nn.Module] = set()
+    waiting = [model]
+    while waiting:
+        module = waiting.pop()
+        if module not in found and module not in layers:
+            found.add(module)
+            waiting.extend(module.children())
+    return found
 
 
 def _is_torchs(module: nn.Module) -> bool:
@@ -228,15 +237,15 @@ def _is_torchs(module: nn.Module) -> bool:
 
 
 def signature_of(
-    table: Table, args: tuple[Any, ...], kwargs: dict[str, Any], training: tuple[bool, ...]
+    table: Table, args: tuple[Any, ...], kwargs: dict[str, Any], seen: Survey
 ) -> Signature:
     """What this forward's way through the network may depend on, besides values."""
     autocast = tuple(
         (torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None)
         for kind in ("cpu", "cuda")
     )
-    around = switches_of(table.modules.values(), table.switched)
-    return Signature((_described(args), _described(kwargs)), (autocast, training, around))
+    switches = table.switches.now(seen.put_on)
+    return Signature((_described(args), _described(kwargs)), (autocast, seen.training, switches))
 
 
 def _described(value: Any) -> Any:  # noqa: PLR0911

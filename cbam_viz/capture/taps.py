@@ -39,8 +39,11 @@ def known_taps(
 
 
 def plan_taps(table: Table, plan: Plan) -> list[Tap]:
-    """Where a planned forward must be looked at: leaves of recipes, and boundaries of checks."""
+    """Where a planned forward must be looked at: its way, leaves of recipes, boundaries of checks."""
     taps: dict[Sighting, Tap] = {}
+    for name in plan.trail:
+        key = Sighting("enter", name)
+        taps[key] = Tap(table.module(name), key, "before")
     for layer in plan.layers:
         for recipe in layer.recipes:
             for name, _ in recipe.leaves:

@@ -26,7 +26,7 @@ from cbam_viz.figures.sheet import Sheet
 from cbam_viz.figures.spec import CellStyle, FigureSpec, Region, Row
 from cbam_viz.figures.venues import POINTS_PER_INCH
 from cbam_viz.images import Photo
-from cbam_viz.render import Method, Placed, overlay, place, resize_photo
+from cbam_viz.render import Placed, method_of, overlay, place, resize_photo
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -127,7 +127,7 @@ def aspect_of(region: Region) -> float:
 
 def placed_map(content: MapPicture, size: tuple[int, int], style: CellStyle = "smooth") -> Placed:
     """The map on the photo, or the mean of several, at that size of the whole photo."""
-    method: Method = "bilinear" if style == "smooth" else "nearest"
+    method = method_of(style)
     placed = [
         place(values, cells, content.analysis.geometry, size, method=method)
         for values, cells in content.parts

@@ -19,7 +19,9 @@ from cbam_viz.models.families import known_architecture
 from cbam_viz.models.files import read_weights
 from cbam_viz.models.fit import Fit, check_values, fit_attention, fit_tensors, type_notes
 from cbam_viz.models.infer import (
+    Shapes,
     attention_layers,
+    channels_taken,
     classifier_size,
     infer_architecture,
     inserted_at,
@@ -221,8 +223,14 @@ def _plan(
         meant_plain=attention == PLAIN,
         num_classes=size or (num_classes if num_classes is not None else size),
         inserted=tuple(str(place) for place in inserted),
-        arguments={**(metadata.get("arguments") or {}), **arguments},
+        arguments={**_channels(chosen, shapes), **(metadata.get("arguments") or {}), **arguments},
     )
+
+
+def _channels(architecture: str, shapes: Shapes) -> dict[str, int]:
+    """The argument for a network that takes other pictures than colours."""
+    channels = channels_taken(known_architecture(architecture), shapes)
+    return {} if channels in (None, 3) else {"in_chans": channels}
 
 
 def _remove_unknown_prefixes(weights: Weights) -> None:
@@ -246,9 +254,9 @@ def _inferred(weights: Weights, suggested: str | None) -> str:
         return suggested
     if not fitting:
         raise CheckpointError(
-            "The network cannot be told from the tensors' names and shapes. Say which timm "
-            "architecture it is (architecture='resnet50'); for a network of your own, use its "
-            "Python code on the command line: --model module:factory."
+            "The network cannot be told from the tensors' names and shapes. If it is timm's, name "
+            "its architecture (--architecture; in the app, Architecture); if it is your own, show "
+            "its code as well: --model FILE.py:FACTORY, which 'cbam-viz app' takes too."
         )
     also = f" {', '.join(fitting[1:4])} would fit too." if fitting[1:] else ""
     weights.notes.append(f"From its tensors, the network is {fitting[0]}.{also}")

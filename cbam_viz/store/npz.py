@@ -148,6 +148,7 @@ def _about(layer: LayerAttention, key: str) -> dict[str, Any]:
         "module": layer.module,
         "call": layer.call,
         "stage": layer.stage,
+        "block": layer.block,
         "composition": layer.composition,
         "found_by": layer.found_by,
         "verified": layer.verified,

@@ -1,4 +1,4 @@
-"""Channel weights as bars to choose from, and one channel before and after its gate."""
+"""Channel weights as bars to choose from, and one channel before and after weighting."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import numpy.typing as npt
 import streamlit as st
 
 from cbam_viz.attention import LayerAttention
-from cbam_viz.charts import channel_bars, ranks
+from cbam_viz.charts import channel_bars, places
+from cbam_viz.layer_names import both_names
 from cbam_viz.render import Scale, shared_scale
 from cbam_viz.ui import session, words
+from cbam_viz.ui.glossary import hint
 from cbam_viz.ui.parts import components, pictures
 from cbam_viz.ui.scene import Scene, current
 from cbam_viz.ui.session.link import ORDERS, TOP_KS
@@ -21,17 +23,19 @@ BARS = "channel_bars"
 
 def draw(scene: Scene, layer: LayerAttention) -> None:
     """The chart, and below it the channel that was clicked."""
-    st.subheader("Channel weights", anchor=False)
+    st.subheader("Channel weights", anchor=False, help=hint("channel weights"))
     if layer.channel is None:
-        st.info(f"{layer.name} has {words.composition(layer)}, so it has no channel weights.")
+        called = words.plain(both_names(layer.name, scene.title(layer)))
+        st.info(f"The layer {called} has {words.composition(layer)}.")
         return
     weights = layer.channel[0].numpy()
     _controls()
     chosen = _checked_channel(len(weights))
-    draw_bars(weights, chosen)
+    draw_bars(weights, chosen, scene.title(layer))
     st.caption("Click a bar, or press Tab until here and use the arrow keys.")
     st.number_input(
-        "Channel to see before and after its gate",
+        "Channel to see before and after weighting",
+        help=hint("channel weight"),
         min_value=0,
         max_value=len(weights) - 1,
         step=1,
@@ -63,14 +67,15 @@ def _controls() -> None:
         )
 
 
-def draw_bars(weights: npt.NDArray[np.float32], selected: int | None) -> None:
-    """The bars of one layer; choosing one chooses its channel."""
+def draw_bars(weights: npt.NDArray[np.float32], selected: int | None, title: str = "") -> None:
+    """The bars of a layer of this title and their histogram; choosing one chooses its channel."""
     settings = session.settings()
     data = channel_bars(
         weights,
         order="sorted" if settings.order == "sorted" else "index",
         top_k=settings.top,
         selected=selected,
+        title=title,
     )
     components.bars(data, key=BARS, on_pick_change=_take_pick)
 
@@ -96,19 +101,19 @@ def _checked_channel(count: int) -> int | None:
 
 
 def _one_channel(scene: Scene, layer: LayerAttention, channel: int) -> None:
-    """The channel's features before and after its gate, on one scale that is stated."""
+    """The channel's features before and after weighting, on one scale that is stated."""
     assert layer.channel is not None
     weights = layer.channel[0].numpy()
     with st.spinner("Reading this layer's features …"):
         features = scene.details(layer.name).features
     st.markdown(
         f"**Channel {channel}** · weight {words.number(float(weights[channel]))} · "
-        f"rank {ranks(weights)[channel]} of {len(weights)}"
+        f"{places(weights)[channel]}"
     )
     if features is None:
         st.caption("This layer's features could not be captured.")
         return
-    # Only behind a spatial gate does the channel gate act on something else than the input.
+    # Only behind the spatial map do the channel weights act on something else than the input.
     source = features.before
     if layer.composition == "spatial then channel" and features.between is not None:
         source = features.between
@@ -117,14 +122,13 @@ def _one_channel(scene: Scene, layer: LayerAttention, channel: int) -> None:
     scale = shared_scale((before, after))
     for column, title, values in zip(
         st.columns(2, gap="small", wrap=False),
-        ("Before its gate", "After its gate"),
+        ("Before weighting", f"After × {words.number(float(weights[channel]))}"),
         (before, after),
         strict=True,
     ):
         with column:
             _field(scene, layer, title, values, scale)
-    low, high = words.number(scale.low), words.number(scale.high)
-    st.caption(f"Both on one scale, {low} to {high}.")
+    st.caption(f"Colours, the same for both: {words.span(scale.low, scale.high)}.")
 
 
 def _field(

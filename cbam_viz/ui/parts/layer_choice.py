@@ -6,6 +6,7 @@ import streamlit as st
 
 from cbam_viz.attention import LayerAttention
 from cbam_viz.ui import session, words
+from cbam_viz.ui.glossary import hint
 from cbam_viz.ui.scene import Scene
 
 PREDICATES = ("untrained", "flat", "saturated", "nearly binary")
@@ -13,24 +14,41 @@ PREDICATES = ("untrained", "flat", "saturated", "nearly binary")
 
 def draw(scene: Scene, layer: LayerAttention) -> None:
     """The layer's name to choose from, neighbours, and what kind of layer it is."""
+    choose(scene, layer)
+    describe(scene, layer)
+
+
+def choose(scene: Scene, layer: LayerAttention) -> None:
+    """The layer's name to choose from, and a step to either side: as high for every layer."""
     names = list(scene.layers)
     position = names.index(layer.name)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall", wrap=False):
         st.selectbox(
             f"Layer {position + 1} of {len(names)}, from the first to the last",
             names,
-            format_func=lambda name: words.layer_option(scene.layers[name]),
+            format_func=lambda name: words.layer_option(
+                scene.layers[name], scene.titles.layers[name]
+            ),
+            help=hint("gate", "channel weight", "spatial map"),
             **session.control("layer", names, shown=layer.name),
         )
         _step("Previous", "chevron_left", names, position - 1)
         _step("Next", "chevron_right", names, position + 1)
-    facts = [layer.stage, words.composition(layer), words.proof(layer)]
-    st.caption(" · ".join([*facts, *words.of_cells(layer, scene.analysis.geometry)]))
+
+
+def describe(scene: Scene, layer: LayerAttention) -> None:
+    """What kind of layer it is, and what is wrong with its gates on this photo."""
+    gates = words.composition(layer)
+    facts = [gates[:1].upper() + gates[1:], words.proof(layer)]
+    facts += words.of_cells(layer, scene.analysis.geometry)
+    st.caption(" · ".join(facts), help=hint(*facts))
     numbers = next(one for one in scene.statistics() if one.name == layer.name)
     for flag in numbers.flags:
         sentence = f"This layer is {flag}." if flag.startswith(PREDICATES) else f"{flag}."
         # Not a caption: those are faded, and orange would be too faint to read.
-        st.markdown(f":small[:orange[:material/flag: {words.plain(sentence)}]]")
+        st.markdown(
+            f":small[:orange[:material/flag: {words.plain(sentence)}]]", help=hint(sentence)
+        )
 
 
 def _step(text: str, icon: str, names: list[str], target: int) -> None:

@@ -9,8 +9,11 @@ from cbam_viz.ui import words
 from cbam_viz.ui.parts import components
 
 
-def top_classes(analysis: Analysis) -> None:
-    """The five most probable classes with their probabilities, or why there are none."""
+def top_classes(analysis: Analysis, key: str = "prediction") -> None:
+    """The five most probable classes with their probabilities, or why there are none.
+
+    `key` is unique on the page.
+    """
     best = analysis.predictions[:5]
     if not best and not analysis.prediction_note:
         return
@@ -26,7 +29,7 @@ def top_classes(analysis: Analysis) -> None:
         }
         for prediction in best
     ]
-    components.ranking({"caption": "Most probable classes", "rows": rows}, key="prediction")
+    components.ranking({"caption": "Most probable classes", "rows": rows}, key=key)
     if analysis.prediction_note:
         st.caption(words.plain(analysis.prediction_note))
 

@@ -1,13 +1,16 @@
 """What one browser session remembers, and the link that reopens it.
 
-`link` is the settings that a URL carries, and knows no Streamlit; `current` is the memory.
+`link` is the settings that a URL carries, `album` the photos that the visitor brought; both know no
+Streamlit. `current` is the memory.
 """
 
 from .current import (
+    RESETS,
     Memory,
     Recent,
     Upload,
     change,
+    choose,
     control,
     forget_linked_model,
     memory,
@@ -19,10 +22,12 @@ from .current import (
 )
 
 __all__ = [
+    "RESETS",
     "Memory",
     "Recent",
     "Upload",
     "change",
+    "choose",
     "control",
     "forget_linked_model",
     "memory",

@@ -18,12 +18,15 @@ from cbam_viz.images import DEFAULT_VIEW, View
 COLORMAP = "viridis"
 SCALES = {"absolute": "absolute, 0 to 1", "shared": "shared by all layers", "per map": "per map"}
 SHOWS = {"overlay": "Overlay", "map": "Map only", "contours": "Contours"}
+CELLS = {"smooth": "Smooth", "cells": "Cells", "grid": "Grid"}
 VIEWS = {"crop": "Model's crop", "whole": "Whole image"}
 ORDERS = {"index": "by index", "sorted": "sorted"}
 TOP_KS = (0, 5, 10, 20, 50)
 UPLOAD = "upload"
 """Stands in a URL for a photo or a checkpoint that no link can carry."""
 MAX_TEXT = 120
+NO_SUCH_PAGE = "no_such_page"
+"""Stands in a URL for the address that led here, because there is no page of that address."""
 PAGE_PREFIX = "fig_"
 """Of the parameters that belong to the controls of one page, the figure's."""
 
@@ -38,6 +41,8 @@ class Settings:
     """
 
     image: str | None = None
+    own: int | None = None
+    """Which of this session's own photos, where `image` is UPLOAD: so that Back finds it again."""
     model: str | None = None
     arch: str | None = None
     view: View = DEFAULT_VIEW
@@ -50,6 +55,12 @@ class Settings:
     order: str = "index"
     top: int = 10
     channel: int | None = None
+    cells: str = "smooth"
+    layer2: str | None = None
+    """Of the picture beside the first, as `model2` and `image2`: what it differs in from the first.
+    There is none while all three are None."""
+    model2: str | None = None
+    image2: str | None = None
 
 
 def to_params(settings: Settings) -> dict[str, str]:
@@ -77,6 +88,8 @@ def from_params(
             values[name] = readers[name](text)
         except ValueError:
             notes.append(f"The link's {name} “{_shown(text)}” is not one of the choices.")
+    if missing := params.get(NO_SUCH_PAGE):
+        notes.append(f"There is no page “{_shown(missing)}”, so this is the first one.")
     return Settings(**values), tuple(notes)
 
 
@@ -124,6 +137,7 @@ def _refuse(text: str) -> Any:
 def _readers(colormaps: Sequence[str]) -> dict[str, Callable[[str], Any]]:
     return {
         "image": _name,
+        "own": _index,
         "model": _name,
         "arch": _name,
         "view": _one_of(VIEWS),
@@ -135,6 +149,10 @@ def _readers(colormaps: Sequence[str]) -> dict[str, Callable[[str], Any]]:
         "order": _one_of(ORDERS),
         "top": _top,
         "channel": _index,
+        "cells": _one_of(CELLS),
+        "layer2": _name,
+        "model2": _name,
+        "image2": _name,
     }
 
 

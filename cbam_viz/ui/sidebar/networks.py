@@ -6,21 +6,23 @@ Networks are shared by all sessions and read-only; they are kept by what they we
 from __future__ import annotations
 
 import importlib
-import os
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from cbam_viz._places import checkpoints_folder
 from cbam_viz.errors import CheckpointError
 from cbam_viz.ui import session
+from cbam_viz.ui.sidebar import own_networks
 
 if TYPE_CHECKING:
     from cbam_viz.costs import ModelCost
+    from cbam_viz.images import InputOptions
     from cbam_viz.models import CheckpointEntry, LoadedModel
 
 UNTRAINED = "untrained"
@@ -42,6 +44,10 @@ class Request:
     """Of an upload's bytes."""
     name: str | None = None
     architecture: str | None = None
+    own: str | None = None
+    """The name of a network of one's own code, of `own_networks`."""
+    input: InputOptions | None = None
+    """What of its input this visitor asks for."""
     insist: bool = False
     """Show the network although the file holds no weights for its attention."""
     attention: str | None = None
@@ -63,11 +69,7 @@ def import_torch() -> None:
 
 def folder() -> Path:
     """The only folder of the server whose checkpoints the app offers."""
-    chosen = os.environ.get("CBAM_VIZ_CHECKPOINTS")
-    if chosen:
-        return Path(chosen)
-    beside_package = Path(__file__).parents[3] / "checkpoints"
-    return beside_package if beside_package.is_dir() else Path("checkpoints")
+    return checkpoints_folder()
 
 
 def entries() -> tuple[CheckpointEntry, ...]:
@@ -76,10 +78,14 @@ def entries() -> tuple[CheckpointEntry, ...]:
     A network without attention that is there to be compared with is left out: it has nothing to
     show here.
     """
+    return tuple(entry for entry in entries_beside() if not is_plain_twin(entry))
+
+
+def entries_beside() -> tuple[CheckpointEntry, ...]:
+    """The checkpoints on offer beside another network: those without attention too."""
     from cbam_viz.models import list_checkpoints
 
-    found = list_checkpoints(folder()) if folder().is_dir() else ()
-    return tuple(entry for entry in found if not _is_plain_twin(entry.metadata))
+    return list_checkpoints(folder()) if folder().is_dir() else ()
 
 
 def titles(found: Iterable[CheckpointEntry]) -> dict[str, str]:
@@ -94,13 +100,18 @@ def titles(found: Iterable[CheckpointEntry]) -> dict[str, str]:
     }
 
 
-def _is_plain_twin(metadata: Mapping[str, Any]) -> bool:
+def is_plain_twin(entry: CheckpointEntry) -> bool:
+    """True for a network without attention that is there to be compared with."""
+    metadata = entry.metadata
     has_attention = metadata.get("attention") or metadata.get("inserted_cbam")
     return not has_attention and bool(metadata.get("compare_with"))
 
 
 def default_request() -> Request | None:
     """The request for what the first visitor will see; None where the folder holds no network."""
+    own = next(iter(own_networks.names()), None)
+    if own is not None:
+        return Request(own=own)
     entry = next(iter(entries()), None)
     return None if entry is None else request_for(entry.path)
 
@@ -141,14 +152,23 @@ def request_for(path: Path, architecture: str | None = None, insist: bool = Fals
 
 def load(request: Request) -> LoadedModel:
     """The network that was asked for, from memory or loaded. Raises CheckpointError, ModelError."""
-    if request.path is not None:
-        loaded = _load_file(request)
-    elif request.sha256 is not None:
-        loaded = _load_bytes(request, _uploaded(request.sha256))
-    else:
-        loaded = _build(request.architecture or FALLBACK)
+    loaded = _load(replace(request, input=None))
     _warm.set()
-    return loaded
+    if request.input is None:
+        return loaded
+    from cbam_viz.images import changed
+
+    return replace(loaded, spec=changed(loaded.spec, request.input), transform=None)
+
+
+def _load(request: Request) -> LoadedModel:
+    if request.own is not None:
+        return own_networks.network(request.own)
+    if request.path is not None:
+        return _load_file(request)
+    if request.sha256 is not None:
+        return _load_bytes(request, _uploaded(request.sha256))
+    return _build(request.architecture or FALLBACK)
 
 
 @st.cache_resource(max_entries=KEPT, show_spinner=False)
@@ -205,8 +225,7 @@ def _uploaded(sha256: str) -> bytes | None:
     """The bytes of a checkpoint that this session brought; never those of another session."""
     for own in session.memory().checkpoints.values():
         if own.sha256 == sha256:
-            content: bytes = own.content
-            return content
+            return own.content
     return None
 
 

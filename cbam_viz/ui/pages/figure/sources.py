@@ -22,8 +22,7 @@ from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.session.link import UPLOAD
 from cbam_viz.ui.sidebar import network_panel, networks
 from cbam_viz.ui.sidebar.networks import Request
-from cbam_viz.ui.sidebar.photos import TYPES, sample_photo
-from cbam_viz.ui.sidebar.photos import UPLOADER as SIDEBAR_UPLOADER
+from cbam_viz.ui.sidebar.photos import OFFERED, own_photo, sample_photo
 
 MOST_ROWS = 16
 CURRENT = "current"
@@ -78,7 +77,7 @@ def choose_photos(scene: Scene, *, several: bool = True) -> list[Chosen]:
         ]
     st.file_uploader(
         "More photos",
-        type=TYPES,
+        type=OFFERED,
         accept_multiple_files=True,
         key=UPLOADER,
         on_change=_take_uploads,
@@ -91,7 +90,7 @@ def choose_photos(scene: Scene, *, several: bool = True) -> list[Chosen]:
 
 def choose_networks(scene: Scene) -> list[Network]:
     """The sidebar's network, and another one beside it if asked for."""
-    entries = {entry.path.name: entry for entry in _checkpoints()}
+    entries = {entry.path.name: entry for entry in networks.entries_beside()}
     titles = {"": "none"} | networks.titles(entries.values()) | {UPLOAD: "Upload a checkpoint …"}
     name = st.selectbox(
         "Second network",
@@ -121,14 +120,6 @@ def _beside(request: Request) -> Network:
 def current(scene: Scene) -> Network:
     """The sidebar's network."""
     return Network(scene.loaded, scene.request)
-
-
-def _checkpoints() -> tuple[CheckpointEntry, ...]:
-    """All that lie in the folder, those without attention too: they have a prediction to show."""
-    from cbam_viz.models import list_checkpoints
-
-    folder = networks.folder()
-    return tuple(list_checkpoints(folder)) if folder.is_dir() else ()
 
 
 def _second_request(name: str, entries: dict[str, CheckpointEntry]) -> Request | None:
@@ -188,11 +179,10 @@ def _photo(name: str, scene: Scene) -> Chosen:
 
 
 def _current(scene: Scene) -> Chosen:
-    chosen = session.settings().image
-    if chosen != UPLOAD:
-        return Chosen(scene.photo, f"sample:{chosen}", None)
-    file = st.session_state.get(SIDEBAR_UPLOADER)
-    return Chosen(scene.photo, scene.photo.name, file.getvalue() if file is not None else None)
+    own = own_photo()
+    if own is None:
+        return Chosen(scene.photo, f"sample:{session.settings().image}", None)
+    return Chosen(scene.photo, scene.photo.name, own.content)
 
 
 def _take_uploads() -> None:

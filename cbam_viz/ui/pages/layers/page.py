@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from cbam_viz.attention import LayerAttention
-from cbam_viz.render import fit_size
+from cbam_viz.layer_names import both_names
 from cbam_viz.statistics import LayerStatistics
 from cbam_viz.ui import session, words
 from cbam_viz.ui.errors import boundary
@@ -18,6 +18,14 @@ from cbam_viz.ui.parts.prediction import one_line
 from cbam_viz.ui.scene import Scene, current
 
 GALLERY = "layers_gallery"
+COLOURS = (
+    "On the photo lies each layer's spatial map: a place at 0 is held back (multiplied by 0), a "
+    "place at 1 is let through unchanged."
+)
+STRIPS = (
+    " The strip below it shows the channel weights by index, always from 0 to 1, in rows of at "
+    f"most {pictures.STRIP_ROW}."
+)
 
 
 @st.fragment
@@ -32,7 +40,7 @@ def page(scene: Scene) -> None:
         components.gallery(_cards(scene, statistics), key=GALLERY, on_open_change=_open)
         for text in (scene.analysis.fed, *words.missing(scene.analysis.attention)):
             st.caption(words.plain(text))
-        layer_table.draw(list(statistics.values()))
+        layer_table.draw(list(statistics.values()), scene.titles.layers)
         session.write_url()
 
 
@@ -50,13 +58,13 @@ def _open() -> None:
 
 
 def _cards(scene: Scene, statistics: dict[str, LayerStatistics]) -> dict[str, Any]:
-    height, width = fit_size(scene.photo.size, pictures.CARD_SIDE)
+    height, width = scene.photo.size
     stages = []
     for stage, members in groupby(scene.layers.values(), key=lambda layer: layer.stage):
         layers = list(members)
         stages.append(
             {
-                "title": stage,
+                "title": words.heading(scene.titles.stages[stage], stage),
                 "note": f"{len(layers)} layers" if len(layers) > 1 else "1 layer",
                 "cards": [_card(scene, layer, statistics[layer.name]) for layer in layers],
             }
@@ -65,20 +73,23 @@ def _cards(scene: Scene, statistics: dict[str, LayerStatistics]) -> dict[str, An
 
 
 def _card(scene: Scene, layer: LayerAttention, numbers: LayerStatistics) -> dict[str, Any]:
-    geometry = scene.analysis.geometry
+    geometry, title = scene.analysis.geometry, scene.title(layer)
     facts = [words.size_of(layer), *words.of_cells(layer, geometry)]
     if numbers.spatial is not None:
-        mean, spread = numbers.spatial.mean, numbers.spatial.spread
-        facts.append(f"map {words.number(mean)} ± {words.number(spread)}")
-    alt = f"{layer.name} has {words.composition(layer)}"
+        facts.append(f"Spatial map: {words.mean_and_spread(numbers.spatial)}")
+    if numbers.channel is not None:
+        facts.append(f"Channel weights: {words.mean_and_spread(numbers.channel)}")
+    alt = f"{both_names(layer.name, title)} has {words.composition(layer)}"
     if layer.spatial is not None:
-        alt = words.picture_alt(scene.photo, layer, geometry)
+        alt = words.picture_alt(scene.photo, layer, geometry, title)
     return {
         "name": layer.name,
+        "title": title,
         "current": str(layer.name == scene.layer().name).lower(),
         "picture": None if layer.spatial is None else scene.card_picture(layer),
         "alt": alt,
         "strip": None if layer.channel is None else scene.strip_picture(layer),
+        "stripRows": 0 if layer.channel is None else pictures.strip_rows(layer.channel.shape[1]),
         "stripAlt": "" if layer.channel is None else words.strip_alt(layer),
         "facts": facts,
         "flags": list(numbers.flags),
@@ -94,4 +105,5 @@ def _bar(scene: Scene) -> dict[str, Any] | None:
     bar = pictures.colour_bar(scene.scale(layers[0]), settings.colormap)
     if settings.scale == "per map":
         bar |= {"ticks": ["lowest", "highest"], "label": "Scale: each map alone, not comparable"}
-    return bar | {"note": "Below each map its channel weights by index, absolute, 0 to 1."}
+    strips = any(layer.channel is not None for layer in scene.layers.values())
+    return bar | {"note": COLOURS + (STRIPS if strips else "")}

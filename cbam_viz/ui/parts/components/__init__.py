@@ -8,12 +8,16 @@ from typing import Any
 
 import streamlit as st
 
-__all__ = ["bars", "gallery", "ranking", "viewer"]
+__all__ = ["bars", "gallery", "photo_strip", "ranking", "viewer"]
 
 
 def viewer(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
-    """The photo with a map over it, blended in the browser; state `opacity` after a drag."""
-    return _component("viewer")(data=data, key=key, **callbacks)
+    """One or two photos with a map over each, blended in the browser; state `opacity` after a drag.
+
+    `data["second"]` is another picture like `data` itself, or None.
+    """
+    scripts = ("viewer", "viewer_hands", "viewer_numbers")
+    return _component("viewer", scripts)(data=data, key=key, **callbacks)
 
 
 def gallery(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
@@ -22,8 +26,8 @@ def gallery(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
 
 
 def bars(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
-    """Channel weights; trigger `pick` with a channel, or -1 for none."""
-    return _component("bars")(data=data, key=key, **callbacks)
+    """Channel weights and their histogram; trigger `pick` with a channel, or -1 for none."""
+    return _component("bars", ("bars", "bars_spread"))(data=data, key=key, **callbacks)
 
 
 def ranking(data: dict[str, Any], *, key: str) -> None:
@@ -31,10 +35,15 @@ def ranking(data: dict[str, Any], *, key: str) -> None:
     _component("ranking")(data=data, key=key)
 
 
+def photo_strip(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
+    """Thumbnails; triggers `pick` and `remove` with a photo's id, `camera`, and `refused`."""
+    return _component("photo_strip")(data=data, key=key, **callbacks)
+
+
 @cache
-def _component(name: str) -> Any:
+def _component(name: str, scripts: tuple[str, ...] = ()) -> Any:
+    """A part from its files; `scripts` if its code is more than one file, read as one."""
     folder = files(__package__)
-    html, css, js = (
-        folder.joinpath(f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css", "js")
-    )
+    html, css = (folder.joinpath(f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css"))
+    js = "\n".join(folder.joinpath(f"{one}.js").read_text("utf-8") for one in scripts or (name,))
     return st.components.v2.component(f"cbam_viz_{name}", html=html, css=css, js=js)

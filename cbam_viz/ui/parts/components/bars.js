@@ -8,8 +8,9 @@ const TOP = 8
 const ALONE = 160 // height of a single row
 const ROW = 36
 const GAP = 16
-const MOST_ROWS = 8
-const NARROW = 1.6 // pixels of a bar where there are many
+const MOST_ROWS = 8 // beyond, bars become narrower, down to a pixel; then there are more rows
+const WIDE = 4 // pixels of a bar where there are many, at most
+const TIDY = 32 // channels in a row are a multiple of this, so that its ends are easy to tell
 const NARROWEST = 5 // pixels of the chosen bar's backdrop: bars of one pixel are hard to find
 const REST = 250 // milliseconds
 
@@ -18,7 +19,9 @@ const instances = new WeakMap()
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component
   const root = parentElement.querySelector(".bars")
-  if (!root || !data) return
+  const beside = parentElement.querySelector(".spread")
+  if (!root || !beside || !data) return
+  showSpread(beside, data)
   let chart = instances.get(root)
   if (!chart) {
     chart = create(root)
@@ -42,6 +45,7 @@ function create(root) {
   new ResizeObserver(() => layOut(chart)).observe(chart.svg.parentElement)
   chart.svg.onpointermove = event => hover(chart, event)
   chart.svg.onpointerleave = () => (chart.readout.hidden = true)
+  chart.svg.onblur = () => (chart.readout.hidden = true)
   chart.svg.onclick = event => {
     const position = positionAt(chart, event)
     if (position !== null) choose(chart, channelAt(chart, position), 0)
@@ -54,6 +58,7 @@ function show(chart, data) {
   chart.data = data
   chart.order = [...data.weights.keys()]
   if (data.order === "sorted") chart.order.sort((a, b) => data.ranks[a] - data.ranks[b])
+  chart.marked = new Set(data.marked)
   chart.positions = new Map(chart.order.map((channel, position) => [channel, position]))
   if (!chart.timer) chart.chosen = data.selected
   layOut(chart)
@@ -62,28 +67,43 @@ function show(chart, data) {
 // Where the bars lie at the width that there is; drawn anew only if something has changed.
 function layOut(chart) {
   const { data, svg } = chart
-  const width = Math.floor(svg.parentElement.clientWidth)
+  const width = widthOf(svg)
   if (!data || width < 80) return
   const count = data.weights.length
   const alone = count <= 128 && 2 * count <= width - LEFT
-  const room = width - LEFT - (alone ? 4 : RIGHT)
-  let perRow = count
-  if (!alone) {
-    perRow = 2 ** Math.floor(Math.log2(Math.max(room, 32) / NARROW))
-    while (perRow * MOST_ROWS < count) perRow *= 2
-  }
-  const rows = Math.ceil(count / perRow)
+  const place = alone
+    ? { perRow: count, room: width - LEFT - 4 }
+    : wrapped(count, Math.max(width - LEFT - RIGHT, 16))
+  const rows = Math.ceil(count / place.perRow)
   const row = alone ? ALONE : ROW
   const bottom = TOP + rows * row + (rows - 1) * GAP
-  Object.assign(chart, { perRow, rows, row, room, bottom })
-  const shown = JSON.stringify([data.weights, data.order, data.top, width])
+  Object.assign(chart, place, { rows, row, bottom })
+  const shown = JSON.stringify([data.weights, data.order, data.marked, width])
   if (chart.shown !== shown) {
     chart.shown = shown
     svg.setAttribute("viewBox", `0 0 ${width} ${bottom + 34}`)
+    svg.style.width = `${width}px`
     svg.style.height = `${bottom + 34}px`
     svg.replaceChildren(...axes(chart), ...bars(chart))
   }
   mark(chart)
+}
+
+// Whole pixels: scaled by a thousandth, a bar of one would be thinner than that.
+function widthOf(svg) {
+  return Math.floor(svg.parentElement.getBoundingClientRect().width)
+}
+
+// Bars in rows like lines of text, each of them some whole pixels wide: all alike, none too thin to
+// be seen, and no mean of several in its place.
+function wrapped(count, room) {
+  for (let pixels = WIDE; ; pixels--) {
+    const fit = Math.floor(room / pixels)
+    const perRow = Math.min(count, fit > TIDY ? fit - (fit % TIDY) : fit)
+    if (pixels === 1 || Math.ceil(count / perRow) <= MOST_ROWS) {
+      return { perRow, room: perRow * pixels }
+    }
+  }
 }
 
 function axes(chart) {
@@ -147,7 +167,7 @@ function mark(chart) {
   const { strong, muted, accent } = data.colors
   for (const bar of svg.querySelectorAll("rect[data-channel]")) {
     const channel = Number(bar.dataset.channel)
-    const fill = data.ranks[channel] <= data.top ? strong : muted
+    const fill = chart.marked.has(channel) ? strong : muted
     bar.style.fill = channel === chosen ? accent : fill
   }
   svg.querySelector(".chosen")?.remove()
@@ -168,9 +188,13 @@ function mark(chart) {
   svg.setAttribute("aria-valuenow", position === undefined ? 1 : position + 1)
   const text = position === undefined ? "no channel chosen" : describe(chart, chosen)
   svg.setAttribute("aria-valuetext", text)
-  const entries = [[accent, position === undefined ? "" : `channel ${chosen}`]]
-  if (data.top) entries.unshift([strong, `${Math.min(data.top, data.weights.length)} highest`])
-  entries.splice(-1, 0, [muted, data.top ? "other" : ""])
+  const some = data.marked.length > 0
+  const others = some && data.marked.length < data.weights.length ? "others" : ""
+  const entries = [
+    [some ? strong : muted, data.markedText],
+    [muted, others],
+    [accent, position === undefined ? "" : `channel ${chosen}`],
+  ]
   chart.legend.replaceChildren(...entries.filter(([, text]) => text).map(swatch))
 }
 
@@ -184,7 +208,16 @@ function swatch([colour, text]) {
 function describe({ data }, channel) {
   const weight = data.weights[channel]
   const value = weight === null ? "not a number" : weight.toFixed(3)
-  return `channel ${channel} · weight ${value} · rank ${data.ranks[channel]} of ${data.weights.length}`
+  return `channel ${channel} · weight ${value} · ${placeOf(data.weights, weight)}`
+}
+
+// In the words of `charts.channels.places`: equal weights share a rank.
+function placeOf(weights, weight) {
+  if (weight === null) return "no rank"
+  const others = weights.filter(other => other === weight).length - 1
+  if (others > 0 && others === weights.length - 1) return `the same as all ${weights.length}`
+  const rank = weights.filter(other => other !== null && other > weight).length + 1
+  return `rank ${rank} of ${weights.length}${others ? `, shared with ${others} more` : ""}`
 }
 
 function choose(chart, channel, delay = REST) {
@@ -211,19 +244,33 @@ function press(chart, event) {
   else if (event.key in moves) target = now === undefined ? 0 : now + moves[event.key]
   else return
   event.preventDefault()
-  if (target === null) choose(chart, null)
-  else choose(chart, channelAt(chart, Math.min(Math.max(target, 0), last)))
+  chart.readout.hidden = true
+  if (target === null) return choose(chart, null)
+  const position = Math.min(Math.max(target, 0), last)
+  choose(chart, channelAt(chart, position))
+  const y = top(chart, Math.floor(position / perRow))
+  tell(chart, channelAt(chart, position), left(chart, position % perRow), y)
 }
 
 function hover(chart, event) {
   const position = positionAt(chart, event)
   chart.readout.hidden = position === null
   if (position === null) return
-  chart.readout.textContent = describe(chart, channelAt(chart, position))
   const box = chart.svg.getBoundingClientRect()
-  const right = box.width - chart.readout.offsetWidth
-  chart.readout.style.left = `${Math.min(Math.max(event.clientX - box.left - 60, 0), right)}px`
-  chart.readout.style.top = `${event.clientY - box.top - 10}px`
+  tell(chart, channelAt(chart, position), event.clientX - box.left, event.clientY - box.top)
+}
+
+function tell(chart, channel, x, y) {
+  say(chart.svg, chart.readout, describe(chart, channel), x, y)
+}
+
+// A few words above a place of a chart, as far as its edges allow.
+function say(svg, readout, text, x, y) {
+  readout.hidden = false
+  readout.textContent = text
+  const room = Math.max(0, svg.clientWidth - readout.offsetWidth)
+  readout.style.left = `${Math.min(Math.max(x - 60, 0), room)}px`
+  readout.style.top = `${y - 10}px`
 }
 
 // Which bar is meant, anywhere in its column: one of weight 0.02 could not be hit otherwise.

@@ -1,5 +1,8 @@
-// The photo with a map over it. Photo and map come as two pictures and are blended here, so that
-// dragging the opacity asks nothing of the server. The value is sent once, when the drag ends.
+// One picture or two beside each other: photos with a map over each, one cursor, one zoom, one box.
+// Photo and map come as two pictures and are blended here, so that dragging the opacity asks
+// nothing of the server. The value is sent once, when the drag ends.
+//
+// Places are shares of a photo's width and height, so that they mean the same on both pictures.
 
 const instances = new WeakMap()
 
@@ -19,17 +22,24 @@ export default function (component) {
 function create(root) {
   const viewer = {
     root,
-    canvas: root.querySelector("canvas"),
-    readout: root.querySelector(".readout"),
+    sides: [],
+    tools: root.querySelector(".tools"),
     slider: root.querySelector("input"),
     percent: root.querySelector(".percent"),
-    photo: picture(),
-    layer: picture(),
+    said: root.querySelector(".said"),
     data: null,
+    turn: 0,
     opacity: 0,
     dragging: false,
     frame: 0,
+    window: { ...WHOLE },
+    cursor: null,
+    box: null,
+    anchor: null,
+    boxing: false,
+    pointers: new Map(),
   }
+  addSide(viewer, root.querySelector(".side"))
   viewer.slider.oninput = () => {
     viewer.dragging = true
     setOpacity(viewer, viewer.slider.valueAsNumber / 100)
@@ -38,42 +48,91 @@ function create(root) {
     viewer.dragging = false
     viewer.commit(viewer.slider.valueAsNumber / 100)
   }
-  viewer.canvas.onpointermove = event => read(viewer, event)
-  viewer.canvas.onpointerleave = () => (viewer.readout.hidden = true)
+  listenToTools(viewer)
   return viewer
 }
 
-function picture() {
-  return { source: "", image: null, turn: 0 }
+function addSide(viewer, element) {
+  const side = {
+    element,
+    frame: element.querySelector(".frame"),
+    canvas: element.querySelector("canvas"),
+    marks: element.querySelector(".marks"),
+    cross: element.querySelector(".cross"),
+    readout: element.querySelector(".readout"),
+    numbers: element.querySelector(".numbers"),
+    photo: picture(),
+    layer: picture(),
+    data: null,
+    axes: null,
+  }
+  viewer.sides.push(side)
+  listenTo(viewer, side)
 }
 
+function picture() {
+  return { source: "", image: null }
+}
+
+// What was there stays, dimmed, until every picture of the new data can be drawn.
 async function show(viewer, data) {
-  viewer.data = data
-  const [height, width] = data.size
-  if (viewer.canvas.width !== width || viewer.canvas.height !== height) {
-    viewer.canvas.width = width
-    viewer.canvas.height = height
-  }
-  // A portrait photo must not push the controls off the screen.
-  viewer.canvas.style.maxWidth = `calc(72vh * ${width / height})`
-  viewer.canvas.setAttribute("aria-label", data.alt)
-  viewer.root.querySelector(".opacity").hidden = data.show !== "overlay"
+  const turn = ++viewer.turn
   if (!viewer.dragging) setOpacity(viewer, data.opacity)
+  const wanted = [data, data.second].filter(Boolean)
+  viewer.root.classList.add("waiting")
+  const images = await Promise.all(
+    wanted.map((one, i) =>
+      Promise.all([
+        load(viewer.sides[i]?.photo, one.photo),
+        load(viewer.sides[i]?.layer, one.layer),
+      ])
+    )
+  )
+  if (turn !== viewer.turn) return // newer data came meanwhile
+  viewer.root.classList.remove("waiting")
+  const before = viewer.data
+  viewer.data = data
+  while (viewer.sides.length < wanted.length) {
+    const element = viewer.sides[0].element.cloneNode(true)
+    viewer.root.querySelector(".sides").append(element)
+    addSide(viewer, element)
+  }
+  for (const extra of viewer.sides.splice(wanted.length)) extra.element.remove()
+  viewer.sides.forEach((side, i) => {
+    ;[side.photo, side.layer] = images[i]
+    fillSide(side, wanted[i], wanted.length > 1)
+  })
+  if (!before || before.frame !== data.frame) {
+    Object.assign(viewer, { window: { ...WHOLE }, cursor: null, box: null, anchor: null })
+  }
+  viewer.root.querySelector(".opacity").hidden = data.show !== "overlay"
   fillBar(viewer.root.querySelector(".bar"), data.bar)
-  const ready = await Promise.all([load(viewer.photo, data.photo), load(viewer.layer, data.layer)])
-  if (ready.every(Boolean)) draw(viewer)
+  redraw(viewer) // at once: a canvas of a new size is empty
 }
 
 async function load(slot, source) {
-  if (slot.source === source) return true
-  const turn = ++slot.turn
+  if (!source) return picture()
+  if (slot?.source === source) return slot
   const image = new Image()
   image.src = source
   await image.decode()
-  if (turn !== slot.turn) return false // a newer picture was asked for meanwhile
-  slot.source = source
-  slot.image = image
-  return true
+  return { source, image }
+}
+
+function fillSide(side, data, several) {
+  const [height, width] = data.size
+  side.data = data
+  side.axes = data.cells && axesOf(data.cells)
+  if (side.canvas.width !== width || side.canvas.height !== height) {
+    side.canvas.width = width
+    side.canvas.height = height
+  }
+  side.frame.style.setProperty("--aspect", width / height)
+  side.frame.setAttribute("aria-label", `Picture of ${data.title}`)
+  side.canvas.setAttribute("aria-label", data.alt)
+  side.element.querySelector(".heading").hidden = !several
+  side.element.querySelector(".title").textContent = data.title
+  side.element.querySelector(".subtitle").textContent = data.subtitle
 }
 
 function setOpacity(viewer, opacity) {
@@ -81,82 +140,131 @@ function setOpacity(viewer, opacity) {
   const percent = Math.round(opacity * 100)
   if (viewer.slider.valueAsNumber !== percent) viewer.slider.value = percent
   viewer.percent.textContent = `${percent} %`
-  if (!viewer.frame) {
-    viewer.frame = requestAnimationFrame(() => {
-      viewer.frame = 0
-      draw(viewer)
-    })
-  }
+  update(viewer)
 }
 
-function draw(viewer) {
-  const { canvas, data, photo, layer } = viewer
-  if (!photo.image || !layer.image) return
+// Draw at the browser's next frame, however much changes until then.
+function update(viewer) {
+  viewer.frame ||= requestAnimationFrame(() => {
+    viewer.frame = 0
+    if (viewer.data) redraw(viewer)
+  })
+}
+
+function redraw(viewer) {
+  for (const side of viewer.sides) {
+    draw(viewer, side)
+    mark(viewer, side)
+  }
+  showTools(viewer)
+}
+
+function draw(viewer, side) {
+  const { canvas, data, photo, layer } = side
   const context = canvas.getContext("2d")
-  // Map and contours are complete pictures; an overlay must leave the hatched parts as they are.
-  const overlay = data.show === "overlay"
-  const [top, left, bottom, right] = overlay ? data.seen : [0, 0, canvas.height, canvas.width]
-  context.imageSmoothingQuality = "high"
+  const [x, y, part] = corner(viewer.window)
+  const { width, height } = canvas
+  const paint = image =>
+    context.drawImage(
+      image,
+      x * image.naturalWidth,
+      y * image.naturalHeight,
+      part * image.naturalWidth,
+      part * image.naturalHeight,
+      0,
+      0,
+      width,
+      height
+    )
+  const { show, style } = viewer.data
   context.globalAlpha = 1
-  context.drawImage(photo.image, 0, 0, canvas.width, canvas.height)
-  context.save()
-  context.beginPath()
-  context.rect(left, top, right - left, bottom - top)
-  context.clip()
-  context.globalAlpha = overlay ? viewer.opacity : 1
-  context.drawImage(layer.image, 0, 0, canvas.width, canvas.height)
-  context.restore()
-  canvas.dataset.drawn = `${data.name} ${data.show} ${Math.round(viewer.opacity * 100)}`
+  context.imageSmoothingQuality = "high"
+  context.imageSmoothingEnabled = true
+  paint(photo.image)
+  if (layer.image) {
+    // Map and contours are complete pictures; an overlay must leave the hatched parts as they are.
+    const overlay = show === "overlay"
+    const [top, left, bottom, right] = overlay ? data.seen.map(Math.round) : [0, 0, height, width]
+    context.save()
+    context.beginPath()
+    context.rect(
+      (left - x * width) / part,
+      (top - y * height) / part,
+      (right - left) / part,
+      (bottom - top) / part
+    )
+    context.clip()
+    context.globalAlpha = overlay ? viewer.opacity : 1
+    context.imageSmoothingEnabled = show === "contours" || style === "smooth"
+    paint(layer.image)
+    context.restore()
+  }
+  canvas.dataset.drawn = `${data.name} ${show} ${Math.round(viewer.opacity * 100)}`
+  canvas.dataset.style = style
+  canvas.dataset.window = [viewer.window.zoom, viewer.window.x, viewer.window.y]
+    .map(value => value.toFixed(4))
+    .join(" ")
+}
+
+// Lines between cells, the cell under the cursor, the box, and the numbers of both.
+function mark(viewer, side) {
+  const { marks, data, axes } = side
+  const [height, width] = data.size
+  const [x, y, part] = corner(viewer.window)
+  marks.setAttribute("viewBox", [x * width, y * height, part * width, part * height].join(" "))
+  const path = (name, text) => marks.querySelector(`.${name}`).setAttribute("d", text)
+  path("grid", axes && viewer.data.style === "grid" ? gridPath(axes) : "")
+  const cursor = viewer.cursor
+  const cell = cursor && axes && cellAt(axes, cursor.y * height, cursor.x * width)
+  path("cell", cell ? rectangle(cell.y.low, cell.x.low, cell.y.high, cell.x.high) : "")
+  const box = viewer.box
+  path("box", box ? rectangle(box.y0 * height, box.x0 * width, box.y1 * height, box.x1 * width) : "")
+  readOut(viewer, side, cell)
+  side.numbers.textContent = box ? boxText(side, box) : side === viewer.sides[0] ? hint(side) : ""
+}
+
+function rectangle(top, left, bottom, right) {
+  return `M${left} ${top}H${right}V${bottom}H${left}Z`
+}
+
+function gridPath({ y, x }) {
+  const ends = [y[0].low, y.at(-1).high, x[0].low, x.at(-1).high]
+  const rows = y.slice(1).map(({ low }) => `M${ends[2]} ${low}H${ends[3]}`)
+  const columns = x.slice(1).map(({ low }) => `M${low} ${ends[0]}V${ends[1]}`)
+  return [...rows, ...columns].join("")
+}
+
+function hint(side) {
+  if (matchMedia("(pointer: coarse)").matches) {
+    return side.axes
+      ? "Tap the picture for a cell's value. Box, then a drag: the mean inside and outside it."
+      : "Two fingers or + and − zoom."
+  }
+  return side.axes
+    ? "Drag a box for the mean inside and outside it. The wheel, or + and −, zooms."
+    : "The wheel, or + and −, zooms."
 }
 
 function fillBar(bar, spec) {
+  bar.hidden = !spec
+  if (!spec) return
   bar.querySelector(".name").textContent = spec.label
-  bar.querySelector(".ramp").style.background = `linear-gradient(to right, ${spec.colors.join(", ")})`
-  const ticks = bar.querySelector(".ticks")
-  ticks.replaceChildren(
+  bar.title = spec.hint
+  const ramp = bar.querySelector(".ramp")
+  ramp.style.background = `linear-gradient(to right, ${spec.colors.join(", ")})`
+  ramp.replaceChildren(
+    ...spec.levels.map(at => {
+      const line = document.createElement("i")
+      line.style.left = `${100 * at}%`
+      return line
+    })
+  )
+  bar.querySelector(".ticks").replaceChildren(
     ...spec.ticks.map(text => {
       const tick = document.createElement("span")
       tick.textContent = text
       return tick
     })
   )
-}
-
-// The map's value under the pointer, interpolated between cell centres as in the picture.
-function read(viewer, event) {
-  const { cells } = viewer.data
-  const box = viewer.canvas.getBoundingClientRect()
-  const [height, width] = viewer.data.size
-  const x = ((event.clientX - box.left) / box.width) * width
-  const y = ((event.clientY - box.top) / box.height) * height
-  const [top, left, bottom, right] = viewer.data.seen
-  const seen = y >= top && y < bottom && x >= left && x < right
-  viewer.readout.hidden = false
-  viewer.readout.textContent = seen ? written(interpolate(cells, y, x)) : "not seen by the model"
-  viewer.readout.style.left = `${event.clientX - box.left + viewer.canvas.offsetLeft}px`
-  viewer.readout.style.top = `${event.clientY - box.top}px`
-}
-
-function written(value) {
-  return Number.isNaN(value) ? "not a number" : value.toFixed(3)
-}
-
-function interpolate(cells, y, x) {
-  const { rows, columns, values } = cells
-  const at = (i, j) => values[i * columns + j] ?? NaN
-  const i = clamp(cells.y[0] + cells.y[1] * y, 0, rows - 1)
-  const j = clamp(cells.x[0] + cells.x[1] * x, 0, columns - 1)
-  const i0 = Math.floor(i)
-  const j0 = Math.floor(j)
-  const i1 = Math.min(i0 + 1, rows - 1)
-  const j1 = Math.min(j0 + 1, columns - 1)
-  const u = i - i0
-  const v = j - j0
-  return (
-    (at(i0, j0) * (1 - v) + at(i0, j1) * v) * (1 - u) + (at(i1, j0) * (1 - v) + at(i1, j1) * v) * u
-  )
-}
-
-function clamp(value, low, high) {
-  return Math.min(Math.max(value, low), high)
+  bar.querySelector(".levels").textContent = spec.lines
 }
