@@ -144,7 +144,7 @@ _HOMES = {
 }
 _LAZY = {name: (home, name) for home, names in _HOMES.items() for name in names}
 _LAZY["capturing"] = ("cbam_viz.capture", "Capture")
-_SUBMODULES = ("charts", "figures", "render", "store")
+_SUBMODULES = ("ablation", "charts", "figures", "render", "steps", "store")
 """Reachable as `cbam_viz.figures` and so on without an import statement of their own."""
 
 

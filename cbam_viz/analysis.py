@@ -78,6 +78,7 @@ def analyse(
     branches: bool = False,
     descriptors: bool = False,
     features: bool | Sequence[str] = False,
+    steps: bool | Sequence[str] = False,
 ) -> Analysis:
     """Show one photo to a network and capture its attention.
 
@@ -99,7 +100,12 @@ def analyse(
     attention = _forward(
         loaded,
         model_input.tensor,
-        {"branches": branches, "descriptors": descriptors, "features": features},
+        {
+            "branches": branches,
+            "descriptors": descriptors,
+            "features": features,
+            "steps": steps,
+        },
     )
     return analysis_of(loaded, photo, model_input, attention)
 

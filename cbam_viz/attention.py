@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from cbam_viz.computation import Computation
+
 Composition = Literal[
     "channel then spatial", "spatial then channel", "parallel", "channel", "spatial"
 ]
@@ -126,6 +128,7 @@ class LayerAttention:
     branches: ChannelBranches | None = None
     descriptors: SpatialDescriptors | None = None
     features: LayerFeatures | None = None
+    computation: Computation | None = None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from cbam_viz.charts.channels import (
     spread_of,
 )
 from cbam_viz.charts.common import Spec
-from cbam_viz.charts.walkthrough import branch_chart, sigmoid_chart
+from cbam_viz.charts.walkthrough import branch_chart, sigmoid_chart, vector_chart
 
 __all__ = [
     "BINS",
@@ -29,4 +29,5 @@ __all__ = [
     "ranks",
     "sigmoid_chart",
     "spread_of",
+    "vector_chart",
 ]

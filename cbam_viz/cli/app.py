@@ -14,14 +14,7 @@ from cbam_viz.errors import CbamVizError
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGED = ROOT / "cbam_viz" / "ui" / "packaged" / "app.py"
-"""For installations without a checkout."""
-PACKAGED_SETTINGS = {
-    "server.maxUploadSize": "300",
-    "client.showErrorDetails": "none",
-    "client.toolbarMode": "minimal",
-    "browser.gatherUsageStats": "false",
-}
-"""What a checkout has in .streamlit/config.toml, beside the theme."""
+"""For installations without a checkout; its settings lie beside it, put there by setup.py."""
 
 
 @click.command(
@@ -38,14 +31,19 @@ def app(ctx: click.Context, port: int | None, address: str | None, no_browser: b
 
     Further options go on to Streamlit, such as --theme.base=dark.
     """
+    files = [argument for argument in ctx.args if not argument.startswith("-")]
+    if files:
+        raise click.UsageError(
+            f"Unexpected argument {files[0]!r}. Photos and checkpoints are opened in the app; "
+            "values of Streamlit's options are given with =, such as --theme.base=dark.",
+            ctx,
+        )
     if importlib.util.find_spec("streamlit") is None:
         raise CbamVizError(
             "The app needs Streamlit, which is not installed: pip install 'cbam-viz[app]'."
         )
     script = app_script()
     settings = {"server.address": address or "localhost", "server.showEmailPrompt": "false"}
-    if script == PACKAGED:
-        settings |= PACKAGED_SETTINGS
     if port is not None:
         refuse_taken(address or "localhost", port)
         settings["server.port"] = str(port)
@@ -81,13 +79,29 @@ def app_script() -> Path:
 def run_streamlit(folder: Path, arguments: list[str]) -> int:
     """Run Streamlit's command line in this process until it ends; Ctrl-C is its ordinary end.
 
-    Streamlit reads its theme from `.streamlit` in the folder that it is started in. It is imported
-    by name, because nothing but starting it belongs here.
+    Streamlit reads its settings and theme from `.streamlit` in the folder that it is started in. It
+    is imported by name, because nothing but starting it belongs here.
+
+    Raises
+    ------
+    click.UsageError
+        Options that Streamlit does not take.
+    CbamVizError
+        Streamlit cannot start with them.
     """
     os.chdir(folder)
     command: click.Command = importlib.import_module("streamlit.web.cli").main
+    ours = click.get_current_context(silent=True)
     try:
         command.main(arguments, prog_name="streamlit", standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)
+    except click.UsageError as error:
+        raise click.UsageError(
+            f"{error.format_message().rstrip('.')}. Beside its own options the app takes those of "
+            "Streamlit, by their full names: --theme.base=dark, for example.",
+            ours,
+        ) from error
+    except OSError as error:
+        raise CbamVizError(f"Streamlit could not start: {error}.") from error
     return 0

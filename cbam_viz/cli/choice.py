@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
-FOLDER_VARIABLE = "CBAM_VIZ_CHECKPOINTS"
+from cbam_viz._places import FOLDER_VARIABLE, checkpoints_folder
+
+__all__ = ["FOLDER_VARIABLE", "ModelChoice", "checkpoints_folder"]
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,3 @@ class ModelChoice:
     num_classes: int | None = None
     factory: str | None = None
     allow_missing_attention: bool = False
-
-
-def checkpoints_folder() -> Path:
-    """Return where checkpoints lie: $CBAM_VIZ_CHECKPOINTS, the checkout's folder, ./checkpoints."""
-    if os.environ.get(FOLDER_VARIABLE):
-        return Path(os.environ[FOLDER_VARIABLE])
-    beside_package = Path(__file__).resolve().parents[2] / "checkpoints"
-    return beside_package if beside_package.is_dir() else Path("checkpoints")

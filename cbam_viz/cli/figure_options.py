@@ -168,7 +168,7 @@ def spec_of(wishes: Wishes, images: int) -> FigureSpec:
         **same,
         columns=columns_from_text(wishes.columns or ""),
         layer=wishes.layers[0] if wishes.layers else None,
-        width=_width(wishes.width),  # type: ignore[arg-type]
+        width=width_of(wishes.width),  # type: ignore[arg-type]
         scale="per map" if wishes.scale == "per-map" else wishes.scale,  # type: ignore[arg-type]
         rows=rows if any(row != Row() for row in rows) else (),
     )
@@ -180,7 +180,8 @@ def _nth(option: str, texts: Sequence[str], number: int, images: int) -> str | N
     return texts[number] if number < len(texts) else None
 
 
-def _width(text: str) -> str | float:
+def width_of(text: str) -> str | float:
+    """A figure's width as `FigureSpec` takes it; raises click.UsageError for anything else."""
     if text in ("column", "text"):
         return text
     try:

@@ -8,14 +8,17 @@ from typing import TypeVar
 
 import streamlit as st
 
+from cbam_viz.ablation import Outcome, predict_without
 from cbam_viz.analysis import Analysis, analyse, predict
 from cbam_viz.attention import LayerAttention
+from cbam_viz.computation import GateKind
 from cbam_viz.errors import NoAttentionError
 from cbam_viz.images import Photo, View
 from cbam_viz.layer_names import Titles, titles
 from cbam_viz.models import LoadedModel
 from cbam_viz.render import Scale
 from cbam_viz.statistics import LayerStatistics, all_statistics, doubted, layer_to_show
+from cbam_viz.steps import analyse_steps
 from cbam_viz.ui import session, words
 from cbam_viz.ui.parts import pictures
 from cbam_viz.ui.parts.on_photo import Field, OnPhoto
@@ -133,17 +136,24 @@ class Scene:
         return session.memory().pictures.get_or_make((self.key, key), make)
 
     def details(self, name: str) -> LayerAttention:
-        """One layer with its branches, descriptors and features, from memory or one forward."""
+        """One layer with its features, from memory or one forward."""
         return session.memory().details.get_or_make(
             (self.key, name),
-            lambda: analyse(
-                self.loaded,
-                self.photo,
-                self.view,
-                branches=True,
-                descriptors=True,
-                features=(name,),
-            ).attention[name],
+            lambda: analyse(self.loaded, self.photo, self.view, features=(name,)).attention[name],
+        )
+
+    def computed(self, name: str) -> LayerAttention:
+        """One layer with every operation of its gates, from memory or one forward."""
+        return session.memory().details.get_or_make(
+            (self.key, name, "steps"),
+            lambda: analyse_steps(self.loaded, self.photo, name, self.view).attention[name],
+        )
+
+    def without(self, layer: LayerAttention, gates: tuple[GateKind, ...]) -> Outcome:
+        """What is predicted without gates of a layer that was `computed`; one forward, once."""
+        return self._kept(
+            ("without", layer.name, gates),
+            lambda: predict_without(self.loaded, self.photo, layer, *gates, view=self.view),
         )
 
 

@@ -6,7 +6,6 @@ import importlib
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,9 +14,12 @@ import streamlit as st
 from cbam_viz.images import Photo
 from cbam_viz.render import COLORMAPS
 from cbam_viz.ui import session
+from cbam_viz.ui.entries import ENTRIES
 from cbam_viz.ui.errors import boundary
+from cbam_viz.ui.glossary import WELCOME
 from cbam_viz.ui.parts import pictures
 from cbam_viz.ui.parts.layout import two_columns, use_style
+from cbam_viz.ui.server import first_page_served
 from cbam_viz.ui.session.link import VIEWS
 from cbam_viz.ui.sidebar import networks, photos
 from cbam_viz.ui.words import plain
@@ -26,49 +28,6 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from cbam_viz.ui.scene import Scene
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One page of the navigation: `pages/FOLDER/page.py` has a function `page(scene)`."""
-
-    folder: str
-    address: str
-    title: str
-    icon: str
-    help: str
-
-
-ENTRIES = (
-    Entry(
-        "explore",
-        "explore",
-        "Explore",
-        ":material/image_search:",
-        "One layer on your photo: its spatial map, its channel weights, the prediction.",
-    ),
-    Entry(
-        "layers",
-        "layers",
-        "All layers",
-        ":material/grid_view:",
-        "Every layer's map and numbers, by stage.",
-    ),
-    Entry(
-        "walk",
-        "how",
-        "How it works",
-        ":material/school:",
-        "CBAM step by step, with the numbers of your photo.",
-    ),
-    Entry(
-        "figure",
-        "figure",
-        "Figure",
-        ":material/docs:",
-        "A figure for a paper, at the venue's width.",
-    ),
-)
 
 
 WITH_OWN_CONTROLS = "figure"
@@ -100,8 +59,11 @@ def _run() -> None:
         st.title("cbam-viz")
         photos.choose()
         network_slot = st.container()
+    if session.memory().newcomer:
+        with st.container(key="welcome"):  # frame.js ends it with the first click
+            st.markdown(WELCOME)
     notes, waiting = st.container(), st.empty()
-    session.memory().scene = None
+    scene = session.memory().scene = None
     with boundary():
         scene = session.memory().scene = _scene(photos.current(), network_slot, waiting)
         if scene is not None:
@@ -109,6 +71,9 @@ def _run() -> None:
     for text in session.take_notes():
         notes.info(plain(text), icon=":material/link:")
     session.write_url()
+    if scene is not None:
+        session.memory().newcomer = False
+        first_page_served.set()
 
 
 def _pages() -> list[st.Page]:

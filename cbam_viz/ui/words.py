@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from cbam_viz import _numbers
 from cbam_viz.attention import Attention, Cells, LayerAttention
 from cbam_viz.images import (
     Geometry,
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from cbam_viz.costs import ModelCost
     from cbam_viz.statistics import GateStatistics
 
-
-RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+number = _numbers.number
 
 
 def plain(text: str) -> str:
@@ -44,26 +43,6 @@ def distinct(titles: Mapping[str, str]) -> dict[str, str]:
         seen[title] += 1
         result[key] = title if seen[title] == 1 else f"{title} ({seen[title]})"
     return result
-
-
-CHANNEL_WEIGHTS = (
-    "One number for each channel, M_c in the paper: the channel is multiplied by it in all places. "
-    "0 holds the channel back, 1 lets it through unchanged."
-)
-SPATIAL_MAP = (
-    "One number for each place, M_s in the paper: all channels are multiplied by it there. 0 holds "
-    "the place back, 1 lets it through unchanged."
-)
-GATES = (
-    "An attention layer multiplies the features that it receives by its gates. Its **channel "
-    "weights** have a number for each channel, its **spatial map** has one for each place. 0 holds "
-    "back, 1 lets through unchanged."
-)
-VERIFIED = (
-    "**Verified**: the layer's input was multiplied by these numbers once more, and what came out "
-    "is what the network computed itself. **Not verified**: it is not, so something else happens "
-    "in this layer too."
-)
 
 
 def layer_option(layer: LayerAttention, title: str) -> str:
@@ -250,20 +229,6 @@ def quantity(count: int) -> str:
         if count >= size:
             return f"{count / size:.2f} {unit}"
     return str(count)
-
-
-def number(value: float) -> str:
-    """A gate's value, or any other, with as many digits as one can compare."""
-    if not math.isfinite(value):
-        return "not a number" if math.isnan(value) else "infinite"
-    if value == 0 or 0.001 <= abs(value) < 1000:
-        text = f"{value:.3f}"
-    elif 0.0001 <= abs(value) < 0.001:
-        text = f"{value:.5f}"
-    else:
-        digits, _, exponent = f"{value:.1e}".partition("e")
-        text = f"{digits} × 10{str(int(exponent)).translate(RAISED)}"
-    return text.replace("-", "−")
 
 
 def percent(share: float) -> str:

@@ -447,3 +447,23 @@ def test_nothing_is_wider_than_a_phone(visit, path):
     width = page.get_by_test_id("stMain").evaluate("main => main.scrollWidth - main.clientWidth")
     assert width <= 1
     assert page.get_by_test_id("stException").count() == 0
+
+
+def test_the_walk_on_a_phone_and_the_switches_at_its_end(visit):
+    """Each step is there, no picture, chart or equation is cut, and a gate can be taken away."""
+    page = visit("/how?layer=layer3.0.se", viewport={"width": 390, "height": 900})
+    page.get_by_text("What would it predict without?").wait_for()
+    settle(page)
+    page.keyboard.press("Escape")  # whatever stands before the page
+    assert page.get_by_test_id("stMain").locator("h3").count() == 16
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll(
+            "[data-testid=stMain] img, [data-testid=stMain] svg, [data-testid=stMain] canvas,"
+            + " [data-testid=stMain] .katex-html")]
+          .map(part => part.getBoundingClientRect())
+          .filter(box => box.width && (box.left < -1 || box.right > 391)).length"""
+    )
+    assert cut == 0
+    page.get_by_text("Without the spatial map", exact=True).click()
+    page.get_by_text("Without the spatial map of this layer it").wait_for()
+    assert page.locator("table.ranking").count() == 2

@@ -18,6 +18,7 @@ from cbam_viz.images import Geometry, read_photo
 from cbam_viz.render import absolute_scale, colorize, map_scale
 from cbam_viz.statistics import gate_statistics, remarks
 from cbam_viz.ui import words
+from cbam_viz.ui.glossary import GLOSSARY, hint
 from cbam_viz.ui.parts import pictures
 from tests.figures.conftest import make_layer
 
@@ -130,9 +131,10 @@ def test_chart_and_list_call_the_layer_by_its_title(open_app) -> None:
 
 def test_words_are_explained_where_they_stand(open_app) -> None:
     app = open_app(layer="layer2.1.se")
-    assert app.selectbox(key="set_layer").help == words.GATES
+    assert app.selectbox(key="set_layer").help == hint("gate", "channel weight", "spatial map")
     (fact,) = [caption for caption in app.caption if "verified" in caption.value]
-    assert words.VERIFIED in fact.help
-    for text in (words.GATES, words.CHANNEL_WEIGHTS, words.SPATIAL_MAP):
-        assert "0 holds" in text
-        assert "1 lets" in text
+    assert GLOSSARY["verified"] in fact.help
+    assert "0 holds" in GLOSSARY["gate"]
+    assert "1 lets" in GLOSSARY["gate"]
+    for word, letter in (("channel weight", "M_c"), ("spatial map", "M_s")):
+        assert f"{letter} in the paper" in GLOSSARY[word]

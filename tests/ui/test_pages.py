@@ -16,7 +16,7 @@ from PIL import Image
 import cbam_viz
 from cbam_viz.images import read_photo, samples
 from cbam_viz.statistics import layer_statistics, layer_to_show
-from cbam_viz.ui import errors, scene, words
+from cbam_viz.ui import errors, scene, shell, words
 from cbam_viz.ui.sidebar.photos import UPLOADER
 from tests.app_checkpoint import NAME
 from tests.images.helpers import encoded
@@ -205,6 +205,18 @@ def test_an_unexpected_error_becomes_one_sentence_and_a_log_entry(open_app, monk
     assert [element.value for element in app.error] == [errors.UNEXPECTED]
     assert "secret path" not in texts(app)
     assert "secret path" in caplog.text
+
+
+def test_a_package_that_is_not_installed_is_named_with_what_to_do(open_app, monkeypatch):
+    def without_matplotlib(_folder):
+        with errors.boundary():
+            raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib.figure")
+
+    monkeypatch.setattr(shell, "_draw", without_matplotlib)
+    app = open_app()
+    (said,) = (element.value.replace("\\", "") for element in app.error)
+    assert said.startswith("This page needs matplotlib, which is not installed")
+    assert "pip install 'cbam-viz[app]'" in said
 
 
 def test_a_link_with_names_that_do_not_exist_falls_back_and_says_so(open_app, own):

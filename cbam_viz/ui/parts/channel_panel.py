@@ -13,6 +13,7 @@ from cbam_viz.charts import channel_bars, places
 from cbam_viz.layer_names import both_names
 from cbam_viz.render import Scale, shared_scale
 from cbam_viz.ui import session, words
+from cbam_viz.ui.glossary import hint
 from cbam_viz.ui.parts import components, pictures
 from cbam_viz.ui.scene import Scene, current
 from cbam_viz.ui.session.link import ORDERS, TOP_KS
@@ -22,7 +23,7 @@ BARS = "channel_bars"
 
 def draw(scene: Scene, layer: LayerAttention) -> None:
     """The chart, and below it the channel that was clicked."""
-    st.subheader("Channel weights", anchor=False, help=words.CHANNEL_WEIGHTS)
+    st.subheader("Channel weights", anchor=False, help=hint("channel weights"))
     if layer.channel is None:
         called = words.plain(both_names(layer.name, scene.title(layer)))
         st.info(f"The layer {called} has {words.composition(layer)}.")
@@ -34,6 +35,7 @@ def draw(scene: Scene, layer: LayerAttention) -> None:
     st.caption("Click a bar, or press Tab until here and use the arrow keys.")
     st.number_input(
         "Channel to see before and after weighting",
+        help=hint("channel weight"),
         min_value=0,
         max_value=len(weights) - 1,
         step=1,

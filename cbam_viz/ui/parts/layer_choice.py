@@ -6,6 +6,7 @@ import streamlit as st
 
 from cbam_viz.attention import LayerAttention
 from cbam_viz.ui import session, words
+from cbam_viz.ui.glossary import hint
 from cbam_viz.ui.scene import Scene
 
 PREDICATES = ("untrained", "flat", "saturated", "nearly binary")
@@ -28,7 +29,7 @@ def choose(scene: Scene, layer: LayerAttention) -> None:
             format_func=lambda name: words.layer_option(
                 scene.layers[name], scene.titles.layers[name]
             ),
-            help=words.GATES,
+            help=hint("gate", "channel weight", "spatial map"),
             **session.control("layer", names, shown=layer.name),
         )
         _step("Previous", "chevron_left", names, position - 1)
@@ -40,12 +41,14 @@ def describe(scene: Scene, layer: LayerAttention) -> None:
     gates = words.composition(layer)
     facts = [gates[:1].upper() + gates[1:], words.proof(layer)]
     facts += words.of_cells(layer, scene.analysis.geometry)
-    st.caption(" · ".join(facts), help=f"{words.GATES}\n\n{words.VERIFIED}")
+    st.caption(" · ".join(facts), help=hint(*facts))
     numbers = next(one for one in scene.statistics() if one.name == layer.name)
     for flag in numbers.flags:
         sentence = f"This layer is {flag}." if flag.startswith(PREDICATES) else f"{flag}."
         # Not a caption: those are faded, and orange would be too faint to read.
-        st.markdown(f":small[:orange[:material/flag: {words.plain(sentence)}]]")
+        st.markdown(
+            f":small[:orange[:material/flag: {words.plain(sentence)}]]", help=hint(sentence)
+        )
 
 
 def _step(text: str, icon: str, names: list[str], target: int) -> None:

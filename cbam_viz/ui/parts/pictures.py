@@ -39,6 +39,7 @@ from cbam_viz.render import (
     resize_photo,
     strip,
 )
+from cbam_viz.ui.glossary import hint
 from cbam_viz.ui.parts.on_photo import OnPhoto
 
 Pixels = npt.NDArray[np.uint8]
@@ -238,6 +239,7 @@ def colour_bar(scale: Scale, colormap: str, *, lines: bool = False) -> dict[str,
         "label": f"Scale: {label}",
         "levels": [(level - scale.low) / span for level in contour_levels(scale)] if lines else [],
         "lines": lines_at(scale).capitalize() if lines else "",
+        "hint": (hint(*ticks) or "").replace("**", ""),
     }
 
 

@@ -64,6 +64,8 @@ class Memory:
     """What of the link could not be used, to be shown once."""
     linked: bool = False
     """True once the URL that opened the session has been read."""
+    newcomer: bool = False
+    """True until the first page is complete, unless a link opened it."""
     new_photo: Any = None
     """A file that Streamlit has received and nobody has read yet."""
     photo: Upload | None = None
@@ -136,6 +138,7 @@ def read_url(colormaps: tuple[str, ...]) -> None:
     ours.linked = True
     ours.settings, ours.notes = from_params(params, colormaps=colormaps)
     ours.link = ours.settings
+    ours.newcomer = not params
     ours.page_link = page_params(params)
 
 

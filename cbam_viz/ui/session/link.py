@@ -24,6 +24,8 @@ TOP_KS = (0, 5, 10, 20, 50)
 UPLOAD = "upload"
 """Stands in a URL for a photo or a checkpoint that no link can carry."""
 MAX_TEXT = 120
+NO_SUCH_PAGE = "no_such_page"
+"""Stands in a URL for the address that led here, because there is no page of that address."""
 PAGE_PREFIX = "fig_"
 """Of the parameters that belong to the controls of one page, the figure's."""
 
@@ -83,6 +85,8 @@ def from_params(
             values[name] = readers[name](text)
         except ValueError:
             notes.append(f"The link's {name} “{_shown(text)}” is not one of the choices.")
+    if missing := params.get(NO_SUCH_PAGE):
+        notes.append(f"There is no page “{_shown(missing)}”, so this is the first one.")
     return Settings(**values), tuple(notes)
 
 

@@ -6,7 +6,6 @@ Networks are shared by all sessions and read-only; they are kept by what they we
 from __future__ import annotations
 
 import importlib
-import os
 import threading
 from collections import Counter
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from cbam_viz._places import checkpoints_folder
 from cbam_viz.errors import CheckpointError
 from cbam_viz.ui import session
 
@@ -61,11 +61,7 @@ def import_torch() -> None:
 
 def folder() -> Path:
     """The only folder of the server whose checkpoints the app offers."""
-    chosen = os.environ.get("CBAM_VIZ_CHECKPOINTS")
-    if chosen:
-        return Path(chosen)
-    beside_package = Path(__file__).parents[3] / "checkpoints"
-    return beside_package if beside_package.is_dir() else Path("checkpoints")
+    return checkpoints_folder()
 
 
 def entries() -> tuple[CheckpointEntry, ...]:

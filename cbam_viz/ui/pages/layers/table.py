@@ -15,13 +15,13 @@ from cbam_viz.statistics import (
     LayerStatistics,
     remarks,
 )
-from cbam_viz.ui import words
+from cbam_viz.ui.glossary import hint
 
 Kind = Literal["spatial", "channel"]
 
-KINDS: dict[Kind, tuple[str, str]] = {
-    "spatial": ("Spatial maps (M_s)", words.SPATIAL_MAP),
-    "channel": ("Channel weights (M_c)", words.CHANNEL_WEIGHTS),
+KINDS: dict[Kind, tuple[str, str | None]] = {
+    "spatial": ("Spatial maps (M_s)", hint("spatial map")),
+    "channel": ("Channel weights (M_c)", hint("channel weight")),
 }
 """Heading of each table, and what it is about."""
 

@@ -63,6 +63,7 @@ function legend(bar) {
   const ticks = element("div", "ticks")
   ticks.append(...bar.ticks.map(text => element("span", "", text)))
   const scale = element("div", "scale")
+  scale.title = bar.hint
   scale.append(element("span", "", bar.label), ramp, ticks)
   whole.append(scale, element("span", "note", bar.note))
   return whole

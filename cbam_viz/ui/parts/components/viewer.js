@@ -249,6 +249,7 @@ function fillBar(bar, spec) {
   bar.hidden = !spec
   if (!spec) return
   bar.querySelector(".name").textContent = spec.label
+  bar.title = spec.hint
   const ramp = bar.querySelector(".ramp")
   ramp.style.background = `linear-gradient(to right, ${spec.colors.join(", ")})`
   ramp.replaceChildren(
