@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from cbam_viz.analysis import as_weights, running
 from cbam_viz.attention import LayerAttention
 from cbam_viz.capture.replacing import gates_of_ones
 from cbam_viz.computation import GateKind
 from cbam_viz.errors import CaptureError
-from cbam_viz.images import DEFAULT_VIEW, Photo, View, prepare
+from cbam_viz.images import DEFAULT_VIEW, Photo, View
 from cbam_viz.models import LoadedModel
+from cbam_viz.models.feed import as_weights, inputs_of, running
 from cbam_viz.predictions import Prediction, read_output
 
 GATES: dict[GateKind, str] = {"channel": "the channel weights", "spatial": "the spatial map"}
@@ -56,15 +56,15 @@ def predict_without(
         raise CaptureError(
             f"Where {layer.name} multiplies was not captured. Capture the layer with steps=True."
         )
-    inputs = as_weights(loaded.model, prepare(photo, loaded.spec, view).tensor)
+    inputs = as_weights(loaded.model, inputs_of(loaded, photo, view)[1])
 
     def run() -> Tensor:
         assert layer.computation is not None
         with (
-            running(loaded.name, inputs),
+            running(loaded.name, inputs, view),
             gates_of_ones(loaded.model, [(layer.computation, gate) for gate in gates]),
         ):
-            output: Tensor = loaded.model(inputs)
+            output: Tensor = loaded.model(*inputs)
         return output
 
     reading = read_output(run(), loaded.classes, loaded.model, run=run)

@@ -9,14 +9,14 @@ import click
 
 from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.files import refuse_existing, refuse_unwritable, write
-from cbam_viz.cli.inputs import find_one_image, read_image
+from cbam_viz.cli.input_options import reading_options
+from cbam_viz.cli.inputs import Reading, find_one_image, read_image
 from cbam_viz.cli.network import open_network
 from cbam_viz.cli.options import (
     force_option,
     json_option,
     model_options,
     view_option,
-    window_option,
 )
 from cbam_viz.cli.report import choose_layers
 from cbam_viz.cli.text import print_json, say
@@ -53,7 +53,7 @@ def _channel(
 @click.argument("image")
 @model_options
 @view_option
-@window_option
+@reading_options
 @click.option(
     "--layer",
     "-l",
@@ -102,7 +102,7 @@ def steps(
     image: str,
     choice: ModelChoice,
     view: View,
-    window: tuple[float, float] | None,
+    reading: Reading,
     layer: str | None,
     channel: int | Wish | None,
     outputs: tuple[Path, ...],
@@ -123,7 +123,8 @@ def steps(
     path = find_one_image(image)
     refuse_existing(outputs, force)
     refuse_unwritable(outputs)
-    photo, network = read_image(path, window), open_network(choice)
+    network = open_network(choice, view=view)
+    photo = read_image(path, reading, network)
     analysis, walk = _walk(network, photo, view, layer, channel)
     outcomes = _outcomes(network, photo, view, walk)
     files = _drawn(walk, analysis, outcomes, outputs, venue=venue, width=width, dpi=dpi)

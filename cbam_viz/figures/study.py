@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from cbam_viz.analysis import Analysis, analyse, predict
-from cbam_viz.errors import NoAttentionError
+from cbam_viz.analysis import Analysis, analyse
 from cbam_viz.figures.content import Study, find_layer
 from cbam_viz.figures.spec import FigureSpec
 from cbam_viz.images import DEFAULT_VIEW, Photo, View
@@ -44,12 +43,9 @@ def analyse_for(
 
     A network that stands `beside` another one may have no attention: it shows what it predicts.
     """
-    try:
-        analysis = analyse(network, photo, view)
-    except NoAttentionError:
-        if not beside:
-            raise
-        return predict(network, photo, view)
+    analysis = analyse(network, photo, view, gates=not beside)
+    if analysis.no_gates:
+        return analysis
     if spec.layout != "channel":
         return analysis
     layer = find_layer(analysis.attention, spec.layer or "-1")

@@ -9,7 +9,7 @@ from typing import TypeVar
 import streamlit as st
 
 from cbam_viz.ablation import Outcome, predict_without
-from cbam_viz.analysis import Analysis, analyse, predict
+from cbam_viz.analysis import Analysis, analyse
 from cbam_viz.attention import LayerAttention
 from cbam_viz.computation import GateKind
 from cbam_viz.errors import NoAttentionError
@@ -164,7 +164,8 @@ def make_scene(photo: Photo, loaded: LoadedModel, request: Request) -> Scene:
     """
     view = session.settings().view
     sample = session.settings().image != UPLOAD
-    return Scene(photo, loaded, request, view, _analysis(photo, loaded, request, view, sample))
+    result = _analysis(photo, loaded, request, view, sample)
+    return Scene(result.photo, loaded, request, view, result)  # in grey, if the network sees it so
 
 
 def make_scene_beside(
@@ -181,10 +182,10 @@ def make_scene_beside(
         try:
             return _analysis(photo, loaded, request, view, sample)
         except NoAttentionError:
-            return predict(loaded, photo, view)
+            return analyse(loaded, photo, view, gates=False)
 
     result = session.memory().analyses.get_or_make(("beside", photo.sha256, request, view), look)
-    return Scene(photo, loaded, request, view, result)
+    return Scene(result.photo, loaded, request, view, result)
 
 
 def _analysis(

@@ -17,7 +17,7 @@ from cbam_viz.ui import session
 from cbam_viz.ui.entries import ENTRIES
 from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.glossary import WELCOME
-from cbam_viz.ui.parts import pictures
+from cbam_viz.ui.parts import masthead, photo_strip, pictures
 from cbam_viz.ui.parts.layout import two_columns, use_style
 from cbam_viz.ui.server import first_page_served
 from cbam_viz.ui.session.link import VIEWS
@@ -55,13 +55,17 @@ def _run() -> None:
     session.memory().page_params = {}
     if page.url_path != WITH_OWN_CONTROLS:
         session.memory().page_link = None
+    masthead.draw(session.memory().pages.values())
+    strip = st.container()
     with st.sidebar:
         st.title("cbam-viz")
-        photos.choose()
+        photos.choose(strip)
         network_slot = st.container()
     if session.memory().newcomer:
         with st.container(key="welcome"):  # frame.js ends it with the first click
             st.markdown(WELCOME)
+    with strip:
+        photo_strip.draw()
     notes, waiting = st.container(), st.empty()
     scene = session.memory().scene = None
     with boundary():
@@ -69,7 +73,7 @@ def _run() -> None:
         if scene is not None:
             page.run()
     for text in session.take_notes():
-        notes.info(plain(text), icon=":material/link:")
+        notes.info(plain(text), icon=":material/info:")
     session.write_url()
     if scene is not None:
         session.memory().newcomer = False
@@ -105,7 +109,7 @@ def _scene(photo: Photo, network_slot: DeltaGenerator, waiting: DeltaGenerator) 
         _preview(waiting, photo)
     networks.import_torch()
     from cbam_viz.ui.scene import make_scene
-    from cbam_viz.ui.sidebar import network_panel
+    from cbam_viz.ui.sidebar import input_panel, network_panel
 
     with network_slot:
         request = network_panel.choose()
@@ -117,6 +121,8 @@ def _scene(photo: Photo, network_slot: DeltaGenerator, waiting: DeltaGenerator) 
             help="The whole image, or the centre that the network's own evaluation cuts out.",
             **session.control("view"),
         )
+        if request is not None:
+            request = input_panel.asked(request)
     if request is None:
         waiting.info("Choose a checkpoint file in the sidebar.", icon=":material/upload_file:")
         return None

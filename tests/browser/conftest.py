@@ -103,6 +103,7 @@ def browser():
     found = next((path for name in CHROMIUM if (path := shutil.which(name))), None)
     with sync_playwright() as playwright:
         flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        flags += ["--use-fake-device-for-media-stream"]  # a camera that shows a test picture
         try:
             started = playwright.chromium.launch(executable_path=found, args=flags)
         except Error:

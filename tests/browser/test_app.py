@@ -36,7 +36,7 @@ def upload(page, name: str, content: bytes, *, good: bool = True) -> None:
     if good:
         page.locator(f"{CANVAS}[aria-label^='{name}']").wait_for()
     else:
-        page.get_by_test_id("stSidebar").get_by_test_id("stAlert").wait_for()
+        page.get_by_test_id("stMain").get_by_test_id("stAlert").wait_for()
     settle(page)
 
 
@@ -309,8 +309,12 @@ def test_a_bad_photo_after_a_good_one_is_not_blamed_on_a_link(visit, png):
     page = visit()
     upload(page, "good.png", png((200, 40, 40)))
     upload(page, "broken.png", b"this is no picture", good=False)
-    assert page.get_by_test_id("stMain").get_by_test_id("stAlert").count() == 0
-    assert params(page)["image"] == "cat"
+    alert = page.get_by_test_id("stMain").get_by_test_id("stAlert")
+    assert alert.count() == 1
+    assert "broken.png" in alert.inner_text()
+    assert "link" not in alert.get_by_test_id("stMarkdownContainer").inner_text()
+    assert params(page)["image"] == "upload"
+    assert page.locator(f"{CANVAS}[aria-label^='good.png']").count() == 1
     upload(page, "better.png", png((40, 40, 200)))
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from cbam_viz.capture import capture
 from cbam_viz.errors import FigureError, NoAttentionError
 from cbam_viz.figures import FigureSpec, build, columns_from_text
-from cbam_viz.figures.bundle import EXTRAS, Sources, extra_files, render_files, zip_bytes
+from cbam_viz.figures.bundle import EXTRAS, Sources, extra_files, render_files
 from cbam_viz.figures.manifest import (
     NetworkSource,
     network_source,
@@ -25,6 +25,7 @@ from cbam_viz.figures.study import study
 from cbam_viz.images import prepare, read_photo, samples
 from cbam_viz.models import LoadedModel, create_model, wrap_model
 from cbam_viz.models.loaded import weights_sha256
+from cbam_viz.store import zip_bytes
 
 from .conftest import make_photo
 

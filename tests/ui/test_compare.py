@@ -212,7 +212,7 @@ def test_an_own_photo_can_stand_beside_a_sample(open_app, three, png):
     assert shown(app)["alt"].startswith("mine.png")
     assert shown(app)["second"]["alt"].startswith("cat.jpg")
     app.selectbox(key="set_image").select("coffee").run()
-    app.selectbox(key="set_image2").select("upload").run()
+    app.selectbox(key="set_image2").select("upload 1").run()
     assert not app.exception
     assert shown(app)["second"]["alt"].startswith("mine.png")
     own = cbam_viz.analyse(cbam_viz.load_model(three / NAME), read_photo(png))

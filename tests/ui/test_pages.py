@@ -187,10 +187,12 @@ def test_an_upload_is_shown_and_a_bad_one_is_named(open_app, png):
     app.file_uploader(key=UPLOADER).upload("mine.png", png).run()
     assert component(app, "explore_viewer")["alt"].startswith("mine.png with the spatial map")
     assert app.query_params["image"] == "upload"
-    app.file_uploader(key=UPLOADER).set_value(None).run()
-    app.file_uploader(key=UPLOADER).upload("bad.png", b"no picture").run()
+    app.file_uploader(key=f"{UPLOADER}_1").upload("bad.png", b"no picture").run()
     assert not app.exception
     assert len(app.error) == 1
+    assert component(app, "explore_viewer")["alt"].startswith("mine.png")
+    app.selectbox(key="set_image").select("cat").run()
+    assert not app.error
     assert component(app, "explore_viewer")["alt"].startswith("cat.jpg")
 
 

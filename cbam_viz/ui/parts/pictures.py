@@ -237,9 +237,9 @@ def colour_bar(scale: Scale, colormap: str, *, lines: bool = False) -> dict[str,
         "colors": [f"rgb({red} {green} {blue})" for red, green, blue in colours],
         "ticks": ticks,
         "label": f"Scale: {label}",
+        "hint": (hint(*ticks) or "").replace("**", ""),
         "levels": [(level - scale.low) / span for level in contour_levels(scale)] if lines else [],
         "lines": lines_at(scale).capitalize() if lines else "",
-        "hint": (hint(*ticks) or "").replace("**", ""),
     }
 
 

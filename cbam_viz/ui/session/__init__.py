@@ -1,6 +1,7 @@
 """What one browser session remembers, and the link that reopens it.
 
-`link` is the settings that a URL carries, and knows no Streamlit; `current` is the memory.
+`link` is the settings that a URL carries, `album` the photos that the visitor brought; both know no
+Streamlit. `current` is the memory.
 """
 
 from .current import (
@@ -9,6 +10,7 @@ from .current import (
     Recent,
     Upload,
     change,
+    choose,
     control,
     forget_linked_model,
     memory,
@@ -25,6 +27,7 @@ __all__ = [
     "Recent",
     "Upload",
     "change",
+    "choose",
     "control",
     "forget_linked_model",
     "memory",

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from cbam_viz.ui.session.album import Album
 from cbam_viz.ui.session.link import Settings, from_params, page_params, to_params
 
 T = TypeVar("T")
@@ -18,6 +19,8 @@ T = TypeVar("T")
 MEMORY = "cbam_viz_memory"
 SCENES, DETAILS, PICTURES = 12, 3, 160
 """How many results a session keeps: forwards, one layer's features (up to 20 MB each), pictures."""
+DECODED = 2
+"""Own photos that stay decoded; one of 64 megapixels takes 192 MB."""
 
 
 class Recent(OrderedDict[Hashable, Any]):
@@ -45,12 +48,11 @@ class Recent(OrderedDict[Hashable, Any]):
 
 @dataclass
 class Upload:
-    """A file that this session brought."""
+    """A checkpoint that this session brought."""
 
     name: str
     sha256: str
-    content: Any
-    """The decoded photo, or a checkpoint's bytes."""
+    content: bytes
 
 
 @dataclass
@@ -66,11 +68,10 @@ class Memory:
     """True once the URL that opened the session has been read."""
     newcomer: bool = False
     """True until the first page is complete, unless a link opened it."""
-    new_photo: Any = None
-    """A file that Streamlit has received and nobody has read yet."""
-    photo: Upload | None = None
-    photo_error: str = ""
-    """Why the last upload could not be read."""
+    album: Album = field(default_factory=Album)
+    """The photos that this session brought."""
+    decoded: Recent = field(default_factory=lambda: Recent(DECODED))
+    """The last of them that were shown, by number."""
     checkpoints: dict[str, Upload] = field(default_factory=dict)
     """Uploaded networks by what they are for: the page's, or the second one of a figure."""
     analyses: Recent = field(default_factory=lambda: Recent(SCENES))
@@ -102,6 +103,12 @@ def change(**values: Any) -> None:
     """Change settings; the URL follows at the end of the run."""
     ours = memory()
     ours.settings = replace(ours.settings, **values)
+
+
+def choose(**values: Any) -> None:
+    """Change settings because the visitor said so: what the link asked for no longer counts."""
+    memory().link = Settings()
+    change(**values)
 
 
 def forget_linked_model() -> None:
@@ -192,5 +199,4 @@ def _take(name: str, key: str, among: Collection[Any] | None, along: Mapping[str
     value = st.session_state[key]
     if among is not None and value not in among:
         return
-    memory().link = Settings()
-    change(**{name: value}, **RESETS.get(name, {}), **along)
+    choose(**{name: value}, **RESETS.get(name, {}), **along)

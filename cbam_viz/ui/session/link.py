@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from cbam_viz._defaults import OPACITY
 from cbam_viz.images import DEFAULT_VIEW, View
 
 COLORMAP = "viridis"
@@ -40,13 +41,15 @@ class Settings:
     """
 
     image: str | None = None
+    own: int | None = None
+    """Which of this session's own photos, where `image` is UPLOAD: so that Back finds it again."""
     model: str | None = None
     arch: str | None = None
     view: View = DEFAULT_VIEW
     layer: str | None = None
     """None until the visitor picks one: then the layer that suits the photo is shown."""
     show: str = "overlay"
-    opacity: float = 0.6
+    opacity: float = OPACITY
     colormap: str = COLORMAP
     scale: str = "absolute"
     order: str = "index"
@@ -134,6 +137,7 @@ def _refuse(text: str) -> Any:
 def _readers(colormaps: Sequence[str]) -> dict[str, Callable[[str], Any]]:
     return {
         "image": _name,
+        "own": _index,
         "model": _name,
         "arch": _name,
         "view": _one_of(VIEWS),

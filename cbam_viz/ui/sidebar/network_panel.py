@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -13,7 +14,7 @@ from cbam_viz.ui import session, words
 from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.session import Upload
 from cbam_viz.ui.session.link import UPLOAD
-from cbam_viz.ui.sidebar import networks
+from cbam_viz.ui.sidebar import networks, own_networks
 from cbam_viz.ui.sidebar.networks import FALLBACK, UNTRAINED, Request
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ HERE = f"In this app: “Architecture” and “{INSIST}” in the sidebar."
 def choose() -> Request | None:
     """Let the visitor pick a network; None while its file is still missing."""
     entries = {entry.path.name: entry for entry in networks.entries()}
-    titles = networks.titles(entries.values())
+    own = own_networks.names()
+    titles = {name: name for name in own} | networks.titles(entries.values())
     titles |= {UPLOAD: "Upload a checkpoint …", UNTRAINED: "Untrained network …"}
     _check(titles)
     st.selectbox(
@@ -41,6 +43,8 @@ def choose() -> Request | None:
     for sentence in networks.unreadable():
         st.caption(words.plain(sentence))
     chosen = session.settings().model
+    if chosen in own:
+        return Request(own=chosen)
     if chosen == UNTRAINED:
         return Request(architecture=_architecture(optional=False))
     if chosen == UPLOAD:
@@ -56,7 +60,7 @@ def load(request: Request) -> LoadedModel:
     try:
         return networks.load(request)
     except CheckpointError as error:
-        advises = any(word in str(error) for word in ("architecture", "allow_missing_attention"))
+        advises = any(word in str(error) for word in ("architecture=", "allow_missing_attention"))
         if advises and KEY_INSIST in st.session_state:
             raise CheckpointError(f"{error} {HERE}") from error
         raise
@@ -64,9 +68,9 @@ def load(request: Request) -> LoadedModel:
 
 def describe(request: Request, loaded: LoadedModel) -> None:
     """What was loaded, how, and what it costs."""
-    if request.path is None and request.sha256 is None:
+    if replace(request, input=None) == Request(architecture=request.architecture):
         st.caption("Random weights: what a network attends to before training, which is noise.")
-    st.caption(words.plain(loaded.spec.sentence(session.settings().view)))
+    st.caption(words.plain(loaded.fed(session.settings().view)))
     report = loaded.report
     if report is not None and (request.path is None or not loaded.metadata):
         if report.missing:

@@ -9,7 +9,7 @@ import importlib
 import threading
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +18,11 @@ import streamlit as st
 from cbam_viz._places import checkpoints_folder
 from cbam_viz.errors import CheckpointError
 from cbam_viz.ui import session
+from cbam_viz.ui.sidebar import own_networks
 
 if TYPE_CHECKING:
     from cbam_viz.costs import ModelCost
+    from cbam_viz.images import InputOptions
     from cbam_viz.models import CheckpointEntry, LoadedModel
 
 UNTRAINED = "untrained"
@@ -42,6 +44,10 @@ class Request:
     """Of an upload's bytes."""
     name: str | None = None
     architecture: str | None = None
+    own: str | None = None
+    """The name of a network of one's own code, of `own_networks`."""
+    input: InputOptions | None = None
+    """What of its input this visitor asks for."""
     insist: bool = False
     """Show the network although the file holds no weights for its attention."""
 
@@ -101,6 +107,9 @@ def is_plain_twin(entry: CheckpointEntry) -> bool:
 
 def default_request() -> Request | None:
     """The request for what the first visitor will see; None where the folder holds no network."""
+    own = next(iter(own_networks.names()), None)
+    if own is not None:
+        return Request(own=own)
     entry = next(iter(entries()), None)
     return None if entry is None else request_for(entry.path)
 
@@ -141,14 +150,23 @@ def request_for(path: Path, architecture: str | None = None, insist: bool = Fals
 
 def load(request: Request) -> LoadedModel:
     """The network that was asked for, from memory or loaded. Raises CheckpointError, ModelError."""
-    if request.path is not None:
-        loaded = _load_file(request)
-    elif request.sha256 is not None:
-        loaded = _load_bytes(request, _uploaded(request.sha256))
-    else:
-        loaded = _build(request.architecture or FALLBACK)
+    loaded = _load(replace(request, input=None))
     _warm.set()
-    return loaded
+    if request.input is None:
+        return loaded
+    from cbam_viz.images import changed
+
+    return replace(loaded, spec=changed(loaded.spec, request.input), transform=None)
+
+
+def _load(request: Request) -> LoadedModel:
+    if request.own is not None:
+        return own_networks.network(request.own)
+    if request.path is not None:
+        return _load_file(request)
+    if request.sha256 is not None:
+        return _load_bytes(request, _uploaded(request.sha256))
+    return _build(request.architecture or FALLBACK)
 
 
 @st.cache_resource(max_entries=KEPT, show_spinner=False)
@@ -203,8 +221,7 @@ def _uploaded(sha256: str) -> bytes | None:
     """The bytes of a checkpoint that this session brought; never those of another session."""
     for own in session.memory().checkpoints.values():
         if own.sha256 == sha256:
-            content: bytes = own.content
-            return content
+            return own.content
     return None
 
 

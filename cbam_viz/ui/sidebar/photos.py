@@ -1,61 +1,100 @@
-"""The photo of this session: a sample, or the visitor's own."""
+"""The photo of this session: a sample, or one of the visitor's own."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
-from cbam_viz.errors import CbamVizError
-from cbam_viz.images import (
-    MAX_BYTES,
-    MAX_MEGAPIXELS,
-    Photo,
-    Sample,
-    read_photo,
-    read_photo_apart,
-    samples,
-)
+from cbam_viz.images import Photo, Sample, read_photo, read_photo_apart, samples
 from cbam_viz.ui import session, words
-from cbam_viz.ui.session import Upload
+from cbam_viz.ui.session.album import OwnPhoto
 from cbam_viz.ui.session.link import UPLOAD
+from cbam_viz.ui.sidebar import intake
+from cbam_viz.ui.sidebar.intake import OFFERED, UPLOADER
 
-TYPES = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif", "avif", "heic", "heif")
-UPLOADER = "photo_file"
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
+__all__ = ["OFFERED", "UPLOADER", "choose", "credit", "current", "own_photo", "sample_photo"]
+
+LIST = "set_image"
 
 
-def choose() -> None:
-    """The sidebar's controls for the image."""
-    _read_upload()
-    own = session.memory().photo
-    titles = {sample.name: sample.title for sample in samples()}
-    if own is not None:
-        titles[UPLOAD] = f"Your photo: {own.name}"
-    _check(titles)
-    st.selectbox(
-        "Image",
-        list(titles),
-        format_func=titles.__getitem__,
-        **session.control("image", list(titles)),
+def choose(waiting: DeltaGenerator) -> None:
+    """The sidebar's controls for the image. `waiting` is where one reads that files are read."""
+    listed = st.container()
+    intake.uploader()  # before files are read: the next ones need a place to go to
+    intake.read_incoming(waiting)
+    _check()
+    titles = words.distinct(choices())
+    st.session_state[LIST] = choice()
+    listed.selectbox(
+        "Image", list(titles), format_func=titles.__getitem__, key=LIST, on_change=_take_choice
     )
-    st.file_uploader(
-        "Your own photo",
-        type=TYPES,
-        key=UPLOADER,
-        on_change=_take_upload,
-        max_upload_size=MAX_BYTES // 2**20,
-        help=f"Up to {MAX_BYTES // 2**20} MB and {MAX_MEGAPIXELS:g} megapixels. The photo stays "
-        "in this session's memory and is gone when you close the page.",
-    )
-    _say_what_failed()
+    photo = own_photo()
+    if photo is not None:
+        for text in _decoded(photo).notes:
+            st.caption(text)
+
+
+def choices() -> dict[str, str]:
+    """What can be shown, by the name that `take` understands: own photos, then samples."""
+    titles = {_name(one): f"Your photo: {one.name}" for one in session.memory().album.photos}
+    return titles | {sample.name: sample.title for sample in samples()}
+
+
+def choice() -> str:
+    """Which of the choices is shown."""
+    photo = own_photo()
+    return session.settings().image or "" if photo is None else _name(photo)
+
+
+def take(name: object) -> None:
+    """Show another of the choices; anything else, which a browser may send, changes nothing."""
+    if name not in choices():
+        return
+    session.memory().album.problems = ()
+    picked = next((one for one in session.memory().album.photos if _name(one) == name), None)
+    if picked is None:
+        session.choose(image=name, own=None)
+    else:
+        session.choose(image=UPLOAD, own=picked.number)
+
+
+def remove(name: object) -> None:
+    """Forget one of the own photos, and everything that was made of it."""
+    ours = session.memory()
+    album = ours.album
+    gone = next((one for one in album.photos if _name(one) == name), None)
+    if gone is None:
+        return
+    shown = own_photo()
+    album.photos = tuple(one for one in album.photos if one is not gone)
+    for made in (ours.decoded, ours.analyses, ours.details, ours.pictures):
+        made.clear()
+    if shown is gone:
+        last = album.photos[-1].number if album.photos else None
+        session.choose(image=None if last is None else UPLOAD, own=last)
+
+
+def own_photo() -> OwnPhoto | None:
+    """The visitor's own photo that is shown; None while a sample is."""
+    chosen = session.settings()
+    return session.memory().album.find(chosen.own) if chosen.image == UPLOAD else None
 
 
 def current() -> Photo:
     """The chosen photo. Raises ImageError for a sample that is missing on disk."""
-    chosen = session.settings().image
-    own = session.memory().photo
-    if chosen == UPLOAD and own is not None:
-        photo: Photo = own.content
-        return photo
-    return sample_photo(next(sample for sample in samples() if sample.name == chosen))
+    return photo_of(choice())
+
+
+def photo_of(name: str) -> Photo:
+    """One of the choices. Raises ImageError for a sample that is missing on disk."""
+    own = next((one for one in session.memory().album.photos if _name(one) == name), None)
+    if own is not None:
+        return _decoded(own)
+    return sample_photo(next(sample for sample in samples() if sample.name == name))
 
 
 def credit() -> str:
@@ -72,49 +111,39 @@ def sample_photo(sample: Sample) -> Photo:
     return read_photo(sample.path, name=sample.path.name)
 
 
-def _check(titles: dict[str, str]) -> None:
-    """Fall back to the first sample where the setting names nothing that exists."""
-    chosen = session.settings().image
-    if chosen in titles:
+@st.cache_resource(max_entries=8, show_spinner=False)
+def sample_thumbnail(sample: Sample) -> str:
+    """A small picture of a sample, made once for all sessions."""
+    return intake.thumbnail(sample_photo(sample))
+
+
+def _decoded(photo: OwnPhoto) -> Photo:
+    """An own photo's pixels, from memory or read again."""
+    return session.memory().decoded.get_or_make(
+        photo.number, lambda: read_photo_apart(photo.content, name=photo.name)
+    )
+
+
+def _name(photo: OwnPhoto) -> str:
+    return f"{UPLOAD} {photo.number}"
+
+
+def _take_choice() -> None:
+    take(st.session_state[LIST])
+
+
+def _check() -> None:
+    """Fall back to what exists where the setting names nothing that does."""
+    chosen, album = session.settings(), session.memory().album
+    if chosen.image == UPLOAD:
+        if album.find(chosen.own) is not None:
+            return
+        if 0 < (chosen.own or 0) <= album.brought:
+            session.note("That photo is no longer kept, so this is a sample.")
+        else:
+            session.note("A link does not carry uploaded photos, so this is a sample.")
+    elif any(sample.name == chosen.image for sample in samples()):
         return
-    if chosen == UPLOAD:
-        session.note("A link does not carry uploaded photos, so this is a sample.")
-    elif chosen is not None:
+    elif chosen.image is not None:
         session.note("The link names an image that is not among the samples.")
-    session.change(image=next(iter(titles)))
-
-
-def _take_upload() -> None:
-    """Note that a file came or went; the run that follows reads it."""
-    ours = session.memory()
-    ours.photo_error = ""
-    ours.new_photo = st.session_state[UPLOADER]
-    if ours.new_photo is None:
-        ours.photo = None
-        if ours.settings.image == UPLOAD:
-            session.change(image=None)
-
-
-def _read_upload() -> None:
-    """Read a new file, once; a bad one leaves the photo as it was."""
-    ours = session.memory()
-    file, ours.new_photo = ours.new_photo, None
-    if file is None:
-        return
-    try:
-        with st.spinner("Reading the photo …"):
-            photo = read_photo_apart(file.getvalue(), name=file.name)
-    except CbamVizError as error:
-        ours.photo_error = str(error)
-        return
-    ours.photo = Upload(photo.name, photo.sha256, photo)
-    session.change(image=UPLOAD)
-
-
-def _say_what_failed() -> None:
-    ours = session.memory()
-    if ours.photo_error:
-        st.error(words.plain(ours.photo_error), icon=":material/broken_image:")
-    elif ours.photo is not None and ours.settings.image == UPLOAD:
-        for text in ours.photo.content.notes:
-            st.caption(text)
+    session.change(image=samples()[0].name, own=None)

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from cbam_viz.attention import LayerAttention
-from cbam_viz.images import Photo, samples
+from cbam_viz.images import samples
 from cbam_viz.statistics import layer_to_show
 from cbam_viz.ui import session, words
 from cbam_viz.ui.scene import Scene, make_scene_beside
 from cbam_viz.ui.session.link import UPLOAD, Settings
-from cbam_viz.ui.sidebar import networks
-from cbam_viz.ui.sidebar.photos import sample_photo
+from cbam_viz.ui.sidebar import networks, photos
 
 if TYPE_CHECKING:
     from cbam_viz.models import CheckpointEntry
@@ -93,7 +92,7 @@ def _quick(scene: Scene, layer: LayerAttention) -> dict[str, tuple[str, dict[str
         options[LAYER] = "Another layer", NOTHING | {"layer2": neighbour}
     for entry in _other_networks(scene)[:MOST_QUICK]:
         options[entry.path.name] = _label(entry, scene), NOTHING | {"model2": entry.path.name}
-    others = [name for name in _photos() if name != session.settings().image]
+    others = [name for name in photos.choices() if name != photos.choice()]
     if others:
         options[PHOTO] = "Another photo", NOTHING | {"image2": others[0]}
     return options
@@ -147,13 +146,6 @@ def _label(entry: CheckpointEntry, scene: Scene) -> str:
     return words.plain(entry.title)
 
 
-def _photos() -> dict[str, str]:
-    """Photos by their name in a link, with their titles."""
-    titles = {sample.name: sample.title for sample in samples()}
-    own = session.memory().photo
-    return titles | ({} if own is None else {UPLOAD: f"Your photo: {own.name}"})
-
-
 def _choose_network(scene: Scene) -> None:
     chosen = session.settings().model2
     titles = networks.titles(_other_networks(scene))
@@ -166,12 +158,13 @@ def _choose_network(scene: Scene) -> None:
 
 def _choose_photo() -> None:
     chosen = session.settings()
-    titles = {name: title for name, title in _photos().items() if name != chosen.image}
+    shown = photos.choice()
+    titles = {name: title for name, title in photos.choices().items() if name != shown}
     if chosen.image2 is not None and chosen.image2 not in titles:
         if chosen.image2 == session.memory().link.image2 != chosen.image:
             session.note(
                 "A link does not carry uploaded photos, so none stands beside the first."
-                if chosen.image2 == UPLOAD
+                if chosen.image2.startswith(UPLOAD)
                 else "The photo that the link sets beside the first is not among the samples."
             )
         session.change(image2=None)
@@ -208,17 +201,9 @@ def _scene(scene: Scene) -> Scene:
     if chosen.model2 is not None:
         request = networks.request_for(networks.folder() / chosen.model2)
         loaded = networks.load(request)
-    photo = scene.photo if chosen.image2 is None else _photo(chosen.image2)
-    sample = (chosen.image2 or chosen.image) != UPLOAD
+    photo = scene.photo if chosen.image2 is None else photos.photo_of(chosen.image2)
+    sample = not (chosen.image2 or photos.choice()).startswith(UPLOAD)
     return make_scene_beside(photo, loaded, request, sample=sample)
-
-
-def _photo(name: str) -> Photo:
-    own = session.memory().photo
-    if name == UPLOAD and own is not None:
-        photo: Photo = own.content
-        return photo
-    return sample_photo(next(sample for sample in samples() if sample.name == name))
 
 
 def _layer(beside: Scene, first: LayerAttention) -> LayerAttention | None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
-from cbam_viz.figures import FigureSpec, Row, format_column, parse_column, venues
-from cbam_viz.figures.content import Study, default_columns, short_names, stages
-from cbam_viz.render import COLORMAPS
+from cbam_viz.figures import Row, venues
+from cbam_viz.render import COLORMAPS, DEFAULT_OPACITY
+from cbam_viz.ui.pages.figure import columns as figure_columns
 from cbam_viz.ui.pages.figure import sources as figure_sources
-from cbam_viz.ui.pages.figure.sources import Chosen, Network, analysis_of
+from cbam_viz.ui.pages.figure.sources import Chosen, Network
 from cbam_viz.ui.pages.figure.state import control
 from cbam_viz.ui.scene import Scene
 
@@ -26,6 +28,7 @@ SCALES = {
     "shared": "one range for all maps",
     "per map": "each map its own",
 }
+CELLS = {"smooth": "smooth", "cells": "as they are", "grid": "with a grid"}
 NONE = "none"
 
 
@@ -46,7 +49,7 @@ def layout() -> str:
 def what(kind: str, scene: Scene, networks: list[Network]) -> dict[str, Any]:
     """What the figure of that layout shows."""
     if kind == "grid":
-        return {"columns": _columns(scene, networks)}
+        return figure_columns.choose(scene, networks)
     names = list(scene.layers)
     if kind == "depth":
         return {"layers": _layers(names), "per_line": _count("per_line", "Pictures in a line", 32)}
@@ -57,21 +60,34 @@ def what(kind: str, scene: Scene, networks: list[Network]) -> dict[str, Any]:
             required=True,
             **control("by", "layer", ["layer", "class"]),
         )
-        chosen: dict[str, Any] = {"by": by, "order": _order()}
+        chosen: dict[str, Any] = {"by": by, "order": order()}
         if by == "layer":
-            return chosen | {"layers": _layers(names)}
+            per_line = _count("panels", "Panels in a line", 16)
+            return chosen | {"layers": _layers(names), "per_line": per_line}
         return chosen | {"layer": _layer(names)}
     layer = _layer(names)
     weights = scene.layers[layer].channel
-    highest = 0 if weights is None else weights.shape[1] - 1
-    channel = st.number_input(
+    count = 0 if weights is None else weights.shape[1]
+    channel = st.selectbox(
         "Channel",
-        min_value=-1,
-        max_value=highest,
-        help=f"0 to {highest}; −1 takes the one with the highest weight.",
-        **control("channel", -1, range(-1, highest + 1)),
+        range(-1, count),
+        format_func=lambda index: "the one with the highest weight" if index < 0 else f"{index}",
+        **control("channel", -1, range(-1, count)),
     )
     return {"layer": layer, "channel": None if channel < 0 else int(channel)}
+
+
+def blocks(photos: int) -> int | None:
+    """Side-by-side blocks of rows; there is nothing to choose for one row."""
+    if photos < 2:
+        return None
+    return _count(
+        "blocks",
+        "Rows of photos",
+        8,
+        texts={1: "below each other"},
+        more="in {} blocks side by side",
+    )
 
 
 def page_size() -> dict[str, Any]:
@@ -88,6 +104,8 @@ def page_size() -> dict[str, Any]:
         "text": f"text, {venue.text_width:.0f} pt",
         "free": "millimetres",
     }
+    if venue.column_width == venue.text_width:  # its pages have one column
+        del widths["column"]
     width = right.selectbox(
         "Width", list(widths), format_func=widths.__getitem__,
         **control("width", "text", list(widths)),
@@ -103,81 +121,129 @@ def page_size() -> dict[str, Any]:
     return {"venue": key, "width": width}
 
 
-def look() -> dict[str, Any]:
-    """Colours, scale, labels and marks."""
+@dataclass(frozen=True)
+class Parts:
+    """What a figure has, and so which of its settings can do anything."""
+
+    maps: bool = False
+    photos: bool = False
+    """The input itself."""
+    gates: bool = False
+    """Maps are of gates, on a scale and over the photo as one wishes."""
+    classes: bool = False
+    """Coloured cells of channel weights."""
+    heads: bool = True
+    rows: bool = False
+    """Each photo has a row with a label."""
+
+    @property
+    def pictures(self) -> bool:
+        """Whether photos or maps are shown, which can be cropped and marked."""
+        return self.maps or self.photos
+
+
+def parts(kind: str, values: Mapping[str, Any]) -> Parts:
+    """What the figure of that layout has, given what it shows."""
+    if kind == "depth":
+        return Parts(maps=True, photos=True, gates=True)
+    if kind == "channel":
+        return Parts(maps=True, photos=True, rows=True)
+    if kind == "channels":
+        by_class = values["by"] == "class"
+        return Parts(classes=by_class, heads=not by_class)
+    kinds = {column.kind for column in values["columns"]}
+    maps = bool(kinds & {"map", "stage"})
+    return Parts(maps=maps, photos="input" in kinds, gates=maps, rows=True)
+
+
+def look(has: Parts, view: str) -> dict[str, Any]:
+    """Colours, scale, labels and marks, as far as the figure has what they change."""
     values: dict[str, Any] = {}
+    places = itertools.cycle(st.columns(2))
+    if has.gates or has.classes:
+        scales = SCALES if has.gates else {key: SCALES[key] for key in ("absolute", "shared")}
+        values["scale"] = _pick(next(places), "Scale", "scale", scales)
+    if has.maps or has.classes:
+        names = {str(name): str(name) for name in COLORMAPS}
+        values["colormap"] = _pick(next(places), "Colour map", "colormap", names)
+    if has.gates:
+        values["style"] = _pick(
+            next(places), "Maps", "style", {"overlay": "over the photo", "map": "alone"}
+        )
+        if values["style"] == "overlay":
+            values["opacity"] = next(places).slider(
+                "Opacity", 0.0, 1.0, step=0.05,
+                **control("opacity", DEFAULT_OPACITY, between=(0, 1)),
+            )  # fmt: skip
+    if has.maps:
+        values["cells"] = _pick(next(places), "Cells of a map", "cells", CELLS)
+    if has.pictures and view != "whole":
+        values["frame"] = _pick(
+            next(places), "Show", "frame", {"seen": "the seen part", "photo": "the whole photo"}
+        )
+    if has.heads or has.pictures:
+        values["letters"] = _pick(next(places), "Letters (a), (b)", "letters", _letters(has))
+    if has.rows:
+        values["row_labels"] = _pick(
+            next(places), "Row labels", "row_labels",
+            {NONE: "none", "name": "file name", "class": "predicted class"},
+        )  # fmt: skip
+    if has.pictures:
+        values["scale_bar"] = _pick(
+            next(places), "Scale bar", "scale_bar",
+            {NONE: "none", "photo": "photo pixels", "input": "input pixels"},
+        )  # fmt: skip
+        values["image_dpi"] = _pick(
+            next(places), "Resolution of photos", "image_dpi",
+            {0: "their own", 600: "at most 600 dpi", 300: "at most 300 dpi"},
+        ) or None  # fmt: skip
     left, right = st.columns(2)
-    values["scale"] = _pick(left, "Scale", "scale", SCALES)
-    values["colormap"] = _pick(
-        right, "Colour map", "colormap", dict(zip(COLORMAPS, COLORMAPS, strict=True))
-    )
-    values["style"] = _pick(left, "Maps", "style", {"overlay": "over the photo", "map": "alone"})
-    values["opacity"] = right.slider(
-        "Opacity",
-        0.0,
-        1.0,
-        step=0.05,
-        disabled=values["style"] == "map",
-        **control("opacity", 0.55, between=(0, 1)),
-    )
-    values["frame"] = _pick(
-        left, "Show", "frame", {"seen": "the seen part", "photo": "the whole photo"}
-    )
-    values["letters"] = _pick(
-        right, "Letters (a), (b)", "letters",
-        {NONE: "none", "columns": "columns", "rows": "rows", "cells": "pictures"},
-    )  # fmt: skip
-    values["row_labels"] = _pick(
-        left, "Row labels", "row_labels",
-        {NONE: "none", "name": "file name", "class": "predicted class"},
-    )  # fmt: skip
-    values["scale_bar"] = _pick(
-        right, "Scale bar", "scale_bar",
-        {NONE: "none", "photo": "photo pixels", "input": "input pixels"},
-    )  # fmt: skip
-    values["heads"] = left.toggle("Headings", **control("heads", True))
-    values["mark_seen"] = right.toggle(
-        "Outline the seen part", disabled=values["frame"] == "seen",
-        **control("mark_seen", False),
-    )  # fmt: skip
-    if left.toggle("Contour line", **control("contour", False)):
+    if has.heads:
+        values["heads"] = left.toggle("Headings", **control("heads", True))
+    if has.photos and values.get("frame") == "photo":
+        values["mark_seen"] = right.toggle("Outline the seen part", **control("mark_seen", False))
+    if has.maps and left.toggle("Contour line", **control("contour", False)):
         values["contours"] = (
             right.number_input("At the value", step=0.05, format="%.3f", **control("level", 0.5)),
         )
-    values["image_dpi"] = _pick(
-        left, "Pixels in PDF, SVG", "image_dpi",
-        {0: "the photo's own", 600: "at most 600 an inch", 300: "at most 300 an inch"},
-    ) or None  # fmt: skip
     return values
 
 
-def rows(photos: list[Chosen], kind: str) -> tuple[Row, ...]:
+def rows(photos: list[Chosen], has: Parts) -> tuple[Row, ...]:
     """Own settings of each photo."""
+    grouped = has.classes
+    if not (has.pictures or has.rows or grouped):
+        return ()
     settings = []
     for number, one in enumerate(photos, 1):
-        with st.expander(f"Row {number}: {one.photo.name}"):
-            settings.append(_row(one, kind))
+        title = one.photo.name if len(photos) == 1 else f"Row {number}: {one.photo.name}"
+        with st.expander(title, icon=":material/photo:"):
+            settings.append(_row(one, has))
     return tuple(settings) if any(row != Row() for row in settings) else ()
 
 
-def blocks() -> int | None:
-    """Side-by-side blocks of rows."""
-    return _count("blocks", "Blocks of rows side by side", 8)
+def _letters(has: Parts) -> dict[str, str]:
+    if has.rows:
+        return {NONE: "none", "columns": "columns", "rows": "rows", "cells": "pictures"}
+    return {NONE: "none", "cells": "pictures" if has.pictures else "panels"}
 
 
-def _row(one: Chosen, kind: str) -> Row:
+def _row(one: Chosen, has: Parts) -> Row:
     sha = figure_sources.key_of_photo(one.photo)
     height, width = one.photo.size
-    label = st.text_input("Label", placeholder="as set above", **control(f"label_{sha}", ""))
-    group = ""
-    if kind == "channels":
+    label = group = ""
+    if has.rows:
+        label = st.text_input("Label", placeholder="as set above", **control(f"label_{sha}", ""))
+    if has.classes:
         group = st.text_input(
             "Class", placeholder="the predicted one", **control(f"group_{sha}", "")
         )
     regions: dict[str, tuple[float, float, float, float] | None] = {}
     for name, title in (("zoom", "Zoom inset"), ("box", "Box"), ("crop", "Crop")):
         regions[name] = None
-        if height > 1 and width > 1 and st.toggle(title, **control(f"{name}_{sha}", False)):
+        if not has.pictures or height < 2 or width < 2:
+            continue
+        if st.toggle(title, **control(f"{name}_{sha}", False)):
             top, bottom = _ends(f"{title}: top and bottom", f"{name}_y_{sha}", height)
             left, right = _ends(f"{title}: left and right", f"{name}_x_{sha}", width)
             regions[name] = (
@@ -200,52 +266,6 @@ def _ends(title: str, name: str, side: int) -> tuple[int, int]:
     return ends
 
 
-def _columns(scene: Scene, networks: list[Network]) -> tuple[Any, ...]:
-    options = {"input": "Input"}
-    for number, network in enumerate(networks):
-        at = f"@{number + 1}" if number else ""
-        of = f", {network.loaded.name}" if number else ""
-        options |= _network_columns(scene, network, at, of)
-    default = [format_column(column) for column in default_columns(Study(((scene.analysis,),)))]
-    picked = st.multiselect(
-        "Columns",
-        list(options),
-        format_func=options.__getitem__,
-        help="From left to right, in the order in which they are picked.",
-        **control("columns", [one for one in default if one in options], list(options)),
-    )
-    headings = st.text_input(
-        "Headings",
-        placeholder="First | | Third",
-        help="Your own words, separated by |. An empty place keeps the usual heading.",
-        **control("headings", ""),
-    )
-    words = [word.strip() for word in headings.split("|")]
-    words += [""] * len(picked)
-    return tuple(
-        replace(parse_column(text), head=word or None)
-        for text, word in zip(picked, words, strict=False)
-    )
-
-
-def _network_columns(scene: Scene, network: Network, at: str, of: str) -> dict[str, str]:
-    attention = analysis_of(FigureSpec(), scene.photo, network, scene).attention
-    short = short_names(attention)
-    options = {}
-    for stage, layers in stages(attention).items():
-        for layer in layers:
-            if layer.spatial is not None:
-                options[f"map{at}:{layer.name}"] = f"Map {short[layer.name]}{of}"
-        if len(layers) > 1 and any(layer.spatial is not None for layer in layers):
-            options[f"stage{at}:{stage}"] = f"Mean map of {stage}{of}"
-    for layer in attention.values():
-        if layer.channel is not None:
-            options[f"channels{at}:{layer.name}"] = f"Channel weights {short[layer.name]}{of}"
-    for name in ("prediction", "class", "probability"):
-        options[f"{name}{at}"] = name.capitalize() + of
-    return options
-
-
 def _layers(names: list[str]) -> tuple[str, ...]:
     picked = st.multiselect("Layers", names, placeholder="all", **control("layers", [], names))
     return tuple(name for name in names if name in picked)
@@ -256,17 +276,21 @@ def _layer(names: list[str]) -> str:
     return layer
 
 
-def _order() -> str:
+def order() -> str:
+    """Whether channels stand by index."""
     titles = {"index": "by index", "weight": "highest first"}
     return str(_pick(st, "Channels", "order", titles))
 
 
-def _count(name: str, title: str, most: int) -> int | None:
-    count = st.number_input(
+def _count(
+    name: str, title: str, most: int, *, texts: Mapping[int, str] | None = None, more: str = "{}"
+) -> int | None:
+    """So many, or as many as suits the figure."""
+    known = {0: "automatic", **(texts or {})}
+    count = st.selectbox(
         title,
-        min_value=0,
-        max_value=most,
-        help="0 leaves it to the figure.",
+        range(most + 1),
+        format_func=lambda number: known.get(number) or more.format(number),
         **control(name, 0, range(most + 1)),
     )
     return int(count) or None

@@ -7,8 +7,8 @@ from typing import Any
 
 import streamlit as st
 
-from cbam_viz.figures import FORMATS, MIME_TYPES, FigureSpec, FileFormat
-from cbam_viz.figures.latex import caption
+from cbam_viz.figures import DEFAULT_DPI, FORMATS, MIME_TYPES, FigureSpec, FileFormat
+from cbam_viz.figures.caption import caption
 from cbam_viz.figures.manifest import font_of
 from cbam_viz.ui import session
 from cbam_viz.ui.errors import boundary
@@ -17,7 +17,7 @@ from cbam_viz.ui.pages.figure import files as figure_files
 from cbam_viz.ui.pages.figure import sources as figure_sources
 from cbam_viz.ui.pages.figure import state as figure_state
 from cbam_viz.ui.pages.figure.files import Made
-from cbam_viz.ui.pages.figure.sources import Chosen, Network
+from cbam_viz.ui.pages.figure.sources import Chosen, Network, current
 from cbam_viz.ui.pages.figure.state import control
 from cbam_viz.ui.parts.layout import two_columns
 from cbam_viz.ui.scene import Scene
@@ -42,16 +42,20 @@ def page(scene: Scene) -> None:
 
 def _settings(scene: Scene) -> tuple[FigureSpec, list[Chosen], list[Network]]:
     kind = controls.layout()
-    photos = figure_sources.choose_photos(scene)
-    networks = figure_sources.choose_networks(scene)
+    photos = figure_sources.choose_photos(scene, several=kind != "depth")
+    # The other layouts show one network.
+    networks = figure_sources.choose_networks(scene) if kind == "grid" else [current(scene)]
     values: dict[str, Any] = {"layout": kind}
     values |= controls.what(kind, scene, networks)
     values |= controls.page_size()
+    has = controls.parts(kind, values)
     with st.expander("Look"):
-        values |= controls.look()
+        values |= controls.look(has, scene.view)
         if kind == "grid":
-            values["blocks"] = controls.blocks()
-    values["rows"] = controls.rows(photos, kind)
+            if any(column.kind == "channels" for column in values["columns"]):
+                values["order"] = controls.order()
+            values["blocks"] = controls.blocks(len(photos))
+    values["rows"] = controls.rows(photos, has)
     return FigureSpec(**values), photos, networks
 
 
@@ -83,13 +87,14 @@ def _file_controls() -> tuple[FileFormat, int, bool]:
         required=True,
         **control("format", "pdf", list(FORMATS)),
     )
-    dpi = middle.selectbox(
-        "Resolution (PNG, TIFF)",
-        [150, 300, 600],
-        format_func="{} dpi".format,
-        disabled=file_format in ("pdf", "svg"),
-        **control("dpi", 300, [150, 300, 600]),
-    )
+    dpi = DEFAULT_DPI
+    if file_format in ("png", "tiff"):
+        dpi = middle.selectbox(
+            "Resolution",
+            [150, 300, 600],
+            format_func="{} dpi".format,
+            **control("dpi", DEFAULT_DPI, [150, 300, 600]),
+        )
     grey = right.toggle(
         "Grey print", help="The preview as a grey printer sets it.", **control("grey", False)
     )
@@ -104,7 +109,7 @@ def _facts(made: Made) -> None:
         f"mm), set in {font_of(made.built)}, {size / 1e6:.1f} MB. The preview is this very file."
     )
     if size > LARGE and made.file_format in ("pdf", "svg"):
-        st.caption("For a smaller file, limit the pixels an inch under Look.")
+        st.caption("For a smaller file, lower the resolution of photos under Look.")
 
 
 def _downloads(made: Made, photos: list[Chosen], networks: list[Network]) -> None:
@@ -132,7 +137,7 @@ def _downloads(made: Made, photos: list[Chosen], networks: list[Network]) -> Non
         "from which cbam-viz figure --from makes it again.",
         key="figure_bundle",
     )
-    with st.popover("Files beside it", icon=":material/attach_file:"):
+    with st.popover("Its numbers, LaTeX, manifest", icon=":material/attach_file:"):
         _extras(made, photos, networks)
 
 

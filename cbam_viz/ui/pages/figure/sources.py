@@ -21,8 +21,7 @@ from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.session.link import UPLOAD
 from cbam_viz.ui.sidebar import network_panel, networks
 from cbam_viz.ui.sidebar.networks import Request
-from cbam_viz.ui.sidebar.photos import TYPES, sample_photo
-from cbam_viz.ui.sidebar.photos import UPLOADER as SIDEBAR_UPLOADER
+from cbam_viz.ui.sidebar.photos import OFFERED, own_photo, sample_photo
 
 MOST_ROWS = 16
 CURRENT = "current"
@@ -49,24 +48,35 @@ class Network:
     request: Request
 
 
-def choose_photos(scene: Scene) -> list[Chosen]:
-    """The rows: the sidebar's photo, samples, and more uploads."""
+def choose_photos(scene: Scene, *, several: bool = True) -> list[Chosen]:
+    """The sidebar's photo, samples, and more uploads: one row each, or only one of them."""
     brought = figure_state.memory().photos
     titles = {CURRENT: f"{scene.photo.name} (sidebar)"}
     titles |= {f"sample:{sample.name}": sample.title for sample in samples()}
     titles |= {key: one.photo.name for key, one in brought.items()}
     titles = words.distinct(titles)
-    picked = st.multiselect(
-        "Photos",
-        list(titles),
-        format_func=titles.__getitem__,
-        max_selections=MOST_ROWS,
-        help="One row each, in this order.",
-        **control("photos", [CURRENT], list(titles)),
-    )
+    if several:
+        picked = st.multiselect(
+            "Photos",
+            list(titles),
+            format_func=titles.__getitem__,
+            max_selections=MOST_ROWS,
+            placeholder="Choose one or more",
+            help="One row each, in this order.",
+            **control("photos", [CURRENT], list(titles)),
+        )
+    else:
+        picked = [
+            st.selectbox(
+                "Photo",
+                list(titles),
+                format_func=titles.__getitem__,
+                **control("photo", CURRENT, list(titles)),
+            )
+        ]
     st.file_uploader(
         "More photos",
-        type=TYPES,
+        type=OFFERED,
         accept_multiple_files=True,
         key=UPLOADER,
         on_change=_take_uploads,
@@ -79,21 +89,35 @@ def choose_photos(scene: Scene) -> list[Chosen]:
 
 def choose_networks(scene: Scene) -> list[Network]:
     """The sidebar's network, and another one beside it if asked for."""
-    entries = {entry.path.name: entry for entry in networks.entries()}
+    entries = {entry.path.name: entry for entry in _checkpoints()}
     titles = {"": "none"} | networks.titles(entries.values()) | {UPLOAD: "Upload a checkpoint …"}
     name = st.selectbox(
         "Second network",
         list(titles),
         format_func=titles.__getitem__,
-        help="A checkpoint to compare with. Its columns appear in the list of columns.",
+        help="One to compare with: its columns are added to the figure's. It may be one without "
+        "attention, of which there is the prediction.",
         **control("second", "", list(titles)),
     )
-    chosen = [Network(scene.loaded, scene.request)]
+    chosen = [current(scene)]
     with boundary(), st.spinner("Loading the second network …"):
         request = _second_request(name, entries)
         if request is not None:
             chosen.append(Network(networks.load(request), request))
     return chosen
+
+
+def current(scene: Scene) -> Network:
+    """The sidebar's network."""
+    return Network(scene.loaded, scene.request)
+
+
+def _checkpoints() -> tuple[CheckpointEntry, ...]:
+    """All that lie in the folder, those without attention too: they have a prediction to show."""
+    from cbam_viz.models import list_checkpoints
+
+    folder = networks.folder()
+    return tuple(list_checkpoints(folder)) if folder.is_dir() else ()
 
 
 def _second_request(name: str, entries: dict[str, CheckpointEntry]) -> Request | None:
@@ -153,11 +177,10 @@ def _photo(name: str, scene: Scene) -> Chosen:
 
 
 def _current(scene: Scene) -> Chosen:
-    chosen = session.settings().image
-    if chosen != UPLOAD:
-        return Chosen(scene.photo, f"sample:{chosen}", None)
-    file = st.session_state.get(SIDEBAR_UPLOADER)
-    return Chosen(scene.photo, scene.photo.name, file.getvalue() if file is not None else None)
+    own = own_photo()
+    if own is None:
+        return Chosen(scene.photo, f"sample:{session.settings().image}", None)
+    return Chosen(scene.photo, scene.photo.name, own.content)
 
 
 def _take_uploads() -> None:
@@ -176,5 +199,6 @@ def _take_uploads() -> None:
         if key not in ours.photos:
             ours.photos[key] = Brought(photo, content)
             picked.append(key)
+            ours.values["photo"] = key
     ours.values["photos"] = picked[:MOST_ROWS]
     ours.errors = tuple(errors)

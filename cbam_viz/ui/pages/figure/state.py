@@ -16,6 +16,7 @@ from cbam_viz.images import Photo
 from cbam_viz.ui import session
 from cbam_viz.ui.session import Recent
 from cbam_viz.ui.session.link import PAGE_PREFIX, read_like, written
+from cbam_viz.ui.sidebar.networks import Request
 
 MEMORY = "cbam_viz_figure"
 ANALYSES, FILES = 64, 3
@@ -39,6 +40,8 @@ class Memory:
     """What a link says of controls that have not been drawn since."""
     photos: dict[str, Brought] = field(default_factory=dict)
     """By the beginning of their SHA-256, in the order of arrival."""
+    second: Request | None = None
+    """The network whose columns have been added to the picked ones."""
     errors: tuple[str, ...] = ()
     """Why files of the last upload could not be read."""
     analyses: Recent = field(default_factory=lambda: Recent(ANALYSES))

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-__all__ = ["bars", "gallery", "ranking", "viewer"]
+__all__ = ["bars", "gallery", "photo_strip", "ranking", "viewer"]
 
 
 def viewer(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
@@ -33,6 +33,11 @@ def bars(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
 def ranking(data: dict[str, Any], *, key: str) -> None:
     """Classes and probabilities."""
     _component("ranking")(data=data, key=key)
+
+
+def photo_strip(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
+    """Thumbnails; triggers `pick` and `remove` with a photo's id, `camera`, and `refused`."""
+    return _component("photo_strip")(data=data, key=key, **callbacks)
 
 
 @cache
