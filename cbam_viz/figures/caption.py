@@ -256,7 +256,7 @@ def _picture_sentences(built: Built, grid: Grid) -> list[str]:
     levels = ", ".join(f"{level:g}" for level in spec.contours)
     unit = "photo" if spec.scale_bar == "photo" else "network's input"
     return [
-        _cells_sentence(spec) if has_maps else "",
+        _cells_sentence(built) if has_maps else "",
         _place_sentence(built) if has_maps else "",
         _frame_sentence(spec, rows, pictures),
         f"Contours: {levels}" if spec.contours and has_maps else "",
@@ -266,11 +266,13 @@ def _picture_sentences(built: Built, grid: Grid) -> list[str]:
     ]
 
 
-def _cells_sentence(spec: FigureSpec) -> str:
+def _cells_sentence(built: Built) -> str:
     """How a map's cells became pixels, where they are not interpolated as usual."""
-    if spec.cells == "smooth":
+    if built.spec.cells == "smooth":
         return ""
-    lines = ", with lines between them" if spec.cells == "grid" else ""
+    lines = ", with lines between them" if built.spec.cells == "grid" else ""
+    if lines and built.figure.cells_without_lines:
+        lines += " where they are wide enough"
     return f"Each cell of a map is shown as it is, in one colour{lines}"
 
 

@@ -8,6 +8,9 @@ from matplotlib.collections import LineCollection
 from cbam_viz.figures.content import MapPicture
 from cbam_viz.figures.pictures import Drawn
 
+NARROWEST = 3.0
+"""Points: between narrower cells there would be more line than cell."""
+
 LINE, EDGE = 0.35, 0.9
 """Widths in points of a line, and of the dark one below it."""
 
@@ -27,11 +30,13 @@ def cell_lines(content: MapPicture) -> list[np.ndarray]:
     return lines
 
 
-def draw_cell_lines(drawn: Drawn, content: MapPicture) -> None:
-    """Draw them as lines, sharp at any size; thinner where cells are narrow."""
+def draw_cell_lines(drawn: Drawn, content: MapPicture) -> bool:
+    """Draw them as lines, sharp at any size; returns whether cells are wide enough for any."""
     lines = cell_lines(content)
-    across = max((values.shape[1] for values, _ in content.parts), default=1)
-    thin = min(1.0, drawn.rect.width / across / (4 * EDGE))
+    narrowest = _narrowest(drawn, content)
+    if narrowest < NARROWEST:
+        return False
+    thin = min(1.0, narrowest / (6 * EDGE))
     for color, width, name in (("black", EDGE, "cells edge"), ("white", LINE, "cells")):
         drawn.axes.add_collection(
             LineCollection(
@@ -44,6 +49,18 @@ def draw_cell_lines(drawn: Drawn, content: MapPicture) -> None:
             ),
             autolim=False,
         )
+    return True
+
+
+def _narrowest(drawn: Drawn, content: MapPicture) -> float:
+    """The shorter side of the smallest cell, in points."""
+    geometry = content.analysis.geometry
+    top, left, bottom, right = drawn.region
+    down = drawn.rect.height / (bottom - top) * geometry.scale_y
+    across = drawn.rect.width / (right - left) * geometry.scale_x
+    return min(
+        min(abs(cells.stride_y) * down, abs(cells.stride_x) * across) for _, cells in content.parts
+    )
 
 
 def _edges(count: int, offset: float, stride: float) -> np.ndarray:

@@ -199,18 +199,26 @@ def _plan(spec: FigureSpec, strip: Strip, style: Style) -> _Plan:
     legend = legend_of(style, "Spatial attention", strip.scale, spec.colormap)
     texts = ("Input", *strip.heads) if spec.heads else ("",) * count
 
-    def lined(groups: tuple[int, ...], per_line: int) -> _Plan:
+    def lined(groups: tuple[int, ...], per_line: int, texts: Sequence[str] = texts) -> _Plan:
         return _lined(style, legend, groups, min(per_line, count), aspect=aspect, texts=texts)
+
+    def largest(groups: tuple[int, ...]) -> _Plan:
+        """The way of the largest pictures; without headings they are as large as they can be."""
+        lengths = range(1, count + 1)
+        most = {n: lined(groups, n, ("",) * count).size[0] for n in lengths}
+        best: _Plan | None = None
+        for n in sorted(lengths, key=lambda n: -most[n]):
+            if best is not None and best.size[0] >= most[n]:
+                break
+            best = max(filter(None, (best, lined(groups, n))), key=lambda way: way.size[0])
+        assert best is not None
+        return best
 
     per_line = spec.per_line or choose_per_line(groups, style.width, smallest)
     # In lines of two, one missing picture would leave half a line white.
     plan = lined(groups if per_line > 2 else (count,), per_line)
     if plan.shrunk and spec.per_line is None:
-        lengths = range(1, count + 1)
-        kept, broken = (
-            max((lined(stages, n) for n in lengths), key=lambda way: way.size[0])
-            for stages in (groups, (count,))
-        )
+        kept, broken = largest(groups), largest((count,))
         plan = kept if kept.size[0] * _KEPT >= broken.size[0] else broken
     check_size(*plan.size, count, (style.width, style.max_height))
     return plan

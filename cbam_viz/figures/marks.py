@@ -47,7 +47,7 @@ def draw_marks(sheet: Sheet, drawn: Drawn, spec: FigureSpec, row: Row, letter: s
     """All marks that the figure asks for on this picture."""
     analysis = drawn.content.analysis
     if isinstance(drawn.content, MapPicture) and spec.cells == "grid":
-        draw_cell_lines(drawn, drawn.content)
+        sheet.figure.cells_without_lines |= not draw_cell_lines(drawn, drawn.content)
     if isinstance(drawn.content, MapPicture) and spec.contours:
         draw_contours(drawn, drawn.content, spec.contours)
     for number, box in enumerate(row.boxes):

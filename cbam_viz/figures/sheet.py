@@ -42,6 +42,8 @@ class PaperFigure(Figure):
         """Letters of its texts that no installed font has; a square is drawn in their place."""
         self.channels_in_a_step = 1
         """How many neighbouring channels a bar of its charts stands for at most."""
+        self.cells_without_lines = False
+        """Whether cells of a map are too narrow for the lines that were asked for."""
 
     def _repr_png_(self) -> bytes:
         from cbam_viz.figures.output import render

@@ -19,13 +19,15 @@ SLACK = 0.6
 TOUCH = 0.25
 """Share of the lower text's height by which boxes of two texts may overlap: the boxes hold room
 for accents and descenders."""
+Boxes = list[tuple[Text, Bbox]]
 ON_PICTURES = (" letter", " range", " scale bar length")
 """Texts that stand on pictures on purpose."""
 
 
 def faults(figure: Figure, venue: Venue) -> list[str]:
     """Texts outside the figure, over each other or over pictures, cut short, or too small."""
-    return [*_of_texts(figure, venue), *_of_pairs(figure)]
+    boxes = _boxes(figure)
+    return [*_of_texts(figure, venue, boxes), *_of_pairs(figure, boxes)]
 
 
 def share_of_pictures(figure: Figure) -> float:
@@ -39,9 +41,9 @@ def height_of(figure: Figure) -> float:
     return float(figure.get_figheight() * 72)
 
 
-def _of_texts(figure: Figure, venue: Venue) -> Iterator[str]:
+def _of_texts(figure: Figure, venue: Venue, boxes: Boxes) -> Iterator[str]:
     page = Bbox.from_extents(0, 0, figure.get_figwidth() * 72, height_of(figure))
-    for text, box in _boxes(figure):
+    for text, box in boxes:
         beyond = (-box.x0, -box.y0, box.x1 - page.x1, box.y1 - page.y1)
         if max(beyond) > SLACK:
             yield f"{text.get_text()!r} ends {max(beyond):.1f} points outside"
@@ -53,8 +55,7 @@ def _of_texts(figure: Figure, venue: Venue) -> Iterator[str]:
         yield f"{height_of(figure):.0f} points high"
 
 
-def _of_pairs(figure: Figure) -> Iterator[str]:
-    boxes = _boxes(figure)
+def _of_pairs(figure: Figure, boxes: Boxes) -> Iterator[str]:
     for (one, a), (other, b) in combinations(boxes, 2):
         if _overlap(a, b) > TOUCH * min(a.height, b.height, a.width, b.width):
             yield f"{one.get_text()!r} and {other.get_text()!r} overlap"
@@ -70,7 +71,7 @@ def _of_pairs(figure: Figure) -> Iterator[str]:
                 yield f"{text.get_text()!r} lies on {axes.get_gid()}"
 
 
-def _boxes(figure: Figure) -> list[tuple[Text, Bbox]]:
+def _boxes(figure: Figure) -> Boxes:
     """All texts with what they cover, in points from the lower left."""
     with pinned_settings():
         renderer = FigureCanvasAgg(figure).get_renderer()

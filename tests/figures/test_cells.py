@@ -13,6 +13,7 @@ from matplotlib.image import AxesImage
 from cbam_viz.analysis import Analysis
 from cbam_viz.attention import Cells
 from cbam_viz.figures import FigureSpec, build, columns_from_text
+from cbam_viz.figures.caption import caption
 from cbam_viz.images import Geometry
 from cbam_viz.render import lookup_table
 
@@ -75,5 +76,15 @@ def test_smooth_maps_have_colours_between(known: Analysis) -> None:
 def test_every_layout_takes_them() -> None:
     for layout in ("grid", "depth", "channel"):
         settings = FigureSpec(layout=layout, layer="0", cells="grid")  # type: ignore[arg-type]
-        figure = build(settings, make_analysis(features=True)).figure
-        assert figure.findobj(LineCollection)
+        built = build(settings, make_analysis(features=True))
+        assert built.figure.findobj(LineCollection)
+        assert "with lines between them." in caption(built)
+
+
+def test_cells_that_are_too_narrow_have_no_lines(known: Analysis) -> None:
+    layer = known.attention["layer1.0.se"]
+    fine = replace(layer, spatial=torch.rand(1, 64, 96), cells=Cells(1, 1, 0.5, 0.5))
+    attention = replace(known.attention, layers={fine.name: fine})
+    built = build(spec("grid", width=50), replace(known, attention=attention))
+    assert not built.figure.findobj(LineCollection)
+    assert "with lines between them where they are wide enough." in caption(built)

@@ -104,9 +104,10 @@ def _file_controls() -> tuple[FileFormat, int, bool]:
 def _facts(made: Made) -> None:
     width, height = (float(side) * 72 for side in made.built.figure.get_size_inches())
     size = len(made.data)
+    shown = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
     st.caption(
         f"{width:.1f} × {height:.1f} points ({width / 72 * 25.4:.0f} × {height / 72 * 25.4:.0f} "
-        f"mm), set in {font_of(made.built)}, {size / 1e6:.1f} MB. The preview is this very file."
+        f"mm), set in {font_of(made.built)}, {shown}. The preview is this very file."
     )
     if size > LARGE and made.file_format in ("pdf", "svg"):
         st.caption("For a smaller file, lower the resolution of photos under Look.")
