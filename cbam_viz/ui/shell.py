@@ -61,8 +61,10 @@ def _run() -> None:
         st.title("cbam-viz")
         photos.choose(strip)
         network_slot = st.container()
+    # Its place stays when it is gone: whatever moved up would be drawn anew, the picture too.
+    welcome = st.container()
     if session.memory().newcomer:
-        with st.container(key="welcome"):  # frame.js ends it with the first click
+        with welcome, st.container(key="welcome"):  # frame.js ends it with the first click
             st.markdown(WELCOME)
     with strip:
         photo_strip.draw()

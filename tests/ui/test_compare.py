@@ -69,9 +69,10 @@ def values(side: dict) -> np.ndarray:
 
 
 def runs_of(monkeypatch) -> list[str]:
+    """One entry for each time that a network is run."""
     runs: list[str] = []
-    real = scene.analyse
-    monkeypatch.setattr(scene, "analyse", lambda *a, **k: runs.append("analyse") or real(*a, **k))
+    analyse = scene.analyse
+    monkeypatch.setattr(scene, "analyse", lambda *a, **k: runs.append("run") or analyse(*a, **k))
     return runs
 
 
@@ -93,7 +94,7 @@ def test_another_layer_is_one_click_away_and_runs_nothing(open_app, three, monke
     app.selectbox(key="set_layer2").select("layer1.0.se").run()
     assert shown(app)["second"]["name"] == "layer1.0.se"
     assert shown(app)["name"] == "layer3.0.se"
-    assert runs == ["analyse"]
+    assert len(runs) == 1
     app.get_by_key("compare").set_value(None).run()
     assert shown(app)["second"] is None
     assert "layer2" not in app.query_params

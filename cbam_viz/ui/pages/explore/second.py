@@ -61,19 +61,16 @@ def choose(scene: Scene, first: LayerAttention) -> tuple[Scene, LayerAttention |
     with st.container(key="busy_beside"), st.spinner("Running the network on the photo …"):
         beside = _scene(scene)
     layer = _layer(beside, first)
-    with layer_slot:
-        if layer is None:
-            st.selectbox("Layer beside it", ["no attention, so no map"], disabled=True)
-        else:
-            names = list(beside.layers)
-            st.selectbox(
-                "Layer beside it",
-                names,
-                format_func=lambda name: words.layer_option(
-                    beside.layers[name], beside.titles.layers[name]
-                ),
-                **session.control("layer2", names, shown=layer.name),
-            )
+    if layer is not None:
+        names = list(beside.layers)
+        layer_slot.selectbox(
+            "Layer beside it",
+            names,
+            format_func=lambda name: words.layer_option(
+                beside.layers[name], beside.titles.layers[name]
+            ),
+            **session.control("layer2", names, shown=layer.name),
+        )
     return beside, layer
 
 
