@@ -331,4 +331,4 @@ def _scale(built: Built) -> dict[str, Any] | None:
     scale = content.scale if isinstance(content, (Grid, Strip)) else None
     if scale is None:
         return {"kind": built.spec.scale}
-    return asdict(scale)
+    return {"kind": scale.kind, "low": scale.low, "high": scale.high}
