@@ -2,6 +2,6 @@
 
 import streamlit as st
 
-from cbam_viz.ui.server import SCRIPT, preload, show_unexpected
+from cbam_viz.ui.server import MIDDLEWARE, SCRIPT, preload, show_unexpected
 
-app = st.App(SCRIPT, lifespan=preload, on_script_error=show_unexpected)
+app = st.App(SCRIPT, lifespan=preload, middleware=MIDDLEWARE, on_script_error=show_unexpected)

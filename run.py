@@ -3,6 +3,7 @@
     python3 run.py app      make .venv, install what the app needs, start the app
     python3 run.py tests    the same with the test tools, then run the whole test suite
     python3 run.py check    lint, formatting, types and the import contract
+    python3 run.py floors   the quick tests with the oldest packages that pyproject.toml allows
 
 Further arguments go on to Streamlit or pytest: `python3 run.py tests tests/cli -x`. Packages are
 installed again only when a requirements file has changed. Standard library only: this file runs
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import venv
@@ -27,6 +29,18 @@ PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 APP_REQUIREMENTS = ("requirements.txt",)
 TEST_REQUIREMENTS = ("requirements.txt", "requirements-test.txt")
 THIRD_PARTY = "requirements-third-party.txt"
+FLOORS = ROOT / ".venv-floors"
+FLOOR_TESTS = (
+    "tests/cli",
+    "tests/images",
+    "tests/models/test_formats.py",
+    "tests/models/test_load.py",
+    "tests/render",
+    "tests/store",
+    "tests/figures/test_output.py",
+    "tests/ui/test_pages.py",
+    "tests/test_public_api.py",
+)
 
 
 def main() -> int:
@@ -34,7 +48,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="run.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("command", choices=["app", "tests", "check", "install"])
+    parser.add_argument("command", choices=["app", "tests", "check", "floors", "install"])
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="go on to Streamlit or pytest")
     options = parser.parse_args()
     if sys.version_info < OLDEST_PYTHON:
@@ -43,10 +57,11 @@ def main() -> int:
         return complain(f"cbam-viz needs Python {wanted} or newer, and this is {found}.")
     with_tests = options.command != "app"
     try:
-        install(with_tests)
+        if options.command != "floors":
+            install(with_tests)
     except subprocess.CalledProcessError as error:
         return complain(f"Installing failed (exit status {error.returncode}); the reason is above.")
-    commands = {"app": run_app, "tests": run_tests, "check": run_checks}
+    commands = {"app": run_app, "tests": run_tests, "check": run_checks, "floors": run_floors}
     try:
         run = commands.get(options.command)
         return run(options.arguments) if run else 0
@@ -133,12 +148,47 @@ def run_tests(arguments: list[str]) -> int:
     return call("-m", "pytest", *workers, *arguments, environment=environment)
 
 
+def floors() -> list[str]:
+    """The oldest versions that pyproject.toml allows, and the pinned ones of torch and test tools.
+
+    An older torch would be another build of several gigabytes.
+    """
+    import tomllib  # not in Python 3.10, which gets a sentence first
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    asked = [*project["dependencies"], *extras["app"], *extras["figures"]]
+    oldest = [one.partition(",")[0].replace(">=", "==") for one in asked if ">=" in one]
+    pinned = [
+        line
+        for name in TEST_REQUIREMENTS
+        for line in (ROOT / name).read_text(encoding="utf-8").splitlines()
+        if re.match(r"(torch|torchvision|pytest|pytest-xdist|hypothesis|psutil|pypdf)==", line)
+    ]
+    return [one for one in oldest if not one.startswith("torch==")] + pinned
+
+
+def run_floors(arguments: list[str]) -> int:
+    """Run the quick tests in an environment of the oldest packages allowed."""
+    python = str(FLOORS / PYTHON.relative_to(VENV))
+    venv.create(FLOORS, with_pip=True)
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    for more in (floors(), ["--no-deps", "--editable", str(ROOT)]):
+        status = subprocess.run([*pip, *more], check=False).returncode
+        if status:
+            return complain("The oldest packages cannot be installed; the reason is above.")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    workers = ["-n", str(os.cpu_count() or 1), "--dist", "loadfile"]
+    command = [python, "-m", "pytest", *workers, *(arguments or FLOOR_TESTS)]
+    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+
+
 def run_checks(arguments: list[str]) -> int:
     """Run all four checks, even when one fails; return the first failure."""
     checks = [
         ("-m", "ruff", "check", "."),
         ("-m", "ruff", "format", "--check", "."),
-        ("-m", "mypy", "cbam_viz"),
+        ("-m", "mypy"),
         ("-c", "from importlinter.cli import lint_imports_command as lint; lint()"),
     ]
     statuses = [call(*check, *arguments) for check in checks]

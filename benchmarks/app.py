@@ -54,7 +54,7 @@ def sixteen_layers(folder: Path) -> Path:
 
     from cbam_viz import create_model
 
-    arguments = {"zero_init_last": False}
+    arguments: dict[str, Any] = {"zero_init_last": False}
     model = create_model("resnet50", **arguments)
     about = {
         "schema": 1,
@@ -108,7 +108,9 @@ def _wait_for(address: str) -> None:
 
 def first_paint(browser: Any, network: Path) -> None:
     """Seconds until the photo is there, and until the map is over it."""
-    rows = [("visitor arrives", "photo on screen, s", "map and prediction, s", "another photo, s")]
+    rows: list[tuple[str, ...]] = [
+        ("visitor arrives", "photo on screen, s", "map and prediction, s", "another photo, s")
+    ]
     for name, wait in (("as soon as the server answers", 0.0), ("15 s later", 15.0)):
         times = []
         for _ in range(STARTS):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 
 import torch
+from timm.layers.cbam import CbamModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -59,7 +60,7 @@ def authors(name: str) -> nn.Module:
     model = create_model(name, zero_init_last=False)
     for module in model.modules():
         layer = getattr(module, "se", None)
-        if isinstance(layer, nn.Module):
+        if isinstance(layer, CbamModule):
             channels = layer.channel.fc1.in_channels
             module.se = nn.Sequential(ChannelGate(channels), SpatialGate())
     return model.eval()

@@ -9,6 +9,7 @@ where the row says so). The maps have the sizes of ResNet-50's 16 layers at 224 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -155,7 +156,7 @@ def matplotlib_draw(
     )
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
-    canvas = axes.figure.canvas
+    canvas: Any = axes.figure.canvas  # Agg's, which its type does not say
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3]
 

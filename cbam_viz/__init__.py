@@ -28,15 +28,16 @@ from cbam_viz.errors import (
     FigureError,
     ImageError,
     LimitError,
+    MetricError,
     ModelError,
     NoAttentionError,
+    PlainCheckpointError,
     RenderError,
     StoreError,
-    TrainingError,
 )
 
 if TYPE_CHECKING:
-    from cbam_viz.analysis import Analysis, analyse
+    from cbam_viz.analysis import Analysis, analyse, analyse_tensor
     from cbam_viz.attention import (
         Attention,
         Cells,
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from cbam_viz.capture import Capture as capturing  # noqa: N813
     from cbam_viz.capture import capture, find_cbam_layers
     from cbam_viz.costs import ModelCost, cost
-    from cbam_viz.images import Photo, prepare, read_photo, samples
+    from cbam_viz.images import Geometry, InputSpec, Photo, prepare, read_photo, samples
     from cbam_viz.models import (
         LoadedModel,
         LoadReport,
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
         insert_cbam,
         list_checkpoints,
         load_model,
+        save_model,
         wrap_model,
     )
     from cbam_viz.statistics import LayerStatistics, layer_statistics
@@ -76,23 +78,27 @@ __all__ = [
     "ChannelBranches",
     "CheckpointError",
     "FigureError",
+    "Geometry",
     "ImageError",
+    "InputSpec",
     "LayerAttention",
     "LayerFeatures",
     "LayerStatistics",
     "LimitError",
     "LoadReport",
     "LoadedModel",
+    "MetricError",
     "ModelCost",
     "ModelError",
     "NoAttentionError",
     "Photo",
+    "PlainCheckpointError",
     "RenderError",
     "SpatialDescriptors",
     "StoreError",
-    "TrainingError",
     "Unsupported",
     "analyse",
+    "analyse_tensor",
     "capture",
     "capturing",
     "convert_checkpoint",
@@ -109,12 +115,13 @@ __all__ = [
     "prepare",
     "read_photo",
     "samples",
+    "save_model",
     "save_npz",
     "wrap_model",
 ]
 
 _HOMES = {
-    "cbam_viz.analysis": ("Analysis", "analyse"),
+    "cbam_viz.analysis": ("Analysis", "analyse", "analyse_tensor"),
     "cbam_viz.attention": (
         "Attention",
         "Cells",
@@ -126,7 +133,7 @@ _HOMES = {
     ),
     "cbam_viz.capture": ("capture", "find_cbam_layers"),
     "cbam_viz.costs": ("ModelCost", "cost"),
-    "cbam_viz.images": ("Photo", "prepare", "read_photo", "samples"),
+    "cbam_viz.images": ("Geometry", "InputSpec", "Photo", "prepare", "read_photo", "samples"),
     "cbam_viz.models": (
         "LoadReport",
         "LoadedModel",
@@ -137,6 +144,7 @@ _HOMES = {
         "insert_cbam",
         "list_checkpoints",
         "load_model",
+        "save_model",
         "wrap_model",
     ),
     "cbam_viz.statistics": ("LayerStatistics", "layer_statistics"),
@@ -144,7 +152,7 @@ _HOMES = {
 }
 _LAZY = {name: (home, name) for home, names in _HOMES.items() for name in names}
 _LAZY["capturing"] = ("cbam_viz.capture", "Capture")
-_SUBMODULES = ("charts", "figures", "render", "store")
+_SUBMODULES = ("ablation", "charts", "figures", "render", "steps", "store")
 """Reachable as `cbam_viz.figures` and so on without an import statement of their own."""
 
 

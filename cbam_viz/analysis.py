@@ -6,8 +6,7 @@ Nothing here changes the network; one may serve many threads.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -16,9 +15,18 @@ from torch import Tensor, nn
 
 from cbam_viz.attention import Attention, LayerAttention, Unsupported, html_of
 from cbam_viz.capture import capture
-from cbam_viz.errors import CbamVizError, ModelError, NoAttentionError
-from cbam_viz.images import DEFAULT_VIEW, Geometry, InputSpec, ModelInput, Photo, View, prepare
-from cbam_viz.models import LoadedModel
+from cbam_viz.errors import ModelError, NoAttentionError
+from cbam_viz.images import (
+    DEFAULT_VIEW,
+    Geometry,
+    InputSpec,
+    ModelInput,
+    Photo,
+    View,
+    seen_as,
+)
+from cbam_viz.models import LoadedModel, wrap_model
+from cbam_viz.models.feed import as_weights, input_of, inputs_of, running
 from cbam_viz.predictions import TOP, Prediction, read_output
 
 BATCH = 8
@@ -41,7 +49,14 @@ class Analysis:
     prediction_note: str = ""
     """A sentence: why there is no prediction, or that the names of its classes are not known."""
     spec: InputSpec | None = None
-    """What the network was fed, with who says so or that it was assumed."""
+    """What the network was fed, with who says so or that it was assumed; None where its input was
+    made by code of its own (`pipeline`)."""
+    pipeline: str = ""
+    """What made the input in place of `spec`, such as `the transform of my_network`."""
+    also: tuple[Photo, ...] = ()
+    """Further photos of the same input; maps are drawn on `photo`."""
+    no_gates: str = ""
+    """Why there are no layers; only where gates were not asked for."""
 
     @property
     def layers(self) -> list[LayerAttention]:
@@ -51,13 +66,16 @@ class Analysis:
     @property
     def fed(self) -> str:
         """What the network was fed and who says so, in a sentence; empty if not recorded."""
+        height, width = self.geometry.input_size
+        if self.pipeline:
+            return f"Input: {width} × {height}, {self.pipeline}."
         return "" if self.spec is None else self.spec.sentence(self.geometry.view)
 
     @property
     def input(self) -> dict[str, Any]:
         """The same as plain data for JSON, with the numbers; empty if not recorded."""
         if self.spec is None:
-            return {}
+            return {"sentence": self.fed, "assumed": []} if self.fed else {}
         return {"sentence": self.fed, "assumed": list(self.spec.assumed), **asdict(self.spec)}
 
     @property
@@ -75,14 +93,20 @@ def analyse(
     photo: Photo,
     view: View = DEFAULT_VIEW,
     *,
+    also: Sequence[Photo] = (),
+    gates: bool = True,
     branches: bool = False,
     descriptors: bool = False,
     features: bool | Sequence[str] = False,
+    steps: bool | Sequence[str] = False,
 ) -> Analysis:
     """Show one photo to a network and capture its attention.
 
-    `view` is `"crop"` (what the network was evaluated on) or `"whole"` (nothing cut off). The
-    switches are those of `cbam_viz.capture`.
+    `view` is `"crop"` (what the network was evaluated on) or `"whole"` (nothing cut off). `also`
+    are further photos of one input, as of change detection and stereo: given as arguments of their
+    own to a network that takes so many, else put beside each other as channels. With `gates=False`
+    a network without gates is welcome, and the result has no layers. The other switches are those
+    of `cbam_viz.capture`.
 
     Raises
     ------
@@ -95,13 +119,87 @@ def analyse(
     ImageError
         The photo cannot be prepared.
     """
-    model_input = prepare(photo, loaded.spec, view)
-    attention = _forward(
-        loaded,
-        model_input.tensor,
-        {"branches": branches, "descriptors": descriptors, "features": features},
-    )
-    return analysis_of(loaded, photo, model_input, attention)
+    options = {
+        "branches": branches,
+        "descriptors": descriptors,
+        "features": features,
+        "steps": steps,
+    }
+    geometry, inputs = inputs_of(loaded, photo, view, also)
+    return _looked_at(loaded, photo, geometry, inputs, options, gates=gates, also=tuple(also))
+
+
+def analyse_tensor(
+    model: nn.Module | LoadedModel,
+    x: Tensor | Sequence[Tensor],
+    photo: Photo,
+    geometry: Geometry | None = None,
+    *,
+    gates: bool = True,
+    branches: bool = False,
+    descriptors: bool = False,
+    features: bool | Sequence[str] = False,
+) -> Analysis:
+    """Show a network an input that a pipeline of one's own has made of a photo.
+
+    `x` is (1, C, H, W), as the network takes it, or several such for a network of several inputs;
+    maps are drawn on `photo` where `geometry` says that `x` lies, and on all of it without one.
+    Switches and errors are those of `analyse`; a ModelError too if `x` is no such tensor.
+    """
+    loaded = model if isinstance(model, LoadedModel) else wrap_model(model)
+    inputs = (x,) if isinstance(x, Tensor) else tuple(x)
+    if not all(isinstance(one, Tensor) and one.ndim == 4 and len(one) == 1 for one in inputs):
+        shapes = [tuple(getattr(one, "shape", ())) for one in inputs]
+        raise ModelError(
+            f"analyse_tensor takes the input of one photo, (1, C, H, W), not {shapes}. Give a "
+            "batch to cbam_viz.capture."
+        )
+    if not inputs:
+        raise ModelError("analyse_tensor takes at least one tensor.")
+    height, width = inputs[0].shape[2:]
+    pipeline = "as given, " + ("where it is said to lie" if geometry else "taken for all of it")
+    if geometry is None:
+        rows, columns = photo.size
+        geometry = Geometry(photo.size, (height, width), rows / height, columns / width, 0.0, 0.0)
+    elif geometry.photo_size != photo.size or geometry.input_size != (height, width):
+        raise ModelError(
+            f"The geometry is of an input of {geometry.input_size} on a photo of "
+            f"{geometry.photo_size}; given were {(height, width)} on {photo.size} (height, width)."
+        )
+    options = {"branches": branches, "descriptors": descriptors, "features": features}
+    found = _looked_at(loaded, photo, geometry, inputs, options, gates=gates)
+    return replace(found, spec=None, pipeline=pipeline)
+
+
+def _looked_at(
+    loaded: LoadedModel,
+    photo: Photo,
+    geometry: Geometry,
+    inputs: Sequence[Tensor],
+    options: Mapping[str, Any],
+    *,
+    gates: bool,
+    also: tuple[Photo, ...] = (),
+) -> Analysis:
+    """One forward of one photo, or of several that are one input, and what it gave."""
+    no_gates = ""
+    try:
+        attention = _forward(loaded, inputs, options, geometry.view)
+    except NoAttentionError as error:
+        if gates:
+            raise
+        no_gates = str(error)
+        attention = _without_gates(loaded, inputs, geometry)
+    found = analysis_of(loaded, photo, geometry, inputs, attention)
+    return replace(found, also=also, no_gates=no_gates)
+
+
+def _without_gates(loaded: LoadedModel, inputs: Sequence[Tensor], geometry: Geometry) -> Attention:
+    """What a network without gates gives, and no layers."""
+    inputs = as_weights(loaded.model, inputs)
+    with running(loaded.name, inputs, geometry.view):
+        output = loaded.model(*inputs)
+    return Attention({}, output, geometry.input_size)
 
 
 def analyse_batch(
@@ -119,18 +217,19 @@ def analyse_batch(
     not one tensor with a row a photo get one photo at a time. Raises what `analyse` raises.
     """
     options = {"branches": branches, "descriptors": descriptors, "features": features}
-    prepared = [(photo, prepare(photo, loaded.spec, view)) for photo in photos]
+    prepared = [(photo, input_of(loaded, photo, view)) for photo in photos]
     results: dict[int, Analysis] = {}
     for positions in _batches([model_input for _, model_input in prepared]):
         inputs = torch.cat([prepared[position][1].tensor for position in positions])
-        whole = _forward(loaded, inputs, options)
+        whole = _forward(loaded, (inputs,), options, view)
         for row, position in enumerate(positions):
             photo, model_input = prepared[position]
             if len(positions) > 1 and not _has_rows(whole.output, len(positions)):
-                one = _forward(loaded, model_input.tensor, options)
+                one = _forward(loaded, (model_input.tensor,), options, view)
             else:
                 one = select(whole, row)
-            results[position] = analysis_of(loaded, photo, model_input, one)
+            alone = (model_input.tensor,)
+            results[position] = analysis_of(loaded, photo, model_input.geometry, alone, one)
     return [results[position] for position in range(len(prepared))]
 
 
@@ -168,30 +267,14 @@ def _batches(inputs: Sequence[ModelInput]) -> list[list[int]]:
     ]
 
 
-def _forward(loaded: LoadedModel, inputs: Tensor, options: Mapping[str, Any]) -> Attention:
+def _forward(
+    loaded: LoadedModel, inputs: Sequence[Tensor], options: Mapping[str, Any], view: View
+) -> Attention:
     """Run the network once under inference_mode, on its own device and in its own dtype."""
     inputs = as_weights(loaded.model, inputs)
-    with running(loaded.name, inputs):
-        return _with_layers(_of_photos(capture(loaded.model, inputs, **options), len(inputs)))
-
-
-@contextmanager
-def running(name: str, inputs: Tensor) -> Iterator[None]:
-    """Let a network run under inference_mode; whatever its code does wrong is a ModelError."""
-    try:
-        with torch.inference_mode():
-            yield
-    except CbamVizError:
-        raise
-    except (Exception, SystemExit) as error:
-        height, width = inputs.shape[-2:]
-        cause = str(error).partition("\n")[0][:200] or type(error).__name__
-        if isinstance(error, SystemExit):
-            cause = f"its code ended the program (sys.exit({'' if error.code is None else cause}))"
-        raise ModelError(
-            f"{name} fails on an input of {width} x {height} pixels: {cause}. Try the view "
-            "'crop', or another network."
-        ) from error
+    with running(loaded.name, inputs, view):
+        found = capture(loaded.model, *inputs, **options)
+        return _with_layers(_of_photos(found, len(inputs[0])))
 
 
 def _of_photos(attention: Attention, count: int) -> Attention:
@@ -229,32 +312,32 @@ def _with_layers(attention: Attention) -> Attention:
     )
 
 
-def as_weights(model: nn.Module, inputs: Tensor) -> Tensor:
-    """Move the inputs to the network's device and dtype."""
-    like = next((weight for weight in model.parameters() if weight.is_floating_point()), inputs)
-    return inputs.to(device=like.device, dtype=like.dtype)
-
-
 def analysis_of(
-    loaded: LoadedModel, photo: Photo, model_input: ModelInput, attention: Attention
+    loaded: LoadedModel,
+    photo: Photo,
+    geometry: Geometry,
+    inputs: Sequence[Tensor],
+    attention: Attention,
 ) -> Analysis:
     """Describe what a forward of one photo gave, its prediction included."""
-    inputs = as_weights(loaded.model, model_input.tensor)
+    inputs = as_weights(loaded.model, inputs)
 
     def run() -> Any:
         with torch.inference_mode():
-            return loaded.model(inputs)
+            return loaded.model(*inputs)
 
     reading = read_output(attention.output, loaded.classes, loaded.model, run=run)
+    own = loaded.transform is not None
     return Analysis(
-        photo=photo,
+        photo=photo if own else seen_as(photo, loaded.spec),
         model_name=loaded.name,
         classes=loaded.classes,
         attention=attention,
-        geometry=model_input.geometry,
+        geometry=geometry,
         predictions=reading.predictions,
         prediction_note=reading.note,
-        spec=loaded.spec,
+        spec=None if own else loaded.spec,
+        pipeline=f"by the transform of {loaded.name}, as its code gives it" if own else "",
     )
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from cbam_viz.computation import Computation
+
 Composition = Literal[
     "channel then spatial", "spatial then channel", "parallel", "channel", "spatial"
 ]
@@ -117,12 +119,16 @@ class LayerAttention:
     at a few positions, and watched again if that fails."""
     dtype: torch.dtype
     """What the gates were computed in."""
+    block: str | None = None
+    """The block of that stage, such as `layer3.0`; empty where the stage counts none, None where
+    only the name can say."""
     weights: tuple[str, ...] = ()
     """Dotted names of the parameters and buffers that make the gates out of the features; empty if
     the result was read from a file."""
     branches: ChannelBranches | None = None
     descriptors: SpatialDescriptors | None = None
     features: LayerFeatures | None = None
+    computation: Computation | None = None
 
 
 @dataclass(frozen=True)

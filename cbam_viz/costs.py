@@ -16,8 +16,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from cbam_viz.capture import cbam_layers_seen
 from cbam_viz.capture.find import noise_for
 from cbam_viz.errors import CaptureError, ModelError, NoAttentionError
+from cbam_viz.models.channels import input_channels
 from cbam_viz.models.insert import ORIGINAL
-from cbam_viz.models.loaded import input_channels, input_spec
+from cbam_viz.models.loaded import input_spec
 from cbam_viz.wrappers import clean_name, unwrap
 
 

@@ -27,6 +27,10 @@ class CheckpointError(CbamVizError):
     """A checkpoint cannot be read safely, or does not fit the network."""
 
 
+class PlainCheckpointError(CheckpointError):
+    """A checkpoint is of a network without attention; `attention="none"` loads it as that."""
+
+
 class LimitError(CbamVizError):
     """Reading a file took more time or memory than it may; callers say what file it was."""
 
@@ -43,8 +47,8 @@ class StoreError(CbamVizError):
     """Results cannot be written or read back."""
 
 
-class TrainingError(CbamVizError):
-    """Training cannot start or go on: the data or the recipe must change."""
+class MetricError(CbamVizError):
+    """A measure of a map makes no sense for what it was given."""
 
 
 class RenderError(CbamVizError):

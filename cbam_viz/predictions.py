@@ -43,7 +43,7 @@ TOP = 5
 
 NAMES_UNKNOWN = (
     "The names of the classes are not known. A checkpoint may carry them, as 'classes' in the "
-    "order of the outputs or as 'class_to_idx'."
+    "order of the outputs or as 'class_to_idx'; on the command line, --classes FILE states them."
 )
 
 _FEATURES = "the network gives features, as its classifier was taken off ({})"

@@ -242,6 +242,12 @@ def _flags(
         )
 
 
+def remarks(gate: GateStatistics) -> tuple[str, ...]:
+    """The flags of one gate in a word or two each, such as `flat`."""
+    words = {"share": "the values are", "varies": "the values differ", "thing": "value"}
+    return tuple(flag.partition(":")[0] for flag in _gate_flags(gate, "values", **words))
+
+
 def _gate_flags(
     gate: GateStatistics, values: str, *, share: str, varies: str, thing: str
 ) -> Iterable[str]:
@@ -261,10 +267,10 @@ def _gate_flags(
     elif gate.extent < FLAT_RANGE:
         yield f"flat: {varies} by less than {FLAT_RANGE:g}, so it prefers no {thing}"
     if gate.minimum < 0 or gate.maximum > 1:
-        yield (
-            f"beyond [0, 1]: the {values} go from {gate.minimum:.3g} to {gate.maximum:.3g}, so "
-            "this gate does not end in a sigmoid"
-        )
+        ends = f"go from {gate.minimum:.3g} to {gate.maximum:.3g}"
+        if gate.minimum == gate.maximum:
+            ends = f"are all {gate.minimum:.3g}"
+        yield f"beyond [0, 1]: the {values} {ends}, so this gate does not end in a sigmoid"
     elif gate.saturated > MOSTLY:
         yield _saturation(gate, share, f"most {thing}s")
 

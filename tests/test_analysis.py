@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from cbam_viz import CbamVizError, ModelError, NoAttentionError, capture
-from cbam_viz.analysis import analyse, analyse_batch, predictions
+from cbam_viz.analysis import analyse, analyse_batch, analyse_tensor, predictions
 from cbam_viz.images import InputSpec, Photo, prepare, read_photo
 from cbam_viz.models import LoadedModel, create_model, wrap_model
 
@@ -228,3 +228,34 @@ def test_gates_of_windows_are_not_taken_for_the_photos(count: int) -> None:
         assert layer.spatial.shape == (1, 64, 64)
         (left_out,) = result.attention.unsupported
         assert left_out.reason.startswith(f"{4 * count} gates for {count} photo")
+
+
+def test_an_input_of_ones_own_pipeline() -> None:
+    one = read_photo(np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8))
+    module = create_model("resnet10t", num_classes=3, channels=[8, 16, 32, 64]).eval()
+    spec = InputSpec(size=(64, 64))
+    made = prepare(one, spec)
+    ours = analyse(wrap_model(module, spec), one)
+    own = analyse_tensor(module, made.tensor, one, made.geometry)
+    assert torch.equal(own.attention.output, ours.attention.output)
+    assert own.geometry == ours.geometry
+    assert own.fed == "Input: 64 × 64, as given, where it is said to lie."
+    whole = analyse_tensor(module, made.tensor, one)
+    assert whole.geometry.seen == (0, 0, 60, 90)
+    assert "taken for all of it" in whole.fed
+    with pytest.raises(ModelError, match=r"\(1, C, H, W\)"):
+        analyse_tensor(module, made.tensor[0], one)
+    with pytest.raises(ModelError, match="The geometry is of an input"):
+        analyse_tensor(module, made.tensor[..., :32], one, made.geometry)
+
+
+def test_gates_are_not_asked_for() -> None:
+    one = read_photo(np.zeros((64, 64, 3), np.uint8))
+    plain = wrap_model(
+        timm.create_model("resnet10t", num_classes=3).eval(), InputSpec(size=(64, 64))
+    )
+    with pytest.raises(NoAttentionError):
+        analyse(plain, one)
+    found = analyse(plain, one, gates=False)
+    assert (found.layers, len(found.predictions)) == ([], 3)
+    assert "gates no feature map" in found.no_gates

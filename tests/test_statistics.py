@@ -169,6 +169,15 @@ HALF_C, HALF_S = torch.full((1, 16), 0.5), torch.full((1, 7, 7), 0.5)
             ),
         ),
         (
+            torch.full((1, 4), 2.0),
+            HEALTHY_S,
+            (
+                "flat: the channel weights differ by less than 0.01, so it prefers no channel",
+                "beyond [0, 1]: the channel weights are all 2, so this gate does not end in a "
+                "sigmoid",
+            ),
+        ),
+        (
             HEALTHY_C,
             torch.tensor([[[0.3]]]),
             ("a single value: cells of the map must be several to differ",),

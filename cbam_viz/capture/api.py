@@ -21,6 +21,7 @@ def capture(
     branches: bool = False,
     descriptors: bool = False,
     features: bool | Sequence[str] = False,
+    steps: bool | Sequence[str] = False,
     **kwargs: Any,
 ) -> Attention:
     """Run one forward, `model(*args, **kwargs)`, and return its gates and its output.
@@ -58,6 +59,8 @@ def capture(
         descriptors: also the mean and maximum over channels that the spatial gate sees (eq. 3).
         features: also copies of the feature maps before, between and after the gates; of all
             layers, or of those named.
+        steps: also each operation between a layer's features and its gates, with its result; of all
+            layers, or of those named. Such a forward is watched, whatever is known.
         **kwargs: what the model takes by keyword.
 
     Returns:
@@ -70,7 +73,9 @@ def capture(
             it went another way and cannot be run again with the same random numbers.
     """
     _demand_module(model)
-    recorder = Capture(model, branches=branches, descriptors=descriptors, features=features)
+    recorder = Capture(
+        model, branches=branches, descriptors=descriptors, features=features, steps=steps
+    )
     recorder.alone = True
     with recorder:
         recorder.run(_on_one_device(model), args, kwargs)
@@ -101,13 +106,18 @@ class Capture:
         branches: bool = False,
         descriptors: bool = False,
         features: bool | Sequence[str] = False,
+        steps: bool | Sequence[str] = False,
     ) -> None:
         _demand_module(model)
         self.model = model
         self.alone = False
         """True if the caller takes the output from the result, as `capture` does."""
         self._recorder = Recorder(
-            unwrap(model), branches=branches, descriptors=descriptors, features=features
+            unwrap(model),
+            branches=branches,
+            descriptors=descriptors,
+            features=features,
+            steps=steps,
         )
         self._eager = False
 

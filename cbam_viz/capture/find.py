@@ -92,20 +92,14 @@ def noise_for(model: nn.Module, size: tuple[int, int] | None = None) -> Tensor:
 
     Of height and width `size`, or of those in its `pretrained_cfg`, or of 224 pixels.
     """
+    from ..models.channels import input_channels
+
     root = unwrap(model)
     cfg = getattr(root, "pretrained_cfg", None)
     shape = cfg.get("input_size") if isinstance(cfg, dict) else None
     first = next((p for p in root.parameters() if p.is_floating_point()), None)
-    if shape is None:
-        convolution = next((p for p in root.parameters() if p.ndim == 4), None)
-        shape = (3 if convolution is None else _input_channels(root), 224, 224)
-    shape = (shape[0], *(size or shape[1:]))
+    channels = input_channels(root)  # of the network: timm describes 3 whatever `in_chans` was
+    sides = size or (shape[1:] if shape is not None else (224, 224))
+    shape = (channels, *sides)
     noise = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
     return noise if first is None else noise.to(first.device, first.dtype)
-
-
-def _input_channels(model: nn.Module) -> int:
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d):
-            return module.in_channels
-    return 3

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..computation import Site
 from .anatomy import Anatomy, anatomy, is_attention, is_squashed
 from .axes import CHANNEL, COLUMN, MANY, OTHER, ROW, Layout, as_image, labels
 from .checks import agree
@@ -37,6 +38,8 @@ class Gate:
     value: Tensor
     """(B, C) or (B, h, w), a copy, in the dtype it was multiplied in."""
     node: Node
+    sites: tuple[Site, ...] = ()
+    """Where it is a factor, if that is wanted; several if it is put together of factors."""
 
 
 @dataclass(eq=False)
@@ -101,7 +104,9 @@ class Wants:
 
     features: bool = False
     small: bool = False
-    """Small tensors, in which branches and descriptors are found later."""
+    """Small tensors, in which branches, descriptors and computations are found later."""
+    sites: bool = False
+    """Where gates are factors."""
 
 
 class Watch(Trace):  # type: ignore[no-untyped-call]
@@ -137,7 +142,8 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
         """Look at each multiplication, but for those of a backward."""
         if torch._C._current_graph_task_id() >= 0 or not has_values(result):
             return
-        if self.wants.small and node.depends and result.numel() <= 1 << 20 and result.ndim >= 2:
+        wanted = self.wants.small and (result.ndim >= 2 or self.wants.sites)
+        if wanted and node.depends and result.numel() <= 1 << 20:
             self.small[node] = result.clone()
         if node.base in CONTRACTING and len(nodes) == 2:
             self._contracted(node, nodes)
@@ -184,7 +190,8 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
             feature = two if gate is one else one
             outer = self._outer.get(origin(feature.node))
             if outer is not None and node.base == "mul":
-                more = _with_gate(outer, gate, layout)
+                site = self._site(node, int(gate is two), gate.tensor)
+                more = _with_gate(outer, gate, layout, site)
                 if more is not None:
                     self._outer[node] = more
                 return
@@ -216,18 +223,21 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
             return
         small, value = reduced(seen.gate.tensor, kind, layout)
         feature = seen.feature.tensor
+        one = 1.0
         if node.base == "div":
             value, again = 1 / value, feature / small
         elif len(seen.operands) == 3:
             scale = node.kwargs.get("value", 1)
-            value = value * scale
+            value, one = value * scale, 1 / scale if scale else 1.0
             again = torch.addcmul(seen.operands[0], feature, small, value=scale)
         else:
             again = feature * small
+        place = next(k for k, operand in enumerate(seen.operands) if operand is seen.gate.tensor)
+        sites = self._site(node, place, seen.gate.tensor, one)
         product = Product(
             node,
             seen.feature.node,
-            [Gate(kind, value, seen.gate.node)],
+            [Gate(kind, value, seen.gate.node, sites)],
             node.frame,
             agree(again, seen.result),
             _feature_layout(seen.feature.node, layout),
@@ -237,13 +247,21 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
             product.after = as_map(seen.result, layout).clone()
         self.products.append(product)
 
+    def _site(self, node: Node, operand: int, tensor: Tensor, one: float = 1.0) -> tuple[Site, ...]:
+        """Where a gate is a factor, if that is wanted."""
+        if not self.wants.sites:
+            return ()
+        total = float(tensor.sum(dtype=torch.float64))
+        return (Site(node.number, node.name, operand, tuple(tensor.shape), total, one),)
+
     def _remember_outer(self, node: Node, one: _Operand, two: _Operand, layout: Layout) -> None:
         found: dict[str, Gate] = {}
-        for operand in (one, two):
+        for place, operand in enumerate((one, two)):
             kind = _kind(operand.dims, layout)
             if kind is not None:
                 value = reduced(operand.tensor, kind, layout)[1]
-                found[kind] = Gate(kind, value, operand.node)
+                sites = self._site(node, place, operand.tensor)
+                found[kind] = Gate(kind, value, operand.node, sites)
         if len(found) == 2:
             self._outer[node] = _Outer(found["channel"], found["spatial"])
 
@@ -284,7 +302,8 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
         again = before * (channel.value[:, :, None, None] * spatial.value[:, None])
         if len(seen.operands) == 3:
             scale = node.kwargs.get("value", 1)
-            channel = Gate("channel", channel.value * scale, channel.node)
+            sites = tuple(replace(one, one=one.one / (scale or 1)) for one in channel.sites)
+            channel = Gate("channel", channel.value * scale, channel.node, sites)
             again = as_map(seen.operands[0].expand(shape), layout) + again * scale
         product = Product(
             node,
@@ -324,14 +343,17 @@ def _halves(one: _Operand, two: _Operand, every: set[int]) -> bool:
     return every not in (one.dims, two.dims) and one.dims | two.dims == every
 
 
-def _with_gate(outer: _Outer, gate: _Operand, layout: Layout) -> _Outer | None:
+def _with_gate(
+    outer: _Outer, gate: _Operand, layout: Layout, sites: tuple[Site, ...]
+) -> _Outer | None:
     """A channel gate times a map, and one gate more of either kind: still no features."""
     kind = _kind(gate.dims, layout)
     if kind is None:
         return None
     value = reduced(gate.tensor, kind, layout)[1]
     own = outer.channel if kind == "channel" else outer.spatial
-    return replace(outer, **{kind: replace(own, value=own.value * value)})
+    more = replace(own, value=own.value * value, sites=own.sites + sites)
+    return replace(outer, **{kind: more})
 
 
 def _is_outer(node: Node) -> bool:

@@ -40,6 +40,7 @@ class Recorder:
         branches: bool,
         descriptors: bool,
         features: bool | Sequence[str],
+        steps: bool | Sequence[str] = False,
     ) -> None:
         self.root = root
         self.results: list[Attention] = []
@@ -49,6 +50,7 @@ class Recorder:
         may stand for the first."""
         self._branches, self._descriptors = branches, descriptors
         self._features = features if isinstance(features, bool) else frozenset(features)
+        self._steps = steps if isinstance(steps, bool) else frozenset(steps)
         self._tapping: Tapping | None = None
         self._forward: Forward | None = None
         self._buffers: Buffers | None = None
@@ -205,7 +207,10 @@ class Recorder:
         state = State(args, kwargs, drawn=plan is None or plan.draws)
         watch = None
         if plan is None:
-            wants = Wants(bool(self._features), self._branches or self._descriptors)
+            steps = bool(self._steps)
+            wants = Wants(
+                bool(self._features) or steps, self._branches or self._descriptors or steps, steps
+            )
             watch = Watch(parameter_storages(self.root), wants)
             for image in images_in(args, kwargs):
                 watch.place_input(image)
@@ -217,7 +222,7 @@ class Recorder:
 
     def _usable_plan(self, signature: Signature) -> Plan | None:
         """The plan with which hooks alone give all that is wanted."""
-        if self._watching or self._table.fickle:
+        if self._watching or self._table.fickle or self._steps:
             return None
         plan = self._table.plan(signature)
         if plan is None or not plan.quick or (self.extras and plan.layers):
@@ -315,6 +320,7 @@ class Recorder:
                 output,
                 branches=self._branches,
                 descriptors=self._descriptors,
+                steps=self._steps,
             )
             if forward.watch is None:
                 demand_places(plan, attention)

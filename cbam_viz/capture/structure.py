@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from .inputs import picture_size
+
+_STAGE_NAME = re.compile("(layer|stage|level)_?[0-9]+")
 
 ROOT_NAME = "model"
 """Name of a layer that is itself the model."""
@@ -68,14 +71,23 @@ def stage_of(name: str) -> str:
     """
     parts = name.split("#", maxsplit=1)[0].split(".")
     numbers = [i for i, part in enumerate(parts) if part.isdigit()]
+    # `layer1.0.cbam` is of a block: the stage has a number in its own name. Before it may come the
+    # network's place in an nn.Sequential.
+    for i, part in enumerate(parts[: next((i for i in numbers if i > 0), None)]):
+        if _STAGE_NAME.fullmatch(part) or (part[:1] == "s" and _blocks_follow(parts[i : i + 2])):
+            return ".".join(parts[: i + 1])
+    if parts[0].isdigit() and parts[1:2] == ["stages"]:
+        return f"{parts[0]}.{stage_of('.'.join(parts[1:]))}"
     if not numbers:
         return parts[0]
     inserted = parts[-1] == "cbam" and numbers[0] == len(parts) - 2
-    counts_stages = len(numbers) > 1 or numbers[0] == 0
-    # `layer1.0.cbam` is of a block: the stage has a number in its own name.
-    counts_stages |= inserted and not parts[numbers[0] - 1][-1].isdigit()
-    end = numbers[0] + (1 if counts_stages else 0)
-    return ".".join(parts[:end])
+    counts_stages = len(numbers) > 1 or numbers[0] == 0 or inserted
+    return ".".join(parts[: numbers[0] + (1 if counts_stages else 0)])
+
+
+def _blocks_follow(parts: list[str]) -> bool:
+    """RegNet's `s1.b1`."""
+    return len(parts) == 2 and parts[0][1:].isdigit() and bool(re.fullmatch("b[0-9]+", parts[1]))
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:

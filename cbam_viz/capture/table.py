@@ -110,6 +110,8 @@ class Table:
     """What notices the beginning and the end of a forward."""
     hooks: dict[Hashable, Hooks] = field(default_factory=dict)
     """Where to look while watching, by what is wanted."""
+    places: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Stage and block of each layer's module that has been asked for."""
     max_plans: ClassVar[int] = 16
     _plans: OrderedDict[Signature, Plan] = field(default_factory=OrderedDict)
     _changes: int = 0

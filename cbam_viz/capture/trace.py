@@ -75,6 +75,8 @@ class Node:
     """True if along all other dimensions it can vary, by operations that are known."""
     parameter: str | None = None
     users: list[Node] = field(default_factory=list)
+    number: int = 0
+    """Of the operation that made it, among all of the forward, from 1; 0 if none did."""
 
     @property
     def base(self) -> str:
@@ -101,6 +103,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.root = Frame("", 0, None)
         self.frame = self.root
+        self.operations = 0
+        """How many have run."""
         self.calls: dict[str, int] = {}
         self.errors: list[tuple[Frame, Exception]] = []
         self.asked = False
@@ -185,11 +189,12 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         """Run the operation and note it."""
         kwargs = kwargs or {}
-        if _is_composite(func):
+        if is_composite(func):
             with self:
-                out = func._op_dk(_COMPOSITE, *args, **kwargs)
+                out = func._op_dk(COMPOSITE, *args, **kwargs)
             if out is not NotImplemented:
                 return out
+        self.operations += 1
         noted = self._guard(self._before, func, args, kwargs)
         out = func(*args, **kwargs)
         if noted is not None:
@@ -231,6 +236,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             node = self._new(name, func, saved, saved_kwargs, inputs, result)
             node.layout = layout_after(name, args, kwargs, layouts, result)
             node.same = same_after(name, args, kwargs, operands, result)
+            node.number = self.operations
             node.certain = is_told(name) and all(one.certain for one in inputs)
             # torch.tensor(...) in the forward, unless of the picture
             constant = name == "lift_fresh" and self._placed and nodes[0] is not self._awaited
@@ -307,14 +313,14 @@ def parameter_storages(model: nn.Module) -> dict[int, str]:
     return found
 
 
-_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
+COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 """The compositions of C++: `func.decompose` prefers Python's, which round otherwise (bilinear
 interpolation does), and the network's output must not change."""
 
 _composite: dict[Any, bool] = {}
 
 
-def _is_composite(func: Any) -> bool:
+def is_composite(func: Any) -> bool:
     """Under inference mode whole compositions arrive; only their parts can be understood."""
     known = _composite.get(func)
     if known is None:

@@ -1,15 +1,33 @@
 """Interactive charts as plain dicts, for any page that can show them."""
 
-from cbam_viz.charts.channels import ORDERS, Order, channel_bars, ranks
+from cbam_viz.charts.channels import (
+    BINS,
+    ORDERS,
+    Highest,
+    Order,
+    Spread,
+    channel_bars,
+    highest,
+    places,
+    ranks,
+    spread_of,
+)
 from cbam_viz.charts.common import Spec
-from cbam_viz.charts.walkthrough import branch_chart, sigmoid_chart
+from cbam_viz.charts.walkthrough import branch_chart, sigmoid_chart, vector_chart
 
 __all__ = [
+    "BINS",
     "ORDERS",
+    "Highest",
     "Order",
     "Spec",
+    "Spread",
     "branch_chart",
     "channel_bars",
+    "highest",
+    "places",
     "ranks",
     "sigmoid_chart",
+    "spread_of",
+    "vector_chart",
 ]

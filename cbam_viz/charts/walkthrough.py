@@ -1,8 +1,11 @@
-"""Charts for the walk through CBAM's channel attention (CBAM, section 3.1, equation 2)."""
+"""Charts for the walk through a layer: vectors, what an MLP makes of them, the sigmoid.
+
+Equation 2 of CBAM, section 3.1, is what they show for the paper's own layers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +27,76 @@ MAXIMUM = "from max pooling"
 SUM = "sum"
 
 DEFAULT_CHANNELS = 16
+
+
+def vector_chart(
+    vectors: Mapping[str, npt.NDArray[Any]], *, selected: int | None = None, what: str = "channel"
+) -> Spec:
+    """Show one or two vectors (n,), by name: a point for each value, over its number.
+
+    Points stay visible where bars of 2,048 channels would be thinner than a pixel. Those of
+    `selected` are marked by a line and by larger points. `what` is one of what there are n of.
+    Raises RenderError for no vector, vectors of different lengths, and a number that is none of n.
+    """
+    arrays = [channel_values(values, "a vector") for values in vectors.values()]
+    if not arrays or any(one.shape != arrays[0].shape for one in arrays):
+        raise RenderError("Give one vector at least, and all of the same length.")
+    if selected is not None and not 0 <= selected < arrays[0].size:
+        raise RenderError(f"There is no {what} {selected}, only 0 to {arrays[0].size - 1}.")
+    names = list(vectors)
+    points = [
+        {"of": name, "number": index, "value": json_number(value)}
+        for name, values in zip(names, arrays, strict=True)
+        for index, value in enumerate(values.tolist())
+    ]
+    marked = [one for one in points if one["number"] == selected]
+    x = {
+        "field": "number",
+        "type": "quantitative",
+        "title": what,
+        "scale": {"domain": [-0.5, arrays[0].size - 0.5], "nice": False},
+        "axis": {"tickMinStep": 1, "format": "d"},
+    }
+    encoding: Spec = {
+        "x": x,
+        "y": {"field": "value", "type": "quantitative", "title": None},
+        "color": {
+            "field": "of",
+            "type": "nominal",
+            "scale": {"domain": names, "range": [STRONG, MUTED][: len(names)]},
+            "legend": {"orient": "top", "title": None, "labelLimit": 0} if len(names) > 1 else None,
+        },
+        "tooltip": [
+            {"field": "number", "type": "quantitative", "title": what},
+            {"field": "of", "type": "nominal", "title": "from"},
+            {"field": "value", "type": "quantitative", "title": "value", "format": ".4f"},
+        ],
+    }
+    small = 60 if arrays[0].size <= 64 else 14
+    return {
+        "$schema": SCHEMA,
+        "description": f"{' and '.join(names)}: a value for each {what}, {arrays[0].size} of them.",
+        "width": "container",
+        "height": 220,
+        "layer": [
+            {
+                "data": {"values": marked[:1]},
+                "mark": {"type": "rule", "color": ACCENT, "strokeWidth": 1.5},
+                "encoding": {"x": x},
+            },
+            {
+                "data": {"values": points},
+                "mark": {"type": "circle", "size": small, "opacity": 0.85},
+                "encoding": encoding,
+            },
+            {
+                "data": {"values": marked},
+                "mark": {"type": "circle", "size": 130, "opacity": 1, "stroke": ACCENT,
+                         "strokeWidth": 2},
+                "encoding": encoding,
+            },
+        ],
+    }  # fmt: skip
 
 
 def branch_chart(
@@ -60,7 +133,7 @@ def branch_chart(
         "field": "part",
         "type": "nominal",
         "scale": {"domain": [AVERAGE, MAXIMUM, SUM], "range": [STRONG, MUTED, ACCENT]},
-        "legend": {"orient": "top", "title": None},
+        "legend": {"orient": "top", "title": None, "labelLimit": 0, "columns": 2},
     }
     y = {"field": "logit", "type": "quantitative", "title": "logit", "stack": None}
     tooltip = [
@@ -113,7 +186,12 @@ def sigmoid_chart(
         for channel, (x, y) in enumerate(zip(before.tolist(), after.tolist(), strict=True))
     ]
     encoding = {
-        "x": {"field": "logit", "type": "quantitative", "title": "logit (sum of both branches)"},
+        "x": {
+            "field": "logit",
+            "type": "quantitative",
+            "title": "logit (sum of both branches)",
+            "axis": {"labelFlush": True},
+        },
         "y": {
             "field": "weight",
             "type": "quantitative",

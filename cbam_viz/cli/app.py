@@ -6,46 +6,65 @@ import importlib
 import importlib.util
 import os
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from cbam_viz.cli.choice import ModelChoice
+from cbam_viz.cli.input_options import input_options
+from cbam_viz.cli.network import open_network
+from cbam_viz.cli.options import networks_options
 from cbam_viz.errors import CbamVizError
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGED = ROOT / "cbam_viz" / "ui" / "packaged" / "app.py"
-"""For installations without a checkout."""
-PACKAGED_SETTINGS = {
-    "server.maxUploadSize": "300",
-    "client.showErrorDetails": "none",
-    "client.toolbarMode": "minimal",
-    "browser.gatherUsageStats": "false",
-}
-"""What a checkout has in .streamlit/config.toml, beside the theme."""
+"""For installations without a checkout; its settings lie beside it, put there by setup.py."""
+THEIRS = (
+    "Beside its own options the app takes those of Streamlit, by their full names: "
+    "--theme.base=dark, for example."
+)
 
 
 @click.command(
     short_help="Start the app in the browser.",
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
-    epilog="\b\nExamples:\n  cbam-viz app\n  cbam-viz app --port 8600 --no-browser",
+    epilog="\b\nExamples:\n  cbam-viz app\n  cbam-viz app --port 8600 --no-browser\n"
+    "  cbam-viz app --model mycbam.py:net --checkpoint best.pth --input 320",
 )
+@input_options
+@networks_options
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the server. [default: 8501]")
 @click.option("--address", help="Address to listen on. [default: this machine only]")
 @click.option("--no-browser", is_flag=True, help="Do not open a browser window.")
 @click.pass_context
-def app(ctx: click.Context, port: int | None, address: str | None, no_browser: bool) -> int:
+def app(
+    ctx: click.Context,
+    *,
+    choices: tuple[ModelChoice, ...],
+    port: int | None,
+    address: str | None,
+    no_browser: bool,
+) -> int:
     """Start the app in the browser; Ctrl-C stops it.
 
-    Further options go on to Streamlit, such as --theme.base=dark.
+    Networks of --model come first in its list of networks. Further options go on to Streamlit, such
+    as --theme.base=dark.
     """
+    files = [argument for argument in ctx.args if not argument.startswith("-")]
+    if files:
+        raise click.UsageError(
+            f"Unexpected argument {files[0]!r}. Photos and checkpoints are opened in the app; "
+            "values of Streamlit's options are given with =, such as --theme.base=dark.",
+            ctx,
+        )
     if importlib.util.find_spec("streamlit") is None:
         raise CbamVizError(
             "The app needs Streamlit, which is not installed: pip install 'cbam-viz[app]'."
         )
+    _offer(choices)
     script = app_script()
     settings = {"server.address": address or "localhost", "server.showEmailPrompt": "false"}
-    if script == PACKAGED:
-        settings |= PACKAGED_SETTINGS
     if port is not None:
         refuse_taken(address or "localhost", port)
         settings["server.port"] = str(port)
@@ -53,6 +72,29 @@ def app(ctx: click.Context, port: int | None, address: str | None, no_browser: b
         settings["server.headless"] = "true"
     flags = [f"--{name}={value}" for name, value in settings.items()]
     return run_streamlit(script.parent, ["run", str(script), *flags, *ctx.args])
+
+
+def _offer(choices: Sequence[ModelChoice]) -> None:
+    """Make the networks of one's own code now, where what is wrong with them can be said.
+
+    Raises
+    ------
+    click.UsageError
+        Options of a network without --model.
+    CbamVizError
+        One cannot be made.
+    """
+    if choices[0].factory is None:
+        if choices[0] != ModelChoice():
+            raise click.UsageError(
+                "The app takes these options with --model alone. Put checkpoints into the folder "
+                "checkpoints/, or upload them in the app."
+            )
+        return
+    from cbam_viz.models.offered import offer
+
+    for choice in choices:
+        offer(choice.factory or "", open_network(choice, view="crop"))
 
 
 def refuse_taken(address: str, port: int) -> None:
@@ -81,13 +123,31 @@ def app_script() -> Path:
 def run_streamlit(folder: Path, arguments: list[str]) -> int:
     """Run Streamlit's command line in this process until it ends; Ctrl-C is its ordinary end.
 
-    Streamlit reads its theme from `.streamlit` in the folder that it is started in. It is imported
-    by name, because nothing but starting it belongs here.
+    Streamlit reads its settings and theme from `.streamlit` in the folder that it is started in. It
+    is imported by name, because nothing but starting it belongs here.
+
+    Raises
+    ------
+    click.UsageError
+        Options that Streamlit does not take.
+    CbamVizError
+        Streamlit cannot start with them.
     """
     os.chdir(folder)
     command: click.Command = importlib.import_module("streamlit.web.cli").main
+    ours = click.get_current_context(silent=True)
     try:
         command.main(arguments, prog_name="streamlit", standalone_mode=False)
+    except click.NoSuchOption as error:
+        near = f" Did you mean {error.possibilities[0]}?" if error.possibilities else ""
+        raise click.UsageError(
+            f"Neither cbam-viz app nor Streamlit has an option {error.option_name}.{near} {THEIRS}",
+            ours,
+        ) from error
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)
+    except click.UsageError as error:
+        raise click.UsageError(f"{error.format_message().rstrip('.')}. {THEIRS}", ours) from error
+    except OSError as error:
+        raise CbamVizError(f"Streamlit could not start: {error}.") from error
     return 0

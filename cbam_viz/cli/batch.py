@@ -158,12 +158,10 @@ class _State:
         NoAttentionError, click.UsageError
             From all photos so far: no other one will work.
         """
-        from cbam_viz.images import read_photo
-
         photos: list[tuple[Target, Photo]] = []
         for target in batch:
             try:
-                photos.append((target, read_photo(target.source, window=self.job.window)))
+                photos.append((target, self.job.reading.photo(target.source, self.loaded)))
             except (CbamVizError, MemoryError) as error:
                 yield self._failed(target, error)
         if photos:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-FOLDER_VARIABLE = "CBAM_VIZ_CHECKPOINTS"
+from cbam_viz._places import FOLDER_VARIABLE, checkpoints_folder
+
+if TYPE_CHECKING:
+    from cbam_viz.images import InputOptions
+
+__all__ = ["FOLDER_VARIABLE", "ModelChoice", "checkpoints_folder"]
 
 
 @dataclass(frozen=True)
@@ -18,12 +22,10 @@ class ModelChoice:
     attention: str | None = None
     num_classes: int | None = None
     factory: str | None = None
+    arguments: tuple[tuple[str, str], ...] = ()
+    """Of the factory, as text."""
     allow_missing_attention: bool = False
-
-
-def checkpoints_folder() -> Path:
-    """Return where checkpoints lie: $CBAM_VIZ_CHECKPOINTS, the checkout's folder, ./checkpoints."""
-    if os.environ.get(FOLDER_VARIABLE):
-        return Path(os.environ[FOLDER_VARIABLE])
-    beside_package = Path(__file__).resolve().parents[2] / "checkpoints"
-    return beside_package if beside_package.is_dir() else Path("checkpoints")
+    input: InputOptions | None = None
+    """What of its input is asked for."""
+    classes: tuple[str, ...] | None = None
+    """Names of its classes, if they are stated."""

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from cbam_viz.costs import ModelCost
 
 
-class Size(click.ParamType[tuple[int, int]]):
+# Before 8.4, click has no ParamType[...] at run time.
+class Size(click.ParamType):  # type: ignore[type-arg]
     """`224` or `224x320`: height and width."""
 
     name = "size"

@@ -27,7 +27,8 @@ from cbam_viz.cli.index import (
     refuse_other,
     source_text,
 )
-from cbam_viz.cli.inputs import find_images
+from cbam_viz.cli.input_options import input_options, reading_options
+from cbam_viz.cli.inputs import Reading, find_images
 from cbam_viz.cli.jobs import Job, Outcome, Target
 from cbam_viz.cli.network import open_network
 from cbam_viz.cli.options import (
@@ -36,7 +37,6 @@ from cbam_viz.cli.options import (
     model_options,
     picture_options,
     view_option,
-    window_option,
 )
 from cbam_viz.cli.results import FORMATS, LONGEST, folder_names, is_result, remove_results
 from cbam_viz.cli.text import print_json, say
@@ -89,9 +89,10 @@ WORTH_A_PROCESS = 48
     help="Layer of the overlays by name or place (0, -1), or 'all'; may be repeated. "
     "[default: the last one whose map is not too coarse]",
 )
+@input_options
 @model_options
 @view_option
-@window_option
+@reading_options
 @picture_options
 @click.option(
     "--workers",
@@ -110,7 +111,7 @@ def export(
     names: tuple[str, ...],
     choice: ModelChoice,
     view: View,
-    window: tuple[float, float] | None,
+    reading: Reading,
     style: Style,
     workers: int | None,
     force: bool,
@@ -121,7 +122,7 @@ def export(
     Images that cannot be read or shown are named on standard error and skipped; the exit status is
     then 1. The same command given again does what is not done yet, after Ctrl-C for instance.
     """
-    job = Job(choice, view, names, formats, style, force, window)
+    job = Job(choice, view, names, formats, style, force, reading)
     images = [image for image in find_images(sources) if not is_result(image, output)]
     planned = [
         Target(image, output / name)
@@ -133,8 +134,7 @@ def export(
     todo = _not_done(planned, before, output, force=force)
     refuse_unwritable([path, *(target.folder / LONGEST for target in todo)])
     keep_memory()
-    loaded = open_network(choice)
-    click.echo(loaded.spec.sentence(view), err=True)
+    loaded = open_network(choice, view=view)
     network = network_mark(loaded, choice.factory)
     refuse_other(path, before, network, "another network")
     if not force:

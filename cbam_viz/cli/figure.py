@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +14,14 @@ import click
 from cbam_viz.cli.choice import ModelChoice, checkpoints_folder
 from cbam_viz.cli.figure_options import Wishes, figure_options, spec_of
 from cbam_viz.cli.files import refuse_existing, refuse_unwritable, write
-from cbam_viz.cli.inputs import find_images, read_image
+from cbam_viz.cli.input_options import input_options, reading_options
+from cbam_viz.cli.inputs import Reading, find_images, read_image
 from cbam_viz.cli.network import find_checkpoint, open_network
 from cbam_viz.cli.options import (
     force_option,
     json_option,
-    model_options,
+    networks_options,
     view_option,
-    window_option,
 )
 from cbam_viz.cli.own_code import command_line
 from cbam_viz.cli.text import print_json, print_table, say
@@ -69,7 +69,8 @@ def _list_venues(ctx: click.Context, _parameter: click.Parameter, wanted: bool) 
     metavar="FILE",
     help="Ends in .pdf, .svg, .png or .tiff; may be repeated.",
 )
-@model_options
+@input_options
+@networks_options
 @click.option(
     "--compare",
     "others",
@@ -78,7 +79,7 @@ def _list_venues(ctx: click.Context, _parameter: click.Parameter, wanted: bool) 
     help="Checkpoint of a further network, for columns such as map@2:-1; may be repeated.",
 )
 @view_option
-@window_option
+@reading_options
 @figure_options
 @click.option(
     "--dpi",
@@ -117,10 +118,10 @@ def figure(
     *,
     sources: tuple[str, ...],
     outputs: tuple[Path, ...],
-    choice: ModelChoice,
+    choices: tuple[ModelChoice, ...],
     others: tuple[str, ...],
     view: str,
-    window: tuple[float, float] | None,
+    reading: Reading,
     wishes: Wishes,
     dpi: int,
     extras: tuple[str, ...],
@@ -141,7 +142,7 @@ def figure(
     if manifest is not None:
         if sources:
             raise click.UsageError("--from names the images already; leave them out.")
-        _again(manifest, outputs, choice, force=force, as_json=as_json)
+        _again(manifest, outputs, choices, force=force, as_json=as_json)
         return
     if not sources:
         raise click.UsageError("Name at least one image, such as sample:cat.")
@@ -149,8 +150,8 @@ def figure(
         raise click.UsageError("Say where the figure goes: -o figure.pdf.")
     _make(
         sources, outputs,
-        choices=[choice, *(ModelChoice(checkpoint=other) for other in others)],
-        view=view, window=window, wishes=wishes, dpi=dpi, extras=extras,
+        choices=[*choices, *(ModelChoice(checkpoint=other) for other in others)],
+        view=view, reading=reading, wishes=wishes, dpi=dpi, extras=extras,
         force=force, as_json=as_json,
     )  # fmt: skip
 
@@ -161,7 +162,7 @@ def _make(
     *,
     choices: Sequence[ModelChoice],
     view: str,
-    window: tuple[float, float] | None,
+    reading: Reading,
     wishes: Wishes,
     dpi: int,
     extras: Sequence[str],
@@ -179,8 +180,9 @@ def _make(
     refuse_unwritable([*outputs, *beside])
     paths = find_images(sources)
     spec = spec_of(wishes, len(paths))
-    photos = [read_image(path, window) for path in paths]
-    built, networks = _draw(spec, choices, photos, view)
+    networks, choices = _opened(choices, view)
+    photos = [read_image(path, reading, networks[0]) for path in paths]
+    built = _draw(spec, networks, photos, view)
     files = {path.name: built.render(format_of(path.name), dpi=dpi) for path in outputs}
     origin = _sources(choices, networks, paths, photos, stem.parent)
     more = extra_files(built, stem.name, wanted, origin, rendered=files, dpi=dpi)
@@ -189,24 +191,49 @@ def _make(
     _report(built, written, as_json=as_json, font=True)
 
 
-def _draw(spec: Any, choices: Sequence[ModelChoice], photos: Sequence[Photo], view: str) -> Any:
+def _opened(
+    choices: Sequence[ModelChoice], view: Any
+) -> tuple[list[LoadedModel], list[ModelChoice]]:
+    """The networks and how they were opened; on standard error what each is fed.
+
+    Those beside the first may have no attention. Equal choices are one network.
+    """
+    from cbam_viz.errors import PlainCheckpointError
+
+    opened: dict[ModelChoice, tuple[LoadedModel, ModelChoice]] = {}
+    for choice in choices:
+        if choice in opened:
+            continue
+        quiet = bool(opened) and not choice.factory
+        try:
+            opened[choice] = open_network(choice, quiet=quiet), choice
+        except PlainCheckpointError:
+            if not opened:
+                raise
+            plain = replace(choice, attention="none")
+            opened[choice] = open_network(plain, quiet=True), plain
+    for choice in choices:
+        network = opened[choice][0]
+        click.echo(f"{network.name}: {network.fed(view, hint=True)}", err=True)
+    return [opened[choice][0] for choice in choices], [opened[choice][1] for choice in choices]
+
+
+def _draw(spec: Any, networks: Sequence[LoadedModel], photos: Sequence[Photo], view: Any) -> Any:
     from cbam_viz.figures import build
     from cbam_viz.figures.study import study
 
-    opened: dict[ModelChoice, LoadedModel] = {}  # equal choices are one network
-    for choice in choices:
-        if choice not in opened:
-            opened[choice] = open_network(choice, quiet=bool(opened))
-    networks = [opened[choice] for choice in choices]
-    for network in networks:
-        click.echo(f"{network.name}: {network.spec.sentence(view)}", err=True)  # type: ignore[arg-type]
     with _progress(len(photos) * len(networks)) as tick:
-        analyses = study(spec, networks, photos, view, tick=tick)  # type: ignore[arg-type]
-    return build(spec, analyses), networks
+        analyses = study(spec, networks, photos, view, tick=tick)
+    return build(spec, analyses)
 
 
 def _again(
-    path: Path, outputs: Sequence[Path], choice: ModelChoice, *, force: bool, as_json: bool
+    path: Path,
+    outputs: Sequence[Path],
+    choices: Sequence[ModelChoice],
+    *,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Make a manifest's figure again and say whether it is the same."""
     from cbam_viz.figures.manifest import read_manifest
@@ -218,7 +245,7 @@ def _again(
     refuse_unwritable(targets.values())
 
     def opened(source: NetworkSource, checkpoint: Path | None) -> LoadedModel:
-        return open_network(_choice_of(source, checkpoint, choice), quiet=True)
+        return open_network(_choice_of(source, checkpoint, choices), quiet=True)
 
     with _progress(len(manifest.photos) * len(manifest.networks)) as tick:
         remade = remake(
@@ -260,11 +287,13 @@ def _targets(manifest: Manifest, folder: Path, outputs: Sequence[Path]) -> dict[
     return targets
 
 
-def _choice_of(source: NetworkSource, checkpoint: Path | None, own: ModelChoice) -> ModelChoice:
+def _choice_of(
+    source: NetworkSource, checkpoint: Path | None, own: Sequence[ModelChoice]
+) -> ModelChoice:
     """The options that open a network of a manifest; code runs only if the user names it again."""
     from cbam_viz.errors import FigureError
 
-    if source.factory is not None and own.factory != source.factory:
+    if source.factory not in (None, *(one.factory for one in own)):
         raise FigureError(
             f"The network {source.name} was made by --model {source.factory}. If you trust that "
             "code, name it again."
@@ -275,6 +304,9 @@ def _choice_of(source: NetworkSource, checkpoint: Path | None, own: ModelChoice)
         attention=source.attention,
         num_classes=source.num_classes,
         factory=source.factory,
+        arguments=source.arguments,
+        input=source.input,
+        classes=source.classes,
         allow_missing_attention=source.allow_missing_attention,
     )
 
@@ -291,9 +323,10 @@ def _sources(
 
     described = []
     for choice, network in zip(choices, networks, strict=True):
-        options = asdict(choice)
+        options = {field.name: getattr(choice, field.name) for field in fields(choice)}
         options.pop("checkpoint")
-        path = None if choice.factory is not None else find_checkpoint(choice)
+        named = choice.factory is None or choice.checkpoint is not None
+        path = find_checkpoint(choice) if named else None
         described.append(network_source(network, path, folder, **options))
     return Sources(
         tuple(photo_source(photo, path, folder) for photo, path in zip(photos, paths, strict=True)),
@@ -322,7 +355,7 @@ def _report(
     remade: Remade | None = None,
 ) -> None:
     """Say what was written, how large it prints, and in which type."""
-    from cbam_viz.figures.latex import caption
+    from cbam_viz.figures.caption import caption
     from cbam_viz.figures.manifest import font_of
 
     width, height = (float(side) * 72 for side in built.figure.get_size_inches())

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from cbam_viz.cli.options import opacity_option
+
 if TYPE_CHECKING:
     from cbam_viz.figures import FigureSpec
 
@@ -32,6 +34,7 @@ class Wishes:
     colormap: str
     opacity: float
     style: str
+    cells: str
     frame: str
     mark_seen: bool
     contours: tuple[float, ...]
@@ -85,9 +88,11 @@ _OPTIONS = (
             "Range of the colours: 0 to 1, one range for all maps, or each map its own."),
     click.option("--colormap", default="viridis", show_default=True, metavar="NAME",
                  help="Such as viridis, cividis, magma, grey."),
-    click.option("--opacity", type=click.FloatRange(0, 1), default=0.55, show_default=True,
-                 metavar="SHARE", help="Of the map over the photo."),
+    opacity_option,
     _choice("--style", ("overlay", "map"), "overlay", "Maps over the photo, or alone."),
+    _choice("--cells", ("smooth", "cells", "grid"), "smooth",
+            "Maps interpolated between the centres of their cells, cell by cell, or with lines "
+            "between the cells."),
     _choice("--frame", ("seen", "photo"), "seen",
             "Show the part of the photo that the network saw, or all of it."),
     click.option("--mark-seen", is_flag=True, help="Outline on the input what the network saw."),
@@ -147,7 +152,7 @@ def spec_of(wishes: Wishes, images: int) -> FigureSpec:
         name: getattr(wishes, name)
         for name in (
             "layout", "layers", "channel", "by", "order", "venue", "font", "colormap", "opacity",
-            "style", "frame", "mark_seen", "contours", "scale_bar", "letters", "heads",
+            "style", "cells", "frame", "mark_seen", "contours", "scale_bar", "letters", "heads",
             "row_labels", "blocks", "per_line", "image_dpi",
         )
     }  # fmt: skip
@@ -168,7 +173,7 @@ def spec_of(wishes: Wishes, images: int) -> FigureSpec:
         **same,
         columns=columns_from_text(wishes.columns or ""),
         layer=wishes.layers[0] if wishes.layers else None,
-        width=_width(wishes.width),  # type: ignore[arg-type]
+        width=width_of(wishes.width),  # type: ignore[arg-type]
         scale="per map" if wishes.scale == "per-map" else wishes.scale,  # type: ignore[arg-type]
         rows=rows if any(row != Row() for row in rows) else (),
     )
@@ -180,7 +185,8 @@ def _nth(option: str, texts: Sequence[str], number: int, images: int) -> str | N
     return texts[number] if number < len(texts) else None
 
 
-def _width(text: str) -> str | float:
+def width_of(text: str) -> str | float:
+    """A figure's width as `FigureSpec` takes it; raises click.UsageError for anything else."""
     if text in ("column", "text"):
         return text
     try:

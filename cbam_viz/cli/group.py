@@ -33,6 +33,7 @@ COMMANDS = {
     "figure": "figure:figure",
     "layers": "layers:layers",
     "show": "show:show",
+    "steps": "steps:steps",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import glob
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,11 @@ import click
 
 if TYPE_CHECKING:
     from cbam_viz.images import Photo
+    from cbam_viz.models import LoadedModel
 
 SUFFIXES = frozenset(
     f".{ending}"
-    for ending in "jpg jpeg jpe jfif png webp bmp tif tiff gif avif heic heif".split()  # noqa: SIM905
+    for ending in "jpg jpeg jpe jfif png webp bmp tif tiff gif avif heic heif npy dcm nii".split()  # noqa: SIM905
 )
 """What counts as an image inside a folder. A file named on its own is read whatever its name."""
 
@@ -48,11 +50,25 @@ def find_one_image(source: str) -> Path:
     return found[0]
 
 
-def read_image(path: Path, window: tuple[float, float] | None) -> Photo:
-    """Read one image, and say on standard error what was done to show it. Raises ImageError."""
-    from cbam_viz.images import read_photo
+@dataclass(frozen=True)
+class Reading:
+    """How images are read; picklable, for worker processes."""
 
-    photo = read_photo(path, window=window)
+    window: tuple[float, float] | None = None
+    """Values that are black and white; None: the network's, else what the file declares."""
+    index: int | None = None
+    """Which slice of a volume; None: the middle one."""
+
+    def photo(self, path: Path, loaded: LoadedModel) -> Photo:
+        """Read one image for a network. Raises ImageError."""
+        from cbam_viz.images import read_photo
+
+        return read_photo(path, window=self.window or loaded.spec.window, index=self.index)
+
+
+def read_image(path: Path, reading: Reading, loaded: LoadedModel) -> Photo:
+    """Read one image, and say on standard error what was done to show it. Raises ImageError."""
+    photo = reading.photo(path, loaded)
     for note in photo.notes:
         click.echo(f"{photo.name}: {note}", err=True)
     return photo
@@ -66,13 +82,18 @@ def _expand(source: str) -> list[Path]:
         raise click.UsageError(f"{source[:40]}… is too long for the name of a file.")
     if path.is_dir():
         inside = (file for file in path.rglob("*") if not _hidden(file.relative_to(path)))
-        return sorted(file for file in inside if file.suffix.lower() in SUFFIXES and file.is_file())
+        return sorted(file for file in inside if _is_image(file.name) and file.is_file())
     if path.exists():
         return [path]
     matches = sorted(Path(match) for match in glob.glob(source, recursive=True))  # noqa: PTH207
     if not matches:
         raise click.UsageError(f"There is no file, folder or match of pattern {source!r}.")
     return [file for file in matches if file.is_file()]
+
+
+def _is_image(name: str) -> bool:
+    lower = name.lower()
+    return Path(lower).suffix in SUFFIXES or lower.endswith(".nii.gz")
 
 
 def _can_be_a_path(path: Path) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from cbam_viz.cli.inputs import Reading
 
 if TYPE_CHECKING:
     from cbam_viz.cli.choice import ModelChoice
@@ -22,7 +24,7 @@ class Job:
     formats: tuple[str, ...]
     style: Style
     force: bool = False
-    window: tuple[float, float] | None = None
+    reading: Reading = field(default_factory=Reading)
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from cbam_viz.cli.choice import ModelChoice
-from cbam_viz.cli.inputs import find_one_image, read_image
+from cbam_viz.cli.input_options import also_option, input_options, reading_options
+from cbam_viz.cli.inputs import Reading, find_one_image, read_image
 from cbam_viz.cli.network import open_network
-from cbam_viz.cli.options import json_option, model_options, view_option, window_option
-from cbam_viz.cli.report import layer_json, print_limits
+from cbam_viz.cli.options import json_option, model_options, view_option
+from cbam_viz.cli.report import layers_json, print_limits
 from cbam_viz.cli.text import print_json, print_table
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     short_help="List the attention layers of a network.",
     epilog="\b\nExamples:\n  cbam-viz layers\n  cbam-viz layers --architecture resnet50 --json",
 )
+@input_options
 @model_options
 @click.option(
     "--image",
@@ -30,26 +32,34 @@ if TYPE_CHECKING:
     help="The layers are those that run for this photo, and maps have its size in --view whole.",
 )
 @view_option
-@window_option
+@reading_options
+@also_option
 @json_option
 def layers(
-    choice: ModelChoice, image: str, view: View, window: tuple[float, float] | None, as_json: bool
+    *,
+    choice: ModelChoice,
+    image: str,
+    view: View,
+    reading: Reading,
+    also: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """List the attention layers of a network in order of execution."""
-    path = find_one_image(image)
+    paths = [find_one_image(one) for one in (image, *also)]
     from cbam_viz.analysis import analyse
 
-    analysis = analyse(open_network(choice), read_image(path, window), view)
-    click.echo(analysis.fed, err=True)
+    loaded = open_network(choice, view=view)
+    photo, *others = [read_image(path, reading, loaded) for path in paths]
+    analysis = analyse(loaded, photo, view, also=others)
     print_limits(analysis.attention)
-    described = [layer_json(layer, analysis.geometry) for layer in analysis.layers]
+    described = layers_json(analysis)
     if as_json:
         print_json(described)
         return
     rows = [
         (
             layer["name"],
-            layer["stage"],
+            "–" if layer["title"] == layer["name"] else layer["title"],
             "–" if layer["channels"] is None else str(layer["channels"]),
             "–"
             if layer["map_size"] is None
@@ -59,7 +69,7 @@ def layers(
         )
         for layer in described
     ]
-    print_table(("layer", "stage", "channels", "map", "gates", "found by"), rows, right="channels")
+    print_table(("layer", "place", "channels", "map", "gates", "found by"), rows, right="channels")
 
 
 def _map_size(size: list[int], on_photo: int) -> str:

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
-from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import click
 
 from cbam_viz._text import few
 from cbam_viz.cli.choice import ModelChoice, checkpoints_folder
-from cbam_viz.cli.own_code import ended_the_program
-from cbam_viz.errors import CheckpointError, ModelError
+from cbam_viz.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from cbam_viz.images import View
     from cbam_viz.models import LoadedModel
 
 
-def open_network(choice: ModelChoice, *, quiet: bool = False) -> LoadedModel:
-    """Build the network and load its weights; the load report goes to standard error.
+def open_network(
+    choice: ModelChoice, *, view: View | None = None, quiet: bool = False
+) -> LoadedModel:
+    """Build the network and load its weights; where they come from goes to standard error.
+
+    With a `view`, also what the network is fed in it.
 
     Raises
     ------
@@ -35,8 +33,25 @@ def open_network(choice: ModelChoice, *, quiet: bool = False) -> LoadedModel:
     """
     loaded = _own_network(choice) if choice.factory is not None else _known_network(choice)
     if not quiet:
-        click.echo(_origin(loaded), err=True)
+        click.echo(_origin(loaded, own=choice.factory is not None), err=True)
+    loaded = _as_asked(loaded, choice)
+    if not quiet and view is not None:
+        click.echo(loaded.fed(view, hint=True), err=True)
     return loaded
+
+
+def _as_asked(loaded: LoadedModel, choice: ModelChoice) -> LoadedModel:
+    """The network with the input and the class names that the command line states."""
+    if choice.input is not None:
+        from cbam_viz.images import changed
+
+        if loaded.transform is not None:
+            raise click.UsageError(
+                f"{loaded.name} brings its own transform, which decides its input: leave the "
+                "options of the input out, or return the network alone."
+            )
+        loaded = replace(loaded, spec=changed(loaded.spec, choice.input))
+    return loaded if choice.classes is None else replace(loaded, classes=choice.classes)
 
 
 def find_checkpoint(choice: ModelChoice) -> Path | None:
@@ -77,68 +92,6 @@ def find_checkpoint(choice: ModelChoice) -> Path | None:
     )
 
 
-def call_factory(text: str) -> nn.Module:
-    """Import MODULE:FACTORY or FILE.py:FACTORY, call it and return the network it makes.
-
-    Raises
-    ------
-    click.UsageError
-        The text has not that form.
-    ModelError
-        The module, the factory or what it returns is not what it should be.
-    """
-    module_name, _, attribute = text.rpartition(":")
-    if not module_name or not attribute.isidentifier():
-        raise click.UsageError(
-            f"--model takes MODULE:FACTORY, such as my_project.networks:make, not {text!r}."
-        )
-    factory = getattr(_import(module_name), attribute, None)
-    if not callable(factory):
-        raise ModelError(f"{module_name} has no function {attribute}.")
-    from torch import nn
-
-    try:
-        network = factory()
-    except SystemExit as stop:
-        raise ModelError(ended_the_program(text, stop, "when it was called")) from stop
-    except Exception as error:
-        raise ModelError(
-            f"{text}() raised {type(error).__name__}: {error}. It is called without arguments."
-        ) from error
-    if not isinstance(network, nn.Module):
-        raise ModelError(
-            f"{text}() returned {type(network).__name__}; it should return a torch.nn.Module."
-        )
-    return network
-
-
-def _import(name: str) -> ModuleType:
-    """Import a module by name, from the current folder too, or a .py file.
-
-    The folder stays on the import path: the user's code may import more when it runs.
-    """
-    file = Path(name)
-    is_file = file.suffix == ".py"
-    sys.path.insert(0, str(file.resolve().parent if is_file else Path.cwd()))
-    try:
-        return _import_file(file) if is_file else importlib.import_module(name)
-    except SystemExit as stop:
-        raise ModelError(ended_the_program(name, stop, "while it was imported")) from stop
-    except Exception as error:
-        raise ModelError(f"{name} cannot be imported ({type(error).__name__}: {error}).") from error
-
-
-def _import_file(file: Path) -> ModuleType:
-    """Import a file under a name that no other module can have."""
-    spec = importlib.util.spec_from_file_location(f"_cbam_viz_user_{file.stem}", file)
-    if spec is None or spec.loader is None:
-        raise ImportError("it is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def _known_network(choice: ModelChoice) -> LoadedModel:
     """One that timm defines."""
     import torch
@@ -166,29 +119,23 @@ def _own_network(choice: ModelChoice) -> LoadedModel:
     ):
         if value is not None:
             raise click.UsageError(f"{option} does not go with --model: your code decides it.")
-    import torch
+    from cbam_viz.models.code import OwnCode, open_code
 
-    from cbam_viz.models import wrap_model
-    from cbam_viz.models.own import load_own_model
+    path = None if choice.checkpoint is None else find_checkpoint(choice)
+    code = OwnCode(choice.factory, choice.arguments, None if path is None else str(path))
+    if not choice.allow_missing_attention:
+        return open_code(code)
+    from cbam_viz.capture import attention_tensors
 
-    with torch.random.fork_rng():
-        torch.manual_seed(0)  # what the code draws from torch is the same at every run
-        network = call_factory(choice.factory)
-    name = choice.factory.rpartition(":")[2]
-    if choice.checkpoint is None:
-        return wrap_model(network.eval(), name=name)
-    may_miss: Collection[str] = ()
-    if choice.allow_missing_attention:
-        from cbam_viz.capture import attention_tensors
-
-        may_miss = attention_tensors(network.eval())
-    return load_own_model(network, find_checkpoint(choice) or "", may_miss=may_miss, name=name)
+    return open_code(code, may_miss=attention_tensors)
 
 
-def _origin(loaded: LoadedModel) -> str:
+def _origin(loaded: LoadedModel, *, own: bool) -> str:
     if loaded.report is not None:
         return f"{loaded.name}: {loaded.report.text}"
-    return (
-        f"{loaded.name}: no checkpoint, the weights are what the code made them. What it drew "
-        "from torch's random numbers is the same at every run."
-    )
+    if own:
+        made = (
+            "no checkpoint was given, so the weights are those that its code made or loaded. What "
+        )
+        return f"{loaded.name}: {made}it drew from torch's random numbers is the same at every run."
+    return f"{loaded.name}: no checkpoint, so the weights are random, the same at every run."

@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import fields
+from itertools import zip_longest
 from typing import Any, TypeVar, cast
 
 import click
 
+from cbam_viz._defaults import OPACITY
 from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.drawing import Style
 from cbam_viz.cli.own_code import own_code
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+
+def _pairs(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
+    """KEY=VALUE texts as pairs."""
+    pairs = tuple((key, value) for key, _, value in (text.partition("=") for text in values))
+    for text, (key, _) in zip(values, pairs, strict=True):
+        if "=" not in text or not key.isidentifier():
+            raise click.BadParameter(f"{text!r} is not KEY=VALUE, such as depth=50.")
+    return pairs
+
+
 _MODEL_OPTIONS = (
     click.option(
         "--checkpoint",
         "-c",
+        "checkpoints",
+        multiple=True,
         metavar="FILE|NAME",
         help="Weights: a .safetensors, .pth or .pt file, or a name that 'checkpoints' lists. "
+        "With several --model, the first is for the first of them, and so on. "
         "[default: the demo network]",
     ),
     click.option(
@@ -44,16 +62,35 @@ _MODEL_OPTIONS = (
     ),
     click.option(
         "--model",
-        "factory",
-        metavar="MODULE:FACTORY",
-        help="Your own Python network: FACTORY() in MODULE (or in a .py file) returns it. "
-        "This runs that code.",
+        "factories",
+        multiple=True,
+        metavar="FILE.py:FACTORY",
+        help="Your own Python network: FACTORY in a .py file or a module (package.module:factory), "
+        "a function or class that makes it, or the network itself. This runs that code. 'figure' "
+        "and 'app' take several.",
+    ),
+    click.option(
+        "--model-arg",
+        "arguments",
+        multiple=True,
+        callback=_pairs,
+        metavar="KEY=VALUE",
+        help="Argument of the factory, such as depth=50; may be repeated.",
     ),
     click.option(
         "--allow-missing-attention",
         is_flag=True,
         help="Go on with a checkpoint that lacks attention weights; what is shown is then noise.",
     ),
+)
+
+opacity_option = click.option(
+    "--opacity",
+    metavar="SHARE",
+    type=click.FloatRange(0, 1),
+    default=OPACITY,
+    show_default=True,
+    help="Of the map over the photo: 0 only the photo, 1 only the map.",
 )
 
 _PICTURE_OPTIONS = (
@@ -72,14 +109,7 @@ _PICTURE_OPTIONS = (
         show_default=True,
         help="Colour map.",
     ),
-    click.option(
-        "--opacity",
-        metavar="SHARE",
-        type=click.FloatRange(0, 1),
-        default=0.55,
-        show_default=True,
-        help="Of the map over the photo: 0 only the photo, 1 only the map.",
-    ),
+    opacity_option,
     click.option(
         "--max-side",
         type=click.IntRange(16),
@@ -93,16 +123,63 @@ def model_options(command: Command) -> Command:
     """Add the options that choose a network; the command gets `choice: ModelChoice`."""
 
     @functools.wraps(command)
-    def collect(**values: Any) -> Any:
-        choice = ModelChoice(
-            **{field.name: values.pop(field.name) for field in fields(ModelChoice)}
+    def one(*, choices: tuple[ModelChoice, ...], **values: Any) -> Any:
+        if len(choices) > 1:
+            raise click.UsageError(
+                "This command shows one network: give --model once. 'cbam-viz figure' and "
+                "'cbam-viz app' show several beside each other."
+            )
+        return command(choice=choices[0], **values)
+
+    return cast(Command, networks_options(one))
+
+
+def networks_options(command: Command) -> Command:
+    """The same for several networks; the command gets `choices`, a tuple of ModelChoice."""
+
+    @functools.wraps(command)
+    def collect(
+        *,
+        checkpoints: tuple[str, ...],
+        factories: tuple[str, ...],
+        arguments: tuple[tuple[str, str], ...],
+        **values: Any,
+    ) -> Any:
+        for factory in factories:
+            if not re.fullmatch(r".+:\w[\w.]*", factory):
+                raise click.UsageError(
+                    "--model takes FILE.py:FACTORY or MODULE:FACTORY, such as "
+                    f"my_project.networks:make, not {factory!r}."
+                )
+        if arguments and not factories:
+            raise click.UsageError("--model-arg is for a network of --model; name that too.")
+        if len(checkpoints) > max(1, len(factories)):
+            raise click.UsageError(
+                f"{len(checkpoints)} checkpoints for {max(1, len(factories))} network"
+                f"{'s' if len(factories) > 1 else ''}: give --checkpoint once for each --model."
+            )
+        shared = {name: values.pop(name) for name in _SHARED if name in values}
+        choices = tuple(
+            ModelChoice(checkpoint=checkpoint, factory=factory, arguments=arguments, **shared)
+            for factory, checkpoint in zip_longest(factories or (None,), checkpoints)
         )
-        with nullcontext() if choice.factory is None else own_code(choice.factory):
-            return command(choice=choice, **values)
+        with own_code(factories[0]) if factories else nullcontext():
+            return command(choices=choices, **values)
 
     for option in reversed(_MODEL_OPTIONS):
         collect = option(collect)
     return cast(Command, collect)
+
+
+_SHARED = (
+    "architecture",
+    "attention",
+    "num_classes",
+    "allow_missing_attention",
+    "input",
+    "classes",
+)
+"""Options that hold for all networks of a command."""
 
 
 def _default_view() -> str:
@@ -120,30 +197,6 @@ def view_option(command: Command) -> Command:
         default=_default_view,
         show_default="crop, on which networks are evaluated",
         help="What the network sees: its own resize and centre crop, or the whole image.",
-    )(command)
-
-
-def _window(
-    context: click.Context, parameter: click.Parameter, value: str | None
-) -> tuple[float, float] | None:
-    """LOW,HIGH as two numbers."""
-    if value is None:
-        return None
-    try:
-        low, high = (float(part) for part in value.split(","))
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is not LOW,HIGH, such as 0,4095.") from None
-    return low, high
-
-
-def window_option(command: Command) -> Command:
-    """Add --window."""
-    return click.option(
-        "--window",
-        callback=_window,
-        metavar="LOW,HIGH",
-        help="Values that are black and white, for images of more than 8 bits. [default: what the "
-        "file declares, 0,65535 for 16 bits]",
     )(command)
 
 

@@ -42,6 +42,8 @@ def own_code(factory: str) -> Iterator[None]:
     try:
         yield
     except SystemExit as stop:
+        from cbam_viz.models.code import ended_the_program
+
         raise ModelError(ended_the_program(name, stop, "while the network was in use")) from stop
     finally:
         sys.argv, sys.stdout = arguments, stdout
@@ -55,15 +57,6 @@ def command_line() -> tuple[str, ...]:
     context = click.get_current_context(silent=True)
     found = context.meta.get(_ARGUMENTS) if context is not None else None
     return tuple(sys.argv[1:]) if found is None else found
-
-
-def ended_the_program(name: str, stop: SystemExit, when: str) -> str:
-    """Return a sentence on code that called `sys.exit`."""
-    code = "" if stop.code is None else repr(stop.code)[:200]
-    return (
-        f"{name} ended the program (sys.exit({code})) {when}. Code that makes a network must not "
-        "do that: put what runs as a script under if __name__ == '__main__'."
-    )
 
 
 def _moved_aside(stdout: TextIO) -> TextIO:

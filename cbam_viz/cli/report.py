@@ -53,25 +53,28 @@ def print_analysis(analysis: Analysis, statistics: Sequence[LayerStatistics]) ->
         say(f"  {note}; numbers of maps are of the photo alone")
     for prediction in analysis.predictions:
         say(f"  {prediction.probability:6.1%}  {prediction.label}")
-    for sentence in filter(None, (analysis.prediction_note, analysis.fed)):
+    for sentence in filter(None, (analysis.prediction_note, analysis.no_gates)):
         say(sentence)
+    if analysis.no_gates:
+        return
     say()
     head = ("layer", "gate", "values", "mean", "spread", "min", "max", "saturated", "entropy")
-    rows = [
-        row
-        for layer in statistics
-        for row in (_row(layer.name, "M_c", layer.channel), _row("", "M_s", layer.spatial))
-        if row is not None
-    ]
+    rows = [row for layer in statistics for row in _rows(layer)]
     print_table(head, rows, right="values mean spread min max saturated entropy")
     flagged = [f"{layer.name}: {flag}" for layer in statistics for flag in layer.flags]
     if flagged:
         say("\n" + "\n".join(flagged))
 
 
-def _row(name: str, gate: str, numbers: GateStatistics | None) -> tuple[str, ...] | None:
-    if numbers is None:
-        return None
+def _rows(layer: LayerStatistics) -> list[tuple[str, ...]]:
+    """A row for each gate, the first of them with the layer's name."""
+    gates = [("M_c", layer.channel), ("M_s", layer.spatial)]
+    there = [(gate, numbers) for gate, numbers in gates if numbers is not None]
+    names = [layer.name, *[""] * len(there)]
+    return [_row(name, *gate) for name, gate in zip(names, there, strict=False)]
+
+
+def _row(name: str, gate: str, numbers: GateStatistics) -> tuple[str, ...]:
     entropy = "–" if numbers.entropy is None else f"{numbers.entropy:.3f}"
     values = (numbers.mean, numbers.spread, numbers.minimum, numbers.maximum)
     count = str(numbers.count)
@@ -109,20 +112,29 @@ def analysis_json(analysis: Analysis, statistics: Sequence[LayerStatistics]) -> 
         "input": analysis.input,
         "predictions": [asdict(prediction) for prediction in analysis.predictions],
         "prediction_note": analysis.prediction_note,
+        "no_gates": analysis.no_gates,
         "layers": [
-            {**layer_json(layer, geometry), "statistics": asdict(by_name[layer.name])}
-            for layer in analysis.attention.values()
-            if layer.name in by_name
+            {**layer, "statistics": asdict(by_name[layer["name"]])}
+            for layer in layers_json(analysis)
+            if layer["name"] in by_name
         ],
     }
 
 
-def layer_json(layer: LayerAttention, geometry: Geometry) -> dict[str, Any]:
-    """Return what a layer is, without its values."""
+def layers_json(analysis: Analysis) -> list[dict[str, Any]]:
+    """Return what each layer is, without its values."""
+    from cbam_viz.layer_names import titles
+
+    called = titles(analysis.layers).layers
+    return [_layer_json(one, called[one.name], analysis.geometry) for one in analysis.layers]
+
+
+def _layer_json(layer: LayerAttention, title: str, geometry: Geometry) -> dict[str, Any]:
     from cbam_viz.images import cells_on_photo
 
     return {
         "name": layer.name,
+        "title": title,
         "stage": layer.stage,
         "channels": None if layer.channel is None else layer.channel.shape[1],
         "map_size": None if layer.spatial is None else list(layer.spatial.shape[1:]),

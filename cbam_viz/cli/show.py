@@ -10,7 +10,8 @@ import click
 from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.drawing import Style, overlays
 from cbam_viz.cli.files import refuse_existing, refuse_unwritable, write
-from cbam_viz.cli.inputs import find_one_image, read_image
+from cbam_viz.cli.input_options import also_option, input_options, reading_options
+from cbam_viz.cli.inputs import Reading, find_one_image, read_image
 from cbam_viz.cli.network import open_network
 from cbam_viz.cli.options import (
     force_option,
@@ -18,7 +19,6 @@ from cbam_viz.cli.options import (
     model_options,
     picture_options,
     view_option,
-    window_option,
 )
 from cbam_viz.cli.report import (
     analysis_json,
@@ -43,9 +43,11 @@ if TYPE_CHECKING:
     "  cbam-viz show sample:cat --layer all -o overlays/ --scale shared",
 )
 @click.argument("image")
+@input_options
 @model_options
 @view_option
-@window_option
+@reading_options
+@also_option
 @click.option(
     "--layer",
     "-l",
@@ -70,7 +72,8 @@ def show(
     image: str,
     choice: ModelChoice,
     view: View,
-    window: tuple[float, float] | None,
+    reading: Reading,
+    also: tuple[str, ...],
     names: tuple[str, ...],
     output: Path | None,
     style: Style,
@@ -82,14 +85,16 @@ def show(
     IMAGE is a file, or a photo that comes with the project: sample:cat, sample:coffee,
     sample:portrait, sample:raccoon.
     """
-    path = find_one_image(image)
+    paths = [find_one_image(one) for one in (image, *also)]
     if output is not None:
         refuse_unwritable([output if output.suffix else output / "overlay.png"])
     from cbam_viz.analysis import analyse
     from cbam_viz.statistics import doubted, layer_statistics
 
-    photo = read_image(path, window)
-    analysis = analyse(open_network(choice), photo, view)
+    loaded = open_network(choice, view=view)
+    photo, *others = [read_image(path, reading, loaded) for path in paths]
+    asked = bool(names) or output is not None
+    analysis = analyse(loaded, photo, view, also=others, gates=asked)
     chosen = choose_layers(analysis.attention, names)
     numbers = [
         layer_statistics(layer, geometry=analysis.geometry)

@@ -20,6 +20,7 @@ from cbam_viz.figures.output import (
     save,
 )
 from cbam_viz.figures.spec import Column, FigureSpec, Row, format_column, parse_column
+from cbam_viz.figures.steps import steps
 from cbam_viz.figures.venues import Venue, venue, venues
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "parse_column",
     "render",
     "save",
+    "steps",
     "venue",
     "venues",
 ]

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.patches import StepPatch
 
@@ -13,6 +20,9 @@ from cbam_viz.figures.sheet import Sheet, Style
 FILL = "#35608d"
 """Dark enough to stay distinct from its band in grey print."""
 BAND = "#b9cde3"
+
+NARROWEST = 1.0
+"""Points: what a step is at least wide."""
 
 
 def bars_margin(style: Style, axis: Axis = (0.0, 1.0)) -> float:
@@ -30,6 +40,34 @@ def ordered(weights: Floats, order: str) -> Floats:
     return weights if order == "index" else -np.sort(-weights)
 
 
+@dataclass(frozen=True)
+class Steps:
+    """Weights as they are drawn: a step a channel, or several neighbours in one."""
+
+    edges: npt.NDArray[np.float64]
+    low: Floats
+    """(steps,): the lowest weight of each; NaN where none is a number."""
+    mean: Floats
+    high: Floats
+    joined: int
+    """How many channels a step has, the last one perhaps fewer."""
+
+
+def steps_of(weights: Floats, width: float) -> Steps:
+    """Join channels of weights (photos, C) so that no step of a chart is below `NARROWEST`.
+
+    Narrower bars would blend with the white between them, pale where they are high and low in turn.
+    """
+    channels = weights.shape[1]
+    joined = max(1, math.ceil(channels * NARROWEST / max(width, NARROWEST)))
+    edges = np.minimum(np.arange(-(-channels // joined) + 1) * joined, channels)
+    low, mean, high = (
+        np.array([_of_finite(join, weights[:, a:b]) for a, b in itertools.pairwise(edges)])
+        for join in (np.min, np.mean, np.max)
+    )
+    return Steps(edges.astype(float), low, mean, high, joined)
+
+
 def draw_bars(
     sheet: Sheet,
     rect: Rect,
@@ -37,30 +75,37 @@ def draw_bars(
     *,
     gid: str,
     axis: Axis = (0.0, 1.0),
-    band: tuple[Floats, Floats] | None = None,
     y_labels: bool = True,
     x_labels: bool = True,
     order: str = "index",
 ) -> Axes:
-    """Draw weights (C,) in the order given; `band`: lowest and highest over several photos."""
+    """Draw weights (photos, C), each photo's in its order.
+
+    Of one photo, bars; where a bar is several channels, dark up to the lowest and pale up to the
+    highest. Of several photos, their mean as a line and all between lowest and highest as a band.
+    """
     axes = sheet.axes(rect, f"{gid} axes")
-    edges = np.arange(len(weights) + 1, dtype=float)
-    if band is not None:
+    channels = weights.shape[1]
+    steps = steps_of(weights, rect.width)
+    sheet.figure.channels_in_a_step = max(sheet.figure.channels_in_a_step, steps.joined)
+    fill: dict[str, Any] = {"edgecolor": "none", "linewidth": 0, "fill": True}
+    several = len(weights) > 1
+    if several or steps.joined > 1:
+        # matplotlib takes no NaN as a baseline; without a value above it, nothing is drawn there.
+        below: Any = np.nan_to_num(steps.low)
+        name = f"{gid} band" if several else f"{gid} range"
         axes.add_patch(
-            StepPatch(band[1], edges, baseline=band[0],  # type: ignore[arg-type]
-                      facecolor=BAND, edgecolor="none", linewidth=0, fill=True,
-                      gid=f"{gid} band")
-        )  # fmt: skip
+            StepPatch(steps.high, steps.edges, baseline=below, facecolor=BAND, gid=name, **fill)
+        )
+    if several:
         axes.add_patch(
-            StepPatch(weights, edges, baseline=None,  # type: ignore[arg-type]
+            StepPatch(steps.mean, steps.edges, baseline=None,  # type: ignore[arg-type]
                       fill=False, edgecolor=FILL, linewidth=0.5, joinstyle="miter", gid=gid)
         )  # fmt: skip
     else:
-        axes.add_patch(
-            StepPatch(weights, edges, baseline=0, facecolor=FILL, edgecolor="none", linewidth=0,
-                      fill=True, gid=gid)
-        )  # fmt: skip
-    axes.set_xlim(0, len(weights))
+        whole = np.clip(np.zeros_like(steps.low), steps.low, steps.high)
+        axes.add_patch(StepPatch(whole, steps.edges, baseline=0, facecolor=FILL, gid=gid, **fill))
+    axes.set_xlim(0, channels)
     axes.set_ylim(*axis)
     sheet.rule(rect.x, rect.y, rect.x, rect.bottom)
     zero = rect.bottom + rect.height * axis[0] / (axis[1] - axis[0])
@@ -68,8 +113,13 @@ def draw_bars(
     if y_labels:
         _label_y(sheet, rect, axis, zero)
     if x_labels:
-        _label_x(sheet, rect, len(weights), order)
+        _label_x(sheet, rect, channels, order)
     return axes
+
+
+def _of_finite(join: Callable[[Floats], Any], weights: Floats) -> np.float32:
+    finite = weights[np.isfinite(weights)]
+    return np.float32(join(finite) if finite.size else np.nan)
 
 
 def _label_y(sheet: Sheet, rect: Rect, axis: Axis, zero: float) -> None:

@@ -10,7 +10,6 @@ from cbam_viz.analysis import Analysis
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.channels import (
     ByClass,
-    LayerWeights,
     by_class,
     by_layer,
     draw_by_class,
@@ -22,11 +21,10 @@ from cbam_viz.figures.gated import GatedChannel, gated_content
 from cbam_viz.figures.grid import draw_grid
 from cbam_viz.figures.output import DEFAULT_DPI, FileFormat, render, save
 from cbam_viz.figures.settings import pinned_settings
+from cbam_viz.figures.settled import Content, settled
 from cbam_viz.figures.sheet import PaperFigure
 from cbam_viz.figures.spec import FigureSpec
 from cbam_viz.figures.typesetting import MISSING
-
-Content = Grid | Strip | GatedChannel | tuple[LayerWeights, ...] | ByClass
 
 MAX_PHOTOS = 64
 
@@ -36,6 +34,7 @@ class Built:
     """A figure with what it was made from."""
 
     spec: FigureSpec
+    """As drawn: what was left open is filled in, so that the same figure comes out of it."""
     study: Study
     content: Content
     figure: PaperFigure
@@ -94,6 +93,7 @@ def build(
     """
     study = study_of(analyses)
     content = content_of(spec, study)
+    spec = settled(spec, content)
     with pinned_settings():
         drawn = _draw(spec, study, content)
     return Built(spec, study, content, drawn)
@@ -113,15 +113,7 @@ def _draw(spec: FigureSpec, study: Study, content: Content) -> PaperFigure:
     if isinstance(content, Strip):
         return draw_depth(spec, content)
     if isinstance(content, GatedChannel):
-        colormap = "diverging" if _signed(content) else spec.colormap
-        return draw_grid(
-            spec.with_(style="map", colormap=colormap), study, content.grid, what="Feature value"
-        )
+        return draw_grid(spec, study, content.grid, what="Feature value")
     if isinstance(content, ByClass):
         return draw_by_class(spec, content)
     return draw_by_layer(spec, content)
-
-
-def _signed(content: GatedChannel) -> bool:
-    scale = content.grid.scale
-    return scale is not None and scale.low < 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -67,14 +65,3 @@ def extra_files(
         )  # fmt: skip
         files[stem + ENDINGS["manifest"]] = manifest.to_json().encode()
     return files
-
-
-def zip_bytes(files: Mapping[str, bytes]) -> bytes:
-    """A ZIP that is the same for the same files; pictures are compressed already, so it stores."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, data in files.items():
-            info = zipfile.ZipInfo(name)  # dated 1980-01-01, always
-            info.external_attr = 0o644 << 16  # readable by everyone, as files are
-            archive.writestr(info, data)
-    return buffer.getvalue()

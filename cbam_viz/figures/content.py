@@ -237,18 +237,21 @@ def channel_weights(layer: LayerAttention) -> Floats:
 def default_columns(study: Study) -> tuple[Column, ...]:
     """Input, the last map of each stage (all maps where there is one stage), the prediction.
 
-    At most the last four maps, and a prediction where there is one.
+    Maps and prediction of every network, where it has them. At most the last four maps in all.
     """
-    first = study.analyses[0][0]
-    mapped = [
-        [layer for layer in layers if layer.spatial is not None]
-        for layers in stages(first.attention).values()
-    ]
-    mapped = [layers for layers in mapped if layers]
-    chosen = mapped[0] if len(mapped) == 1 else [layers[-1] for layers in mapped]
-    maps = [Column("map", layer.name) for layer in chosen[-MAX_DEFAULT_MAPS:]]
-    words = (Column("prediction"),) if first.predictions else ()
-    return (Column("input"), *maps, *words)
+    most = max(1, MAX_DEFAULT_MAPS // len(study.networks))
+    columns = [Column("input")]
+    for model, analysis in enumerate(study.analyses[0]):
+        mapped = [
+            [layer for layer in layers if layer.spatial is not None]
+            for layers in stages(analysis.attention).values()
+        ]
+        mapped = [layers for layers in mapped if layers]
+        chosen = mapped[0] if len(mapped) == 1 else [layers[-1] for layers in mapped]
+        columns += [Column("map", layer.name, model) for layer in chosen[-most:]]
+        if analysis.predictions:
+            columns.append(Column("prediction", model=model))
+    return tuple(columns)
 
 
 def columns_from_text(text: str) -> tuple[Column, ...]:

@@ -23,7 +23,10 @@ from cbam_viz.figures.content import (
 )
 from cbam_viz.figures.spec import Column, FigureSpec
 from cbam_viz.figures.typesetting import NO_BREAK
-from cbam_viz.render import Scale
+from cbam_viz.render import Colormap, Scale, shared_scale
+
+SIGNED_COLORMAP: Colormap = "diverging"
+"""Of features below and above 0, whatever the figure asks for."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def gated_content(spec: FigureSpec, study: Study) -> GatedChannel:
 def _channel(spec: FigureSpec, layer: LayerAttention) -> int:
     weights = channel_weights(layer)
     if spec.channel is None:
-        return int(np.argmax(weights))
+        return int(np.argmax(np.nan_to_num(weights, nan=-np.inf)))
     if spec.channel >= len(weights):
         raise FigureError(
             f"The layer {layer.name} has {len(weights)} channels, 0 to {len(weights) - 1}; "
@@ -113,14 +116,11 @@ def _feature_maps(layer: LayerAttention, channel: int) -> list[tuple[str, Floats
 
 
 def _feature_scale(maps: list[Floats]) -> Scale:
-    low = min(float(values.min()) for values in maps)
-    high = max(float(values.max()) for values in maps)
-    if low < 0:
-        high = max(-low, high)
-        low = -high
-    else:
-        low = 0.0
-    return Scale("shared", low, high)
+    found = shared_scale(maps)
+    if found.low >= 0:
+        return Scale("shared", 0.0, found.high)
+    most = max(-found.low, found.high)
+    return Scale("shared", -most, most)
 
 
 def _row(
@@ -139,5 +139,5 @@ def _heads(heads: list[str], channel: str, weights: tuple[float, ...]) -> tuple[
     named = [f"{channel}\n{first}"]
     for head in rest:
         gated = head == "after channel gate" and len(weights) == 1
-        named.append(f"{head} (× {weights[0]:.2f})" if gated else head)
+        named.append(f"{head} (×{NO_BREAK}{weights[0]:.2f})" if gated else head)
     return ("Input", *named)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from cbam_viz.figures.bars import bars_margin, draw_bars, ordered
 from cbam_viz.figures.content import (
@@ -15,24 +16,35 @@ from cbam_viz.figures.content import (
     axis_of,
     bar_weights,
 )
-from cbam_viz.figures.legend import draw_legend, legend_height
+from cbam_viz.figures.heads import Heads, break_heads, draw_head
+from cbam_viz.figures.legend import Legend, draw_legend, legend_of
 from cbam_viz.figures.marks import draw_marks
 from cbam_viz.figures.pictures import Rasters, aspect_of, draw_picture, region_of
-from cbam_viz.figures.plan import ColumnRoom, GridPlan, GridRoom, Rect, choose_blocks, plan_grid
+from cbam_viz.figures.plan import (
+    MIN_PICTURE,
+    ColumnRoom,
+    GridPlan,
+    GridRoom,
+    Rect,
+    check_size,
+    choose_blocks,
+    plan_grid,
+)
 from cbam_viz.figures.sheet import PaperFigure, Sheet, Style, style_of
 from cbam_viz.figures.spec import FigureSpec
 from cbam_viz.figures.typesetting import NO_BREAK, line_height
 
-HEAD_LINES = 3
-NETWORK_LINES = 5
-"""Of a network's name in a heading: cut short, two networks may look like one."""
 MOST_LINES = 4
 """Of a class's name and its probability together."""
+LABEL_LINES = 3
+"""Of a row's label, at most."""
 _LOWEST_BARS = 24.0
 """Points: below this height bars cannot be told apart."""
 _TALLEST_LABEL = 5.0
 """Type sizes: a row gets no higher than this for its label's sake."""
 _HEAD_GAP = 2.0
+_ROUNDS = 4
+"""In which headings and pictures come to fit each other on a short page."""
 
 
 @dataclass(frozen=True)
@@ -43,31 +55,94 @@ class _Drawing:
     study: Study
     grid: Grid
     style: Style
+    what: str
+    """What the values of maps are, at the colour bar."""
+
+    @cached_property
+    def legend(self) -> Legend | None:
+        """The colour bar; None where there are no maps."""
+        if not any(isinstance(place, MapPicture) for row in self.grid.rows for place in row):
+            return None
+        return legend_of(self.style, self.what, self.grid.scale, self.spec.colormap)
 
 
 def draw_grid(
     spec: FigureSpec, study: Study, grid: Grid, *, what: str = "Spatial attention"
 ) -> PaperFigure:
     """Draw what `grid_content` found; `what` names the values at the colour bar."""
-    drawing = _Drawing(spec, study, grid, style_of(spec))
-    columns = _column_rooms(drawing, drawing.style.width)
-    blocks = spec.blocks or choose_blocks(_room(drawing, columns, 1))
-    columns = _column_rooms(drawing, drawing.style.width / blocks)
-    heads = _wrapped_heads(drawing, columns, blocks)
-    head_lines = max((len(head) for head in heads), default=0)
-    room = _room(drawing, columns, head_lines)
-    if _labels_need_two_lines(drawing, room, blocks):
-        room = _room(drawing, columns, head_lines, label_lines=2)
-    plan = plan_grid(room, blocks)
-    has_maps = any(isinstance(place, MapPicture) for row in grid.rows for place in row)
-    foot = legend_height(drawing.style) if has_maps else 0.0
-    sheet = drawing.style.sheet(plan.height + foot)
-    _draw_heads(sheet, plan, heads)
+    usual = style_of(spec)
+    drawing = _Drawing(spec, study, grid, usual, what)
+    arranged = _arrange(drawing)
+    if not arranged.comfortable:
+        drawing = replace(drawing, style=usual.smaller)
+        arranged = _arrange(drawing)
+    plan, legend = arranged.plan, drawing.legend
+    sheet = drawing.style.sheet(plan.height + (legend.height if legend else 0.0))
+    _draw_heads(sheet, plan, arranged.heads)
     _draw_labels(sheet, drawing, plan)
     _draw_cells(sheet, drawing, plan)
-    if has_maps:
-        draw_legend(sheet, what, grid.scale, spec.colormap)
+    if legend:
+        draw_legend(sheet, legend)
     return sheet.figure
+
+
+@dataclass(frozen=True)
+class _Arranged:
+    """Where everything goes, and how the headings break."""
+
+    plan: GridPlan
+    heads: Heads
+    comfortable: bool
+    """Whether the usual type will do."""
+
+
+def _arrange(drawing: _Drawing) -> _Arranged:
+    columns = _column_rooms(drawing, drawing.style.width)
+    blocks = drawing.spec.blocks or choose_blocks(_room(drawing, columns, _line(drawing)))
+    blocks = min(blocks, len(drawing.grid.rows))
+    columns = _column_rooms(drawing, drawing.style.width / blocks)
+    full = _room(drawing, columns, 0.0).picture_width(blocks)
+    page = drawing.style.width, drawing.style.max_height
+    pictures = len(columns) * len(drawing.grid.rows)
+    if any(column.fixed is None for column in columns):
+        check_size(full, full, pictures, page)
+    plan, picture, label_lines = None, full, 1
+    # Higher headings leave less height, and smaller pictures may need higher headings.
+    for _ in range(_ROUNDS):
+        heads = _heads(drawing, columns, picture)
+        room = _room(drawing, columns, heads.height(drawing.style), label_lines)
+        plan = plan_grid(room, blocks)
+        before, picture = picture, _picture_width(plan, columns, full)
+        wanted = _label_lines(drawing, plan)
+        if picture > before - 0.5 and wanted <= label_lines:
+            break
+        label_lines = max(label_lines, wanted)
+    assert plan is not None
+    comfortable = (
+        heads.whole
+        and (full >= MIN_PICTURE or not any(column.fixed is None for column in columns))
+        and (drawing.legend is None or drawing.legend.whole)
+        and _words_whole(drawing, columns)
+    )
+    return _Arranged(plan, heads, comfortable)
+
+
+def _words_whole(drawing: _Drawing, columns: tuple[ColumnRoom, ...]) -> bool:
+    """Whether no class's name is cut."""
+    return all(
+        drawing.style.fits(place.text, column.fixed or 0.0, lines=MOST_LINES)
+        for row in drawing.grid.rows
+        for place, column in zip(row, columns, strict=True)
+        if isinstance(place, Words)
+    )
+
+
+def _picture_width(plan: GridPlan, columns: tuple[ColumnRoom, ...], full: float) -> float:
+    """What is left of pictures on a page that is too short for their full width."""
+    widths = [
+        rect.width for rect, column in zip(plan.cells[0], columns, strict=True) if not column.fixed
+    ]
+    return min(widths, default=full)
 
 
 def letter(index: int) -> str:
@@ -130,33 +205,24 @@ def _head(drawing: _Drawing, index: int) -> str:
     return head
 
 
-def _wrapped_heads(
-    drawing: _Drawing, columns: tuple[ColumnRoom, ...], blocks: int
-) -> list[list[str]]:
-    room = _room(drawing, columns, 1)
-    picture = room.picture_width(min(blocks, len(room.aspects)))
-    heads = []
-    for index, column in enumerate(columns):
-        width = (picture if column.fixed is None else column.fixed) + 1
-        text = _head(drawing, index)
-        heads.append(_wrap_head(drawing.style, text, width) if text else [])
-    return heads
+def _heads(drawing: _Drawing, columns: tuple[ColumnRoom, ...], picture: float) -> Heads:
+    """The headings, broken for columns whose pictures are so wide."""
+    texts = [_head(drawing, index) for index in range(len(columns))]
+    widths = [(picture if column.fixed is None else column.fixed) + 1 for column in columns]
+    return break_heads(drawing.style, texts, widths)
 
 
-def _wrap_head(style: Style, text: str, width: float) -> list[str]:
-    """At most `HEAD_LINES` lines, after those of a network's name."""
-    *network, shown = text.split("\n")
-    last = style.wrap(shown, width, lines=HEAD_LINES - 1 if network else HEAD_LINES)
-    return [*style.wrap(" ".join(network), width, lines=NETWORK_LINES), *last] if network else last
+def _line(drawing: _Drawing) -> float:
+    return line_height(drawing.style.size)
 
 
-def _labels_need_two_lines(drawing: _Drawing, room: GridRoom, blocks: int) -> bool:
-    """Whether a row's label is longer than the row is high."""
-    picture = room.picture_width(min(blocks, len(room.aspects)))
-    return any(
-        drawing.style.measure(_label(drawing, row)) > room.row_height(row, picture)
-        for row in range(len(room.aspects))
-    )
+def _label_lines(drawing: _Drawing, plan: GridPlan) -> int:
+    """How many lines hold the rows' labels, which stand upright: 1, 2 or, if need be, 3."""
+    labels = [(_label(drawing, row), rect.height) for row, rect in enumerate(plan.labels)]
+    for lines in range(1, LABEL_LINES):
+        if all(drawing.style.fits(label, height, lines=lines) for label, height in labels):
+            return lines
+    return LABEL_LINES
 
 
 def _label(drawing: _Drawing, row: int) -> str:
@@ -169,7 +235,7 @@ def _label(drawing: _Drawing, row: int) -> str:
 def _room(
     drawing: _Drawing,
     columns: tuple[ColumnRoom, ...],
-    head_lines: int,
+    heads: float,
     label_lines: int = 1,
 ) -> GridRoom:
     style, grid = drawing.style, drawing.grid
@@ -179,13 +245,12 @@ def _room(
     ]
     kinds = [_kind(drawing, index) for index in range(len(columns))]
     has_bars = Bars in kinds
-    has_maps = MapPicture in kinds
     return GridRoom(
         width=style.width,
-        max_height=style.max_height - (legend_height(style) if has_maps else 0),
+        max_height=style.max_height - (drawing.legend.height if drawing.legend else 0.0),
         columns=columns,
         aspects=tuple(aspect_of(region) for region in regions),
-        head_height=head_lines * line_height(style.size) + _HEAD_GAP if head_lines else 0.0,
+        head_height=heads + _HEAD_GAP if heads else 0.0,
         label_width=label_lines * line_height(style.size) + 2
         if any(_label(drawing, row) for row in range(len(regions)))
         else 0.0,
@@ -217,11 +282,11 @@ def _label_height(style: Style, label: str) -> float:
     return min(longest + 1, _TALLEST_LABEL * style.size)
 
 
-def _draw_heads(sheet: Sheet, plan: GridPlan, heads: list[list[str]]) -> None:
+def _draw_heads(sheet: Sheet, plan: GridPlan, heads: Heads) -> None:
     for block, rects in enumerate(plan.heads):
-        for index, (rect, lines) in enumerate(zip(rects, heads, strict=True)):
+        for index, (rect, lines) in enumerate(zip(rects, heads.lines, strict=True)):
             room = Rect(rect.x, rect.y, rect.width, rect.height - _HEAD_GAP)
-            sheet.lines(room, lines, va="bottom", gid=f"head {index + 1} of block {block + 1}")
+            draw_head(sheet, room, lines, f"head {index + 1} of block {block + 1}")
 
 
 def _draw_labels(sheet: Sheet, drawing: _Drawing, plan: GridPlan) -> None:
@@ -252,7 +317,7 @@ def _draw_cells(sheet: Sheet, drawing: _Drawing, plan: GridPlan) -> None:
                 lines = _wrap_words(drawing.style, place.text, rect.width, max(1, room))
                 sheet.lines(rect, lines, gid=gid)
             elif isinstance(place, Bars):
-                shown = ordered(place.weights, drawing.spec.order)
+                shown = ordered(place.weights, drawing.spec.order)[None]
                 draw_bars(
                     sheet, rect, shown, gid=gid, axis=axis, x_labels=r in last_rows,
                     order=drawing.spec.order,

@@ -25,7 +25,7 @@ from cbam_viz.figures.gated import GatedChannel
 from cbam_viz.figures.plain import from_plain
 from cbam_viz.figures.spec import FigureSpec
 from cbam_viz.figures.tables import Shown, shown_values
-from cbam_viz.images import DEFAULT_VIEW, Photo, View, read_photo, samples
+from cbam_viz.images import DEFAULT_VIEW, InputOptions, Photo, View, read_photo, samples
 from cbam_viz.models import LoadedModel
 from cbam_viz.models.loaded import weights_sha256
 
@@ -49,6 +49,8 @@ class PhotoSource:
     """Height and width in pixels."""
     window: tuple[float, float] | None = None
     """The values that were stated to be black and white."""
+    index: int | None = None
+    """Which slice of a volume."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,13 @@ class NetworkSource:
     num_classes: int | None = None
     factory: str | None = None
     """`MODULE:FACTORY` of a network of one's own; never run because a manifest says so."""
+    arguments: tuple[tuple[str, str], ...] = ()
+    """Of that factory, as text."""
     allow_missing_attention: bool = False
+    input: InputOptions | None = None
+    """What of its input was asked for."""
+    classes: tuple[str, ...] | None = None
+    """Names of its classes, where they were stated."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +141,7 @@ def photo_source(photo: Photo, path: Path | None, folder: Path) -> PhotoSource:
         file = SAMPLE + own[path.resolve()]
     else:
         file = relative(path, folder)
-    return PhotoSource(file, photo.name, photo.sha256, photo.size, photo.window)
+    return PhotoSource(file, photo.name, photo.sha256, photo.size, photo.window, photo.index)
 
 
 def network_source(
@@ -250,7 +258,7 @@ def open_photo(source: PhotoSource, folder: Path) -> Photo:
             f"The photo {source.file} is not there (looked in {folder}). Put it back, or beside "
             "the manifest."
         )
-    photo = read_photo(path, name=source.name, window=source.window)
+    photo = read_photo(path, name=source.name, window=source.window, index=source.index)
     if photo.sha256 != source.sha256:
         raise FigureError(
             f"The photo {path} has changed since the figure was made: its SHA-256 is "
@@ -323,4 +331,4 @@ def _scale(built: Built) -> dict[str, Any] | None:
     scale = content.scale if isinstance(content, (Grid, Strip)) else None
     if scale is None:
         return {"kind": built.spec.scale}
-    return asdict(scale)
+    return {"kind": scale.kind, "low": scale.low, "high": scale.high}

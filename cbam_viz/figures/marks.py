@@ -14,11 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.patches import Rectangle
 
+from cbam_viz.figures.cells import draw_cell_lines
 from cbam_viz.figures.content import MapPicture, Picture
 from cbam_viz.figures.pictures import Drawn, inside, placed_map, show
 from cbam_viz.figures.plan import Rect
 from cbam_viz.figures.sheet import Sheet
 from cbam_viz.figures.spec import FigureSpec, Region, Row
+from cbam_viz.figures.typesetting import line_height
 
 MINUS = "−"
 LIGHT, DARK = "white", "black"
@@ -44,6 +46,8 @@ _TAG = {"boxstyle": "square,pad=0.18", "facecolor": (0, 0, 0, 0.62), "edgecolor"
 def draw_marks(sheet: Sheet, drawn: Drawn, spec: FigureSpec, row: Row, letter: str = "") -> None:
     """All marks that the figure asks for on this picture."""
     analysis = drawn.content.analysis
+    if isinstance(drawn.content, MapPicture) and spec.cells == "grid":
+        sheet.figure.cells_without_lines |= not draw_cell_lines(drawn, drawn.content)
     if isinstance(drawn.content, MapPicture) and spec.contours:
         draw_contours(drawn, drawn.content, spec.contours)
     for number, box in enumerate(row.boxes):
@@ -52,6 +56,7 @@ def draw_marks(sheet: Sheet, drawn: Drawn, spec: FigureSpec, row: Row, letter: s
         outline(drawn.axes, analysis.geometry.seen, f"{drawn.gid} seen", dashed=True)
     # Each corner holds one thing; the zoom comes first, and what stood there moves to the free one.
     corners = {"letter": "upper left", "range": "upper right", "scale bar": "lower left"}
+    taken = ""
     if row.zoom is not None:
         taken = draw_zoom(sheet, drawn, inside(row.zoom, analysis.photo, drawn.region))
         corners = {
@@ -60,8 +65,17 @@ def draw_marks(sheet: Sheet, drawn: Drawn, spec: FigureSpec, row: Row, letter: s
     if spec.scale_bar != "none":
         draw_scale_bar(sheet, drawn, spec, right=corners["scale bar"] == "lower right")
     if isinstance(drawn.content, MapPicture) and drawn.content.scale.kind == "per map":
-        low, high = drawn.content.scale.low, drawn.content.scale.high
-        tag(sheet, drawn, range_text(low, high), corners["range"], "range")
+        text = range_text(drawn.content.scale.low, drawn.content.scale.high)
+        room = drawn.rect.width - 2 * _pad(sheet)
+        if sheet.measure(text, sheet.small) > room:
+            text = text.replace(" to ", "\N{EN DASH}\n")
+        widest = max(sheet.measure(line, sheet.small) for line in text.split("\n"))
+        if widest + sheet.measure(letter, sheet.small) + 2 * _pad(sheet) > room:
+            # Side by side they would overlap: the letter goes where nothing stands.
+            used = {taken, corners["range"], corners["scale bar"] * (spec.scale_bar != "none")}
+            free = [corner for corner in ("lower left", "lower right") if corner not in used]
+            corners["letter"] = next(iter(free), corners["letter"])
+        tag(sheet, drawn, text, corners["range"], "range")
     if letter:
         tag(sheet, drawn, letter, corners["letter"], "letter")
 
@@ -187,13 +201,15 @@ def draw_scale_bar(sheet: Sheet, drawn: Drawn, spec: FigureSpec, *, right: bool)
         )
     )
     text = f"{length} px" if spec.scale_bar == "photo" else f"{length} input px"
+    if sheet.measure(text, sheet.small) + 4 > rect.width:  # whose pixels, the caption says too
+        text = f"{length} px"
     half = sheet.measure(text, sheet.small) / 2 + 2
     centre, baseline = x + width / 2, y - 5.4
     if rect.height < margin + 5.4 + 1.4 * sheet.small:  # too low for a text above the bar
         centre = x - half - 2 if right else x + width + half + 2
         baseline = y + 0.8
     sheet.text(
-        min(max(centre, rect.x + half), rect.right - half),
+        min(max(min(max(centre, rect.x + half), rect.right - half), half), sheet.width - half),
         baseline,
         text,
         size=sheet.small,
@@ -204,26 +220,41 @@ def draw_scale_bar(sheet: Sheet, drawn: Drawn, spec: FigureSpec, *, right: bool)
 
 
 def tag(sheet: Sheet, drawn: Drawn, text: str, corner: str, gid: str) -> None:
-    """A small text in a corner of the picture."""
+    """A small text in a corner of the picture, in lines if it has some."""
     vertical, horizontal = corner.split()
-    pad = 0.18 * sheet.small + 1.2
+    pad = _pad(sheet)
     rect = drawn.rect
-    sheet.text(
-        rect.x + pad if horizontal == "left" else rect.right - pad,
-        rect.y + pad if vertical == "upper" else rect.bottom - pad,
-        text,
-        size=sheet.small,
-        ha=horizontal,
-        va="top" if vertical == "upper" else "bottom",
-        color=LIGHT,
-        box=dict(_TAG),
-        gid=f"{drawn.gid} {gid}",
-    )
+    lines = text.split("\n")
+    step = line_height(sheet.small) + 1
+    for number, line in enumerate(lines):
+        down = number if vertical == "upper" else number - len(lines) + 1
+        sheet.text(
+            rect.x + pad if horizontal == "left" else rect.right - pad,
+            (rect.y + pad if vertical == "upper" else rect.bottom - pad) + down * step,
+            line,
+            size=sheet.small,
+            ha=horizontal,
+            va="top" if vertical == "upper" else "bottom",
+            color=LIGHT,
+            box=dict(_TAG),
+            gid=f"{drawn.gid} {gid}" + (f" line {number + 1}" if number else ""),
+        )
+
+
+def _pad(sheet: Sheet) -> float:
+    """From a picture's edge to the text of a tag."""
+    return 0.18 * sheet.small + 1.2
 
 
 def range_text(low: float, high: float) -> str:
-    """Both ends, to about a hundredth of the range: 0.00066 of a map that goes up to 1 is 0.00."""
+    """Both ends, to about a hundredth of the range: 0.00066 of a map that goes up to 1 is 0.00.
+
+    A map of one value is said to be that; so is one whose ends no six decimals tell apart.
+    """
     span = high - low
-    decimals = max(2, 2 - math.ceil(math.log10(span))) if span > 0 else 4
-    decimals = min(decimals, MOST_DECIMALS)
-    return f"{low:.{decimals}f} to {high:.{decimals}f}".replace("-", MINUS)
+    if span == 0:
+        return f"all {low:.4g}".replace("-", MINUS)
+    decimals = min(max(2, 2 - math.ceil(math.log10(span))), MOST_DECIMALS)
+    ends = f"{low:.{decimals}f}", f"{high:.{decimals}f}"
+    text = f"{ends[0]} to {ends[1]}" if ends[0] != ends[1] else f"about {low:.4g}"
+    return text.replace("-", MINUS)

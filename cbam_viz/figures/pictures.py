@@ -23,10 +23,10 @@ from cbam_viz.errors import FigureError
 from cbam_viz.figures.content import Floats, MapPicture, Picture
 from cbam_viz.figures.plan import Rect
 from cbam_viz.figures.sheet import Sheet
-from cbam_viz.figures.spec import FigureSpec, Region, Row
+from cbam_viz.figures.spec import CellStyle, FigureSpec, Region, Row
 from cbam_viz.figures.venues import POINTS_PER_INCH
 from cbam_viz.images import Photo
-from cbam_viz.render import Placed, overlay, place, resize_photo
+from cbam_viz.render import Placed, method_of, overlay, place, resize_photo
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -125,10 +125,12 @@ def aspect_of(region: Region) -> float:
     return (region[2] - region[0]) / (region[3] - region[1])
 
 
-def placed_map(content: MapPicture, size: tuple[int, int]) -> Placed:
+def placed_map(content: MapPicture, size: tuple[int, int], style: CellStyle = "smooth") -> Placed:
     """The map on the photo, or the mean of several, at that size of the whole photo."""
+    method = method_of(style)
     placed = [
-        place(values, cells, content.analysis.geometry, size) for values, cells in content.parts
+        place(values, cells, content.analysis.geometry, size, method=method)
+        for values, cells in content.parts
     ]
     if len(placed) == 1:
         return placed[0]
@@ -140,7 +142,7 @@ def paint(content: Picture | MapPicture, pixels: Pixels, spec: FigureSpec, row: 
     """The pixels that the picture shows, for the whole photo."""
     if isinstance(content, Picture):
         return pixels
-    placed = placed_map(content, (pixels.shape[0], pixels.shape[1]))
+    placed = placed_map(content, (pixels.shape[0], pixels.shape[1]), spec.cells)
     painted: Pixels = overlay(
         pixels,
         placed,

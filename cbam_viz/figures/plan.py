@@ -11,6 +11,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cbam_viz.errors import FigureError
+
 TALLEST = 1.6
 """A picture is at most so many times as high as it is wide; a taller photo gets white at its
 sides."""
@@ -22,7 +24,10 @@ BLOCK_GAP = 11.0
 """Between blocks of rows that are set side by side."""
 
 MIN_PICTURE = 30.0
-"""Below this width nothing can be seen."""
+"""Below this width little can be seen."""
+
+LEAST_PICTURE = 6.0
+"""Below this width or height nothing can."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,21 @@ class GridRoom:
         )
 
 
+def check_size(
+    width: float, height: float, pictures: int, page: tuple[float, float], what: str = "pictures"
+) -> None:
+    """Refuse a figure of pictures that nobody could see.
+
+    Raises:
+        FigureError: the text says what to change.
+    """
+    if min(width, height) < LEAST_PICTURE:
+        raise FigureError(
+            f"{pictures} {what} have no room in a figure of {page[0]:.0f} × {page[1]:.0f} points. "
+            "Choose fewer layers, columns or photos, or a wider figure or longer page."
+        )
+
+
 def split_rows(heights: Sequence[float], blocks: int) -> list[range]:
     """Cut rows into so many runs, none empty, with the tallest run as short as can be.
 
@@ -146,15 +166,21 @@ def split_rows(heights: Sequence[float], blocks: int) -> list[range]:
 
 
 def choose_blocks(room: GridRoom) -> int:
-    """The fewest blocks that keep the figure on its page, as far as pictures stay visible."""
-    best = 1
+    """The fewest blocks that keep the figure on its page, as far as pictures stay visible.
+
+    Fewer blocks, with pictures smaller than the width allows, are taken where these fill more of
+    the figure.
+    """
+    shares = {}
     for blocks in range(1, len(room.aspects) + 1):
-        if blocks > 1 and room.picture_width(blocks) < MIN_PICTURE:
+        full = room.picture_width(blocks)
+        if blocks > 1 and full < MIN_PICTURE:
             break
-        best = blocks
-        if room.height(blocks) <= room.max_height:
+        size = _shrunk(room, blocks, full)
+        shares[blocks] = size**2 / room.height(blocks, size)
+        if size == full:
             break
-    return best
+    return max(shares, key=lambda blocks: (shares[blocks], -blocks))
 
 
 def plan_grid(room: GridRoom, blocks: int | None = None) -> GridPlan:
@@ -191,7 +217,9 @@ def _shrunk(room: GridRoom, blocks: int, full: float) -> float:
     """The picture width at which the height fits the page."""
     if room.height(blocks, full) <= room.max_height or not full:
         return full
-    low, high = min(MIN_PICTURE, full), full
+    low, high = min(LEAST_PICTURE, full), full
+    if room.height(blocks, low) > room.max_height:  # texts alone are longer than the page
+        return min(MIN_PICTURE, full)
     for _ in range(40):
         middle = (low + high) / 2
         low, high = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cbam_viz.errors import FigureError
@@ -18,6 +18,7 @@ from cbam_viz.figures.manifest import (
 )
 from cbam_viz.figures.output import SUFFIXES, format_of
 from cbam_viz.figures.study import Tick, study
+from cbam_viz.images import changed
 from cbam_viz.models import LoadedModel, load_model
 
 Opener = Callable[[NetworkSource, Path | None], LoadedModel]
@@ -99,10 +100,13 @@ def open_plainly(source: NetworkSource, path: Path | None) -> LoadedModel:
             f"The network {source.name} is a Python object of its author's. Open it yourself and "
             "hand it over: remake(..., open_network=...), or --model on the command line."
         )
-    return load_model(
+    loaded = load_model(
         path,
         architecture=source.architecture,
         attention=source.attention,
         num_classes=source.num_classes,
         allow_missing_attention=source.allow_missing_attention,
     )
+    if source.input is not None:
+        loaded = replace(loaded, spec=changed(loaded.spec, source.input))
+    return loaded if source.classes is None else replace(loaded, classes=source.classes)

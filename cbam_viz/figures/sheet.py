@@ -6,7 +6,7 @@ is told so outright, so that a figure looks the same in every program.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -40,6 +40,10 @@ class PaperFigure(Figure):
         super().__init__(*args, **kwargs)
         self.missing_letters: set[str] = set()
         """Letters of its texts that no installed font has; a square is drawn in their place."""
+        self.channels_in_a_step = 1
+        """How many neighbouring channels a bar of its charts stands for at most."""
+        self.cells_without_lines = False
+        """Whether cells of a map are too narrow for the lines that were asked for."""
 
     def _repr_png_(self) -> bytes:
         from cbam_viz.figures.output import render
@@ -182,6 +186,15 @@ class Style:
     ) -> list[str]:
         """The text in lines of that width."""
         return typesetting.wrap(text, width, self.font, size or self.size, lines)
+
+    def fits(self, text: str, width: float, *, lines: int = 2) -> bool:
+        """Whether so many lines hold the text whole, broken at the usual places only."""
+        return typesetting.fits(text, width, self.font, self.size, lines)
+
+    @property
+    def smaller(self) -> Style:
+        """All text in the venue's smallest type, for figures with no room for the usual one."""
+        return replace(self, size=self.small)
 
 
 def style_of(spec: FigureSpec) -> Style:

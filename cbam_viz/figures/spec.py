@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args, get_origin
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.plain import from_plain
 from cbam_viz.figures.venues import venue
+from cbam_viz.render import DEFAULT_OPACITY
 
 Layout = Literal["grid", "depth", "channels", "channel"]
 """`grid`: photos as rows, chosen columns. `depth`: one photo, all layers in order. `channels`:
@@ -26,6 +27,9 @@ PREDICTED: tuple[ColumnKind, ...] = ("class", "probability", "prediction")
 """Columns that say what the network predicts."""
 ScaleKind = Literal["absolute", "shared", "per map"]
 Style = Literal["overlay", "map"]
+CellStyle = Literal["smooth", "cells", "grid"]
+"""`smooth` interpolates between the centres of a map's cells, `cells` shows each in its own colour,
+`grid` does that with lines between them."""
 Frame = Literal["photo", "seen"]
 Letters = Literal["none", "columns", "rows", "cells"]
 RowLabels = Literal["none", "name", "class"]
@@ -99,7 +103,8 @@ class FigureSpec:
 
     layout: Layout = "grid"
     columns: tuple[Column, ...] = ()
-    """Grid: from left to right. Empty: the input, the last layer of each stage, the prediction."""
+    """Grid: from left to right. Empty: the input, and of each network the last layer of each stage
+    (at most four in all) and the prediction."""
     rows: tuple[Row, ...] = ()
     """Own settings of the photos, in their order; missing ones are defaults."""
     layers: tuple[str, ...] = ()
@@ -121,8 +126,9 @@ class FigureSpec:
     """`absolute`: 0 to 1. `shared`: from the lowest to the highest value in the figure.
     `per map`: each map from its own lowest to its own highest value, printed on each."""
     colormap: str = "viridis"
-    opacity: float = 0.55
+    opacity: float = DEFAULT_OPACITY
     style: Style = "overlay"
+    cells: CellStyle = "smooth"
     frame: Frame = "seen"
     """Show the part of the photo that the network saw, or the whole photo, the rest of it faded."""
     mark_seen: bool = False

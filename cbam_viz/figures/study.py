@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from cbam_viz.analysis import Analysis, analyse, analysis_of, as_weights, running
-from cbam_viz.attention import Attention
-from cbam_viz.errors import NoAttentionError
+from cbam_viz.analysis import Analysis, analyse
 from cbam_viz.figures.content import Study, find_layer
 from cbam_viz.figures.spec import FigureSpec
-from cbam_viz.images import DEFAULT_VIEW, Photo, View, prepare
+from cbam_viz.images import DEFAULT_VIEW, Photo, View
 from cbam_viz.models import LoadedModel
 
 Tick = Callable[[], object]
@@ -45,23 +43,10 @@ def analyse_for(
 
     A network that stands `beside` another one may have no attention: it shows what it predicts.
     """
-    try:
-        analysis = analyse(network, photo, view)
-    except NoAttentionError:
-        if not beside:
-            raise
-        return _predicted(network, photo, view)
+    analysis = analyse(network, photo, view, gates=not beside)
+    if analysis.no_gates:
+        return analysis
     if spec.layout != "channel":
         return analysis
     layer = find_layer(analysis.attention, spec.layer or "-1")
     return analyse(network, photo, view, features=[layer.module])
-
-
-def _predicted(network: LoadedModel, photo: Photo, view: View) -> Analysis:
-    """What a network without attention makes of a photo."""
-    model_input = prepare(photo, network.spec, view)
-    inputs = as_weights(network.model, model_input.tensor)
-    with running(network.name, inputs):
-        output = network.model(inputs)
-    height, width = model_input.geometry.input_size
-    return analysis_of(network, photo, model_input, Attention({}, output, (height, width)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,6 +18,7 @@ from cbam_viz.figures.content import Bars, Grid, MapPicture, Place, Words
 from cbam_viz.figures.depth import Strip
 from cbam_viz.figures.gated import GatedChannel
 from cbam_viz.images import numbers_on_photo, photo_shares
+from cbam_viz.store import arrays_zip
 
 DOCUMENT = "cbam_viz"
 """Key of the JSON text that says what the arrays are."""
@@ -107,14 +107,7 @@ def arrays_bytes(built: Built) -> bytes:
         arrays[str(number)] = np.asarray(entry.values)
         if entry.photo_share is not None:
             arrays[f"{number} photo_share"] = entry.photo_share.astype(np.float32)
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for key, array in arrays.items():
-            data = io.BytesIO()
-            np.lib.format.write_array(data, array, allow_pickle=False)
-            # A ZipInfo made by hand carries the date 1980-01-01, always.
-            archive.writestr(zipfile.ZipInfo(f"{key}.npy"), data.getvalue())
-    return buffer.getvalue()
+    return arrays_zip(arrays)
 
 
 def numbers_text(built: Built) -> str:

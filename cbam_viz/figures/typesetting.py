@@ -10,6 +10,7 @@ other installed fonts, chosen for each text (`fonts.py`); those that none has be
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from unicodedata import category
 
@@ -114,24 +115,50 @@ def elide(text: str, width: float, font: str, size: float) -> str:
 
 
 def wrap(text: str, width: float, font: str, size: float, max_lines: int = 2) -> list[str]:
-    """Lines no wider than `width` points, at most `max_lines`; what is left over is elided.
+    """Lines no wider than `width` points, at most `max_lines`.
 
-    Breaks after spaces and after the marks inside names such as `layer3.block_2/cbam`.
+    Breaks after spaces and after the marks inside names such as `layer3.block_2/cbam`; where that
+    does not do, between any two letters; what is left over even then is elided.
     """
     if len(text) > LONGEST_TEXT:
         text = text[: LONGEST_TEXT // 2] + ELLIPSIS + text[-LONGEST_TEXT // 2 :]
-    lines: list[str] = []
-    for paragraph in text.split("\n"):
-        lines += _wrap_paragraph(paragraph, width, font, size)
+    lines = _wrapped(text, width, font, size)
+    if not _held(lines, width, font, size, max_lines):
+        broken = _wrapped(text, width, font, size, anywhere=True)
+        if _held(broken, width, font, size, max_lines):
+            lines = broken
     if len(lines) > max_lines:
         rest = " ".join(line.strip() for line in lines[max_lines - 1 :])
         lines = [*lines[: max_lines - 1], rest]
     return [elide(line.strip().replace(NO_BREAK, " "), width, font, size) for line in lines]
 
 
-def _wrap_paragraph(text: str, width: float, font: str, size: float) -> list[str]:
-    # A point between digits belongs to a number: 0.99 stays whole.
-    pieces = re.findall(r"(?:[^ \t._/\-]|(?<=\d)\.(?=\d))*[ \t._/\-]*", text)
+def fits(text: str, width: float, font: str, size: float, max_lines: int = 2) -> bool:
+    """Whether so many lines hold the text whole, broken at the usual places only."""
+    return _held(_wrapped(text, width, font, size), width, font, size, max_lines)
+
+
+def _held(lines: list[str], width: float, font: str, size: float, max_lines: int) -> bool:
+    return len(lines) <= max_lines and all(
+        text_width(line.strip(), font, size) <= width for line in lines
+    )
+
+
+def _wrapped(
+    text: str, width: float, font: str, size: float, *, anywhere: bool = False
+) -> list[str]:
+    """As many lines as it takes, some of them too wide unless they may break anywhere."""
+    lines = []
+    for paragraph in text.split("\n"):
+        # A point between digits belongs to a number: 0.99 stays whole.
+        pieces = re.findall(r"(?:[^ \t._/\-]|(?<=\d)\.(?=\d))*[ \t._/\-]*", paragraph)
+        if anywhere:
+            pieces = [part for piece in pieces for part in _parts(piece, width, font, size)]
+        lines += _filled(pieces, width, font, size)
+    return lines
+
+
+def _filled(pieces: Iterable[str], width: float, font: str, size: float) -> list[str]:
     lines = [""]
     for piece in pieces:
         longer = lines[-1] + piece
@@ -140,3 +167,19 @@ def _wrap_paragraph(text: str, width: float, font: str, size: float) -> list[str
         else:
             lines[-1] = longer
     return lines
+
+
+def _parts(piece: str, width: float, font: str, size: float) -> list[str]:
+    """The piece if a line holds it; else its words, or its letters where a word is too long."""
+    if text_width(piece.rstrip(), font, size) <= width:
+        return [piece]
+    words = re.findall(f"[^{NO_BREAK}]*{NO_BREAK}?", piece)
+    if len(words) > 2:  # the last one found is empty
+        return [part for word in words for part in _parts(word, width, font, size)]
+    letters: list[str] = []
+    for letter in piece:
+        if letters and category(letter)[0] == "M":  # an accent stays with its letter
+            letters[-1] += letter
+        else:
+            letters.append(letter)
+    return letters

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import math
 import struct
-from typing import IO
+from collections.abc import Sequence
+from typing import IO, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cbam_viz.errors import ImageError, LimitError
 from cbam_viz.images.photo import Photo
@@ -51,15 +53,20 @@ def read_photo_apart(
 def _read(stream: IO[bytes], name: str | None) -> bytes:
     """In the other process: the photo as bytes, its description first."""
     photo = read_photo(stream.read(), name=name)
+    values = photo.values
     about = {
         "size": photo.size,
         "name": photo.name,
         "sha256": photo.sha256,
         "format": photo.format,
         "notes": photo.notes,
+        "levels": photo.levels,
+        "index": photo.index,
+        "values": None if values is None else [values.dtype.str, *values.shape],
+        "profiled": photo.in_srgb is not None,
     }
     head = json.dumps(about).encode()
-    pictures = [one for one in (photo.pixels, photo.in_srgb) if one is not None]
+    pictures = [one for one in (photo.pixels, photo.in_srgb, values) if one is not None]
     parts: list[bytes | memoryview] = [_LENGTH.pack(len(head)), head]
     return b"".join([*parts, *(one.data for one in pictures)])
 
@@ -68,14 +75,32 @@ def _unpacked(answer: bytes) -> Photo:
     (length,) = _LENGTH.unpack_from(answer)
     start = _LENGTH.size + length
     about = json.loads(answer[_LENGTH.size : start])
-    shape = (*about.pop("size"), 3)
-    pixels, *in_srgb = np.frombuffer(answer, np.uint8, offset=start).reshape(-1, *shape)
-    assert math.prod(shape) * (1 + len(in_srgb)) == len(answer) - start
+    size = about["size"]
+    pixels, start = _array(answer, start, "|u1", (*size, 3))
+    in_srgb, values = None, None
+    if about["profiled"]:
+        in_srgb, start = _array(answer, start, "|u1", (*size, 3))
+    if about["values"]:
+        code, *shape = about["values"]
+        values, start = _array(answer, start, code, shape)
+    assert start == len(answer)
     return Photo(
         pixels=pixels,
         name=about["name"],
         sha256=about["sha256"],
         format=about["format"],
         notes=tuple(about["notes"]),
-        in_srgb=in_srgb[0] if in_srgb else None,
+        in_srgb=in_srgb,
+        values=values,
+        index=about["index"],
+        levels=None if about["levels"] is None else tuple(about["levels"]),
     )
+
+
+def _array(
+    answer: bytes, start: int, code: str, shape: Sequence[int]
+) -> tuple[npt.NDArray[Any], int]:
+    """An array of the answer, without copying it, and where the next one begins."""
+    dtype, count = np.dtype(code), math.prod(shape)
+    found = np.frombuffer(answer, dtype, count, start).reshape(shape)
+    return found, start + count * dtype.itemsize

@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from cbam_viz.errors import ImageError
@@ -48,30 +49,46 @@ def upper_bytes_note(image: Image.Image) -> str:
     return declared_note(2.0**16 - 1, top * 256 + 255, below=True)
 
 
-def show_window(
-    image: Image.Image, again: ImageFile.ImageFile, packing: str, window: Window, title: str
-) -> tuple[str, ...]:
-    """Bring a decoded picture to a window, in place; return notes.
+def wide_colours(
+    image: Image.Image, again: ImageFile.ImageFile, packing: str
+) -> npt.NDArray[np.uint16] | None:
+    """All 16 bits of the colours of a decoded picture, (H, W, 3); None where they cannot be had.
 
-    `again` is the same file, opened and not yet decoded: its lower bytes are taken. Raises
-    ImageError for kinds whose lower bytes cannot be had.
+    `again` is the same file, opened and not yet decoded: its lower bytes are taken.
     """
     mode, _, order = packing.partition(";16")
     if mode not in ("RGB", "RGBA") or mode != image.mode or order not in _OTHER:
-        raise ImageError(
-            f"{title} has colours of 16 bits of a kind ({packing}) to which no window can be "
-            "applied. Save it as an RGB PNG of 16 bits."
-        )
+        return None
     again.tile = [_packed(tile, f"{mode};16{_OTHER[order]}") for tile in again.tile]
     again.load()
+    values = np.empty((image.height, image.width, 3), np.uint16)
+    for top in range(0, image.height, _BAND):
+        box = (0, top, image.width, min(top + _BAND, image.height))
+        upper, lower = (np.asarray(one.crop(box))[..., :3] for one in (image, again))
+        values[top : top + _BAND] = upper.astype(np.uint16) * 256 + lower
+    return values
+
+
+def show_window(
+    image: Image.Image, values: npt.NDArray[np.uint16], window: Window, title: str
+) -> tuple[str, ...]:
+    """Bring a decoded picture to a window, in place; return notes."""
     notes: tuple[str, ...] = ()
     for top in range(0, image.height, _BAND):
         box = (0, top, image.width, min(top + _BAND, image.height))
-        upper, lower = np.array(image.crop(box)), np.asarray(again.crop(box))
-        values = upper[..., :3].astype(np.uint16) * 256 + lower[..., :3]
-        upper[..., :3], notes = eight_bits(values, sixteen_bits(), window, title)
+        upper = np.array(image.crop(box))
+        part = values[top : top + _BAND]
+        upper[..., :3], _, notes = eight_bits(part, sixteen_bits(), window, title)
         image.paste(Image.fromarray(upper), box)
     return notes
+
+
+def no_window(title: str, packing: str) -> ImageError:
+    """Of kinds whose lower bytes cannot be had."""
+    return ImageError(
+        f"{title} has colours of 16 bits of a kind ({packing}) to which no window can be "
+        "applied. Save it as an RGB PNG of 16 bits."
+    )
 
 
 def _packing(tile: Any) -> str:

@@ -41,6 +41,8 @@ class Depth:
     """The value that is white; None where nothing says."""
     inverted: bool = False
     """True where 0 is white and `white` is black."""
+    window: Window | None = None
+    """The values that the file says are black and white, as scans do."""
     signed_bytes: bool = False
     """True for integers from -128 to 127, which Pillow takes for 0 to 255."""
 
@@ -101,8 +103,8 @@ def declared_by_type(dtype: np.dtype[Any]) -> Depth:
 
 def eight_bits(
     values: npt.NDArray[Any], depth: Depth, window: Window | None, title: str
-) -> tuple[Pixels, tuple[str, ...]]:
-    """Numbers (...) as 8-bit values, and notes on what was done.
+) -> tuple[Pixels, Window, tuple[str, ...]]:
+    """Numbers (...) as 8-bit values, the values that are black and white, and notes.
 
     A window that the user states goes first, then what is declared; floating point numbers from 0
     to 1 are 0 to 255. Raises ImageError for other ranges, of which nothing says what is white;
@@ -110,12 +112,18 @@ def eight_bits(
     """
     low, high, missing = _extent(values)
     if missing == values.size:
-        return np.zeros(values.shape, np.uint8), ("No value is a finite number: shown black.",)
+        note = "No value is a finite number: shown black."
+        return np.zeros(values.shape, np.uint8), window or (0.0, 1.0), (note,)
     notes: list[str] = []
     if window is not None:
         black, white = window
         notes.append(
             f"Values from {black:g} to {white:g} are shown from black to white, as stated."
+        )
+    elif depth.window is not None:
+        black, white = depth.window
+        notes.append(
+            f"Values from {black:g} to {white:g} are shown from black to white, as the file says."
         )
     elif depth.white is not None:
         black, white = 0.0, depth.white
@@ -133,7 +141,7 @@ def eight_bits(
         notes.append("0 is white in it, as the file says.")
     if missing:
         notes.append("Values that are not finite numbers are shown black.")
-    return _scaled(values, black, white, missing > 0), tuple(notes)
+    return _scaled(values, black, white, missing > 0), (black, white), tuple(notes)
 
 
 def declared_note(white: float, high: float, *, below: bool = False) -> str:

@@ -14,6 +14,8 @@ _DECODED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 
 _CODEC = {"WEBP": 12, "AVIF": 6, "HEIF": 6}
 """Bytes a pixel that these decoders hold themselves; the others decode into Pillow's memory."""
 _RGB = 3
+_TWICE = 4 + 6
+"""Bytes a pixel of a picture that is decoded twice: again, and all 16 bits of its colours."""
 _WIDE = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -24,7 +26,9 @@ def check_memory(image: Image.Image, title: str, *, turned: bool, twice: bool = 
     Measured peaks lie below this estimate by up to a third.
     """
     height, width = image.size
-    needed = height * width * (_bytes_a_pixel(image, turned) + 4 * twice) + _largest_tile(image)
+    needed = height * width * (_bytes_a_pixel(image, turned) + _TWICE * twice) + _largest_tile(
+        image
+    )
     if needed > MAX_MEMORY:
         raise ImageError(
             f"{title} has {height * width / 1e6:.1f} megapixels, which would take "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +13,12 @@ import numpy.typing as npt
 class Photo:
     """A decoded picture: upright, opaque, 8 bits a channel.
 
-    Two photos with the same `sha256` and `window` came from the same bytes in the same way, so that
-    is what caches key on.
+    Two photos with the same `sha256`, `window` and `index` came from the same bytes in the same
+    way, so that is what caches key on.
     """
 
     pixels: npt.NDArray[np.uint8]
-    """(H, W, 3) RGB, contiguous, read-only: what networks are given."""
+    """(H, W, 3) RGB, contiguous, read-only: what networks are given, unless there are `values`."""
     name: str
     """File name without folders; `photo` where none is known."""
     sha256: str
@@ -30,6 +31,15 @@ class Photo:
     """The same picture as its colour profile means it; None where it has none, or one like sRGB."""
     window: tuple[float, float] | None = None
     """The values that were stated to be black and white, for values of more than 8 bits."""
+    values: npt.NDArray[Any] | None = None
+    """(H, W, C), the numbers of the file where these are more than three channels of 8 bits:
+    what networks are given then. None for an ordinary photo."""
+    levels: tuple[float, float] | None = None
+    """The values that are black and white in `pixels`, where there are `values`; the greater one
+    comes first where 0 is white."""
+
+    index: int | None = None
+    """Which slice of a volume it is, from 0."""
 
     @property
     def shown(self) -> npt.NDArray[np.uint8]:
@@ -50,4 +60,4 @@ class Photo:
 
     @property
     def _key(self) -> tuple[object, ...]:
-        return self.sha256, self.name, self.window
+        return self.sha256, self.name, self.window, self.index

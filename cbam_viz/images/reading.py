@@ -11,9 +11,11 @@ import contextlib
 import hashlib
 import importlib
 import io
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,17 +23,21 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from cbam_viz.errors import ImageError
 from cbam_viz.images.colours import (
+    no_window,
     packing_of_wide_colours,
     show_window,
     upper_bytes_note,
+    wide_colours,
 )
-from cbam_viz.images.depth import Window, check_window, declared
+from cbam_viz.images.depth import Window, check_window, declared, sixteen_bits
 from cbam_viz.images.memory import check_memory
 from cbam_viz.images.photo import Photo
 from cbam_viz.images.profiles import as_meant
 from cbam_viz.images.recognise import content_differs, say_damaged, say_unidentified
-from cbam_viz.images.rgb import array_to_rgb, image_to_rgb
+from cbam_viz.images.rgb import Decoded, array_to_rgb, image_to_rgb
+from cbam_viz.images.scans import read_scan
 
+_Number = TypeVar("_Number", bound=np.generic)
 Source = bytes | bytearray | memoryview | str | Path | Image.Image | npt.NDArray[np.generic]
 
 MAX_MEGAPIXELS = 64.0
@@ -61,6 +67,18 @@ _TURNED = {
 }
 
 
+_TURN: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
+    2: lambda values: values[:, ::-1],
+    3: lambda values: values[::-1, ::-1],
+    4: lambda values: values[::-1],
+    5: lambda values: values.swapaxes(0, 1),
+    6: lambda values: np.rot90(values, -1),
+    7: lambda values: values[::-1, ::-1].swapaxes(0, 1),
+    8: np.rot90,
+}
+"""What Pillow's `exif_transpose` does, to an array (H, W, C)."""
+
+
 @dataclass(frozen=True)
 class _Asked:
     """What a caller allows and states."""
@@ -68,6 +86,7 @@ class _Asked:
     max_megapixels: float
     max_bytes: int
     window: Window | None
+    index: int | None = None
 
 
 def read_photo(
@@ -75,10 +94,14 @@ def read_photo(
     *,
     name: str | None = None,
     window: Window | None = None,
+    index: int | None = None,
     max_megapixels: float = MAX_MEGAPIXELS,
     max_bytes: int = MAX_BYTES,
 ) -> Photo:
     """Read a picture from bytes, a path, a Pillow image or an array of RGB values.
+
+    Files are photos of the usual formats, NumPy arrays (.npy), DICOM images and NIfTI volumes, of
+    which the slice `index` is taken, from 0, or the middle one.
 
     The EXIF orientation is obeyed, transparency is put on white, and of several frames the first is
     taken. Values of more than 8 bits are brought to 8 by the depth that the file declares, or by
@@ -87,7 +110,7 @@ def read_photo(
     it stands.
     """
     try:
-        asked = _Asked(max_megapixels, max_bytes, check_window(window))
+        asked = _Asked(max_megapixels, max_bytes, check_window(window), index)
         return replace(_read(source, name, asked), window=asked.window)
     except MemoryError as error:
         raise ImageError(
@@ -133,7 +156,7 @@ def _file_bytes(source: str | Path, label: str, max_bytes: int) -> bytes:
         if path.exists() and not path.is_file():
             raise ImageError(f"{label} is not a regular file. Give the file of a picture.")
         if path.stat().st_size > max_bytes:
-            raise _too_many_bytes(label, path.stat().st_size, max_bytes)
+            raise too_many_bytes(label, path.stat().st_size, max_bytes)
         return path.read_bytes()
     except FileNotFoundError as error:
         raise ImageError(f"There is no file {label}. Check the path.") from error
@@ -148,13 +171,19 @@ def _from_bytes(data: bytes, label: str, asked: _Asked) -> Photo:
     if not data:
         raise ImageError(f"{title} is empty (0 bytes). Save or upload it again.")
     if len(data) > asked.max_bytes:
-        raise _too_many_bytes(title, len(data), asked.max_bytes)
+        raise too_many_bytes(title, len(data), asked.max_bytes)
+    scan = read_scan(data, title, asked.index, asked.max_megapixels * 1e6)
+    if scan is not None:
+        decoded = array_to_rgb(scan.array, asked.window, title, scan.depth)
+        decoded = replace(decoded, notes=scan.notes + decoded.notes)
+        photo = _photo(decoded, label, hashlib.sha256(data).hexdigest(), scan.format)
+        return replace(photo, index=scan.index)
     try:
         with Image.open(io.BytesIO(data), formats=_formats()) as image:
             _check_pixels(image.size, title, asked.max_megapixels)
             _check_scans(data, image.format, title)
             content = image.format or "unknown"
-            pixels, in_srgb, notes = _decode(image, asked.window, title, data)
+            decoded, in_srgb = _decode(image, asked.window, title, data)
     except (ImageError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -166,8 +195,8 @@ def _from_bytes(data: bytes, label: str, asked: _Asked) -> Photo:
         # struct.error, zlib.error, EOFError, KeyError, OverflowError and more.
         raise ImageError(say_damaged(title, data)) from error
     if differs := content_differs(label, content):
-        notes = (*notes, differs)
-    return _photo(pixels, label, hashlib.sha256(data).hexdigest(), content, notes, in_srgb=in_srgb)
+        decoded = replace(decoded, notes=(*decoded.notes, differs))
+    return _photo(decoded, label, hashlib.sha256(data).hexdigest(), content, in_srgb)
 
 
 @cache
@@ -188,12 +217,13 @@ def _from_image(image: Image.Image, name: str | None, asked: _Asked) -> Photo:
     content = image.format or "array"
     try:
         # A copy, as decoding and turning change an image in place, and it is the caller's.
-        pixels, in_srgb, notes = _decode(image.copy(), asked.window, title)
+        decoded, in_srgb = _decode(image.copy(), asked.window, title)
     except (ImageError, MemoryError):
         raise
     except Exception as error:
         raise ImageError(f"{title} cannot be decoded: {error}. Save it again.") from error
-    return _photo(pixels, label, _array_sha256(pixels), content, notes, in_srgb=in_srgb)
+    numbers = decoded.pixels if decoded.values is None else decoded.values
+    return _photo(decoded, label, _array_sha256(numbers), content, in_srgb)
 
 
 def _from_array(array: npt.NDArray[np.generic], name: str | None, asked: _Asked) -> Photo:
@@ -202,14 +232,15 @@ def _from_array(array: npt.NDArray[np.generic], name: str | None, asked: _Asked)
     if array.ndim >= 2:
         _check_pixels(array.shape[:2], title, asked.max_megapixels)
     # A copy, as the caller may go on writing into the array.
-    pixels, notes = array_to_rgb(array.copy(), asked.window, title)
-    return _photo(pixels, label, _array_sha256(array), "array", notes)
+    return _photo(
+        array_to_rgb(array.copy(), asked.window, title), label, _array_sha256(array), "array"
+    )
 
 
 def _decode(
     image: Image.Image, window: Window | None, title: str, data: bytes | None = None
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8] | None, tuple[str, ...]]:
-    """Upright RGB pixels, the same by its colour profile, and notes; raises what Pillow raises.
+) -> tuple[Decoded, npt.NDArray[np.uint8] | None]:
+    """The picture upright, and the same by its colour profile; raises what Pillow raises.
 
     `data` is the file, if there is one.
     """
@@ -218,25 +249,30 @@ def _decode(
     orientation, notes = _orientation(image)
     depth = declared(image)
     frames = image.format != "MPO" and bool(getattr(image, "is_animated", False))
-    twice = packing != "" and window is not None
-    check_memory(image, title, turned=orientation != 1, twice=twice)
+    check_memory(image, title, turned=orientation != 1, twice=packing != "")
     image.load()
-    if data is not None and window is not None and packing:
+    values = None
+    if data is not None and packing:
         with Image.open(io.BytesIO(data), formats=_formats()) as again:
-            notes += show_window(image, again, packing, window, title)
-    elif packing:
-        notes += (upper_bytes_note(image),)
+            values = wide_colours(image, again, packing)
+        if window is None:
+            notes += (upper_bytes_note(image),)
+        elif values is None:
+            raise no_window(title, packing)
+        else:
+            notes += show_window(image, values, window, title)
     if orientation != 1:
         if image.format != "TIFF":  # those turn themselves in load()
             image = ImageOps.exif_transpose(image)
+            values = None if values is None else _TURN[orientation](values)
         notes += (f"It was {_TURNED[orientation]}, as its EXIF orientation {orientation} says.",)
-    pixels, more = image_to_rgb(image, depth, window, title)
-    in_srgb, profiled = as_meant(image, pixels)
-    if profiled:
-        more += (profiled,)
-    if frames:
-        more += ("Of several frames the first is shown.",)
-    return pixels, in_srgb, notes + more
+    decoded = image_to_rgb(image, depth, window, title)
+    if values is not None:
+        levels = window or (0.0, sixteen_bits().white or 0.0)
+        decoded = replace(decoded, values=values, levels=levels)
+    in_srgb, profiled = as_meant(image, decoded.pixels)
+    more = (profiled,) * bool(profiled) + ("Of several frames the first is shown.",) * frames
+    return replace(decoded, notes=notes + decoded.notes + more), in_srgb
 
 
 def _orientation(image: Image.Image) -> tuple[int, tuple[str, ...]]:
@@ -269,7 +305,8 @@ def _too_many_pixels(title: str, size: tuple[int, ...] | None, limit: float) -> 
     )
 
 
-def _too_many_bytes(title: str, size: int, limit: int) -> ImageError:
+def too_many_bytes(title: str, size: float, limit: int) -> ImageError:
+    """What is said of a file of `size` bytes where `limit` are allowed."""
     return ImageError(
         f"{title} has {size / 2**20:.1f} MB; the limit is {limit / 2**20:g} MB. Make the file "
         "smaller, by saving it as a JPEG for instance."
@@ -282,19 +319,25 @@ def _array_sha256(array: npt.NDArray[np.generic]) -> str:
 
 
 def _photo(
-    pixels: npt.NDArray[np.uint8],
+    decoded: Decoded,
     label: str,
     sha256: str,
     content: str,
-    notes: tuple[str, ...],
-    *,
     in_srgb: npt.NDArray[np.uint8] | None = None,
 ) -> Photo:
-    shown = None if in_srgb is None else _own(in_srgb)
-    return Photo(_own(pixels), label or "photo", sha256, content, notes, shown)
+    return Photo(
+        pixels=_own(decoded.pixels),
+        name=label or "photo",
+        sha256=sha256,
+        format=content,
+        notes=decoded.notes,
+        in_srgb=None if in_srgb is None else _own(in_srgb),
+        values=None if decoded.values is None else _own(decoded.values),
+        levels=decoded.levels,
+    )
 
 
-def _own(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def _own(pixels: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
     own = np.ascontiguousarray(pixels)
     own.flags.writeable = False
     return own

@@ -6,6 +6,7 @@ must see what it would see there. `profiles.py` is for the eyes.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image, ImageCms
 
 from cbam_viz.errors import ImageError
 from cbam_viz.images.depth import Depth, Pixels, Window, declared_by_type, eight_bits
+from cbam_viz.images.spec import MAX_CHANNELS
 
 _BAND = 256
 """Rows that are put on white at a time."""
@@ -21,10 +23,20 @@ _BAND = 256
 _WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
-def image_to_rgb(
-    image: Image.Image, depth: Depth, window: Window | None, title: str
-) -> tuple[Pixels, tuple[str, ...]]:
-    """(H, W, 3) RGB pixels of a loaded image, and notes; whatever Pillow raises passes through.
+@dataclass(frozen=True)
+class Decoded:
+    """A picture as 8-bit RGB, and the numbers that it was made of where these are more."""
+
+    pixels: Pixels
+    """(H, W, 3) RGB."""
+    notes: tuple[str, ...] = ()
+    values: npt.NDArray[Any] | None = None
+    """(H, W, C), as in `Photo`."""
+    levels: Window | None = None
+
+
+def image_to_rgb(image: Image.Image, depth: Depth, window: Window | None, title: str) -> Decoded:
+    """A loaded image as RGB; whatever Pillow raises passes through.
 
     `depth` and `window` decide on values of more than 8 bits alone. Raises ImageError where these
     do not say what is white.
@@ -32,31 +44,37 @@ def image_to_rgb(
     if image.mode in _WIDE_MODES or depth.signed_bytes:
         numbers = np.asarray(image)
         numbers = numbers.view(np.int8) if depth.signed_bytes else numbers
-        values, notes = eight_bits(numbers, depth, window, title)
-        return _grey_to_rgb(values), notes
+        values, levels, notes = eight_bits(numbers, depth, window, title)
+        return Decoded(_grey_to_rgb(values), notes, numbers[..., None], levels)
     if image.mode == "LAB":
-        return np.asarray(_lab_to_rgb(image)), ()
+        return Decoded(np.asarray(_lab_to_rgb(image)))
     if image.has_transparency_data:
-        return _on_white(image)
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB")), ()
+        return Decoded(*_on_white(image))
+    return Decoded(np.asarray(image if image.mode == "RGB" else image.convert("RGB")))
 
 
 def array_to_rgb(
-    array: npt.NDArray[Any], window: Window | None, title: str
-) -> tuple[Pixels, tuple[str, ...]]:
-    """(H, W, 3) RGB pixels of an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), and notes.
+    array: npt.NDArray[Any],
+    window: Window | None,
+    title: str,
+    depth: Depth | None = None,
+) -> Decoded:
+    """An array (H, W) or (H, W, C) as RGB.
 
-    Unsigned integers of 8 and 16 bits span their type, floats go from 0 to 1. Raises ImageError for
-    other shapes and types, and for other ranges without a window that says what is white.
+    Three channels are RGB, four RGBA; of other counts the first is shown, or the first three.
+    Unsigned integers of 8 and 16 bits span their type, floats go from 0 to 1, unless `depth`
+    declares something else. Raises ImageError for other shapes and types, and for other ranges
+    without a window that says what is white.
     """
-    if (
-        array.ndim not in (2, 3)
-        or 0 in array.shape
-        or array.shape[2:] not in ((), (1,), (3,), (4,))
-    ):
+    if array.ndim not in (2, 3) or 0 in array.shape or array.shape[2:] > (MAX_CHANNELS,):
         raise ImageError(
             f"An array of shape {array.shape} is no picture. Give (height, width), or (height, "
-            "width, channels) with 1, 3 (RGB) or 4 (RGBA) channels."
+            f"width, channels) with up to {MAX_CHANNELS:,} channels, 3 for RGB."
+        )
+    if array.ndim == 3 and array.shape[2] > 4 and array.shape[0] < min(array.shape[1:]):
+        raise ImageError(
+            f"An array of shape {array.shape} is no picture of {array.shape[2]} channels: its "
+            "channels seem to come first. Put them last: numpy.moveaxis(array, 0, -1)."
         )
     if array.dtype.kind not in "biuf":
         raise ImageError(
@@ -64,16 +82,27 @@ def array_to_rgb(
         )
     if array.dtype == bool:
         array = array.astype(np.uint8) * 255
+    if array.ndim == 2:
+        array = array[..., None]
+    channels = array.shape[2]
+    raw, levels = None, None
     notes: tuple[str, ...] = ()
-    values = array
-    if array.dtype != np.uint8:
-        values, notes = eight_bits(array, declared_by_type(array.dtype), window, title)
-    if values.ndim == 2 or values.shape[2] == 1:
-        return _grey_to_rgb(values.reshape(values.shape[:2])), notes
+    values = array if channels in (1, 3, 4) else array[..., : 3 if channels > 3 else 1]
+    if array.dtype != np.uint8 or depth is not None:
+        own = declared_by_type(array.dtype) if depth is None else depth
+        values, levels, notes = eight_bits(values, own, window, title)
+        raw = array
+    elif channels not in (1, 3):
+        raw, levels = array, (0.0, 255.0)
+    if channels not in (1, 3, 4):
+        shown = "three, as red, green and blue" if channels > 3 else "one"
+        notes += (f"It has {channels} channels; shown are the first {shown}.",)
+    if values.shape[2] == 1:
+        return Decoded(_grey_to_rgb(values[..., 0]), notes, raw, levels)
     if values.shape[2] == 4:
         pixels, more = _on_white(Image.fromarray(np.ascontiguousarray(values), "RGBA"))
-        return pixels, notes + more
-    return values, notes
+        return Decoded(pixels, notes + more, raw, levels)
+    return Decoded(values, notes, raw, levels)
 
 
 def _grey_to_rgb(values: Pixels) -> Pixels:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from cbam_viz.errors import ImageError
+from cbam_viz.images.channels import Picture, picture_for
 from cbam_viz.images.geometry import DEFAULT_VIEW, VIEWS, Geometry, View
 from cbam_viz.images.photo import Photo
 from cbam_viz.images.spec import InputSpec
@@ -43,7 +44,7 @@ class ModelInput:
     """One photo, ready for the network."""
 
     tensor: Tensor
-    """(1, 3, H, W) float32, normalised."""
+    """(1, C, H, W) float32, normalised."""
     geometry: Geometry
 
 
@@ -62,13 +63,17 @@ def prepare(photo: Photo, spec: InputSpec, view: View = DEFAULT_VIEW) -> ModelIn
 
     In `crop` the logits equal those on timm's evaluation transform. In `whole` the aspect is kept,
     sides are multiples of `spec.multiple` and nothing is cut off; the scale is that of `crop` as
-    long as the aspect ratio is below 8 : 1. Raises ImageError for an unknown view.
+    long as the aspect ratio is below 8 : 1. Values of more than 8 bits are brought to the spec's
+    window, or the file's own, as floats. Raises ImageError for an unknown view, and for a photo of
+    another number of channels than the network takes.
     """
     if view not in VIEWS:
         raise ImageError(f"There is no view {view!r}. Choose one of {', '.join(VIEWS)}.")
     plan = _plan_crop(photo.size, spec) if view == "crop" else _plan_whole(photo.size, spec)
-    border = _mean_colour(spec) if view == "whole" or spec.crop_mode == "border" else (0, 0, 0)
-    pixels = _apply(photo.pixels, plan, spec, border)
+    border = _border_colour(spec, view)
+    picture = picture_for(photo, spec)
+    filled = tuple(level / 255 for level in border) if picture.dtype != np.uint8 else border
+    pixels = _apply(picture, plan, spec, filled)
     scale_y = photo.size[0] / plan.resized[0]
     scale_x = photo.size[1] / plan.resized[1]
     geometry = Geometry(
@@ -79,7 +84,7 @@ def prepare(photo: Photo, spec: InputSpec, view: View = DEFAULT_VIEW) -> ModelIn
         offset_y=plan.top * scale_y,
         offset_x=plan.left * scale_x,
         view=view,
-        border=border if _has_border(plan) else None,
+        border=_shown_colour(border, bgr=spec.bgr) if _has_border(plan) else None,
     )
     return ModelInput(_normalise(pixels, spec), geometry)
 
@@ -88,7 +93,7 @@ def _plan_crop(photo: tuple[int, int], spec: InputSpec) -> _Plan:
     target = (math.floor(spec.size[0] / spec.crop_pct), math.floor(spec.size[1] / spec.crop_pct))
     if spec.crop_mode == "squash":
         resized = target
-    elif spec.crop_mode == "border":
+    elif spec.crop_mode in ("border", "letterbox"):
         ratio = max(photo[0] / target[0], photo[1] / target[1])
         resized = (round(photo[0] / ratio), round(photo[1] / ratio))
     elif target[0] == target[1]:
@@ -149,16 +154,39 @@ def _has_border(plan: _Plan) -> bool:
     return any(side > length for side, length in zip(plan.size, plan.resized, strict=True))
 
 
-def _mean_colour(spec: InputSpec) -> tuple[int, int, int]:
-    red, green, blue = (min(255, max(0, round(255 * value))) for value in spec.mean)
-    return red, green, blue
+def _border_colour(spec: InputSpec, view: View) -> tuple[int, ...]:
+    """8-bit levels of what surrounds the photo, in the network's order of channels."""
+    if spec.crop_mode == "letterbox":
+        return (spec.fill,) * spec.channels
+    if view == "whole" or spec.crop_mode == "border":
+        top = 255 if spec.range == "0..1" else 1
+        return tuple(min(255, max(0, round(top * value))) for value in spec.mean)
+    return (0,) * spec.channels
+
+
+def _shown_colour(levels: tuple[int, ...], *, bgr: bool = False) -> tuple[int, int, int]:
+    """What a border looks like as RGB."""
+    red, green, blue = levels if len(levels) == 3 else levels[:1] * 3
+    return (blue, green, red) if bgr else (red, green, blue)
 
 
 def _apply(
-    pixels: npt.NDArray[np.uint8], plan: _Plan, spec: InputSpec, border: tuple[int, int, int]
-) -> npt.NDArray[np.uint8]:
-    """Resize, crop and pad; (H, W, 3) uint8 of the plan's size."""
-    image: Image.Image = Image.fromarray(pixels)
+    picture: Picture, plan: _Plan, spec: InputSpec, border: tuple[float, ...]
+) -> npt.NDArray[np.uint8] | npt.NDArray[np.float32]:
+    """Resize, crop and pad; (H, W, C) of the plan's size, uint8 or float32 as the picture."""
+    if picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3:
+        return np.asarray(_apply_plane(Image.fromarray(picture), plan, spec, border))
+    planes = [
+        np.asarray(_apply_plane(Image.fromarray(plane), plan, spec, level))
+        for plane, level in zip(np.moveaxis(picture, 2, 0), border, strict=True)
+    ]
+    result = np.stack(planes, 2)
+    # Cubic filters overshoot; in 8 bits Pillow cuts that off.
+    return result if result.dtype == np.uint8 else result.clip(0, 1)
+
+
+def _apply_plane(image: Image.Image, plan: _Plan, spec: InputSpec, border: Any) -> Image.Image:
+    """The same for a picture of Pillow's, of three channels or one."""
     resample = Image.Resampling[spec.interpolation.upper()]
     top, left = max(0, plan.top), max(0, plan.left)
     bottom = min(plan.resized[0], plan.top + plan.size[0])
@@ -173,22 +201,26 @@ def _apply(
             image = image.resize(plan.resized[::-1], resample)
         image = image.crop((left, top, right, bottom))
     if image.size != plan.size[::-1]:
-        canvas = Image.new("RGB", plan.size[::-1], border)
+        canvas = Image.new(image.mode, plan.size[::-1], border)
         canvas.paste(image, (max(0, -plan.left), max(0, -plan.top)))
         image = canvas
-    return np.asarray(image)
+    return image
 
 
-def _normalise(pixels: npt.NDArray[np.uint8], spec: InputSpec) -> Tensor:
+def _normalise(pixels: npt.NDArray[Any], spec: InputSpec) -> Tensor:
     """As torchvision's ToTensor and Normalize, in their order of operations."""
     import torch
 
-    tensor = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float().div_(255)
+    tensor = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float()
+    if pixels.dtype == np.uint8 and spec.range == "0..1":
+        tensor.div_(255)
+    elif pixels.dtype != np.uint8 and spec.range == "0..255":
+        tensor.mul_(255)
     mean, std = (_column(values) for values in (spec.mean, spec.std))
     return tensor.sub_(mean).div_(std).unsqueeze_(0)
 
 
-def _column(values: tuple[float, float, float]) -> Any:
+def _column(values: tuple[float, ...]) -> Any:
     import torch
 
     return torch.tensor(values).view(-1, 1, 1)

@@ -22,6 +22,7 @@ from cbam_viz.models.metadata import (  # noqa: E402
     list_checkpoints,
 )
 from cbam_viz.models.own import load_own_model  # noqa: E402
+from cbam_viz.models.save import save_model  # noqa: E402
 
 __all__ = [
     "CbamFamily",
@@ -39,5 +40,6 @@ __all__ = [
     "list_checkpoints",
     "load_model",
     "load_own_model",
+    "save_model",
     "wrap_model",
 ]

@@ -33,6 +33,18 @@ def scalar(dtype: np.dtype[Any], content: bytes) -> bool | int | float | str:
     return value
 
 
+def texts(dtype: np.dtype[Any], shape: Sequence[Any], content: bytes) -> list[str] | None:
+    """Return a row of NumPy's texts, as class names are kept in; None of other arrays."""
+    row = dtype.kind == "U" and len(shape) == 1 and type(shape[0]) is int
+    if not row or not dtype.itemsize or shape[0] * dtype.itemsize != len(content):
+        return None
+    try:
+        found: list[str] = np.frombuffer(content, dtype).tolist()
+    except ValueError:  # beyond Unicode
+        return None
+    return found
+
+
 def tensor(
     dtype: np.dtype[Any], shape: Sequence[Any], content: bytes, budget: Budget, *, fortran: bool
 ) -> torch.Tensor | None:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 from cbam_viz._suffixes import DESCRIBED, bare_name
-from cbam_viz._text import shortened
 from cbam_viz.errors import CheckpointError
-from cbam_viz.images import InputSpec
 from cbam_viz.models.attention_layer import AttentionLike
 from cbam_viz.models.infer import attention_layers, inserted_at, shapes_of
 from cbam_viz.models.load import load_model
 from cbam_viz.models.loaded import LoadedModel, LoadReport
-from cbam_viz.models.metadata import KEY, SCHEMA
+from cbam_viz.models.metadata import SCHEMA
+from cbam_viz.models.save import tensors_of, write_described
 
 
 @dataclass(frozen=True)
@@ -78,16 +74,13 @@ def convert_checkpoint(
     count = getattr(loaded.model, "num_classes", None)
     if classes is not None and len(classes) != count:
         raise CheckpointError(f"{len(classes)} class names were given for {count} classes.")
-    tensors = {
-        name: value.detach().cpu().contiguous().clone()
-        for name, value in loaded.model.state_dict().items()
-    }
+    tensors = tensors_of(loaded.model)
     described = {**loaded.metadata, **_description(loaded, tensors)}
     if title is not None:
         described["title"] = title
     if classes is not None:
         described["classes"] = list(classes)
-    _write(tensors, described, target)
+    write_described(tensors, described, target)
     assert loaded.report is not None
     return Conversion(target, described["architecture"], loaded.report)
 
@@ -109,42 +102,10 @@ def _description(loaded: LoadedModel, tensors: dict[str, Tensor]) -> dict[str, A
         "inserted_cbam": {"at": places} if places else None,
         "num_classes": model.num_classes,
         "classes": list(loaded.classes or ()),
-        "pretrained_cfg": _stated_input(loaded.spec),
+        "pretrained_cfg": loaded.spec.to_pretrained_cfg(),
         "default": False,
-    }
-
-
-def _stated_input(spec: InputSpec) -> dict[str, Any]:
-    """Write down what somebody has stated; what was assumed would pass for stated afterwards."""
-    entries: dict[str, dict[str, Any]] = {
-        "size": {"input_size": [3, *spec.size]},
-        "normalisation": {"mean": list(spec.mean), "std": list(spec.std)},
-        "crop": {
-            "interpolation": spec.interpolation,
-            "crop_pct": spec.crop_pct,
-            "crop_mode": spec.crop_mode,
-        },
-    }
-    return {
-        key: value
-        for part, stated in entries.items()
-        if part not in spec.assumed
-        for key, value in stated.items()
     }
 
 
 def _children(places: list[str]) -> set[str]:
     return {f"{place}.cbam" for place in places}
-
-
-def _write(tensors: dict[str, Tensor], described: dict[str, Any], target: Path) -> None:
-    """Write beside the target first, so that a failure leaves no half file."""
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        save_file(tensors, str(part), {KEY: json.dumps(described, ensure_ascii=False)})
-        part.replace(target)
-    except Exception as error:
-        part.unlink(missing_ok=True)
-        raise CheckpointError(
-            f"{target} cannot be written: {shortened(str(error), 200)}."
-        ) from error

@@ -26,6 +26,8 @@ _INDEX = Path(__file__).with_name("architectures.json")
 _INSERTED = ".cbam"
 _MOST_TENSORS = 10_000
 """No network of timm has as many; its deepest has some 3,000."""
+_MOST_CHANNELS, _MOST_TRIED = 64, 6
+"""Channels of an input that is no photo, and weights tried as the one through which it enters."""
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,41 @@ def _index() -> dict[str, Any]:
 def infer_architecture(shapes: Shapes) -> tuple[str, ...]:
     """Return the timm networks that these tensors fit exactly, the plainest name first.
 
-    CBAM layers are disregarded; a classifier may have any number of classes.
+    CBAM layers are disregarded; a classifier may have any number of classes, and the input any
+    number of channels.
     """
+    found = _of_colours(shapes)
+    if not found:
+        for name in _first_convolutions(shapes):
+            out, _, *kernel = shapes[name]
+            found = _of_colours({**shapes, name: (out, 3, *kernel)})
+            found = tuple(one for one in found if name in first_convolution_names(one))
+            if found:
+                break
+    return found
+
+
+def first_convolution_names(architecture: str) -> tuple[str, ...]:
+    """Return the names of the weights through which a picture enters an architecture."""
+    names = getattr(timm.models.get_pretrained_cfg(architecture), "first_conv", None) or ()
+    return tuple(f"{name}.weight" for name in ((names,) if isinstance(names, str) else names))
+
+
+def channels_taken(architecture: str, shapes: Shapes) -> int | None:
+    """Return how many channels these tensors of an architecture take; None if not told."""
+    sizes = [shapes.get(name, ()) for name in first_convolution_names(architecture)]
+    return next((size[1] for size in sizes if len(size) == 4), None)
+
+
+def _first_convolutions(shapes: Shapes) -> list[str]:
+    """Weights that may be the first: outermost, and of another number of channels than colours."""
+    names = [name for name, size in shapes.items() if len(size) == 4 and size[1] != 3]
+    few = [name for name in names if shapes[name][1] <= _MOST_CHANNELS]
+    return sorted(few, key=lambda name: (name.count("."), name))[:_MOST_TRIED]
+
+
+def _of_colours(shapes: Shapes) -> tuple[str, ...]:
+    """The same for a network that takes three channels."""
     own = attention_layers(shapes)
     body = {
         name: shape

@@ -14,7 +14,8 @@ from torch.utils.hooks import RemovableHandle
 
 from cbam_viz._text import few, quoted, shortened
 from cbam_viz.errors import ModelError
-from cbam_viz.models.loaded import feature_entries, input_channels, input_spec
+from cbam_viz.models.channels import input_channels
+from cbam_viz.models.loaded import feature_entries, input_spec
 
 CHILD = "cbam"
 """Name of the inserted child: after `layer1`, its weights are `layer1.cbam.channel...`."""

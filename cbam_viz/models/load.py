@@ -12,14 +12,16 @@ from timm import is_model
 from torch import nn
 
 from cbam_viz._text import few, quoted
-from cbam_viz.errors import CheckpointError, ModelError
+from cbam_viz.errors import CheckpointError, ModelError, PlainCheckpointError
 from cbam_viz.models.attention_layer import AttentionLike
 from cbam_viz.models.build import build_model
 from cbam_viz.models.families import known_architecture
 from cbam_viz.models.files import read_weights
 from cbam_viz.models.fit import Fit, check_values, fit_attention, fit_tensors, type_notes
 from cbam_viz.models.infer import (
+    Shapes,
     attention_layers,
+    channels_taken,
     classifier_size,
     infer_architecture,
     inserted_at,
@@ -36,6 +38,7 @@ from cbam_viz.models.loaded import (
     input_spec,
 )
 from cbam_viz.models.metadata import parse_metadata
+from cbam_viz.models.seeded import seeded
 from cbam_viz.models.state import Weights, find_weights, shared_prefix, without_prefix
 from cbam_viz.models.stated import (
     imagenet_names,
@@ -85,7 +88,8 @@ def load_model(
     Parameters
     ----------
     checkpoint
-        A .safetensors, .pth or .pt file or its content. None builds an untrained network.
+        A .safetensors, .pth or .pt file or its content. None builds an untrained network, with the
+        same weights every time.
     architecture
         A timm name.
     attention
@@ -93,7 +97,8 @@ def load_model(
     num_classes
         Only for a file that has no classifier; a classifier in the file decides.
     allow_missing_attention
-        Load a file without CBAM weights into a network with CBAM. Its gates will be random.
+        Load a file without CBAM weights into a network with CBAM. Its gates will be random,
+        and the same every time.
     name
         What to call it; the file's title or name otherwise.
     folder
@@ -113,7 +118,8 @@ def load_model(
         The architecture is unknown or cannot take the attention.
     """
     if checkpoint is None:
-        return _untrained(architecture, attention, num_classes, name, kwargs)
+        with seeded():
+            return _untrained(architecture, attention, num_classes, name, kwargs)
     source = Path(checkpoint) if isinstance(checkpoint, str) else checkpoint
     file = read_weights(source, folder=folder, apart=apart)
     metadata = parse_metadata(file.metadata)
@@ -145,7 +151,8 @@ def load_model(
     )
     if math.prod(stated.spec.size) > usual or metadata.get("arguments"):
         refuse_giant_forward(trial, stated.spec.size)
-    model: Any = _build(plan, weights)
+    with seeded():  # a file may lack some of the weights
+        model: Any = _build(plan, weights)
     fit = fit_tensors(model, weights)
     check_values(model, fit.tensors)
     model.load_state_dict(fit.tensors, strict=False)
@@ -216,8 +223,14 @@ def _plan(
         meant_plain=attention == PLAIN,
         num_classes=size or (num_classes if num_classes is not None else size),
         inserted=tuple(str(place) for place in inserted),
-        arguments={**(metadata.get("arguments") or {}), **arguments},
+        arguments={**_channels(chosen, shapes), **(metadata.get("arguments") or {}), **arguments},
     )
+
+
+def _channels(architecture: str, shapes: Shapes) -> dict[str, int]:
+    """The argument for a network that takes other pictures than colours."""
+    channels = channels_taken(known_architecture(architecture), shapes)
+    return {} if channels in (None, 3) else {"in_chans": channels}
 
 
 def _remove_unknown_prefixes(weights: Weights) -> None:
@@ -241,9 +254,9 @@ def _inferred(weights: Weights, suggested: str | None) -> str:
         return suggested
     if not fitting:
         raise CheckpointError(
-            "The network cannot be told from the tensors' names and shapes. Say which timm "
-            "architecture it is (architecture='resnet50'); for a network of your own, use its "
-            "Python code on the command line: --model module:factory."
+            "The network cannot be told from the tensors' names and shapes. If it is timm's, name "
+            "its architecture (--architecture; in the app, Architecture); if it is your own, show "
+            "its code as well: --model FILE.py:FACTORY, which 'cbam-viz app' takes too."
         )
     also = f" {', '.join(fitting[1:4])} would fit too." if fitting[1:] else ""
     weights.notes.append(f"From its tensors, the network is {fitting[0]}.{also}")
@@ -281,7 +294,7 @@ def _check(fit: Fit, plan: Plan, weights: Weights, *, allow_missing_attention: b
             "than the file holds: its description is wrong. Give attention_args yourself."
         )
     if not fit.has_attention and not plan.meant_plain:
-        raise CheckpointError(
+        raise PlainCheckpointError(
             f"The checkpoint is of a plain {plan.architecture}: it holds no CBAM weights, so there "
             "is no attention to show. Load one that was trained with CBAM, or insist with "
             "allow_missing_attention (the gates will be noise)."

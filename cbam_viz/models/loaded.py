@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from cbam_viz._suffixes import bare_name
 from cbam_viz._text import few, shortened
 from cbam_viz.errors import ModelError
-from cbam_viz.images import InputSpec
+from cbam_viz.images import DEFAULT_VIEW, InputSpec, Transform, View
+from cbam_viz.models.channels import input_channels
 from cbam_viz.models.names import names_of_network
 from cbam_viz.wrappers import unwrap
 
@@ -69,6 +70,14 @@ class LoadedModel:
     sha256: str | None = None
     """Of the checkpoint file."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    transform: Transform | None = None
+    """What makes the input of a Pillow image in place of `spec`, where the network brings it."""
+
+    def fed(self, view: View = DEFAULT_VIEW, *, hint: bool = False) -> str:
+        """What it is fed in this view, in a sentence; `hint` as in `InputSpec.sentence`."""
+        if self.transform is not None:
+            return f"Input: by the transform of {self.name}, as its code gives it."
+        return self.spec.sentence(view, hint=hint)
 
 
 def wrap_model(
@@ -76,13 +85,15 @@ def wrap_model(
     spec: InputSpec | None = None,
     classes: Sequence[str] | None = None,
     name: str | None = None,
+    transform: Transform | None = None,
 ) -> LoadedModel:
     """Describe a network of your own, so that `analyse` can show photos to it.
 
     Its mode is left as it is; call `.eval()` first unless you mean to look at it in training.
     Without `spec`, the network's `pretrained_cfg` is used, or ImageNet's usual 224 pixels, which
     every result then calls assumed. Without `classes`, names that the network carries are used,
-    as ultralytics' `names`; ImageNet's are `cbam_viz.models.imagenet_classes()`.
+    as ultralytics' `names`; ImageNet's are `cbam_viz.models.imagenet_classes()`. A `transform`
+    such as torchvision's, from a Pillow image to a (C, H, W) tensor, takes the place of `spec`.
 
     Raises
     ------
@@ -99,6 +110,7 @@ def wrap_model(
         name=name or type(module).__name__,
         spec=spec or input_spec(module),
         classes=tuple(classes) if classes is not None else names_of_network(unwrap(module)).names,
+        transform=transform,
     )
 
 
@@ -126,6 +138,7 @@ def input_spec(model: nn.Module) -> InputSpec:
     return InputSpec.from_pretrained_cfg(
         cfg,
         multiple=int(max(strides, default=0)) or 32,
+        channels=input_channels(model),
         source=f"timm's default for {name}" if name else "stated by its pretrained_cfg",
     )
 
@@ -150,12 +163,6 @@ def imagenet_classes() -> tuple[str, ...]:
     """Return the names of ImageNet's 1000 classes, in the order of the logits."""
     info = timm.data.ImageNetInfo("imagenet-1k")
     return tuple(info.index_to_description(index).partition(",")[0] for index in range(1000))
-
-
-def input_channels(model: nn.Module) -> int:
-    """Return how many channels a network's first convolution takes; 3 if it has none."""
-    first = next((part for part in model.modules() if isinstance(part, nn.Conv2d)), None)
-    return 3 if first is None else first.in_channels
 
 
 def frozen(metadata: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -160,6 +160,8 @@ def _array(storages: Storages, arguments: list[Any], state: Any) -> Any:
     """`_reconstruct(class, shape, code)` and then (version, shape, type, Fortran order, bytes)."""
     if not isinstance(state, tuple) or len(state) != 5:
         return NOTHING
+    if isinstance(state[4], list) and isinstance(state[1], tuple) and len(state[1]) == 1:
+        return state[4]  # of objects: texts, as pandas has them
     return _numbers(storages, state[4], state[2], state[1], fortran=state[3])
 
 
@@ -173,6 +175,10 @@ def _numbers(storages: Storages, content: Any, dtype: Any, shape: Any, *, fortra
         isinstance(content, bytes) and isinstance(dtype, np.dtype) and isinstance(shape, tuple)
     ):
         return NOTHING
+    if dtype.kind == "U":
+        storages.budget.spend(len(content))
+        row = arrays.texts(dtype, shape, content)
+        return NOTHING if row is None else row
     made = arrays.tensor(dtype, shape, content, storages.budget, fortran=bool(fortran))
     return NOTHING if made is None else made
 

@@ -7,12 +7,17 @@ these values too, so they are checked; what is wrong is left out, with a note.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
+from cbam_viz._text import shortened
+from cbam_viz.errors import ModelError
 from cbam_viz.models.records import mapping_of
 
 MOST_NAMES = 100_000
@@ -31,6 +36,14 @@ KEYS = (
     "labels",
     "class_to_idx",
     "class_to_index",
+    "class2idx",
+    "class2index",
+    "class_map",
+    "label_map",
+    "label_to_idx",
+    "idx2class",
+    "idx_to_label",
+    "index2class",
     "idx_to_class",
     "index_to_class",
     "id2label",
@@ -103,6 +116,7 @@ def read_names(value: Any) -> tuple[str, ...]:
     if len(value) > MOST_NAMES:
         raise ValueError(f"{len(value):,} entries are too many")
     names = _in_order(value) if isinstance(value, Mapping) else list(value)
+    names = [str(name) if isinstance(name, np.str_) else name for name in names]
     for name in names:
         if not isinstance(name, str) or not name.strip():
             raise ValueError("not every entry is a text")
@@ -158,7 +172,48 @@ def _candidates(content: Any) -> Iterator[tuple[str, Any]]:
                 waiting.append((here, value))
 
 
+def read_names_file(path: str) -> tuple[str, ...]:
+    """Return the class names of a file: a line each, or JSON as a checkpoint may hold it.
+
+    JSON is a list, or names to places or back, also `{"0": ["n01440764", "tench"], ...}`. Raises
+    ModelError for anything else.
+    """
+    name = Path(path).name
+    try:
+        return _names_in_text(Path(path).read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise ModelError(f"The class names in {name} cannot be read: {error.strerror}.") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ModelError(
+            f"{name} holds no class names that can be used ({shortened(str(error), 150)}). Write "
+            "one on each line, in the order of the network's outputs, or a list as JSON."
+        ) from error
+
+
+def _names_in_text(text: str) -> tuple[str, ...]:
+    if text.lstrip()[:1] in ("[", "{"):
+        return _names_in_json(json.loads(text))
+    names = read_names(text.rstrip().splitlines())
+    if not names:
+        raise ValueError("it is empty")
+    return names
+
+
+def _names_in_json(content: Any) -> tuple[str, ...]:
+    if isinstance(content, Mapping):
+        for key in KEYS:
+            if key in content and _holds_names(content[key]):
+                return _names_in_json(content[key])
+        content = {
+            key: value[-1] if isinstance(value, list) and value else value
+            for key, value in content.items()
+        }
+    return read_names(content)
+
+
 def _holds_names(value: Any) -> bool:
     """Whether it is a collection at all: `classes` may be a number, `labels` a tensor."""
+    if isinstance(value, np.ndarray):  # of texts, as numpy.unique and scikit-learn give them
+        return value.ndim == 1 and value.dtype.kind == "U" and len(value) > 0
     is_list = isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray))
     return (is_list or isinstance(value, Mapping)) and len(value) > 0

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from cbam_viz.images.spec import CropMode, InputDescription, Interpolation
+from cbam_viz.images.spec import MAX_CHANNELS, CropMode, InputDescription, Interpolation, Range
 
 MAX_CLASSES = 100_000
 MAX_PIXELS = 1024**2
@@ -29,6 +29,9 @@ _Rate = Annotated[float, Meta(ge=0, le=1)]
 _Number = (
     Annotated[int, Meta(ge=-65_536, le=65_536)] | Annotated[float, Meta(ge=-65_536, le=65_536)]
 )
+_Mean = Annotated[float, Meta(ge=-1000, le=1000)]
+_Std = Annotated[float, Meta(gt=0, le=1000)]
+_Value = Annotated[float, Meta(ge=-1e9, le=1e9)]
 _Widths = Annotated[list[_Width], Meta(max_length=50)]
 _Depths = Annotated[list[_Depth], Meta(max_length=50)]
 _Measured = (
@@ -106,21 +109,26 @@ class Arguments(Struct, kw_only=True, forbid_unknown_fields=True):
 class Input(InputDescription, kw_only=True):
     """timm's `pretrained_cfg` as far as a file may state it: a photo becomes no giant by it."""
 
-    input_size: tuple[Annotated[int, Meta(ge=1, le=1024)], _Side, _Side] | None = None
-    mean: Annotated[list[Annotated[float, Meta(ge=-1000, le=1000)]], Meta(max_length=3)] | None = (
-        None
-    )
-    std: Annotated[list[Annotated[float, Meta(gt=0, le=1000)]], Meta(max_length=3)] | None = None
+    input_size: tuple[Annotated[int, Meta(ge=1, le=MAX_CHANNELS)], _Side, _Side] | None = None
+    mean: Annotated[list[_Mean], Meta(max_length=MAX_CHANNELS)] | None = None
+    std: Annotated[list[_Std], Meta(max_length=MAX_CHANNELS)] | None = None
     interpolation: Interpolation | Literal["random", ""] | None = None
     crop_pct: Annotated[float, Meta(ge=0.5, le=2)] | None = None
     crop_mode: CropMode | Literal[""] | None = None
+    range: Range | None = None
+    window: tuple[_Value, _Value] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no single entry shows."""
         if self.input_size and self.input_size[1] * self.input_size[2] > MAX_PIXELS:
             raise ValueError(f"expected an input_size of at most {MAX_PIXELS:,} pixels")
-        if 2 in (len(self.mean or ()), len(self.std or ())):
-            raise ValueError("expected mean and std of 1 or 3 values, not 2 values")
+        channels = self.input_size[0] if self.input_size else 3
+        for values in (self.mean, self.std):
+            if values and len(values) not in (1, 3, channels):
+                few = "1 or 3" if channels in (1, 3) else f"1 or {channels}"
+                raise ValueError(f"expected mean and std of {few} values, not {len(values)} values")
+        if self.window and self.window[0] >= self.window[1]:
+            raise ValueError("expected a window of two values, black and a greater white")
 
 
 class Inserted(Struct, kw_only=True):

@@ -16,8 +16,10 @@ from typing import Any
 from torch import nn
 
 from cbam_viz._schema import MismatchError, checked
+from cbam_viz.errors import CheckpointError
 from cbam_viz.images import InputOrigin, InputSpec
 from cbam_viz.images.spec import PARTS, InputDescription
+from cbam_viz.models.channels import input_channels
 from cbam_viz.models.loaded import config_of, imagenet_classes, input_spec
 from cbam_viz.models.names import ClassNames, find_names, read_names
 from cbam_viz.models.records import mapping_of
@@ -96,14 +98,17 @@ def read_config(source: Path | bytes, folder: Path | None = None) -> Config:
     return Config(content) if isinstance(content, dict) else Config()
 
 
-def checked_input(given: Mapping[str, Any], where: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+def checked_input(
+    given: Mapping[str, Any], where: str, channels: int = 3
+) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return the entries of a `pretrained_cfg` that an input can be made of, and notes on others.
 
-    Empty entries state nothing and are no fault. `where` is what the notes call it.
+    Empty entries state nothing and are no fault. `where` is what the notes call it, `channels` are
+    those that the network takes.
     """
     names = InputDescription.__struct_fields__
     given = {key: given[key] for key in names if key in given and not _is_empty(given[key])}
-    fitting = {key: value for key, value in given.items() if _fits(key, value)}
+    fitting = {key: value for key, value in given.items() if _fits(key, value, channels)}
     notes = [
         f"{key!r} in {where} is none that an input can have; not used."
         for key in given
@@ -116,24 +121,24 @@ def _is_empty(value: Any) -> bool:
     return value is None or (isinstance(value, (str, list, tuple)) and not value)
 
 
-def _fits(key: str, value: Any) -> bool:
-    """Whether an entry is as `schema.Input` says, and of a colour photo."""
+def _fits(key: str, value: Any, channels: int) -> bool:
+    """Whether an entry is as `schema.Input` says, and of a picture of so many channels."""
     try:
-        found = checked({key: value}, Input)
+        found = checked({"input_size": (channels, 1, 1), key: value}, Input)
     except MismatchError:
         return False
-    return found.input_size is None or found.input_size[0] == 3
+    return found.input_size is None or found.input_size[0] == channels
 
 
-def input_of_training(content: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
+def input_of_training(content: Any, channels: int = 3) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return what timm's training script keeps of the input, under `args` in a checkpoint."""
     args = mapping_of(content.get("args")) if isinstance(content, Mapping) else None
     if args is None:
         return {}, ()
     size, side = args.get("input_size"), args.get("img_size")
     if size is None and side is not None:
-        size = [3, side, side]
-    return checked_input({**args, "input_size": size}, "the file's 'args'")
+        size = [channels, side, side]
+    return checked_input({**args, "input_size": size}, "the file's 'args'", channels)
 
 
 @dataclass(frozen=True)
@@ -162,10 +167,19 @@ def read_stated(
     count = getattr(model, "num_classes", None)
     count = count if isinstance(count, int) else None
     config = config.fitting(architecture, count)
+    channels = input_channels(model)
     described: Mapping[str, Any] = metadata.get("pretrained_cfg") or {}
     own = {key: described[key] for key in InputDescription.__struct_fields__ if key in described}
-    trained, notes_on_training = input_of_training(content)
-    beside, notes_beside = checked_input(config.pretrained_cfg, f"{CONFIG} beside the file")
+    said = own.get("input_size")
+    if said and said[0] != channels:
+        raise CheckpointError(
+            f"The checkpoint's description says that its network takes {said[0]} input channels; "
+            f"the network takes {channels}."
+        )
+    trained, notes_on_training = input_of_training(content, channels)
+    beside, notes_beside = checked_input(
+        config.pretrained_cfg, f"{CONFIG} beside the file", channels
+    )
     named = find_names({"classes": metadata.get("classes")}, "the file's description", count)
     for found in (find_names(content, "the file", count), _names_in_config(config, count)):
         if named.names is None:

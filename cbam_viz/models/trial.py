@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from cbam_viz._text import shortened
 from cbam_viz.errors import CheckpointError, ModelError
-from cbam_viz.models.loaded import input_channels
+from cbam_viz.models.channels import input_channels
 
 MAX_OPERATIONS = 100_000_000_000
 """Multiplications of one forward at an input size that a file states: some 5 seconds on one core.

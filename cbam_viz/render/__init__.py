@@ -3,6 +3,15 @@
 Takes NumPy arrays; knows neither networks nor hooks.
 """
 
+from cbam_viz.render.cells import (
+    CELL_STYLES,
+    CellEdges,
+    CellStyle,
+    cell_edges,
+    draw_grid,
+    method_of,
+)
+from cbam_viz.render.cellwise import cell_mask, framed, grid, grid_mask
 from cbam_viz.render.colormaps import (
     COLORMAPS,
     DEFAULT_COLORMAP,
@@ -12,7 +21,7 @@ from cbam_viz.render.colormaps import (
     lookup_table,
 )
 from cbam_viz.render.contours import contour_levels, contours
-from cbam_viz.render.encode import MIME_TYPES, ImageFormat, encode
+from cbam_viz.render.encode import MIME_TYPES, ImageFormat, describe_png, encode
 from cbam_viz.render.legend import colorbar, strip
 from cbam_viz.render.overlay import (
     DEFAULT_OPACITY,
@@ -34,12 +43,15 @@ from cbam_viz.render.scale import (
 )
 
 __all__ = [
+    "CELL_STYLES",
     "COLORMAPS",
     "DEFAULT_COLORMAP",
     "DEFAULT_OPACITY",
     "METHODS",
     "MIME_TYPES",
     "SCALE_KINDS",
+    "CellEdges",
+    "CellStyle",
     "Colormap",
     "ImageFormat",
     "Method",
@@ -47,18 +59,26 @@ __all__ = [
     "Scale",
     "ScaleKind",
     "absolute_scale",
+    "cell_edges",
+    "cell_mask",
     "color_layer",
     "color_of",
     "colorbar",
     "colorize",
     "contour_levels",
     "contours",
+    "describe_png",
+    "draw_grid",
     "encode",
     "fit_size",
+    "framed",
+    "grid",
+    "grid_mask",
     "hatch_unseen",
     "lookup_table",
     "make_scale",
     "map_scale",
+    "method_of",
     "overlay",
     "place",
     "resize_photo",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from cbam_viz._defaults import OPACITY
 from cbam_viz.errors import RenderError
 from cbam_viz.render.colormaps import DEFAULT_COLORMAP, colorize
 from cbam_viz.render.opencv import cv2
@@ -13,7 +14,7 @@ from cbam_viz.render.scale import Scale
 
 Pixels = npt.NDArray[np.uint8]
 
-DEFAULT_OPACITY = 0.55
+DEFAULT_OPACITY = OPACITY
 
 UNSEEN_BRIGHTNESS = 0.35
 """What is left of the photo's brightness where the network did not look."""

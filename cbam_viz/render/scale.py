@@ -22,7 +22,7 @@ SCALE_KINDS: tuple[ScaleKind, ...] = ("absolute", "shared", "per map")
 
 _WORDS: dict[ScaleKind, str] = {
     "absolute": "absolute",
-    "shared": "shared by all layers",
+    "shared": "shared by",
     "per map": "this map alone",
 }
 
@@ -35,6 +35,8 @@ class Scale:
     low: float
     high: float
     """Equal to `low` where all values are: then everything gets the middle colour."""
+    among: str = "all layers"
+    """Of a shared scale: what shares it, in words."""
 
     def __post_init__(self) -> None:
         """Refuse ranges that are none; raises RenderError."""
@@ -60,7 +62,8 @@ class Scale:
     def label(self) -> str:
         """The scale in words, such as `absolute, 0 to 1`."""
         low, high = self.range_label
-        return f"{_WORDS[self.kind]}, {low} to {high}"
+        kind = f"{_WORDS[self.kind]} {self.among}" if self.kind == "shared" else _WORDS[self.kind]
+        return f"{kind}, {low} to {high}"
 
     def share_outside(self, values: npt.NDArray[Any]) -> float:
         """Share of values beyond the ends, in [0, 1]; they get the colour of the nearer end.
@@ -76,9 +79,12 @@ def absolute_scale() -> Scale:
     return Scale("absolute", 0.0, 1.0)
 
 
-def shared_scale(maps: Iterable[npt.NDArray[Any]]) -> Scale:
-    """From the lowest to the highest finite value of all maps; 0 to 1 if there is none."""
-    return Scale("shared", *_extremes(maps))
+def shared_scale(maps: Iterable[npt.NDArray[Any]], among: str = "all layers") -> Scale:
+    """From the lowest to the highest finite value of all maps; 0 to 1 if there is none.
+
+    `among` says in words whose maps these are.
+    """
+    return Scale("shared", *_extremes(maps), among)
 
 
 def map_scale(map2d: npt.NDArray[Any]) -> Scale:

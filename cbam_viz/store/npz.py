@@ -31,6 +31,7 @@ from cbam_viz.store.files import write_atomic
 from cbam_viz.store.names import safe_names
 from cbam_viz.store.provenance import Provenance, from_document, to_document, versions
 from cbam_viz.store.rebuild import GATES, rebuild_attention
+from cbam_viz.store.zipped import arrays_zip
 
 SCHEMA = 1
 
@@ -89,17 +90,7 @@ def npz_bytes(attention: Attention, provenance: Provenance | None = None) -> byt
     output = _output(attention.output)
     if output is not None:
         entries["output"] = output
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for key, array in entries.items():
-            member = io.BytesIO()
-            np.lib.format.write_array(member, np.asarray(array, order="C"), allow_pickle=False)
-            # A ZipInfo made by hand has the date 1980-01-01, whatever the clock says.
-            info = zipfile.ZipInfo(f"{key}.npy")
-            info.create_system = 3
-            info.external_attr = 0o644 << 16
-            archive.writestr(info, member.getvalue())
-    return buffer.getvalue()
+    return arrays_zip(entries)
 
 
 def load_npz(source: str | Path | bytes | BinaryIO, *, max_bytes: int = MAX_BYTES) -> Stored:
@@ -157,6 +148,7 @@ def _about(layer: LayerAttention, key: str) -> dict[str, Any]:
         "module": layer.module,
         "call": layer.call,
         "stage": layer.stage,
+        "block": layer.block,
         "composition": layer.composition,
         "found_by": layer.found_by,
         "verified": layer.verified,

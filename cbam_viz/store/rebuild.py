@@ -81,6 +81,7 @@ def _layer(name: str, about: Mapping[str, Any], arrays: Arrays) -> LayerAttentio
         found_by=_one_of(about["found_by"], get_args(FoundBy)),
         verified=bool(about["verified"]),
         dtype=_dtype(about["dtype"]),
+        block=None if about.get("block") is None else str(about["block"]),
         branches=None if average is None or maximum is None else ChannelBranches(average, maximum),
         descriptors=None if mean is None or highest is None else SpatialDescriptors(mean, highest),
     )

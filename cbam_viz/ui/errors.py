@@ -29,9 +29,21 @@ def boundary() -> Iterator[None]:
         yield
     except CbamVizError as error:
         st.error(plain(str(error)), icon=":material/error:")
+    except ModuleNotFoundError as error:
+        log.warning("a page needs what is not installed", exc_info=True)
+        st.error(plain(not_installed(error)), icon=":material/error:")
     except Exception:
         log.exception("unexpected error while a page was drawn")
         st.error(UNEXPECTED, icon=":material/error:")
+
+
+def not_installed(error: ModuleNotFoundError) -> str:
+    """What to install; the app's extra brings all that its pages import."""
+    package = (error.name or "a package").partition(".")[0]
+    return (
+        f"This page needs {package}, which is not installed where the app runs: "
+        "pip install 'cbam-viz[app]'."
+    )
 
 
 def show_unexpected(error: Exception) -> bool:

@@ -8,15 +8,22 @@ from typing import TypeVar
 
 import streamlit as st
 
+from cbam_viz.ablation import Outcome, predict_without
 from cbam_viz.analysis import Analysis, analyse
 from cbam_viz.attention import LayerAttention
+from cbam_viz.computation import GateKind
+from cbam_viz.errors import NoAttentionError
 from cbam_viz.images import Photo, View
+from cbam_viz.layer_names import Titles, titles
 from cbam_viz.models import LoadedModel
 from cbam_viz.render import Scale
 from cbam_viz.statistics import LayerStatistics, all_statistics, doubted, layer_to_show
-from cbam_viz.ui import pictures, session
-from cbam_viz.ui.networks import Request
-from cbam_viz.ui.state import UPLOAD
+from cbam_viz.steps import analyse_steps
+from cbam_viz.ui import session, words
+from cbam_viz.ui.parts import pictures
+from cbam_viz.ui.parts.on_photo import Field, OnPhoto
+from cbam_viz.ui.session.link import UPLOAD
+from cbam_viz.ui.sidebar.networks import Request
 
 T = TypeVar("T")
 
@@ -44,6 +51,15 @@ class Scene:
         """Captured layers by name, in order of execution."""
         return dict(self.analysis.attention)
 
+    @property
+    def titles(self) -> Titles:
+        """What to call the layers and stages."""
+        return self._kept("titles", lambda: titles(self.layers.values()))
+
+    def title(self, layer: LayerAttention) -> str:
+        """What to call a layer: `stage 4, block 2`, or its name."""
+        return self.titles.layers[layer.name]
+
     def layer(self) -> LayerAttention:
         """The layer that the visitor picked; else the one to look at first on this photo.
 
@@ -64,23 +80,23 @@ class Scene:
         """The scale that the visitor chose, for this layer's map."""
         return pictures.scale_for(session.settings().scale, layer, list(self.layers.values()))
 
-    def base_photo(self) -> str:
-        """The photo under every map, as a data URL."""
-        return self._kept("photo", lambda: pictures.base_photo(self.photo, self.analysis.geometry))
-
-    def layer_picture(self, layer: LayerAttention) -> str:
-        """The map as the visitor wants to see it, as a data URL."""
-        chosen = session.settings()
-        return self._kept(
-            (layer.name, chosen.show, chosen.scale, chosen.colormap),
-            lambda: pictures.layer_picture(
-                self.photo,
-                self.analysis.geometry,
-                layer,
-                show=chosen.show,
-                scale=self.scale(layer),
-                colormap=chosen.colormap,
-            ),
+    def on_photo(self, layer: LayerAttention | None) -> OnPhoto:
+        """A layer's map on the photo; the photo alone where there is none."""
+        name = "no attention" if layer is None else layer.name
+        title = name if layer is None else words.heading(self.title(layer), name)
+        alt, field = self.photo.name, None
+        if layer is not None and layer.spatial is not None and layer.cells is not None:
+            alt = words.picture_alt(self.photo, layer, self.analysis.geometry, self.title(layer))
+            field = Field(pictures.spatial_map(layer), layer.cells, self.scale(layer))
+        return OnPhoto(
+            name=name,
+            title=title,
+            provenance=f"{self.loaded.name} · {self.photo.name}",
+            alt=alt,
+            photo=self.photo,
+            geometry=self.analysis.geometry,
+            field=field,
+            key=(self.key, name),
         )
 
     def statistics(self) -> tuple[LayerStatistics, ...]:
@@ -96,7 +112,7 @@ class Scene:
     def card_picture(self, layer: LayerAttention) -> str:
         """A layer's overlay for the gallery, as a data URL."""
         chosen = session.settings()
-        small = self._kept("small", lambda: pictures.small_photo(self.photo))
+        small = self._kept("small", lambda: pictures.small_photo(self.photo, len(self.layers)))
         return self._kept(
             ("card", layer.name, chosen.scale, chosen.colormap),
             lambda: pictures.card_picture(
@@ -120,17 +136,24 @@ class Scene:
         return session.memory().pictures.get_or_make((self.key, key), make)
 
     def details(self, name: str) -> LayerAttention:
-        """One layer with its branches, descriptors and features, from memory or one forward."""
+        """One layer with its features, from memory or one forward."""
         return session.memory().details.get_or_make(
             (self.key, name),
-            lambda: analyse(
-                self.loaded,
-                self.photo,
-                self.view,
-                branches=True,
-                descriptors=True,
-                features=(name,),
-            ).attention[name],
+            lambda: analyse(self.loaded, self.photo, self.view, features=(name,)).attention[name],
+        )
+
+    def computed(self, name: str) -> LayerAttention:
+        """One layer with every operation of its gates, from memory or one forward."""
+        return session.memory().details.get_or_make(
+            (self.key, name, "steps"),
+            lambda: analyse_steps(self.loaded, self.photo, name, self.view).attention[name],
+        )
+
+    def without(self, layer: LayerAttention, gates: tuple[GateKind, ...]) -> Outcome:
+        """What is predicted without gates of a layer that was `computed`; one forward, once."""
+        return self._kept(
+            ("without", layer.name, gates),
+            lambda: predict_without(self.loaded, self.photo, layer, *gates, view=self.view),
         )
 
 
@@ -140,12 +163,39 @@ def make_scene(photo: Photo, loaded: LoadedModel, request: Request) -> Scene:
     Raises CbamVizError if the network has no attention or cannot take the photo.
     """
     view = session.settings().view
-    public = request.path is not None and session.settings().image != UPLOAD
-    look = of_sample if public else _look
-    result = session.memory().analyses.get_or_make(
+    sample = session.settings().image != UPLOAD
+    result = _analysis(photo, loaded, request, view, sample)
+    return Scene(result.photo, loaded, request, view, result)  # in grey, if the network sees it so
+
+
+def make_scene_beside(
+    photo: Photo, loaded: LoadedModel, request: Request, *, sample: bool
+) -> Scene:
+    """The same for a photo or network that stands beside the first; kept together with that.
+
+    A network without attention has a scene without layers here: it shows what it predicts. `sample`
+    says that the photo is nobody's own. Raises CbamVizError if the network cannot take the photo.
+    """
+    view = session.settings().view
+
+    def look() -> Analysis:
+        try:
+            return _analysis(photo, loaded, request, view, sample)
+        except NoAttentionError:
+            return analyse(loaded, photo, view, gates=False)
+
+    result = session.memory().analyses.get_or_make(("beside", photo.sha256, request, view), look)
+    return Scene(result.photo, loaded, request, view, result)
+
+
+def _analysis(
+    photo: Photo, loaded: LoadedModel, request: Request, view: View, sample: bool
+) -> Analysis:
+    """From this session's memory, from the one that all share, or by a forward."""
+    look = of_sample if sample and request.path is not None else _look
+    return session.memory().analyses.get_or_make(
         (photo.sha256, request, view), lambda: look(photo.sha256, request, view, photo, loaded)
     )
-    return Scene(photo, loaded, request, view, result)
 
 
 def current() -> Scene | None:

@@ -7,18 +7,29 @@ import importlib
 import logging
 import os
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from cbam_viz.ui.errors import show_unexpected
+from starlette.middleware import Middleware
 
-__all__ = ["SCRIPT", "preload", "show_unexpected"]
+from cbam_viz.ui.errors import show_unexpected
+from cbam_viz.ui.frame import frame
+
+__all__ = ["MIDDLEWARE", "SCRIPT", "preload", "show_unexpected"]
+
+MIDDLEWARE = (Middleware(frame),)
 
 SCRIPT = Path(__file__).with_name("script.py")
-SOON_NEEDED = ("cbam_viz.ui.gallery", "cbam_viz.ui.walkthrough", "pandas", "pyarrow")
+SOON_NEEDED = ("cbam_viz.ui.pages.layers.page", "cbam_viz.ui.pages.walk.page", "pandas", "pyarrow")
 """What the other pages would import in the middle of a visit."""
+PATIENCE, PAUSE = 30.0, 2.0
+"""Seconds to wait for a first visitor before the rest is imported, and then for the browser."""
+
+first_page_served = threading.Event()
+"""Set by the shell when a visitor's first page is complete."""
 
 log = logging.getLogger("cbam_viz.app")
 
@@ -33,16 +44,31 @@ async def preload(_app: Any) -> AsyncIterator[None]:
 def _warm_up() -> None:
     """Whatever fails here fails again, with a sentence, on the page that needs it."""
     try:
-        make_first_page()
-        _make_colour_tables()
-        for name in SOON_NEEDED:
-            importlib.import_module(name)
-        # Streamlit collects garbage after every run. Without this, each time Python would go
-        # through the million objects of PyTorch and timm, which live as long as the server does.
-        gc.collect()
-        gc.freeze()
+        with _nothing_collected():
+            make_first_page()
+        if first_page_served.wait(PATIENCE):
+            time.sleep(PAUSE)
+        with _nothing_collected():
+            _make_colour_tables()
+            for name in SOON_NEEDED:
+                importlib.import_module(name)
     except Exception:
         log.warning("the first page could not be made in advance", exc_info=True)
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Do not look for garbage meanwhile, and never among what is there afterwards.
+
+    Imports make a million objects, which live as long as the server does. Going through them again
+    and again takes a third of the time to the first page, and Streamlit collects after every run.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _make_colour_tables() -> None:
@@ -70,17 +96,18 @@ def make_first_page() -> None:
     The photo and its preview are on the page before PyTorch is imported, which takes seconds.
     """
     from cbam_viz.images import samples
-    from cbam_viz.ui import photos, pictures
-    from cbam_viz.ui.state import Settings
+    from cbam_viz.ui.parts import pictures
+    from cbam_viz.ui.session.link import Settings
+    from cbam_viz.ui.sidebar import photos
 
     importlib.import_module("cbam_viz.ui.shell")
     photo = photos.sample_photo(samples()[0])
     pictures.preview(photo)
-    from cbam_viz.ui import networks
+    from cbam_viz.ui.sidebar import networks
 
     networks.import_torch()
     leave_a_core_free()
-    importlib.import_module("cbam_viz.ui.explore")
+    importlib.import_module("cbam_viz.ui.pages.explore.page")
     from cbam_viz.ui import scene
 
     request = networks.default_request()

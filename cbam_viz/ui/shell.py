@@ -6,7 +6,6 @@ import importlib
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,59 +13,21 @@ import streamlit as st
 
 from cbam_viz.images import Photo
 from cbam_viz.render import COLORMAPS
-from cbam_viz.ui import networks, photos, pictures, session
+from cbam_viz.ui import session
+from cbam_viz.ui.entries import ENTRIES
 from cbam_viz.ui.errors import boundary
-from cbam_viz.ui.layout import two_columns, use_style
-from cbam_viz.ui.state import VIEWS
+from cbam_viz.ui.glossary import WELCOME
+from cbam_viz.ui.parts import masthead, photo_strip, pictures
+from cbam_viz.ui.parts.layout import two_columns, use_style
+from cbam_viz.ui.server import first_page_served
+from cbam_viz.ui.session.link import VIEWS
+from cbam_viz.ui.sidebar import networks, photos
 from cbam_viz.ui.words import plain
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from cbam_viz.ui.scene import Scene
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One page of the navigation: `module` has a function `page(scene)`."""
-
-    module: str
-    address: str
-    title: str
-    icon: str
-    help: str
-
-
-ENTRIES = (
-    Entry(
-        "explore",
-        "explore",
-        "Explore",
-        ":material/image_search:",
-        "One layer on your photo: its spatial map, its channel weights, the prediction.",
-    ),
-    Entry(
-        "gallery",
-        "layers",
-        "All layers",
-        ":material/grid_view:",
-        "Every layer's map and numbers, by stage.",
-    ),
-    Entry(
-        "walkthrough",
-        "how",
-        "How it works",
-        ":material/school:",
-        "CBAM step by step, with the numbers of your photo.",
-    ),
-    Entry(
-        "figure_page",
-        "figure",
-        "Figure",
-        ":material/docs:",
-        "A figure for a paper, at the venue's width.",
-    ),
-)
 
 
 WITH_OWN_CONTROLS = "figure"
@@ -94,25 +55,37 @@ def _run() -> None:
     session.memory().page_params = {}
     if page.url_path != WITH_OWN_CONTROLS:
         session.memory().page_link = None
+    masthead.draw(session.memory().pages.values())
+    strip = st.container()
     with st.sidebar:
         st.title("cbam-viz")
-        photos.choose()
+        photos.choose(strip)
         network_slot = st.container()
+    # Its place stays when it is gone: whatever moved up would be drawn anew, the picture too.
+    welcome = st.container()
+    if session.memory().newcomer:
+        with welcome, st.container(key="welcome"):  # frame.js ends it with the first click
+            st.markdown(WELCOME)
+    with strip:
+        photo_strip.draw()
     notes, waiting = st.container(), st.empty()
-    session.memory().scene = None
+    scene = session.memory().scene = None
     with boundary():
         scene = session.memory().scene = _scene(photos.current(), network_slot, waiting)
         if scene is not None:
             page.run()
     for text in session.take_notes():
-        notes.info(plain(text), icon=":material/link:")
+        notes.info(plain(text), icon=":material/info:")
     session.write_url()
+    if scene is not None:
+        session.memory().newcomer = False
+        first_page_served.set()
 
 
 def _pages() -> list[st.Page]:
     pages = {
         entry.address: st.Page(
-            partial(_draw, entry.module),
+            partial(_draw, entry.folder),
             title=entry.title,
             icon=entry.icon,
             url_path=entry.address,
@@ -120,15 +93,15 @@ def _pages() -> list[st.Page]:
             help=entry.help,
         )
         for entry in ENTRIES
-        if importlib.util.find_spec(f"cbam_viz.ui.{entry.module}") is not None
+        if importlib.util.find_spec(f"cbam_viz.ui.pages.{entry.folder}.page") is not None
     }
     session.memory().pages = pages
     return list(pages.values())
 
 
-def _draw(module: str) -> None:
+def _draw(folder: str) -> None:
     with boundary():
-        importlib.import_module(f"cbam_viz.ui.{module}").page(session.memory().scene)
+        importlib.import_module(f"cbam_viz.ui.pages.{folder}.page").page(session.memory().scene)
 
 
 def _scene(photo: Photo, network_slot: DeltaGenerator, waiting: DeltaGenerator) -> Scene | None:
@@ -137,8 +110,8 @@ def _scene(photo: Photo, network_slot: DeltaGenerator, waiting: DeltaGenerator) 
     if cold:
         _preview(waiting, photo)
     networks.import_torch()
-    from cbam_viz.ui import network_panel
     from cbam_viz.ui.scene import make_scene
+    from cbam_viz.ui.sidebar import input_panel, network_panel
 
     with network_slot:
         request = network_panel.choose()
@@ -150,15 +123,17 @@ def _scene(photo: Photo, network_slot: DeltaGenerator, waiting: DeltaGenerator) 
             help="The whole image, or the centre that the network's own evaluation cuts out.",
             **session.control("view"),
         )
+        if request is not None:
+            request = input_panel.asked(request)
     if request is None:
         waiting.info("Choose a checkpoint file in the sidebar.", icon=":material/upload_file:")
         return None
     try:
-        with _busy(cold, waiting, "Loading the network …"):
+        with _busy(cold, waiting, "load", "Loading the network …"):
             loaded = network_panel.load(request)
         with network_slot:
             network_panel.describe(request, loaded)
-        with _busy(cold, waiting, "Running the network on the photo …"):
+        with _busy(cold, waiting, "run", "Running the network on the photo …"):
             return make_scene(photo, loaded, request)
     finally:
         waiting.empty()
@@ -178,10 +153,10 @@ def _preview(waiting: DeltaGenerator, photo: Photo) -> None:
 
 
 @contextmanager
-def _busy(cold: bool, waiting: DeltaGenerator, text: str) -> Iterator[None]:
+def _busy(cold: bool, waiting: DeltaGenerator, key: str, text: str) -> Iterator[None]:
     """A spinner, unless the preview already says what is going on."""
     if cold:
         yield
         return
-    with waiting, st.spinner(text):
+    with waiting.container(key=f"busy_{key}"), st.spinner(text):
         yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from cbam_viz import _numbers
 from cbam_viz.attention import Attention, Cells, LayerAttention
 from cbam_viz.images import (
     Geometry,
@@ -21,12 +21,13 @@ from cbam_viz.images import (
     numbers_on_photo,
     photo_shares,
 )
+from cbam_viz.layer_names import both_names
 
 if TYPE_CHECKING:
     from cbam_viz.costs import ModelCost
+    from cbam_viz.statistics import GateStatistics
 
-
-RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+number = _numbers.number
 
 
 def plain(text: str) -> str:
@@ -44,9 +45,15 @@ def distinct(titles: Mapping[str, str]) -> dict[str, str]:
     return result
 
 
-def layer_option(layer: LayerAttention) -> str:
+def layer_option(layer: LayerAttention, title: str) -> str:
     """A layer in a list to choose from."""
-    return f"{layer.name}  ({size_of(layer)})"
+    called = layer.name if title == layer.name else f"{title} · {layer.name}"
+    return f"{called}  ({size_of(layer)})"
+
+
+def heading(title: str, path: str) -> str:
+    """A title where a sentence would begin; a path stays as it is."""
+    return title if title == path else title[:1].upper() + title[1:]
 
 
 def size_of(layer: LayerAttention) -> str:
@@ -81,26 +88,27 @@ def composition(layer: LayerAttention) -> str:
 
 
 def proof(layer: LayerAttention) -> str:
-    """How far the captured gates can be trusted."""
-    if layer.verified:
-        return "verified: input × gates = output"
-    return "not verified: input × gates ≠ output"
+    """How far the captured gates can be trusted; `VERIFIED` explains it."""
+    return "verified" if layer.verified else "not verified"
 
 
-def picture_alt(photo: Photo, layer: LayerAttention, geometry: Geometry) -> str:
-    """What a reader who cannot see the picture should know."""
+def picture_alt(photo: Photo, layer: LayerAttention, geometry: Geometry, title: str = "") -> str:
+    """What a reader who cannot see the picture should know; `title` is what the layer is called."""
     assert layer.spatial is not None
     values, shares = layer.spatial[0].numpy(), layer_shares(layer, geometry)
+    whose = f"{photo.name} with the spatial map of {both_names(layer.name, title or layer.name)}"
     if not np.isfinite(values[shares > 0]).all():
-        return f"{photo.name} with the spatial map of {layer.name}, which holds no finite numbers"
+        return f"{whose}, which holds no finite numbers"
     low, _, high = numbers_on_photo(values, shares)
+    if low == high:
+        return f"{whose}: {span(low, high)}"
     row, column = highest_cell(values, shares)
     down = _third(shares.sum(1), row, "top", "bottom")
     across = _third(shares.sum(0), column, "left", "right")
     where = f"{down} {across}".replace("centre centre", "centre")
     return (
-        f"{photo.name} with the spatial map of {layer.name}: values from {low:.3f} to "
-        f"{high:.3f}, highest at the {where} of what the network saw"
+        f"{whose}: values from {number(low)} to {number(high)}, highest at the {where} of what the "
+        "network saw"
     )
 
 
@@ -114,7 +122,25 @@ def range_on_photo(values: npt.NDArray[Any], cells: Cells | None, geometry: Geom
     """From the lowest to the highest value of a map (h, w) on the photo."""
     shares = photo_shares((values.shape[0], values.shape[1]), cells, geometry)
     low, _, high = numbers_on_photo(values, shares)
+    return span(low, high)
+
+
+def span(low: float, high: float) -> str:
+    """From the lowest to the highest of a map's values, or the one that they all have."""
+    if low == high:
+        return f"{number(low)} everywhere"
+    if number(low) == number(high):
+        return f"{number(low)} everywhere, but for differences of {number(high - low)}"
     return f"{number(low)} to {number(high)}"
+
+
+def mean_and_spread(numbers: GateStatistics) -> str:
+    """Mean and standard deviation of a gate."""
+    if numbers.not_finite == numbers.count:
+        return "no finite numbers"
+    if numbers.minimum == numbers.maximum:
+        return f"{number(numbers.mean)} everywhere"
+    return f"mean {number(numbers.mean)}, spread {number(numbers.spread)}"
 
 
 def what_was_seen(geometry: Geometry) -> list[str]:
@@ -134,11 +160,15 @@ def what_was_seen(geometry: Geometry) -> list[str]:
 def strip_alt(layer: LayerAttention) -> str:
     """The channel weights of a layer for a reader who cannot see them."""
     assert layer.channel is not None
-    weights = layer.channel[0]
-    return (
-        f"{len(weights)} channel weights from {weights.min():.3f} to {weights.max():.3f}, "
-        f"mean {weights.mean():.3f}"
-    )
+    weights = layer.channel[0].numpy()
+    finite = weights[np.isfinite(weights)]
+    if not finite.size:
+        return f"{len(weights)} channel weights, none of them a finite number"
+    if finite.min() == finite.max():
+        every = "all" if finite.size == len(weights) else "all finite ones"
+        return f"{len(weights)} channel weights, {every} {number(float(finite.min()))}"
+    low, mean, high = (number(float(of(finite))) for of in (np.min, np.mean, np.max))
+    return f"{len(weights)} channel weights from {low} to {high}, mean {mean}"
 
 
 def missing(attention: Attention) -> list[str]:
@@ -199,20 +229,6 @@ def quantity(count: int) -> str:
         if count >= size:
             return f"{count / size:.2f} {unit}"
     return str(count)
-
-
-def number(value: float) -> str:
-    """A gate's value, or any other, with as many digits as one can compare."""
-    if not math.isfinite(value):
-        return "not a number" if math.isnan(value) else "infinite"
-    if value == 0 or 0.001 <= abs(value) < 1000:
-        text = f"{value:.3f}"
-    elif 0.0001 <= abs(value) < 0.001:
-        text = f"{value:.5f}"
-    else:
-        digits, _, exponent = f"{value:.1e}".partition("e")
-        text = f"{digits} × 10{str(int(exponent)).translate(RAISED)}"
-    return text.replace("-", "−")
 
 
 def percent(share: float) -> str:

@@ -47,30 +47,38 @@ def checkpoint_folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def server(checkpoint_folder, tmp_path_factory) -> Iterator[str]:
     """The app as a user starts it; gives its address."""
+    log = tmp_path_factory.mktemp("server") / "log.txt"
+    port = free_port()
+    process = start_server(checkpoint_folder, port, log)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(20)
+    text = log.read_text()
+    assert "Traceback" not in text, text
+
+
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = (tmp_path_factory.mktemp("server") / "log.txt").open("w+")
+        return int(free.getsockname()[1])
+
+
+def start_server(checkpoints: Path, port: int, log: Path) -> subprocess.Popen[bytes]:
+    """Start the app; give its process as soon as it answers."""
     command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py")]
     options = {"port": port, "address": "127.0.0.1", "headless": "true", "fileWatcherType": "none"}
     command += [f"--server.{name}={value}" for name, value in options.items()]
     environment = {
         **os.environ,
-        "CBAM_VIZ_CHECKPOINTS": str(checkpoint_folder),
+        "CBAM_VIZ_CHECKPOINTS": str(checkpoints),
         "OMP_NUM_THREADS": "1",
     }
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        _wait_for(f"{address}/_stcore/health", process)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(20)
-        log.seek(0)
-        text = log.read()
-        log.close()
-    assert "Traceback" not in text, text
+    with log.open("a") as out:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out)
+    _wait_for(f"http://127.0.0.1:{port}/_stcore/health", process)
+    return process
 
 
 def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
@@ -95,6 +103,7 @@ def browser():
     found = next((path for name in CHROMIUM if (path := shutil.which(name))), None)
     with sync_playwright() as playwright:
         flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        flags += ["--use-fake-device-for-media-stream"]  # a camera that shows a test picture
         try:
             started = playwright.chromium.launch(executable_path=found, args=flags)
         except Error:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cbam_viz import RenderError
-from cbam_viz.charts import Spec, branch_chart, sigmoid_chart
+from cbam_viz.charts import Spec, branch_chart, sigmoid_chart, vector_chart
 
 AVERAGE = np.array([1.0, -2.0, 0.5, 0.0])
 MAXIMUM = np.array([0.5, 1.0, 3.0, -1.0])
@@ -95,3 +95,27 @@ def test_the_followed_channel_is_marked_on_the_curve() -> None:
     validate(spec)
     assert spec["layer"][-1]["data"]["values"] == [{"channel": 1, "logit": 2.0, "weight": 0.88}]
     assert sigmoid_chart(AVERAGE, MAXIMUM)["layer"][-1]["data"]["values"] == []
+
+
+def test_vectors_are_points_and_the_followed_one_is_marked() -> None:
+    spec = vector_chart({"mean": AVERAGE, "maximum": MAXIMUM}, selected=2, what="unit")
+    validate(spec)
+    rule, points, marked = spec["layer"]
+    assert [(one["of"], one["number"], one["value"]) for one in points["data"]["values"]] == [
+        ("mean", 0, 1.0), ("mean", 1, -2.0), ("mean", 2, 0.5), ("mean", 3, 0.0),
+        ("maximum", 0, 0.5), ("maximum", 1, 1.0), ("maximum", 2, 3.0), ("maximum", 3, -1.0),
+    ]  # fmt: skip
+    assert [one["value"] for one in marked["data"]["values"]] == [0.5, 3.0]
+    assert [one["number"] for one in rule["data"]["values"]] == [2]
+    assert (
+        vector_chart({"mean": np.array([np.nan])})["layer"][1]["data"]["values"][0]["value"] is None
+    )
+
+
+def test_vectors_that_do_not_belong_together_are_refused() -> None:
+    with pytest.raises(RenderError, match="same length"):
+        vector_chart({"mean": AVERAGE, "maximum": MAXIMUM[:2]})
+    with pytest.raises(RenderError, match="one vector"):
+        vector_chart({})
+    with pytest.raises(RenderError, match="no channel 4, only 0 to 3"):
+        vector_chart({"mean": AVERAGE}, selected=4)

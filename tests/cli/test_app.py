@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -83,6 +84,36 @@ def test_options_reach_streamlit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "--server.address=0.0.0.0" in arguments
     assert "--server.port=8600" in arguments
     assert "--theme.base=dark" in arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--nonsense"], "--nonsense"),
+        (["--nonsense", "3"], "Unexpected argument '3'"),
+        (["photo.jpg"], "Unexpected argument 'photo.jpg'"),
+        (["--theme.nope=1"], "--theme.nope"),
+        (["--server.maxUploadSize=much"], "'much' is not a valid integer"),
+    ],
+)
+def test_options_that_nobody_takes_are_refused_in_our_words(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    monkeypatch.setattr("os.chdir", lambda folder: None)
+    ended = invoke("app", "--no-browser", *arguments)
+    assert ended.exit_code == 2
+    assert said in ended.stderr
+    assert re.search(r"^Usage: \S+ app", ended.stderr)
+    assert "streamlit run" not in ended.stderr
+    assert "--theme.base=dark" in ended.stderr
+
+
+def test_a_theme_that_is_not_there_is_no_internal_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.chdir", lambda folder: None)
+    ended = invoke("app", "--no-browser", "--theme.base=pink")
+    assert ended.exit_code == 3
+    assert "Streamlit could not start" in ended.stderr
+    assert "pink" in ended.stderr
 
 
 def test_the_packaged_script_does_what_the_checkouts_does(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,7 @@ def test_one_photo_that_fails_is_one_row(photos: Path, does: str, workers: str) 
     (failed,) = json.loads(ended.stdout)["failed"]
     assert failed == {"source": "photos/2.png", "error": rows[2]["error"]}
     assert not (photos / "out" / "2").exists()
-    from cbam_viz.cli.network import call_factory
+    from cbam_viz.models.code import call_factory
 
     loaded = cbam_viz.wrap_model(call_factory("touchy.py:make").eval())
     for number in (1, 3, 9):  # in the batch of the failing one, and in another

@@ -14,7 +14,7 @@ from torch import nn
 
 import cbam_viz
 from cbam_viz.images import DEFAULT_VIEW, VIEWS, samples
-from cbam_viz.ui.state import Settings
+from cbam_viz.ui.session.link import Settings
 
 from .conftest import CLASSES, invoke, write_photo, write_tiny
 
@@ -211,8 +211,9 @@ def test_layers_lists_channels_and_map_sizes(folder: Path) -> None:
     assert [layer["channels"] for layer in listed] == [8, 16, 32, 64]
     assert [layer["map_size"] for layer in listed] == [[16, 16], [8, 8], [4, 4], [2, 2]]
     table = invoke("layers").stdout.splitlines()
-    assert table[0].split() == ["layer", "stage", "channels", "map", "gates", "found", "by"]
-    assert table[1].split()[:6] == ["layer1.0.se", "layer1", "8", "16", "×", "16"]
+    assert table[0].split() == ["layer", "place", "channels", "map", "gates", "found", "by"]
+    assert table[1].split()[:6] == ["layer1.0.se", "stage", "1,", "block", "1", "8"]
+    assert [layer["title"] for layer in listed] == [f"stage {at}, block 1" for at in (1, 2, 3, 4)]
 
 
 def test_layers_of_a_whole_image_follow_its_shape(folder: Path, checkpoints: Path) -> None:

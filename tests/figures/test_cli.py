@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pypdf
 import pytest
+import timm
+import torch
+from click import Context
 from click.testing import CliRunner, Result
 
 from cbam_viz.cli import cli
@@ -234,3 +237,40 @@ def test_letters_that_no_font_has_are_said(run, monkeypatch: pytest.MonkeyPatch)
     assert result.exit_code == 0, result.stderr
     assert "Warning: No installed font has x." in result.stderr
     assert json.loads(result.stdout)["notes"] == ["No installed font has x."]
+
+
+def test_a_network_without_attention_may_be_compared_with(run, tmp_path: Path) -> None:
+    """Whether or not its file says that it has none."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = timm.create_model("resnet10t", num_classes=5)
+    torch.save(model.state_dict(), tmp_path / "plain.pth")
+    arguments = ("sample:cat", *NETWORK, "--compare", "plain.pth", "--with", "manifest")
+    result = run(*arguments, "-o", "f.pdf")
+    assert result.exit_code == 0, result.output
+    manifest = json.loads((tmp_path / "f.manifest.json").read_text())
+    kinds = [(column["kind"], column["model"]) for column in manifest["spec"]["columns"]]
+    assert kinds[-1] == ("prediction", 1)
+    assert ("map", 1) not in kinds
+    assert manifest["networks"][1]["attention"] == "none"
+    again = run("--from", "f.manifest.json", "-o", "g.pdf")
+    assert again.exit_code == 0, again.output
+    assert (tmp_path / "g.pdf").read_bytes() == (tmp_path / "f.pdf").read_bytes()
+    alone = run("sample:cat", "-c", "plain.pth", "-o", "h.pdf")
+    assert alone.exit_code != 0
+    assert "holds no CBAM weights" in alone.output
+
+
+def test_opacity_has_one_default() -> None:
+    from cbam_viz.figures import FigureSpec
+    from cbam_viz.render import DEFAULT_OPACITY
+    from cbam_viz.ui.session.link import Settings
+
+    defaults = [
+        option.default
+        for name in ("figure", "show", "export")
+        for option in cli.get_command(Context(cli), name).params
+        if option.name == "opacity"
+    ]
+    assert len(defaults) == 3
+    assert {*defaults, FigureSpec().opacity, Settings().opacity} == {DEFAULT_OPACITY}

@@ -338,7 +338,9 @@ def test_ticks_are_rounded_to_about_a_hundredth_of_the_scale(value, span, text) 
         (3.4e-5, 0.5, "0.00 to 0.50"),
         (0.4871, 0.5391, "0.487 to 0.539"),
         (0.49990, 0.50010, "0.49990 to 0.50010"),
-        (0.5, 0.5, "0.5000 to 0.5000"),
+        (0.5, 0.5, "all 0.5"),
+        (-2.0, -2.0, "all \N{MINUS SIGN}2"),
+        (0.5, 0.50000006, "about 0.5"),
         (-1.5, 1.5, "\N{MINUS SIGN}1.50 to 1.50"),
     ],
 )

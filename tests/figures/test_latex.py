@@ -10,7 +10,8 @@ import pypdf
 import pytest
 
 from cbam_viz.figures import FigureSpec, Row, Study, build, columns_from_text
-from cbam_viz.figures.latex import caption, escape, latex
+from cbam_viz.figures.caption import caption
+from cbam_viz.figures.latex import escape, latex
 from cbam_viz.images import InputSpec
 
 from .conftest import make_analysis, make_photo

@@ -12,7 +12,7 @@ from PIL import Image
 from cbam_viz.capture import capture
 from cbam_viz.errors import FigureError, NoAttentionError
 from cbam_viz.figures import FigureSpec, build, columns_from_text
-from cbam_viz.figures.bundle import EXTRAS, Sources, extra_files, render_files, zip_bytes
+from cbam_viz.figures.bundle import EXTRAS, Sources, extra_files, render_files
 from cbam_viz.figures.manifest import (
     NetworkSource,
     network_source,
@@ -23,8 +23,9 @@ from cbam_viz.figures.manifest import (
 from cbam_viz.figures.remake import remake
 from cbam_viz.figures.study import study
 from cbam_viz.images import prepare, read_photo, samples
-from cbam_viz.models import LoadedModel, create_model, wrap_model
+from cbam_viz.models import LoadedModel, create_model, load_model, wrap_model
 from cbam_viz.models.loaded import weights_sha256
+from cbam_viz.store import zip_bytes
 
 from .conftest import make_photo
 
@@ -266,3 +267,27 @@ def test_names_that_are_no_unicode_come_back(made: Path) -> None:
     manifest = read_manifest(made)
     odd = replace(manifest, photos=(replace(manifest.photos[0], file="a\udcff.png"),))
     assert read_manifest(odd.to_json().encode()) == odd
+
+
+def test_a_figure_of_an_untrained_network_is_made_again_in_python(tmp_path: Path) -> None:
+    """Whatever has been drawn from torch's random numbers before."""
+
+    def untrained() -> LoadedModel:
+        return load_model(None, architecture="resnet10t", attention="cbam", num_classes=5)
+
+    torch.manual_seed(1)
+    loaded, photo = untrained(), read_photo(samples()[0].path)
+    built = build(SPEC, study(SPEC, [loaded], [photo]))
+    rendered = {"fig.pdf": built.render("pdf")}
+    source = network_source(
+        loaded, None, tmp_path, architecture="resnet10t", attention="cbam", num_classes=5
+    )
+    sources = Sources((photo_source(photo, samples()[0].path, tmp_path),), (source,), (loaded,))
+    (manifest,) = extra_files(built, "fig", ["manifest"], sources, rendered=rendered).values()
+    torch.manual_seed(2)
+    before = torch.get_rng_state()
+    remade = remake(read_manifest(manifest), tmp_path)
+    assert remade.differences == ()
+    assert remade.files == rendered
+    untrained()
+    assert torch.equal(torch.get_rng_state(), before)  # nobody else's numbers are touched

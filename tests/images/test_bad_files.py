@@ -170,7 +170,7 @@ def test_devices_and_pipes_do_not_hang(tmp_path: Path) -> None:
     "array",
     [
         np.zeros(3, np.uint8),
-        np.zeros((2, 2, 2), np.uint8),
+        np.zeros((2, 2, 2000), np.uint8),
         np.zeros((3, 20, 20), np.uint8),
         np.zeros((1, 2, 2, 3), np.uint8),
         np.zeros((0, 5, 3), np.uint8),

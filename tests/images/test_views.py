@@ -87,7 +87,12 @@ def test_the_defaults_are_those_of_timm() -> None:
 @pytest.mark.parametrize(
     ("cfg", "says"),
     [
-        ({"input_size": (1, 224, 224)}, "takes 1 input channels"),
+        ({"input_size": (0, 224, 224)}, "input_size"),
+        ({"range": "0..7"}, "range '0..7'"),
+        ({"fill": 256}, "fill"),
+        ({"window": (5, 5)}, "two finite numbers"),
+        ({"mean": (124.0, 116.0, 104.0)}, "the range is 0..255"),
+        ({"range": "0..255"}, "the range is 0..1"),
         ({"interpolation": "magic"}, "interpolation 'magic'"),
         ({"crop_mode": "oval"}, "crop mode 'oval'"),
         ({"std": (0.0, 1.0, 1.0)}, "must be positive"),

@@ -72,7 +72,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"pretrained_cfg": {"mean": [1e9, 0, 0]}}, "pretrained_cfg.mean"),
     ({"pretrained_cfg": {"mean": [math.nan] * 3}}, "no JSON"),
     ({"pretrained_cfg": {"std": [0, 1, 1]}}, "pretrained_cfg.std"),
-    ({"pretrained_cfg": {"std": [1] * 4}}, "pretrained_cfg.std"),
+    ({"pretrained_cfg": {"std": [1] * 4}}, "mean and std of 1 or 3 values, not 4"),
     ({"pretrained_cfg": {"std": {"r": 1}}}, "pretrained_cfg.std"),
     ({"pretrained_cfg": {"crop_pct": "abc"}}, "pretrained_cfg.crop_pct"),
     ({"pretrained_cfg": {"crop_pct": [1]}}, "pretrained_cfg.crop_pct"),

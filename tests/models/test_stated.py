@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import timm
 import torch
 from torch import nn
 
+from cbam_viz.errors import ModelError
 from cbam_viz.images import InputSpec
 from cbam_viz.models import (
     convert_checkpoint,
@@ -21,7 +23,7 @@ from cbam_viz.models import (
     load_own_model,
     wrap_model,
 )
-from cbam_viz.models.names import MOST_NAMES, find_names
+from cbam_viz.models.names import MOST_NAMES, find_names, read_names_file
 from cbam_viz.models.stated import checked_input, read_config
 
 ANIMALS = ("ant", "bee", "cat", "dog", "elk", "fox", "gnu")
@@ -56,6 +58,12 @@ def write(folder: Path, content: Any, config: Any = None) -> Path:
         {"idx_to_class": {str(place): name for place, name in BY_PLACE.items()}},
         {"names": BY_PLACE},
         {"label2id": BY_NAME},
+        {"class2idx": BY_NAME},
+        {"idx2class": BY_PLACE},
+        {"label_map": BY_PLACE},
+        {"classes": np.array(ANIMALS)},
+        {"classes": np.array(ANIMALS, dtype=object)},
+        {"label_map": {name: np.int64(place) for name, place in BY_NAME.items()}},
         {"meta": {"categories": list(ANIMALS)}},  # torchvision's
         {"meta": {"dataset_meta": {"classes": ANIMALS, "palette": [[0, 0, 0]]}}},  # mmengine's
         {"hyper_parameters": {"class_names": list(ANIMALS)}},  # Lightning's
@@ -276,3 +284,35 @@ def test_converting_does_not_turn_assumptions_into_statements(tmp_path: Path) ->
     assert told.spec.mean == (0.1, 0.2, 0.3)
     assert told.spec.origin.normalisation == "stated by the checkpoint"
     assert told.classes == ANIMALS
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ant\nbee\ncat",
+        "\ufeffant\r\n bee \r\ncat\r\n\r\n",
+        '["ant", "bee", "cat"]',
+        '{"cat": 2, "ant": 0, "bee": 1}',
+        '{"0": ["n1", "ant"], "1": ["n2", "bee"], "2": ["n3", "cat"]}',
+        '{"class_to_idx": {"ant": 0, "bee": 1, "cat": 2}, "epoch": 3}',
+    ],
+)
+def test_files_of_class_names(tmp_path: Path, text: str) -> None:
+    (tmp_path / "names").write_text(text, encoding="utf-8", newline="")
+    assert read_names_file(str(tmp_path / "names")) == ("ant", "bee", "cat")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "it is empty"),
+        ("ant\n\nbee", "not every entry is a text"),
+        ('{"ant": 0, "bee": 2}', "are not 0, 1, 2"),
+        ("[1, 2]", "not every entry is a text"),
+        ("{", "holds no class names"),
+    ],
+)
+def test_files_without_class_names(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "names").write_text(text)
+    with pytest.raises(ModelError, match=says):
+        read_names_file(str(tmp_path / "names"))

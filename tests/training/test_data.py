@@ -8,13 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
-from cbam_viz.errors import TrainingError
-from training.augment import Augmentation, crop_view, vary, view_box
-from training.batches import Batches
-from training.cache import build_cache, open_data, read_image
-from training.folder import list_data, list_split
-from training.loading import in_order, workers_for
-from training.recipe import Phase, Recipe, parse_phases
+from training.data.augment import Augmentation, crop_view, vary, view_box
+from training.data.cache import build_cache, open_data, read_image
+from training.data.folder import list_data, list_split
+from training.data.loading import in_order, workers_for
+from training.errors import TrainingError
+from training.run.batches import Batches
+from training.run.recipe import Phase, Recipe, parse_phases
 
 
 def test_lists_classes_in_sorted_order(data: Path) -> None:

@@ -12,10 +12,11 @@ from safetensors.torch import load_file, save_file
 from timm.layers.cbam import CbamModule
 
 import cbam_viz
-from cbam_viz.errors import TrainingError
-from training.checkpoint import METADATA_KEY, read_metadata
-from training.gates import GateWatch
-from training.insert import (
+from training.errors import TrainingError
+from training.publish import publish
+from training.run.checkpoint import METADATA_KEY, read_metadata
+from training.run.gates import GateWatch
+from training.teach.insert import (
     InsertRecipe,
     Lessons,
     insert_gates,
@@ -24,7 +25,6 @@ from training.insert import (
     relative_mean,
     train,
 )
-from training.publish import publish
 
 STAGES = (3, 4, 6)
 

@@ -15,14 +15,10 @@ from safetensors.torch import load_file, save_file
 from timm.layers import create_conv2d
 from torch import Tensor, nn
 
-from cbam_viz.errors import TrainingError
-from training import framing as frames_of
-from training import guide as guide_command
-from training import refine as command
-from training.augment import resize, resize_to, soften
-from training.cache import open_data
-from training.checkpoint import describe, export, read_metadata, read_state
-from training.framing import (
+from training.data import framing as frames_of
+from training.data.augment import resize, resize_to, soften
+from training.data.cache import open_data
+from training.data.framing import (
     GREY,
     Frame,
     Framing,
@@ -34,11 +30,17 @@ from training.framing import (
     random_box,
     with_border,
 )
-from training.gates import GateWatch
-from training.guide import Guide, folded, load_guide, look
-from training.model import create_network, prepare_images
-from training.recipe import Recipe
-from training.refine import Refinement, RefineState, at_cells, targets, unlabelled_photos
+from training.data.tensors import prepare_images
+from training.errors import TrainingError
+from training.run.checkpoint import describe, export, read_metadata, read_state
+from training.run.gates import GateWatch
+from training.run.model import create_network
+from training.run.recipe import Recipe
+from training.teach import guide as guide_command
+from training.teach import refine as command
+from training.teach.guide import Guide, folded, load_guide, look
+from training.teach.insert import insert_gates
+from training.teach.refine import Refinement, RefineState, at_cells, targets, unlabelled_photos
 
 RED = (220, 30, 30)
 ARGUMENTS = {
@@ -134,7 +136,8 @@ def test_windows_lie_on_the_photo_and_have_the_aspect(size: tuple[int, int], asp
 
 
 @pytest.mark.parametrize("stride", [8, 16, 32])
-def test_cover_is_the_share_of_the_pixels_of_a_cell_on_the_frame(stride: int) -> None:
+@pytest.mark.parametrize("far", [False, True])
+def test_cover_is_the_share_of_the_pixels_of_a_cell_on_the_frame(stride: int, far: bool) -> None:
     height, width = 64, 96
     step = stride // 4  # where four points to a side are exact
     rng = np.random.default_rng(stride)
@@ -144,13 +147,15 @@ def test_cover_is_the_share_of_the_pixels_of_a_cell_on_the_frame(stride: int) ->
         y0, y1 = sorted(rng.choice(np.arange(0, height + 1, step), 2, replace=False))
         boxes.append([x0 / width, y0 / height, x1 / width, y1 / height])
     cells = (height // stride, width // stride)
-    share = cover(np.array(boxes), (height, width), cells, stride)
+    start = stride - 0.5 if far else 0.5
+    share = cover(np.array(boxes), (height, width), cells, stride, start)
     inside = mask_of(np.array(boxes), height, width)
     for i in range(cells[0]):
         for j in range(cells[1]):
-            # The middle is at 0.5 + stride i: half a stride of pixels before pixel stride i.
-            rows = slice(max(0, stride * i - stride // 2), stride * i + stride // 2)
-            columns = slice(max(0, stride * j - stride // 2), stride * j + stride // 2)
+            # The middle is at start + stride i, and the cell ends half a stride further on. Boxes
+            # lie on a grid of steps, so that of `start` the half pixel does not count.
+            ends = [step * round(start / step) + stride * k + stride // 2 for k in (i, j)]
+            rows, columns = (slice(max(0, end - stride), end) for end in ends)
             assert share[i, j].item() == pytest.approx(inside[rows, columns].mean(), abs=1e-6)
     assert (cover(np.array([[0, 0, 1, 1.0]]), (height, width), cells, stride) == 1).all()
 
@@ -165,8 +170,8 @@ def test_maps_are_asked_to_be_1_at_the_peak_and_0_on_borders() -> None:
     frame = Frame(image, 0, None, (0.0, 48 / 224, 1.0, 176 / 224))
     asked = targets(heat, [frame], (7, 7))[0]
     assert asked[3, 4] == 1
-    assert asked[3, 5].item() == pytest.approx((0.45 - 0.15) / 0.6)
-    assert asked.sum().item() == pytest.approx(1.5)  # 0.1 is less than 15 % of the peak
+    assert asked[3, 5].item() == pytest.approx((0.45 - 0.25) / 0.5)
+    assert asked.sum().item() == pytest.approx(1.4)  # 0.1 is less than a quarter of the peak
     whole = targets(heat, [Frame(image, 0, None)], (7, 7))[0]
     assert whole[0, 0] == 1  # also where the cell reaches beyond the frame
 
@@ -194,15 +199,16 @@ def test_maps_are_asked_to_be_0_outside_boxes_and_open_inside() -> None:
     torch.testing.assert_close(asked, wanted)
 
 
+@pytest.mark.parametrize("start", [0.5, 7.5])
 @pytest.mark.parametrize("stride", [8, 16, 32, 64])
-def test_evidence_is_read_where_a_layers_cells_are(stride: int) -> None:
+def test_evidence_is_read_where_a_layers_cells_are(stride: int, start: float) -> None:
     # A ramp: evidence grows by 1 a pixel to the right and by 10 a pixel downwards.
     position = 0.5 + 32 * torch.arange(9.0)
     heat = (position[None, :] + 10 * position[:, None])[None].repeat(2, 1, 1)
     cells = (256 // stride, 128 // stride)
-    y, x = (0.5 + stride * torch.arange(float(n)) for n in cells)
+    y, x = (start + stride * torch.arange(float(n)) for n in cells)
     wanted = (x[None, :] + 10 * y[:, None])[None].repeat(2, 1, 1)
-    torch.testing.assert_close(at_cells(heat, cells, stride), wanted, rtol=1e-5, atol=1e-2)
+    torch.testing.assert_close(at_cells(heat, cells, stride, start), wanted, rtol=1e-5, atol=1e-2)
 
 
 def test_targets_of_layers_of_all_strides_agree() -> None:
@@ -267,6 +273,19 @@ def test_heat_is_the_classes_share_of_a_logit_place_by_place() -> None:
     torch.testing.assert_close(heat[1], own.clamp(min=0), rtol=1e-4, atol=1e-6)
 
 
+def test_without_a_probe_the_guide_teaches_its_own_classes() -> None:
+    torch.manual_seed(0)
+    network = StandIn(8)
+    alone, probed = Guide(network, None), Guide(network, nn.Linear(8, 3))
+    assert (alone.classes, probed.classes) == (10, 3)
+    images = torch.randn(2, 3, 64, 96)
+    seen, other = alone(images), probed(images)
+    assert torch.equal(seen.logits, seen.own)
+    assert torch.equal(seen.own, other.own)
+    nobody = torch.tensor([-1, -1])
+    assert torch.equal(alone.heat(seen, nobody), probed.heat(other, nobody))
+
+
 def test_a_folded_probe_says_the_same_of_plain_features() -> None:
     torch.manual_seed(0)
     features, probe = torch.randn(20, 6) * 3 + 1, nn.Linear(6, 4)
@@ -329,7 +348,7 @@ def small_frames(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_framing(data: Path, cache: Path, seed: int) -> Framing:
-    source = command.labelled_source(data, cache, 160, Refinement())
+    source = command.training_source(data, cache, 160, Refinement(), labelled=True)
     photos = unlabelled_photos(data / "val" / "stripes", cache, 160)
     return Framing([source, Source(photos, labelled=False)], [0.7, 0.3], 4, seed)
 
@@ -401,7 +420,7 @@ def test_photos_without_labels_come_from_any_folder(data: Path, tmp_path: Path) 
 
 
 def test_held_out_photos_are_not_trained_on(data: Path, cache: Path) -> None:
-    source = command.labelled_source(data, cache, 160, Refinement(held_out=6))
+    source = command.training_source(data, cache, 160, Refinement(held_out=6), labelled=True)
     whole, _ = open_data(data, cache, 160)
     boxed = [key for key in whole.keys if "square" in key]
     assert set(whole.keys) - set(source.cache.keys) == set(boxed[::6])
@@ -438,9 +457,9 @@ def checkpoint(folder: Path, attention: str | None, classes: int = 3) -> Path:
 def guided(monkeypatch: pytest.MonkeyPatch, small_frames: None) -> None:
     """A guide with random weights."""
 
-    def stand_in(weights: Path, probe: Path) -> Guide:
+    def stand_in(weights: Path, probe: Path | None) -> Guide:
         torch.manual_seed(1)
-        return Guide(StandIn(8), nn.Linear(8, 3))
+        return Guide(StandIn(8), nn.Linear(8, 3) if probe else None)
 
     monkeypatch.setattr(command, "load_guide", stand_in)
 
@@ -508,6 +527,30 @@ def test_a_twin_without_cbam_runs_too(
     assert "accuracy" not in metadata  # nothing was measured of these weights
 
 
+@pytest.mark.usefixtures("guided")
+def test_a_network_of_the_guides_classes_needs_neither_probe_nor_labels(
+    data: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(command, "LOG_EVERY", 8)
+    source = checkpoint(tmp_path, "cbam", classes=10)
+    arguments = options(source, data, cache, tmp_path / "own")
+    at = arguments.index("--probe")
+    command.main(arguments[:at] + arguments[at + 2 :])
+    record = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert record.keys() == {"step", "guide", "maps", "decay", "img/s"}
+
+
+def test_cells_of_both_paddings_are_asked_where_they_are() -> None:
+    resnet = create_network("resnet18", "cbam", 3, ARGUMENTS).eval()
+    assert command.cell_starts(resnet, [3, 64, 64]) == [0.5] * 4
+    assert command.cell_starts(create_network("resnet18", None, 3, ARGUMENTS), [3, 64, 64]) == []
+    padded = timm.create_model("tf_efficientnet_lite0").eval()
+    insert_gates(padded, (4, 5, 6))
+    assert command.cell_starts(padded, [3, 224, 224]) == [15.5, 31.5, 31.5]
+    assert command.cell_starts(padded, [3, 160, 288]) == [15.5, 31.5, 31.5]
+
+
 def contrast(run: command.Refining, framing: Framing) -> float:
     """How much more open layer 3's map is where it is asked to be open than where closed."""
     opened, closed = [], []
@@ -573,7 +616,7 @@ def test_what_does_not_belong_together_gives_one_sentence(
         with pytest.raises(SystemExit, match=f"error: .*{message}"):
             command.main(options(source, data, cache, tmp_path / "run", *more))
     other = checkpoint(tmp_path, "cbam", classes=5)
-    with pytest.raises(SystemExit, match="error: The probe knows 3 classes, the network 5"):
+    with pytest.raises(SystemExit, match="error: The guide knows 3 classes, the network 5"):
         command.main(options(other, data, cache, tmp_path / "run"))
     (tmp_path / "run" / "state.pt").write_bytes(b"nothing")
     source = checkpoint(tmp_path, "cbam")

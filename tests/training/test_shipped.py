@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 import cbam_viz
 from cbam_viz.images import InputSpec, prepare, read_photo, samples
-from training.checkpoint import read_metadata
-from training.evaluate import load_checkpoint
+from training.measure.evaluate import load_checkpoint
+from training.run.checkpoint import read_metadata
 
 FOLDER = Path(__file__).parents[2] / "checkpoints"
 EVERYDAY = FOLDER / "everyday23_resnet18_cbam.safetensors"

@@ -12,17 +12,17 @@ from timm.layers.cbam import CbamModule
 from torch import nn
 
 import cbam_viz
-from cbam_viz.errors import TrainingError
-from training import train as command
-from training.augment import crop_view
-from training.cache import open_data
-from training.checkpoint import load_state, read_metadata
-from training.evaluate import evaluate, load_checkpoint, to_markdown
-from training.losses import divergence
-from training.model import create_network, soften_gates
-from training.optimizer import Muon, orthogonalise
-from training.recipe import Recipe
-from training.teacher import TeacherSettings, compute_targets, open_targets
+from training.data.augment import crop_view
+from training.data.cache import open_data
+from training.data.teacher import TeacherSettings, compute_targets, open_targets
+from training.errors import TrainingError
+from training.measure.evaluate import evaluate, load_checkpoint, to_markdown
+from training.run import train as command
+from training.run.checkpoint import load_state, read_metadata
+from training.run.losses import divergence
+from training.run.model import create_network, soften_gates
+from training.run.optimizer import Muon, orthogonalise
+from training.run.recipe import Recipe
 
 ARGUMENTS = {
     "layers": [1, 1, 1, 1],
@@ -156,6 +156,8 @@ def test_evaluation_of_a_run(finished: Path, data: Path) -> None:
     text = to_markdown(numbers)
     assert "| layer4.0.se 1 - map |" in text
     assert "Top-1" in text
+    assert numbers["views"]["top1"]["crop"] == numbers["accuracy"]["top1"]
+    assert "| border |" in text
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,17 @@ from pathlib import Path
 
 import pypdf
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
+from cbam_viz import create_model
+from cbam_viz.figures import format_column
 from cbam_viz.figures.manifest import read_manifest
 from cbam_viz.figures.remake import remake
-from cbam_viz.ui.figure_files import Made, bundle
-from cbam_viz.ui.figure_sources import SECOND, UPLOADER, Chosen, Network
-from tests.app_checkpoint import NAME, write_checkpoint
+from cbam_viz.ui.pages.figure.files import Made, bundle
+from cbam_viz.ui.pages.figure.sources import SECOND, UPLOADER, Chosen, Network
+from tests.app_checkpoint import CLASSES, NAME, write_checkpoint
 
 
 def made(app) -> Made:
@@ -160,6 +164,13 @@ def test_a_zoom_is_in_the_link_and_comes_back(page, open_app) -> None:
     assert made(app).built.spec.rows == rows
 
 
+DRAWN_BESIDE = {
+    "blocks": {"fig_photos": "current,sample:coffee"},
+    "dpi": {"fig_format": "png"},
+}
+"""Without which a control has nothing to choose and is not there."""
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -177,7 +188,7 @@ def test_a_zoom_is_in_the_link_and_comes_back(page, open_app) -> None:
     ],
 )
 def test_what_a_link_cannot_mean_becomes_the_default_and_a_note(open_app, name, text) -> None:
-    app = open_app("figure", **{f"fig_{name}": text})
+    app = open_app("figure", **{f"fig_{name}": text}, **DRAWN_BESIDE.get(name, {}))
     assert not app.exception
     assert not app.error
     assert len(app.info) == 1
@@ -231,17 +242,108 @@ def test_the_bundle_makes_the_same_figure_again(page, png: bytes, tmp_path: Path
     assert remade.files["figure.pdf"] == shown.data
 
 
-def test_a_region_that_makes_no_sense_is_said_on_the_page(page) -> None:
-    choose(page, "layout", "depth")
+def test_all_layers_are_shown_of_one_photo(page) -> None:
     choose(page, "photos", ["current", "sample:coffee"])
+    choose(page, "layout", "depth")
+    assert not page.error
+    choose(page, "photo", "sample:coffee")
+    assert not page.error
+    (row,) = made(page).built.study.analyses
+    assert row[0].photo.name == "coffee.jpg"
+    choose(page, "layout", "grid")
+    assert len(made(page).built.study.analyses) == 2
+
+
+def test_what_makes_no_figure_is_said_on_the_page(page) -> None:
+    choose(page, "venue", "slides")
+    choose(page, "width", "free")
+    choose(page, "mm", 20.0)
     assert len(page.error) == 1
-    assert "shows one photo; there are 2" in page.error[0].value
-    choose(page, "photos", ["current"])
+    assert "have no room in a figure of 57 × 180 points" in page.error[0].value
+    choose(page, "mm", 120.0)
     assert not page.error
 
 
+def plain_twin(folder: Path) -> str:
+    """A checkpoint of the same network without attention, there to be compared with."""
+    with torch.random.fork_rng():
+        model = create_model("resnet18", attention=None, num_classes=5)
+    about = {"schema": 1, "title": "Plain", "architecture": "resnet18", "num_classes": 5,
+             "classes": list(CLASSES), "compare_with": NAME}  # fmt: skip
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    save_file(tensors, folder / "plain.safetensors", {"cbam_viz": json.dumps(about)})
+    return "plain.safetensors"
+
+
+def test_a_second_network_adds_its_columns(open_app, tmp_path: Path) -> None:
+    write_checkpoint(tmp_path)
+    (tmp_path / "second.safetensors").write_bytes((tmp_path / NAME).read_bytes())
+    plain = plain_twin(tmp_path)
+    app = open_app("figure", tmp_path)
+
+    def columns() -> list[str]:
+        return [format_column(column) for column in made(app).built.spec.columns]
+
+    alone = columns()
+    choose(app, "second", "second.safetensors")
+    assert columns() == [
+        "input", "map:layer3.1.se", "map:layer4.1.se", "prediction",
+        "map@2:layer3.1.se", "map@2:layer4.1.se", "prediction@2",
+    ]  # fmt: skip
+    choose(app, "columns", ["map:layer1.0.se", "map@2:layer1.0.se"])  # a choice of one's own
+    choose(app, "second", "")
+    assert columns() == ["map:layer1.0.se"]
+    choose(app, "second", plain)  # it has no maps
+    assert not app.error
+    assert columns() == ["map:layer1.0.se", "prediction@2"]
+    assert not made(app).built.study.analyses[0][1].attention
+    options = app.get_by_key("figure_columns").options
+    assert {"Second: input", "Second: prediction"} <= set(options)
+    assert not [option for option in options if option.startswith("Second: map")]
+    choose(app, "columns", ["input", "input@2", "class@2"])
+    assert not app.error
+    assert len(alone) == 6
+
+
+def drawn_controls(app) -> set[str]:
+    kinds = ("selectbox", "slider", "toggle", "multiselect", "text_input", "number_input")
+    keys = {element.key for kind in kinds for element in app.get(kind)}
+    return {key.removeprefix("figure_") for key in keys if key and key.startswith("figure_")}
+
+
+@pytest.mark.parametrize(
+    ("settings", "there", "gone"),
+    [
+        ({}, {"opacity", "row_labels", "second"}, {"blocks", "dpi", "mark_seen", "order", "level"}),
+        ({"style": "map"}, {"style", "cells"}, {"opacity"}),
+        ({"frame": "photo"}, {"mark_seen"}, set()),
+        ({"format": "png"}, {"dpi"}, set()),
+        ({"photos": "current,sample:coffee"}, {"blocks"}, set()),
+        ({"columns": "input,prediction"}, {"frame"}, {"scale", "colormap", "cells", "contour"}),
+        ({"columns": "channels:layer4.1.se"}, {"order"}, {"scale", "frame", "scale_bar"}),
+        ({"layout": "depth"}, {"photo", "per_line"}, {"photos", "second", "row_labels", "columns"}),
+        ({"layout": "channels"}, {"panels", "letters"}, {"scale", "colormap", "frame", "second"}),
+        ({"layout": "channels", "by": "class"}, {"scale", "colormap"}, {"letters", "heads"}),
+        ({"layout": "channel"}, {"channel", "cells"}, {"scale", "style", "opacity", "second"}),
+    ],
+)
+def test_only_controls_that_do_something_are_shown(open_app, settings, there, gone) -> None:
+    app = open_app("figure", **{f"fig_{name}": value for name, value in settings.items()})
+    assert not app.error
+    shown = drawn_controls(app)
+    assert there <= shown
+    assert not gone & shown
+    for kind in ("selectbox", "slider", "toggle", "multiselect", "text_input", "number_input"):
+        assert not [element.key for element in app.get(kind) if element.disabled]
+
+
+def test_venues_of_one_column_have_one_width(page) -> None:
+    choose(page, "venue", "neurips")
+    assert page.get_by_key("figure_width").options == ["text, 396 pt", "millimetres"]
+
+
 def test_the_grey_preview_is_grey(page) -> None:
-    from cbam_viz.ui.figure_files import preview
+    from cbam_viz.ui.pages.figure.files import preview
 
     choose(page, "grey", True)
     picture = preview(made(page), grey=True)

@@ -11,7 +11,7 @@ import cbam_viz
 from cbam_viz.images import photo_shares, read_photo, samples
 from cbam_viz.statistics import layer_to_show
 from cbam_viz.ui import words
-from cbam_viz.ui.photos import UPLOADER
+from cbam_viz.ui.sidebar.photos import UPLOADER
 from tests.app_checkpoint import NAME, write_checkpoint
 
 
@@ -157,7 +157,7 @@ def test_a_border_is_said_below_the_picture_and_beside_the_numbers(open_app, fix
     app = open_app(folder=folder, view="whole", layer="layer4.1.se")
     # Cells of 32 rows end at 16.5, 48.5, ... 176.5: the first of seven is all border.
     options = app.selectbox(key="set_layer").options
-    assert options[-1] == "layer4.1.se  (7 × 7 cells, 512 channels)"
+    assert options[-1] == "stage 4, block 2 · layer4.1.se  (7 × 7 cells, 512 channels)"
     assert " · 42 of 49 cells on the photo" in captions(app)
     stages = json.loads(
         open_app("layers", folder=folder, view="whole").get_by_key("layers_gallery").proto.json

@@ -16,8 +16,8 @@ from PIL import Image
 import cbam_viz
 from cbam_viz.images import read_photo, samples
 from cbam_viz.statistics import layer_statistics, layer_to_show
-from cbam_viz.ui import errors, scene, words
-from cbam_viz.ui.photos import UPLOADER
+from cbam_viz.ui import errors, scene, shell, words
+from cbam_viz.ui.sidebar.photos import UPLOADER
 from tests.app_checkpoint import NAME
 from tests.images.helpers import encoded
 from tests.images.test_profiles import red_and_green_swapped
@@ -91,27 +91,44 @@ def test_a_chosen_channel_is_shown_before_and_after_its_gate(open_app, own):
     assert f"**Channel 9** · weight {weight:.3f} · rank {rank} of 128" in texts(app)
     before = layer.features.before[0, 9]
     captions = [picture.caption for image in app.get("image") for picture in image.proto.imgs]
-    for title, values in (("Before", before), ("After", before * weight)):
+    for title, values in (
+        ("Before weighting", before),
+        (f"After × {weight:.3f}", before * weight),
+    ):
         low, high = (f"{float(v):.3f}".replace("-", "−") for v in (values.min(), values.max()))
-        assert f"{title} its gate: {low} to {high}" in captions
-    assert re.search(r"Both on one scale, −0\.\d+ to 0\.\d+\.", texts(app))
+        assert f"{title}: {low} to {high}" in captions
+    low, high = (f"{float(of(before)):.3f}".replace("-", "−") for of in (torch.min, torch.max))
+    assert f"Colours, the same for both: {low} to {high}." in texts(app)
 
 
 def test_the_table_holds_the_statistics_of_every_layer(open_app, own):
     app = open_app("layers")
     assert not app.exception
-    table = app.dataframe[0].value
-    assert list(table["Layer"]) == list(own.attention)
-    for index, layer in enumerate(own.attention.values()):
-        numbers = layer_statistics(layer, geometry=own.geometry)
-        row = table.iloc[index]
-        for title, gate in (("M_s", numbers.spatial), ("M_c", numbers.channel)):
-            expected = (gate.mean, gate.spread, 100 * gate.saturated, gate.entropy)
-            got = [row[f"{title} {what}"] for what in ("mean", "spread", "saturated", "entropy")]
-            np.testing.assert_allclose(got, expected, atol=1e-6)
+    called = [f"stage {at}, block {block}" for at in (1, 2, 3, 4) for block in (1, 2)]
+    assert [heading.value for heading in app.subheader] == [
+        "Spatial maps (M_s)",
+        "Channel weights (M_c)",
+    ]
+    for kind, shown in zip(("spatial", "channel"), app.dataframe, strict=True):
+        table = shown.value
+        assert list(table["Layer"]) == called
+        assert list(table["Module"]) == list(own.attention)
+        for index, layer in enumerate(own.attention.values()):
+            gate = getattr(layer_statistics(layer, geometry=own.geometry), kind)
+            expected = (gate.mean, gate.spread, gate.minimum, gate.maximum, 100 * gate.saturated)
+            got = table.iloc[index][["Mean", "Spread", "Lowest", "Highest", "Saturated"]]
+            np.testing.assert_allclose(got.astype(float), expected, atol=1e-6)
+            assert table.iloc[index]["Entropy"] == pytest.approx(gate.entropy, abs=1e-6)
     stages = component(app, "layers_gallery")["stages"]
-    assert [stage["title"] for stage in stages] == ["layer1", "layer2", "layer3", "layer4"]
-    assert [card["name"] for stage in stages for card in stage["cards"]] == list(own.attention)
+    assert [stage["title"] for stage in stages] == ["Stage 1", "Stage 2", "Stage 3", "Stage 4"]
+    cards = [card for stage in stages for card in stage["cards"]]
+    assert [card["name"] for card in cards] == list(own.attention)
+    assert [card["title"] for card in cards] == called
+    for card, layer in zip(cards, own.attention.values(), strict=True):
+        numbers = layer_statistics(layer, geometry=own.geometry)
+        mean, spread = numbers.spatial.mean, numbers.spatial.spread
+        assert f"Spatial map: mean {mean:.3f}, spread {spread:.3f}" in card["facts"]
+        assert f"{card['title']} ({card['name']}): values from " in card["alt"]
 
 
 def test_how_it_works_follows_one_channel_with_the_networks_own_numbers(open_app, own):
@@ -170,10 +187,12 @@ def test_an_upload_is_shown_and_a_bad_one_is_named(open_app, png):
     app.file_uploader(key=UPLOADER).upload("mine.png", png).run()
     assert component(app, "explore_viewer")["alt"].startswith("mine.png with the spatial map")
     assert app.query_params["image"] == "upload"
-    app.file_uploader(key=UPLOADER).set_value(None).run()
-    app.file_uploader(key=UPLOADER).upload("bad.png", b"no picture").run()
+    app.file_uploader(key=f"{UPLOADER}_1").upload("bad.png", b"no picture").run()
     assert not app.exception
     assert len(app.error) == 1
+    assert component(app, "explore_viewer")["alt"].startswith("mine.png")
+    app.selectbox(key="set_image").select("cat").run()
+    assert not app.error
     assert component(app, "explore_viewer")["alt"].startswith("cat.jpg")
 
 
@@ -188,6 +207,18 @@ def test_an_unexpected_error_becomes_one_sentence_and_a_log_entry(open_app, monk
     assert [element.value for element in app.error] == [errors.UNEXPECTED]
     assert "secret path" not in texts(app)
     assert "secret path" in caplog.text
+
+
+def test_a_package_that_is_not_installed_is_named_with_what_to_do(open_app, monkeypatch):
+    def without_matplotlib(_folder):
+        with errors.boundary():
+            raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib.figure")
+
+    monkeypatch.setattr(shell, "_draw", without_matplotlib)
+    app = open_app()
+    (said,) = (element.value.replace("\\", "") for element in app.error)
+    assert said.startswith("This page needs matplotlib, which is not installed")
+    assert "pip install 'cbam-viz[app]'" in said
 
 
 def test_a_link_with_names_that_do_not_exist_falls_back_and_says_so(open_app, own):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import threading
 
 import pytest
 import torch
 
-from cbam_viz.ui import scene, server
+from cbam_viz.ui import scene, server, shell
 from tests.app_checkpoint import write_checkpoint
 
 
@@ -66,3 +68,37 @@ def test_one_core_is_left_to_the_browser_unless_the_user_decided(monkeypatch, ch
         assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
+
+
+def test_nothing_is_collected_while_the_first_page_is_made_and_the_rest_waits(monkeypatch):
+    made, imported, rest = [], [], threading.Event()
+    monkeypatch.setattr(server, "make_first_page", lambda: made.append(gc.isenabled()))
+    monkeypatch.setattr(server, "_make_colour_tables", lambda: None)
+    monkeypatch.setattr(server, "PAUSE", 0)
+    monkeypatch.setattr(server, "first_page_served", threading.Event())
+    monkeypatch.setattr(server, "SOON_NEEDED", ("rest",))
+    monkeypatch.setattr(
+        server.importlib, "import_module", lambda n: imported.append(n) or rest.set()
+    )
+    frozen = gc.get_freeze_count()
+    try:
+        thread = threading.Thread(target=server._warm_up)
+        thread.start()
+        assert not rest.wait(0.3)
+        assert made == [False]
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > frozen
+        server.first_page_served.set()
+        assert rest.wait(10)
+        thread.join(10)
+        assert imported == ["rest"]
+        assert gc.isenabled()
+    finally:
+        gc.unfreeze()
+
+
+def test_the_shell_says_when_the_first_page_is_complete(open_app, monkeypatch):
+    served = threading.Event()
+    monkeypatch.setattr(shell, "first_page_served", served)
+    open_app(model="upload")  # a link to what no link carries: another network is shown
+    assert served.is_set()

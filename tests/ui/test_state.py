@@ -6,7 +6,7 @@ import pytest
 
 from cbam_viz.render import COLORMAPS
 from cbam_viz.ui.session import Recent
-from cbam_viz.ui.state import Settings, from_params, to_params
+from cbam_viz.ui.session.link import Settings, from_params, to_params
 
 FULL = Settings(
     image="coffee",
@@ -21,6 +21,10 @@ FULL = Settings(
     order="sorted",
     top=5,
     channel=17,
+    cells="grid",
+    layer2="layer3.0.se",
+    model2="other.safetensors",
+    image2="cat",
 )
 
 
@@ -56,6 +60,10 @@ def test_defaults_are_left_out_of_a_link():
         ("layer", "a" * 200),
         ("layer", "a\nb"),
         ("image", ""),
+        ("cells", "round"),
+        ("layer2", "a\nb"),
+        ("model2", "a" * 200),
+        ("image2", ""),
     ],
 )
 def test_a_value_that_is_none_of_the_choices_becomes_the_default_and_a_note(name, text):

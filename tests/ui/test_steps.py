@@ -1,53 +1,105 @@
-"""The walk follows the gates in the order in which they act, on the features that each one sees."""
+"""The walk on its page: steps in the order in which gates act, and the switches at its end."""
 
 from __future__ import annotations
+
+import json
+import re
 
 import pytest
 import torch
 
-from cbam_viz.attention import LayerAttention, LayerFeatures
-from cbam_viz.ui import words
-from cbam_viz.ui.steps import Lesson
+import cbam_viz
+from cbam_viz.images import prepare, read_photo, samples
+from cbam_viz.ui import scene, words
+from tests.app_checkpoint import CLASSES, NAME
 
-BEFORE, BETWEEN = torch.full((1, 3, 2, 2), 1.0), torch.full((1, 3, 2, 2), 2.0)
+LAYER = "layer3.0.se"
 
 
-def lesson(composition: str) -> Lesson:
-    alone = composition in ("channel", "spatial", "parallel")
-    features = LayerFeatures(BEFORE, None if alone else BETWEEN, torch.full((1, 3, 2, 2), 3.0))
-    layer = LayerAttention(
-        name="a",
-        module="a",
-        call=1,
-        stage="a",
-        channel=None if composition == "spatial" else torch.full((1, 3), 0.5),
-        spatial=None if composition == "channel" else torch.full((1, 2, 2), 0.5),
-        cells=None,
-        composition=composition,
-        found_by="watch",
-        verified=True,
-        dtype=torch.float32,
-        features=features,
+def headings(app) -> list[str]:
+    return [one.value.replace("\\", "") for one in app.subheader]
+
+
+def rows(app, key: str) -> list[dict]:
+    return json.loads(app.get_by_key(key).proto.json)["rows"]
+
+
+@pytest.fixture(scope="module")
+def expected(checkpoint_folder) -> dict[tuple[str, ...], torch.Tensor]:
+    """Probabilities without gates of one layer, by hooks that give back what they receive."""
+    loaded = cbam_viz.load_model(checkpoint_folder / NAME)
+    x = prepare(read_photo(samples()[0].path), loaded.spec).tensor
+    layer = loaded.model.get_submodule(LAYER)
+    found = {}
+    for gates in ((), ("channel",), ("spatial",), ("channel", "spatial")):
+        handles = [
+            getattr(layer, gate).register_forward_hook(lambda _m, args, _o: args[0])
+            for gate in gates
+        ]
+        with torch.inference_mode():
+            found[gates] = loaded.model(x)[0].softmax(0)
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def test_the_steps_of_the_paper_each_with_its_picture(open_app):
+    app = open_app("how", layer=LAYER)
+    assert not app.exception
+    assert headings(app) == [
+        "1. Input features", "2. Pooling over places", "3. Shared MLP, layer 1 of 2", "4. ReLU",
+        "5. Shared MLP, layer 2 of 2", "6. Mean and maximum are added",
+        "7. Sigmoid: the channel weights", "8. Channel-refined features",
+        "9. Pooling over channels", "10. Put together (concatenation)", "11. 7 × 7 convolution",
+        "12. BatchNorm", "13. Sigmoid: the spatial map", "14. Spatially refined output",
+        "15. Added to the shortcut", "What would it predict without?",
+    ]  # fmt: skip
+    sizes = [one.value for one in app.caption if one.value.startswith("Size: ")]
+    assert "Size: 256 → 16, twice" in sizes
+    assert "Size: 16 → 256, twice" in sizes
+    equations = " ".join(one.value for one in app.get("latex"))
+    assert r"\mathrm{BN}" in equations
+    maps = sum(len(one.proto.imgs) for one in app.get("image"))
+    bars = [one for one in app.get("html") if "linear-gradient" in one.proto.body]
+    assert len(bars) == maps - 1  # all but the photo have a colour bar
+    assert len(app.get("vega_lite_chart")) == 6
+
+
+def test_why_this_channel_and_this_cell_is_said_and_another_is_a_click_away(open_app):
+    app = open_app("how", layer=LAYER)
+    text = "\n".join(one.value for one in app.markdown)
+    assert "the channel that its weight takes most from (weight 0." in text
+    assert "the cell where the map is highest on the photo" in text
+    app.button(key="follow_largest").click().run()
+    text = "\n".join(one.value for one in app.markdown)
+    assert "the channel with the largest weight (weight 0." in text
+    assert "rank 1 of 256" in text
+    assert app.query_params["channel"] == str(app.number_input(key="set_channel").value)
+
+
+def test_the_switches_show_what_would_be_predicted_once(open_app, expected, monkeypatch):
+    runs = []
+    predict = scene.predict_without
+    monkeypatch.setattr(
+        scene, "predict_without", lambda *a, **k: runs.append(a[3:]) or predict(*a, **k)
     )
-    return Lesson(None, layer, features, 0)
-
-
-@pytest.mark.parametrize(
-    ("composition", "told"),
-    [
-        ("channel then spatial", {"channel": ("", 1), "spatial": ("'", 2)}),
-        ("spatial then channel", {"spatial": ("", 1), "channel": ("'", 2)}),
-        ("parallel", {"channel": ("", 1), "spatial": ("", 1)}),
-        ("channel", {"channel": ("", 1)}),
-        ("spatial", {"spatial": ("", 1)}),
-    ],
-)
-def test_gates_in_the_order_in_which_they_act(composition, told) -> None:
-    of = lesson(composition)
-    assert list(of.gates) == list(told)
-    for gate, (primes, value) in told.items():
-        assert of.primes(gate) == primes
-        assert of.seen_by(gate).tolist() == [[[value] * 2] * 2] * 3
+    app = open_app("how", layer=LAYER)
+    assert not runs
+    for gates in (("channel",), ("channel", "spatial"), ("spatial",), ("channel", "spatial")):
+        for gate in ("channel", "spatial"):
+            app.toggle(key=f"without_{gate}").set_value(gate in gates)
+        app.run()
+        assert not app.exception
+        best = expected[gates].topk(5)
+        shown = rows(app, "outcome_without")
+        assert [row["label"] for row in shown] == [CLASSES[i] for i in best.indices]
+        for row, share in zip(shown, best.values.tolist(), strict=True):
+            assert row["share"] == pytest.approx(share, abs=1e-6)
+        before = rows(app, "outcome_with")
+        assert before[0]["share"] == pytest.approx(float(expected[()].max()), abs=1e-5)
+    assert runs == [("channel",), ("channel", "spatial"), ("spatial",)]  # the last was kept
+    text = "\n".join(one.value for one in app.markdown)
+    assert re.search(r"Without the channel weights and the spatial map of this layer it", text)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,23 @@
+"""Where the networks that come with the package lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+FOLDER_VARIABLE = "CBAM_VIZ_CHECKPOINTS"
+PACKAGE = Path(__file__).resolve().parent
+
+
+def checkpoints_folder() -> Path:
+    """Return the folder that is named in $CBAM_VIZ_CHECKPOINTS, else the one that came along.
+
+    That is `checkpoints` in a checkout's root or, installed from a wheel, in the package. Where
+    there is neither, it is `checkpoints` in the working directory.
+    """
+    named = os.environ.get(FOLDER_VARIABLE)
+    if named:
+        return Path(named)
+    is_checkout = (PACKAGE.parent / "pyproject.toml").is_file()
+    beside = (PACKAGE.parent if is_checkout else PACKAGE) / "checkpoints"
+    return beside if beside.is_dir() else Path("checkpoints")

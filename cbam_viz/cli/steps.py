@@ -1,0 +1,252 @@
+"""`cbam-viz steps`: what one layer computed on one photo, step by step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cbam_viz.cli.choice import ModelChoice
+from cbam_viz.cli.files import refuse_existing, refuse_unwritable, write
+from cbam_viz.cli.input_options import reading_options
+from cbam_viz.cli.inputs import Reading, find_one_image, read_image
+from cbam_viz.cli.network import open_network
+from cbam_viz.cli.options import (
+    force_option,
+    json_option,
+    model_options,
+    view_option,
+)
+from cbam_viz.cli.report import choose_layers
+from cbam_viz.cli.text import print_json, say
+
+if TYPE_CHECKING:
+    from cbam_viz.ablation import Outcome
+    from cbam_viz.analysis import Analysis
+    from cbam_viz.images import Photo, View
+    from cbam_viz.models import LoadedModel
+    from cbam_viz.steps import Walk, Wish
+
+FORMATS = (".pdf", ".svg", ".png", ".tiff", ".tif")
+WISHES = {"most-taken": "most taken", "largest": "largest", "smallest": "smallest"}
+
+
+def _channel(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> int | Wish | None:
+    """A number or one of the words."""
+    if value is None or value in WISHES:
+        return WISHES.get(value or "most-taken")  # type: ignore[return-value]
+    if not value.isdecimal():
+        raise click.BadParameter(f"{value!r} is no channel. Give a number, or {', '.join(WISHES)}.")
+    return int(value)
+
+
+@click.command(
+    short_help="Show what one layer computes, step by step.",
+    epilog="\b\nExamples:\n"
+    "  cbam-viz steps photo.jpg\n"
+    "  cbam-viz steps photo.jpg --layer layer4.0.se -o steps.pdf\n"
+    "  cbam-viz steps photo.jpg --model mycbam.py:net --layer -1 -o steps.pdf",
+)
+@click.argument("image")
+@model_options
+@view_option
+@reading_options
+@click.option(
+    "--layer",
+    "-l",
+    metavar="NAME",
+    help="Layer by name or place (0, -1). [default: the one to look at first on this image]",
+)
+@click.option(
+    "--channel",
+    metavar="N|WORD",
+    callback=_channel,
+    help="Channel that the numbers follow: its index, or most-taken, largest, smallest: the one "
+    "that its weight takes most from, or that of the largest or smallest weight. "
+    "[default: most-taken]",
+)
+@click.option(
+    "--output",
+    "-o",
+    "outputs",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Draw the steps into this file, .pdf, .svg, .png or .tiff; may be repeated. Without it, "
+    "they are printed.",
+)
+@click.option(
+    "--venue", default="free", show_default=True, metavar="NAME", help="Type and width; see figure."
+)
+@click.option(
+    "--width",
+    default="text",
+    show_default=True,
+    metavar="column|text|MM",
+    help="Width of the drawing.",
+)
+@click.option(
+    "--dpi",
+    type=click.IntRange(36, 1200),
+    default=300,
+    show_default=True,
+    help="Resolution of PNG and TIFF.",
+)
+@force_option
+@json_option
+def steps(
+    *,
+    image: str,
+    choice: ModelChoice,
+    view: View,
+    reading: Reading,
+    layer: str | None,
+    channel: int | Wish | None,
+    outputs: tuple[Path, ...],
+    venue: str,
+    width: str,
+    dpi: int,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Follow one channel and one cell of IMAGE through a layer: equations, sizes and numbers.
+
+    The steps are those that the network's code ran, whatever it looks like. At the end: what is
+    predicted without the channel weights, and without the spatial map.
+    """
+    for output in outputs:
+        if output.suffix.lower() not in FORMATS:
+            raise click.UsageError(f"{output} must end in one of {', '.join(FORMATS)}.")
+    path = find_one_image(image)
+    refuse_existing(outputs, force)
+    refuse_unwritable(outputs)
+    network = open_network(choice, view=view)
+    photo = read_image(path, reading, network)
+    analysis, walk = _walk(network, photo, view, layer, channel)
+    outcomes = _outcomes(network, photo, view, walk)
+    files = _drawn(walk, analysis, outcomes, outputs, venue=venue, width=width, dpi=dpi)
+    written = [write(output, files[output], force=force) for output in outputs]
+    if as_json:
+        print_json({**_json(walk, analysis, outcomes), "files": [str(one) for one in written]})
+        return
+    if not written:
+        _print(walk, analysis, outcomes)
+    for one in written:
+        say(f"Wrote {one}.")
+
+
+def _walk(
+    network: LoadedModel,
+    photo: Photo,
+    view: View,
+    wanted: str | None,
+    channel: int | Wish | None,
+) -> tuple[Analysis, Walk]:
+    from cbam_viz.analysis import analyse
+    from cbam_viz.statistics import layer_to_show
+    from cbam_viz.steps import analyse_steps, walk
+
+    first = analyse(network, photo, view)
+    if wanted is None:
+        name = layer_to_show(first.layers, geometry=first.geometry).name
+    else:
+        (layer,) = choose_layers(first.attention, [wanted])
+        name = layer.name
+    analysis = analyse_steps(network, photo, name, view)
+    layer = analysis.attention[name]
+    return analysis, walk(layer, network.model, analysis.geometry, channel=channel)
+
+
+def _outcomes(network: LoadedModel, photo: Photo, view: View, walk: Walk) -> list[Outcome]:
+    from cbam_viz.ablation import predict_without
+
+    gates = dict.fromkeys(gate.kind for gate in walk.computation.gates)
+    return [predict_without(network, photo, walk.layer, gate, view=view) for gate in gates]
+
+
+def _drawn(
+    walk: Walk,
+    analysis: Analysis,
+    outcomes: list[Outcome],
+    outputs: tuple[Path, ...],
+    *,
+    venue: str,
+    width: str,
+    dpi: int,
+) -> dict[Path, bytes]:
+    if not outputs:
+        return {}
+    from cbam_viz import figures
+    from cbam_viz.cli.figure_options import width_of
+
+    spec = figures.FigureSpec(venue=venue, width=width_of(width))  # type: ignore[arg-type]
+    drawn = figures.steps(walk, analysis, outcomes=outcomes, spec=spec)
+    return {one: figures.render(drawn, figures.format_of(one.name), dpi=dpi) for one in outputs}
+
+
+def _print(walk: Walk, analysis: Analysis, outcomes: list[Outcome]) -> None:
+    row, column = walk.cell
+    say(f"{walk.layer.name} in {analysis.model_name}, on {analysis.photo.name}")
+    say(f"Channel {walk.channel}: {walk.channel_reason}")
+    say(f"Row {row}, column {column}: {walk.cell_reason}")
+    for number, step in enumerate(walk.steps, 1):
+        size = f"  ({step.sizes})" if step.sizes else ""
+        say(f"\n{number}. {step.title}{size}")
+        for line in filter(None, (step.formula, *step.arithmetic, step.note, step.reason)):
+            say(f"   {line}")
+    say("\nPrediction")
+    say(f"   {_best(analysis.predictions, analysis.prediction_note)}")
+    for outcome in outcomes:
+        say(f"   without {_told(outcome)}: {_best(outcome.predictions, outcome.note)}")
+
+
+def _told(outcome: Outcome) -> str:
+    from cbam_viz.ablation import GATES
+
+    return " and ".join(GATES[gate] for gate in outcome.without)
+
+
+def _best(predictions: Any, note: str) -> str:
+    listed = [f"{one.label} {one.probability:.1%}" for one in predictions[:3]]
+    return ", ".join(listed) or note or "none"
+
+
+def _json(walk: Walk, analysis: Analysis, outcomes: list[Outcome]) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "image": analysis.photo.name,
+        "model": analysis.model_name,
+        "input": analysis.input,
+        "layer": walk.layer.name,
+        "channel": walk.channel,
+        "channel_reason": walk.channel_reason,
+        "cell": list(walk.cell),
+        "cell_reason": walk.cell_reason,
+        "steps": [
+            {
+                "key": step.key,
+                "gate": step.gate,
+                "title": step.title,
+                "formula": step.formula,
+                "latex": step.equation,
+                "sizes": step.sizes,
+                "arithmetic": list(step.arithmetic),
+                "numbers": [asdict(one) for one in step.numbers],
+                "reason": step.reason,
+            }
+            for step in walk.steps
+        ],
+        "predictions": [asdict(one) for one in analysis.predictions],
+        "without": [
+            {
+                "gates": list(one.without),
+                "predictions": [asdict(prediction) for prediction in one.predictions],
+                "note": one.note,
+            }
+            for one in outcomes
+        ],
+    }

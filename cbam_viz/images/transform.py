@@ -1,0 +1,189 @@
+"""A photo through somebody's own transform, and where what comes out lies on the photo.
+
+A transform such as torchvision's takes a Pillow image and returns a tensor. Where each of its
+pixels came from is measured: ramps over the photo's width and height go through the same transform,
+and come out as coordinates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from cbam_viz.errors import ModelError
+from cbam_viz.images.geometry import Geometry
+from cbam_viz.images.photo import Photo
+from cbam_viz.images.views import ModelInput
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Transform = Callable[[Image.Image], Any]
+"""Makes a (C, H, W) or (1, C, H, W) tensor of a Pillow image in RGB."""
+
+_GOLDEN = 0.6180339887
+"""Shifts the rounding of a ramp from row to row, so that its mean is exact."""
+_FINE = 16
+"""Input pixels, and at least photo pixels, over which the finer wave rises: its 255 levels then lie
+a sixteenth of an input pixel apart."""
+_BEND = 0.2
+"""Share of a rise on both sides of a bend that filters blur."""
+_SNAP = 0.05
+"""Input pixels."""
+_QUANTILE = 0.9
+_HOW = (
+    "A transform takes a Pillow image in RGB and returns a (channels, height, width) tensor, as "
+    "torchvision's do"
+)
+
+
+def prepare_by(transform: Transform, photo: Photo) -> ModelInput:
+    """Make the network's input by its own transform.
+
+    Raises
+    ------
+    ModelError
+        The transform fails, draws at random, or does more than resize, cut, pad and normalise, so
+        that a map could not be drawn where the network looked.
+    """
+    tensor = _applied(transform, photo.pixels)
+    if not _equal(tensor, _applied(transform, photo.pixels)):
+        raise ModelError(
+            "The transform gives another input each time, so it draws at random. Return the one "
+            "for evaluation with the network."
+        )
+    return ModelInput(tensor, _measured(transform, photo.size, tensor))
+
+
+def _applied(transform: Transform, pixels: npt.NDArray[np.uint8]) -> Tensor:
+    import torch
+
+    try:
+        made = transform(Image.fromarray(pixels))
+    except Exception as error:
+        cause = str(error).partition("\n")[0][:200] or type(error).__name__
+        raise ModelError(f"The transform fails on the photo: {cause}. {_HOW}.") from error
+    if not isinstance(made, torch.Tensor) or made.ndim not in (3, 4):
+        raise ModelError(f"The transform returned {_shape(made)}. {_HOW}.")
+    if made.ndim == 4 and len(made) != 1:
+        raise ModelError(f"The transform returned {len(made)} pictures of one photo. {_HOW}.")
+    return made.detach().float().reshape(1, *made.shape[-3:])
+
+
+def _shape(made: Any) -> str:
+    shape = getattr(made, "shape", None)
+    return type(made).__name__ if shape is None else f"an array of shape {tuple(shape)}"
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and bool(((one == other) | (one != one)).all())  # noqa: PLR0124
+
+
+def _measured(transform: Transform, size: tuple[int, int], like: Tensor) -> Geometry:
+    """Where the input lies on a photo of this height and width."""
+    height, width = size
+    black, white = (
+        _values(transform, np.full((height, width), level, np.uint8), like) for level in (0, 255)
+    )
+    gain = white - black
+    channel = int(np.abs(gain).sum((1, 2)).argmax())
+    inside = np.abs(gain[channel]) > 1e-6 * np.abs(gain[channel]).max(initial=1e-12)
+    if not inside.any():
+        raise _unplaced("gives the same for a black and a white photo")
+    seen = np.nonzero(inside)
+    lines = []
+    for axis, length in enumerate(size):
+        places, across = seen[axis] + 0.5, seen[1 - axis] + 0.5
+
+        def shares(period: float, axis: int = axis) -> Any:
+            values = _values(transform, _wave(size, axis, period), like)[channel]
+            return (values[inside] - black[channel][inside]) / gain[channel][inside]
+
+        coarse = _line(places, across, shares(length) * length, length)
+        period = max(_FINE * coarse[0], _FINE)
+        if period < length / 2:
+            coordinates, clear = _unfolded(shares(period), places, coarse, period)
+            coarse = _line(places[clear], across[clear], coordinates[clear], length, period)
+        lines.append(_snapped(*coarse, like.shape[2 + axis], length))
+    (scale_y, offset_y), (scale_x, offset_x) = lines
+    return Geometry(
+        photo_size=size,
+        input_size=(like.shape[2], like.shape[3]),
+        scale_y=scale_y,
+        scale_x=scale_x,
+        offset_y=offset_y,
+        offset_x=offset_x,
+    )
+
+
+def _values(transform: Transform, grey: npt.NDArray[np.uint8], like: Tensor) -> Any:
+    """What comes out for a grey picture, (C, H, W) in double precision."""
+    made = _applied(transform, np.repeat(grey[..., None], 3, axis=2))
+    if made.shape != like.shape:
+        raise _unplaced("gives inputs of several sizes for photos of one size")
+    return made[0].double().numpy()
+
+
+def _wave(size: tuple[int, int], axis: int, period: float) -> npt.NDArray[np.uint8]:
+    """Grey levels that rise and fall evenly along an axis, each photo pixel's at its centre.
+
+    They rise over one `period`, in photo pixels, and fall over the next.
+    """
+    along, across = (np.arange(length) for length in (size[axis], size[1 - axis]))
+    phase = ((along + 0.5) / period) % 2
+    level = 255 * np.where(phase < 1, phase, 2 - phase)
+    shift = (across * _GOLDEN) % 1
+    grid = np.floor(level[:, None] + shift[None, :]).clip(0, 255).astype(np.uint8)
+    return np.ascontiguousarray(grid if axis == 0 else grid.T)
+
+
+def _unfolded(
+    share: Any, places: Any, coarse: tuple[float, float], period: float
+) -> tuple[Any, Any]:
+    """Photo coordinates of a wave's values, and which are clear of its bends."""
+    turns = (coarse[0] * places + coarse[1]) / period
+    number = np.floor(turns)
+    coordinates = period * np.where(number % 2 == 0, number + share, number + 1 - share)
+    return coordinates, np.abs(turns - np.rint(turns)) > _BEND
+
+
+def _line(
+    places: Any, across: Any, coordinates: Any, length: int, period: float | None = None
+) -> tuple[float, float]:
+    """Photo pixels per input pixel, and where the input begins on the photo, along one axis."""
+    # The outermost pixels hold less of the ramp, as filters end at the photo's edge.
+    step = (period or length) / 255
+    margin = 2 * length / 255
+    inner = (coordinates > margin) & (coordinates < length - margin)
+    if len(set(places[inner])) < 3:
+        inner = np.ones(len(places), bool)
+    if len(set(places[inner])) < 2:
+        raise _unplaced("leaves too few pixels to tell")
+    terms = np.stack([places[inner], np.ones(int(inner.sum())), across[inner]], 1)
+    (scale, _, drift), *_ = np.linalg.lstsq(terms, coordinates[inner], rcond=None)
+    (scale, offset), *_ = np.linalg.lstsq(terms[:, :2], coordinates[inner], rcond=None)
+    missed = np.abs(scale * places[inner] + offset - coordinates[inner])
+    allowed = max(abs(scale), 2 * step)
+    turned = abs(drift) * np.ptp(across) > allowed
+    if scale <= 0 or turned or np.quantile(missed, _QUANTILE) > allowed:
+        raise _unplaced("does more than resize, cut, pad and normalise")
+    return float(scale), float(offset)
+
+
+def _snapped(scale: float, offset: float, count: int, length: int) -> tuple[float, float]:
+    """A line that begins and ends with the photo but for the error of measuring does so."""
+    beyond = offset + count * scale - length
+    return (
+        (length / count, 0.0) if max(abs(offset), abs(beyond)) < _SNAP * scale else (scale, offset)
+    )
+
+
+def _unplaced(why: str) -> ModelError:
+    return ModelError(
+        f"Where the network looks cannot be told: its transform {why}. Prepare the input yourself "
+        "and say where it lies on the photo: cbam_viz.analyse_tensor(model, x, photo, geometry)."
+    )

@@ -1,0 +1,224 @@
+"""A network that somebody's own Python code makes: `FILE.py:FACTORY` or `package.module:factory`.
+
+Only who starts the program can name code to be run; no file, link or manifest can.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from cbam_viz._text import few
+from cbam_viz.errors import ModelError
+from cbam_viz.models.loaded import LoadedModel, wrap_model
+from cbam_viz.models.own import load_own_model
+
+_WORDS = {"true": True, "false": False, "none": None}
+
+
+@dataclass(frozen=True)
+class OwnCode:
+    """Code that makes a network, and the weights to load into it."""
+
+    factory: str
+    """`FILE.py:FACTORY` or `package.module:factory`: a function, a class or a network."""
+    arguments: tuple[tuple[str, str], ...] = ()
+    """Keyword arguments of the factory, values as text: `("depth", "50")`."""
+    checkpoint: str | None = None
+    """Path of a file of weights."""
+
+
+def open_code(
+    code: OwnCode, *, may_miss: Callable[[nn.Module], Collection[str]] = lambda _: ()
+) -> LoadedModel:
+    """Make the network, the same at every run of the same code, and load its weights.
+
+    The factory returns a `torch.nn.Module`, a pair of one and the transform that makes its input of
+    a Pillow image, or a `LoadedModel`. `may_miss` says of the network which tensors the file of
+    weights need not have.
+
+    Raises
+    ------
+    ModelError
+        The code cannot be imported or called, or returns something else.
+    CheckpointError
+        The weights do not fit.
+    """
+    made = call_factory(code.factory, code.arguments)
+    name = code.factory.rpartition(":")[2]
+    loaded = made if isinstance(made, LoadedModel) else _described(made, name)
+    loaded.model.eval()
+    if code.checkpoint is None:
+        return loaded
+    network = loaded.model
+    filled = load_own_model(network, code.checkpoint, may_miss=may_miss(network), name=loaded.name)
+    if isinstance(made, LoadedModel):  # what the code says of its input and classes goes first
+        classes = loaded.classes or filled.classes
+        return replace(loaded, classes=classes, report=filled.report, sha256=filled.sha256)
+    return replace(filled, transform=loaded.transform)
+
+
+def _described(made: Any, name: str) -> LoadedModel:
+    """Describe a network, or a network and its transform."""
+    if isinstance(made, nn.Module):
+        return wrap_model(made, name=name)
+    network, transform = made
+    return wrap_model(network, name=name, transform=transform)
+
+
+def call_factory(text: str, arguments: Sequence[tuple[str, str]] = ()) -> Any:
+    """Import `MODULE:FACTORY`, call it and return what it makes; a network is returned itself.
+
+    What the module draws from torch's random numbers, and what the factory draws, is the same at
+    every run: both begin at the same seed.
+
+    Raises
+    ------
+    ModelError
+        The text has not that form, or the module, the factory or what it returns is not what it
+        should be.
+    """
+    module_name, _, attribute = text.rpartition(":")
+    if not module_name or not all(part.isidentifier() for part in attribute.split(".")):
+        raise ModelError(
+            f"--model takes MODULE:FACTORY, such as my_project.networks:make, not {text!r}."
+        )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        factory = _attribute(_import(module_name), attribute, module_name)
+        made = _called(text, factory, {key: _value(value) for key, value in arguments})
+    pair = isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], nn.Module)
+    if not isinstance(made, (nn.Module, LoadedModel)) and not (pair and callable(made[1])):
+        raise ModelError(
+            f"{text}() returned {_kind(made)}; it should return a torch.nn.Module, a pair of one "
+            "and its transform, or what cbam_viz.wrap_model returns."
+        )
+    return made
+
+
+def _called(text: str, factory: Any, keywords: Mapping[str, Any]) -> Any:
+    """What a factory makes, or a network that is one already."""
+    if isinstance(factory, nn.Module):
+        if keywords:
+            raise ModelError(f"{text} is a network already; it takes no --model-arg.")
+        return factory
+    if not callable(factory):
+        raise ModelError(f"{text} is no function, class or network.")
+    _check_arguments(text, factory, keywords)
+    torch.manual_seed(0)  # whether the module had been imported before or not
+    try:
+        return factory(**keywords)
+    except SystemExit as stop:
+        raise ModelError(ended_the_program(text, stop, "when it was called")) from stop
+    except Exception as error:
+        given = ", ".join(f"{key}={value!r}" for key, value in keywords.items())
+        called = f"with {given}" if given else "without arguments"
+        raise ModelError(
+            f"{text}() raised {type(error).__name__}: {error}. It is called {called}; give it "
+            "others by --model-arg KEY=VALUE."
+        ) from error
+
+
+def ended_the_program(name: str, stop: SystemExit, when: str) -> str:
+    """Return a sentence on code that called `sys.exit`."""
+    code = "" if stop.code is None else repr(stop.code)[:200]
+    return (
+        f"{name} ended the program (sys.exit({code})) {when}. Code that makes a network must not "
+        "do that: put what runs as a script under if __name__ == '__main__'."
+    )
+
+
+def _kind(made: Any) -> str:
+    inside = f" of {', '.join(type(part).__name__ for part in made)}" if type(made) is tuple else ""
+    return type(made).__name__ + inside
+
+
+def _attribute(module: ModuleType, attribute: str, module_name: str) -> Any:
+    try:
+        return reduce(getattr, attribute.split("."), module)
+    except AttributeError:
+        names = [name for name in vars(module) if not name.startswith("_")]
+        near = difflib.get_close_matches(attribute, names, n=3, cutoff=0.5)
+        hint = f" Did you mean {few(near)}?" if near else ""
+        raise ModelError(f"{module_name} has no function {attribute}.{hint}") from None
+
+
+def _check_arguments(text: str, factory: Callable[..., Any], keywords: Mapping[str, Any]) -> None:
+    """Say in our words which arguments a factory takes, where Python can tell."""
+    try:
+        signature = inspect.signature(factory)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(**keywords)
+    except TypeError as error:
+        takes = few([str(one) for one in signature.parameters.values()], shown=12) or "none"
+        raise ModelError(
+            f"{text} cannot be called so ({error}). It takes the arguments {takes}; give them by "
+            "--model-arg KEY=VALUE."
+        ) from None
+
+
+def _value(text: str) -> Any:
+    """`50`, `0.5`, `true`, `none`, `[1, 2]` as such; anything else is text."""
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+
+
+def _import(name: str) -> ModuleType:
+    """Import a module by name, from the current folder too, or a .py file.
+
+    The folder stays on the import path: the user's code may import more when it runs.
+    """
+    file = Path(name)
+    is_file = file.suffix == ".py"
+    if is_file and not file.is_file():
+        raise ModelError(f"{name} cannot be imported: there is no such file. Check its path.")
+    folder = str(file.resolve().parent if is_file else Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        if is_file:
+            return _import_file(file)
+        return importlib.import_module(name)
+    except SystemExit as stop:
+        raise ModelError(ended_the_program(name, stop, "while it was imported")) from stop
+    except Exception as error:
+        raise ModelError(f"{name} cannot be imported ({type(error).__name__}: {error}).") from error
+
+
+def _import_file(file: Path) -> ModuleType:
+    """Import a file, once, under a name that no other module can have."""
+    mark = hashlib.sha256(str(file.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    name = f"_cbam_viz_user_{file.stem}_{mark}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ImportError("it is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(spec.name, None)
+        raise
+    return module

@@ -1,0 +1,87 @@
+"""What a network is called with, made of one photo or several, and calls that fail in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from cbam_viz.errors import CbamVizError, ModelError
+from cbam_viz.images import Geometry, ModelInput, Photo, View, part_of, prepare, prepare_by
+from cbam_viz.models.channels import takes_inputs
+from cbam_viz.models.loaded import LoadedModel
+
+
+def inputs_of(
+    loaded: LoadedModel, photo: Photo, view: View, also: Sequence[Photo] = ()
+) -> tuple[Geometry, tuple[Tensor, ...]]:
+    """Where the network's input lies on the photo, and what the network is called with."""
+    if not also:
+        made = input_of(loaded, photo, view)
+        return made.geometry, (made.tensor,)
+    together = (photo, *also)
+    single, channels = loaded, loaded.spec.channels
+    apart = takes_inputs(loaded.model) == len(together)
+    if not apart and loaded.transform is None:
+        if channels % len(together):
+            raise ModelError(
+                f"{loaded.name} takes {channels} channels, which {len(together)} photos do not "
+                "make. Give as many photos as it has inputs, or say its channels (--channels)."
+            )
+        single = replace(loaded, spec=part_of(loaded.spec, len(together)))
+    made_of = [input_of(single, one, view) for one in together]
+    sizes = {tuple(made.tensor.shape[2:]) for made in made_of}
+    if len(sizes) > 1:
+        listed = ", ".join(f"{width} x {height}" for height, width in sorted(sizes))
+        raise ModelError(
+            f"The photos make inputs of several sizes ({listed}). Take photos of one size, or the "
+            "view 'crop'."
+        )
+    tensors = tuple(made.tensor for made in made_of)
+    return made_of[0].geometry, tensors if apart else (torch.cat(tensors, 1),)
+
+
+def input_of(loaded: LoadedModel, photo: Photo, view: View) -> ModelInput:
+    """One photo's input, by the network's own transform if it brings one."""
+    if loaded.transform is not None:
+        return prepare_by(loaded.transform, photo)
+    return prepare(photo, loaded.spec, view)
+
+
+def as_weights(model: nn.Module, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Move the inputs to the network's device and dtype."""
+    like = next((weight for weight in model.parameters() if weight.is_floating_point()), inputs[0])
+    return tuple(one.to(device=like.device, dtype=like.dtype) for one in inputs)
+
+
+@contextmanager
+def running(name: str, inputs: Sequence[Tensor], view: View) -> Iterator[None]:
+    """Let a network run under inference_mode; whatever its code does wrong is a ModelError."""
+    try:
+        with torch.inference_mode():
+            yield
+    except CbamVizError:
+        raise
+    except (Exception, SystemExit) as error:
+        channels, height, width = inputs[0].shape[1:]
+        cause = str(error).partition("\n")[0][:200] or type(error).__name__
+        if isinstance(error, SystemExit):
+            cause = f"its code ended the program (sys.exit({'' if error.code is None else cause}))"
+        what = f"{len(inputs)} inputs, each of" if len(inputs) > 1 else "an input of"
+        raise ModelError(
+            f"{name} fails on {what} {width} x {height} pixels: {cause}. "
+            f"{_next_step(view, channels)}"
+        ) from error
+
+
+def _next_step(view: View, channels: int) -> str:
+    if view == "whole":
+        return "Try the view 'crop', or another network."
+    return (
+        f"It was given {channels} channel{'' if channels == 1 else 's'}. If it takes another size "
+        "or other channels, say so: --input and --channels, in Python "
+        "cbam_viz.InputSpec(size=..., channels=...)."
+    )

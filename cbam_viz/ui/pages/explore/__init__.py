@@ -1,0 +1,1 @@
+"""Page Explore: one layer on the photo."""

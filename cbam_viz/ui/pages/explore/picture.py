@@ -1,0 +1,79 @@
+"""The pictures of Explore: one, or two with one cursor, one zoom and one scale."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from cbam_viz.render import fit_size
+from cbam_viz.ui import session
+from cbam_viz.ui.parts import components, pictures
+from cbam_viz.ui.parts.on_photo import OnPhoto, on_one_scale
+
+VIEWER = "explore_viewer"
+
+
+def draw(*sides: OnPhoto) -> tuple[OnPhoto, ...]:
+    """Draw one picture or two beside each other; returns them as they were coloured."""
+    sides = on_one_scale(*sides)
+    settings = session.settings()
+    scales = [side.field.scale for side in sides if side.field is not None]
+    lines = settings.show == "contours"
+    first, *second = (_side(side) for side in sides)
+    components.viewer(
+        first
+        | {
+            "second": second[0] if second else None,
+            "show": settings.show,
+            "style": "smooth" if lines else settings.cells,
+            "opacity": settings.opacity,
+            "bar": pictures.colour_bar(scales[0], settings.colormap, lines=lines)
+            if scales
+            else None,
+        },
+        key=VIEWER,
+        on_opacity_change=_take_opacity,
+    )
+    return sides
+
+
+def _side(side: OnPhoto) -> dict[str, Any]:
+    """One picture for the browser."""
+    size = fit_size(side.photo.size, pictures.PHOTO_SIDE)
+    return {
+        "name": side.name,
+        "title": side.title,
+        "subtitle": side.provenance,
+        "frame": side.photo.sha256,
+        "photo": _kept(
+            (side.photo.sha256, side.geometry),
+            lambda: pictures.base_photo(side.photo, side.geometry),
+        ),
+        "layer": None if side.field is None else _layer(side),
+        "size": size,
+        "seen": pictures.seen_box(side.geometry, size),
+        "alt": side.alt,
+        "cells": None if side.field is None else pictures.readout(side, size),
+    }
+
+
+def _layer(side: OnPhoto) -> str:
+    settings = session.settings()
+    assert side.field is not None
+    how = {"show": settings.show, "style": settings.cells, "colormap": settings.colormap}
+    return _kept(
+        (side.key, side.field.scale, *how.values()), lambda: pictures.field_layer(side, **how)
+    )
+
+
+def _kept(key: Any, make: Any) -> str:
+    made: str = session.memory().pictures.get_or_make(key, make)
+    return made
+
+
+def _take_opacity() -> None:
+    state: Any = st.session_state[VIEWER]
+    value = state.get("opacity")
+    if isinstance(value, int | float) and 0 <= value <= 1:
+        session.change(opacity=round(float(value), 2))

@@ -1,0 +1,1 @@
+"""Page Figure: a figure for a paper."""

@@ -1,0 +1,97 @@
+"""The columns of a grid on the page Figure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from cbam_viz.analysis import Analysis
+from cbam_viz.figures import FigureSpec, format_column, parse_column
+from cbam_viz.figures.content import Study, default_columns, short_names, stages
+from cbam_viz.ui.pages.figure import state as figure_state
+from cbam_viz.ui.pages.figure.sources import Network, analysis_of
+from cbam_viz.ui.pages.figure.state import control
+from cbam_viz.ui.scene import Scene
+
+SEPARATOR = "|"
+
+
+def choose(scene: Scene, networks: list[Network]) -> dict[str, Any]:
+    """Which columns, with which headings; the order of bars where there are some."""
+    analyses = tuple(analysis_of(FigureSpec(), scene.photo, network, scene) for network in networks)
+    options = {"input": "Input"}
+    for number, analysis in enumerate(analyses):
+        options |= _of_network(analysis, number)
+    default = _default(analyses, options)
+    _follow_networks(networks, default, _default(analyses[:1], options))
+    picked = st.multiselect(
+        "Columns",
+        list(options),
+        format_func=options.__getitem__,
+        placeholder="Choose what to show",
+        help="From left to right, in the order in which they are picked.",
+        **control("columns", default, list(options)),
+    )
+    headings = st.text_input(
+        "Your own headings",
+        placeholder=f"Photo {SEPARATOR} Stage 2 {SEPARATOR} Stage 4",
+        help=f"In the order of the columns, with {SEPARATOR} between them. A place that you leave "
+        "empty keeps its usual heading.",
+        **control("headings", ""),
+    )
+    words = [word.strip() for word in headings.split(SEPARATOR)]
+    words += [""] * len(picked)
+    columns = tuple(
+        replace(parse_column(text), head=word or None)
+        for text, word in zip(picked, words, strict=False)
+    )
+    return {"columns": columns}
+
+
+def _default(analyses: tuple[Analysis, ...], options: dict[str, str]) -> list[str]:
+    columns = [format_column(column) for column in default_columns(Study((analyses,)))]
+    return [column for column in columns if column in options]
+
+
+def _follow_networks(networks: list[Network], default: list[str], alone: list[str]) -> None:
+    """Add a second network's columns to the picked ones when it is chosen.
+
+    A link that names columns says all of them.
+    """
+    ours = figure_state.memory()
+    second = networks[1].request if len(networks) > 1 else None
+    if second == ours.second:
+        return
+    ours.second = second
+    picked = ours.values.get("columns")
+    if picked is None or "columns" in ours.link:
+        return
+    kept = [column for column in picked if "@" not in column.partition(":")[0]]
+    if kept == alone or not kept:
+        del ours.values["columns"]  # the default, with those of both
+    else:
+        ours.values["columns"] = kept + [column for column in default if column not in alone]
+
+
+def _of_network(analysis: Analysis, number: int) -> dict[str, str]:
+    """Everything that can be shown of a network, by the text that names it in a link."""
+    at = f"@{number + 1}" if number else ""
+    attention = analysis.attention
+    short = short_names(attention)
+    options = {f"input{at}": "Input"} if number else {}
+    for stage, layers in stages(attention).items():
+        for layer in layers:
+            if layer.spatial is not None:
+                options[f"map{at}:{layer.name}"] = f"Map {short[layer.name]}"
+        if len(layers) > 1 and any(layer.spatial is not None for layer in layers):
+            options[f"stage{at}:{stage}"] = f"Mean map of {stage}"
+    for layer in attention.values():
+        if layer.channel is not None:
+            options[f"channels{at}:{layer.name}"] = f"Channel weights {short[layer.name]}"
+    for name in ("prediction", "class", "probability"):
+        options[f"{name}{at}"] = name.capitalize()
+    if not number:
+        return options
+    return {key: f"Second: {title[0].lower()}{title[1:]}" for key, title in options.items()}

@@ -1,0 +1,206 @@
+"""The photos and networks of the page Figure."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+
+import streamlit as st
+
+from cbam_viz.analysis import Analysis
+from cbam_viz.errors import CbamVizError, PlainCheckpointError
+from cbam_viz.figures import FigureSpec, Study
+from cbam_viz.figures.study import analyse_for
+from cbam_viz.images import MAX_BYTES, Photo, read_photo_apart, samples
+from cbam_viz.models import CheckpointEntry, LoadedModel
+from cbam_viz.models.load import PLAIN
+from cbam_viz.ui import session, words
+from cbam_viz.ui.errors import boundary
+from cbam_viz.ui.pages.figure import state as figure_state
+from cbam_viz.ui.pages.figure.state import Brought, control
+from cbam_viz.ui.scene import Scene
+from cbam_viz.ui.session.link import UPLOAD
+from cbam_viz.ui.sidebar import network_panel, networks
+from cbam_viz.ui.sidebar.networks import Request
+from cbam_viz.ui.sidebar.photos import OFFERED, own_photo, sample_photo
+
+MOST_ROWS = 16
+CURRENT = "current"
+UPLOADER = "figure_uploads"
+SECOND = "figure_checkpoint"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A photo of the figure."""
+
+    photo: Photo
+    file: str
+    """As a manifest names it."""
+    content: bytes | None
+    """The file, where it is the visitor's own."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of the figure."""
+
+    loaded: LoadedModel
+    request: Request
+
+
+def choose_photos(scene: Scene, *, several: bool = True) -> list[Chosen]:
+    """The sidebar's photo, samples, and more uploads: one row each, or only one of them."""
+    brought = figure_state.memory().photos
+    titles = {CURRENT: f"{scene.photo.name} (sidebar)"}
+    titles |= {f"sample:{sample.name}": sample.title for sample in samples()}
+    titles |= {key: one.photo.name for key, one in brought.items()}
+    titles = words.distinct(titles)
+    if several:
+        picked = st.multiselect(
+            "Photos",
+            list(titles),
+            format_func=titles.__getitem__,
+            max_selections=MOST_ROWS,
+            placeholder="Choose one or more",
+            help="One row each, in this order.",
+            **control("photos", [CURRENT], list(titles)),
+        )
+    else:
+        picked = [
+            st.selectbox(
+                "Photo",
+                list(titles),
+                format_func=titles.__getitem__,
+                **control("photo", CURRENT, list(titles)),
+            )
+        ]
+    st.file_uploader(
+        "More photos",
+        type=OFFERED,
+        accept_multiple_files=True,
+        key=UPLOADER,
+        on_change=_take_uploads,
+        max_upload_size=MAX_BYTES // 2**20,
+    )
+    for text in figure_state.memory().errors:
+        st.error(words.plain(text), icon=":material/broken_image:")
+    return [_photo(name, scene) for name in picked]
+
+
+def choose_networks(scene: Scene) -> list[Network]:
+    """The sidebar's network, and another one beside it if asked for."""
+    entries = {entry.path.name: entry for entry in networks.entries_beside()}
+    titles = {"": "none"} | networks.titles(entries.values()) | {UPLOAD: "Upload a checkpoint …"}
+    name = st.selectbox(
+        "Second network",
+        list(titles),
+        format_func=titles.__getitem__,
+        help="One to compare with: its columns are added to the figure's. It may be one without "
+        "attention, of which there is the prediction.",
+        **control("second", "", list(titles)),
+    )
+    chosen = [current(scene)]
+    with boundary(), st.spinner("Loading the second network …"):
+        request = _second_request(name, entries)
+        if request is not None:
+            chosen.append(_beside(request))
+    return chosen
+
+
+def _beside(request: Request) -> Network:
+    """The second network; without attention if its file holds none."""
+    try:
+        return Network(networks.load(request), request)
+    except PlainCheckpointError:
+        plain = replace(request, attention=PLAIN)
+        return Network(networks.load(plain), plain)
+
+
+def current(scene: Scene) -> Network:
+    """The sidebar's network."""
+    return Network(scene.loaded, scene.request)
+
+
+def _second_request(name: str, entries: dict[str, CheckpointEntry]) -> Request | None:
+    """None while no second network is wanted, or its file is still missing."""
+    if name != UPLOAD:
+        return networks.request_for(entries[name].path) if name else None
+    network_panel.upload_checkpoint(SECOND)
+    return networks.upload_request(SECOND)
+
+
+def study_of(spec: FigureSpec, photos: list[Chosen], chosen: list[Network], scene: Scene) -> Study:
+    """Every photo by every network, from memory where it has been done. Raises CbamVizError."""
+    return Study(
+        tuple(
+            tuple(analysis_of(spec, one.photo, network, scene) for network in chosen)
+            for one in photos
+        )
+    )
+
+
+def key_of(photos: list[Chosen], chosen: list[Network], scene: Scene) -> Hashable:
+    """What decides the analyses."""
+    return (
+        tuple(one.photo.sha256 for one in photos),
+        tuple(network.request for network in chosen),
+        scene.view,
+    )
+
+
+def analysis_of(spec: FigureSpec, photo: Photo, network: Network, scene: Scene) -> Analysis:
+    """One photo by one network, from memory where it has been done. Raises CbamVizError."""
+    feature_layer = (spec.layer or "-1") if spec.layout == "channel" else None
+    same = photo.sha256 == scene.photo.sha256 and network.request == scene.request
+    if same and feature_layer is None:
+        return scene.analysis
+    return figure_state.memory().analyses.get_or_make(
+        (photo.sha256, network.request, scene.view, feature_layer),
+        lambda: analyse_for(
+            spec, network.loaded, photo, scene.view, beside=network.request != scene.request
+        ),
+    )
+
+
+def key_of_photo(photo: Photo) -> str:
+    """Short enough for a URL, and the same photo's in every session."""
+    return photo.sha256[:12]
+
+
+def _photo(name: str, scene: Scene) -> Chosen:
+    if name == CURRENT:
+        return _current(scene)
+    for sample in samples():
+        if name == f"sample:{sample.name}":
+            return Chosen(sample_photo(sample), name, None)
+    one = figure_state.memory().photos[name]
+    return Chosen(one.photo, one.photo.name, one.content)
+
+
+def _current(scene: Scene) -> Chosen:
+    own = own_photo()
+    if own is None:
+        return Chosen(scene.photo, f"sample:{session.settings().image}", None)
+    return Chosen(scene.photo, scene.photo.name, own.content)
+
+
+def _take_uploads() -> None:
+    """Read new files at once; those that cannot be read are named and left out."""
+    ours = figure_state.memory()
+    errors = []
+    picked = list(ours.values.get("photos", [CURRENT]))
+    for file in st.session_state[UPLOADER] or []:
+        content = file.getvalue()
+        try:
+            photo = read_photo_apart(content, name=file.name)
+        except CbamVizError as error:
+            errors.append(str(error))
+            continue
+        key = key_of_photo(photo)
+        if key not in ours.photos:
+            ours.photos[key] = Brought(photo, content)
+            picked.append(key)
+            ours.values["photo"] = key
+    ours.values["photos"] = picked[:MOST_ROWS]
+    ours.errors = tuple(errors)

@@ -1,0 +1,1 @@
+"""Page All layers: every map and its numbers."""

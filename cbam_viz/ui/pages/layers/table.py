@@ -1,0 +1,90 @@
+"""The numbers of all layers as tables, one for each kind of gate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import streamlit as st
+
+from cbam_viz.statistics import (
+    FLAT_RANGE,
+    SATURATED_HIGH,
+    SATURATED_LOW,
+    GateStatistics,
+    LayerStatistics,
+    remarks,
+)
+from cbam_viz.ui.glossary import hint
+
+Kind = Literal["spatial", "channel"]
+
+KINDS: dict[Kind, tuple[str, str | None]] = {
+    "spatial": ("Spatial maps (M_s)", hint("spatial map")),
+    "channel": ("Channel weights (M_c)", hint("channel weight")),
+}
+"""Heading of each table, and what it is about."""
+
+
+def draw(statistics: Sequence[LayerStatistics], titles: Mapping[str, str]) -> None:
+    """A row for each layer, called by its title."""
+    drawn = [kind for kind in KINDS if _draw_one(kind, statistics, titles)]
+    by_area = " Each cell of a map counts by the area that it has on the photo."
+    st.caption(
+        "**Spread** is the standard deviation. **Saturated** is the share of nearly closed "
+        f"(below {SATURATED_LOW:g}) and fully open ones (above {SATURATED_HIGH:g}); where that is "
+        "more than half, the layer holds most back, lets most through, or works like a switch "
+        f"(**nearly binary**). **Flat** are those that all lie within {FLAT_RANGE:g}: nothing is "
+        "preferred. **Untrained** are those that are exactly 0.5, as weights of zero make them. "
+        "**Entropy** is 1 if all are equal, 0 if all but one are zero."
+        + (by_area if "spatial" in drawn else "")
+    )
+
+
+def _draw_one(kind: Kind, statistics: Sequence[LayerStatistics], titles: Mapping[str, str]) -> bool:
+    rows = [
+        _row(kind, one, gate, titles[one.name])
+        for one in statistics
+        if (gate := one.spatial if kind == "spatial" else one.channel) is not None
+    ]
+    if not rows:
+        return False
+    heading, meaning = KINDS[kind]
+    st.subheader(heading, anchor=False, help=meaning)
+    st.dataframe(
+        {name: [row[name] for row in rows] for name in rows[0]},
+        key=f"layers_table_{kind}",
+        hide_index=True,
+        height="content",
+        column_config=_formats(),
+        alt=f"{heading}: mean, spread, lowest and highest value, saturation and entropy, by layer",
+    )
+    return True
+
+
+def _row(kind: Kind, one: LayerStatistics, gate: GateStatistics, title: str) -> dict[str, Any]:
+    # The whole sentence is on the layer's card; here a word, so that all columns are in sight.
+    told = list(remarks(gate))
+    if kind == "spatial":
+        told += [flag.partition(":")[0] for flag in one.flags if flag.startswith("place ")]
+    return {
+        "Layer": title,
+        "Module": one.name,
+        "Mean": gate.mean,
+        "Spread": gate.spread,
+        "Lowest": gate.minimum,
+        "Highest": gate.maximum,
+        "Saturated": 100 * gate.saturated,
+        "Entropy": gate.entropy,
+        "Remarks": ", ".join(told),
+    }
+
+
+def _formats() -> dict[str, Any]:
+    number = st.column_config.NumberColumn
+    formats: dict[str, Any] = {"Layer": st.column_config.TextColumn(pinned=True)}
+    for title in ("Mean", "Spread", "Lowest", "Highest"):
+        formats[title] = number(format="%.3f")
+    formats["Saturated"] = number(format="%.1f %%")
+    formats["Entropy"] = number(format="%.4f")
+    return formats

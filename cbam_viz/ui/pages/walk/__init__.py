@@ -1,0 +1,1 @@
+"""Page How it works: CBAM step by step."""

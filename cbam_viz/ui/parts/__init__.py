@@ -1,0 +1,1 @@
+"""What several pages show: pictures, the list of layers, channel weights, downloads."""

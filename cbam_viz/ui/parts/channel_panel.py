@@ -1,0 +1,146 @@
+"""Channel weights as bars to choose from, and one channel before and after weighting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import streamlit as st
+
+from cbam_viz.attention import LayerAttention
+from cbam_viz.charts import channel_bars, places
+from cbam_viz.layer_names import both_names
+from cbam_viz.render import Scale, shared_scale
+from cbam_viz.ui import session, words
+from cbam_viz.ui.glossary import hint
+from cbam_viz.ui.parts import components, pictures
+from cbam_viz.ui.scene import Scene, current
+from cbam_viz.ui.session.link import ORDERS, TOP_KS
+
+BARS = "channel_bars"
+
+
+def draw(scene: Scene, layer: LayerAttention) -> None:
+    """The chart, and below it the channel that was clicked."""
+    st.subheader("Channel weights", anchor=False, help=hint("channel weights"))
+    if layer.channel is None:
+        called = words.plain(both_names(layer.name, scene.title(layer)))
+        st.info(f"The layer {called} has {words.composition(layer)}.")
+        return
+    weights = layer.channel[0].numpy()
+    _controls()
+    chosen = _checked_channel(len(weights))
+    draw_bars(weights, chosen, scene.title(layer))
+    st.caption("Click a bar, or press Tab until here and use the arrow keys.")
+    st.number_input(
+        "Channel to see before and after weighting",
+        help=hint("channel weight"),
+        min_value=0,
+        max_value=len(weights) - 1,
+        step=1,
+        placeholder=f"0 to {len(weights) - 1}",
+        **session.control("channel", along={"layer": layer.name}),
+    )
+    channel = session.settings().channel
+    if channel is not None:
+        _one_channel(scene, layer, channel)
+
+
+def _controls() -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.segmented_control(
+            "Order",
+            list(ORDERS),
+            format_func=ORDERS.__getitem__,
+            required=True,
+            label_visibility="collapsed",
+            **session.control("order"),
+        )
+        st.selectbox(
+            "Mark the highest",
+            TOP_KS,
+            format_func=lambda k: f"mark the {k} highest" if k else "mark none",
+            label_visibility="collapsed",
+            width=190,
+            **session.control("top"),
+        )
+
+
+def draw_bars(weights: npt.NDArray[np.float32], selected: int | None, title: str = "") -> None:
+    """The bars of a layer of this title and their histogram; choosing one chooses its channel."""
+    settings = session.settings()
+    data = channel_bars(
+        weights,
+        order="sorted" if settings.order == "sorted" else "index",
+        top_k=settings.top,
+        selected=selected,
+        title=title,
+    )
+    components.bars(data, key=BARS, on_pick_change=_take_pick)
+
+
+def _take_pick() -> None:
+    """A bar that was clicked or reached with the keys chooses its channel; -1 chooses none.
+
+    The channel is one of this layer's, so choosing it picks the layer too.
+    """
+    state: Any = st.session_state[BARS]
+    picked, scene = state.get("pick"), current()
+    if isinstance(picked, int) and scene is not None:
+        session.change(channel=picked if picked >= 0 else None, layer=scene.layer().name)
+
+
+def _checked_channel(count: int) -> int | None:
+    chosen = session.settings().channel
+    if chosen is not None and chosen >= count:
+        session.note(f"This layer has no channel {chosen}, only 0 to {count - 1}.")
+        session.change(channel=None)
+        return None
+    return chosen
+
+
+def _one_channel(scene: Scene, layer: LayerAttention, channel: int) -> None:
+    """The channel's features before and after weighting, on one scale that is stated."""
+    assert layer.channel is not None
+    weights = layer.channel[0].numpy()
+    with st.spinner("Reading this layer's features …"):
+        features = scene.details(layer.name).features
+    st.markdown(
+        f"**Channel {channel}** · weight {words.number(float(weights[channel]))} · "
+        f"{places(weights)[channel]}"
+    )
+    if features is None:
+        st.caption("This layer's features could not be captured.")
+        return
+    # Only behind the spatial map do the channel weights act on something else than the input.
+    source = features.before
+    if layer.composition == "spatial then channel" and features.between is not None:
+        source = features.between
+    before = source[0, channel].numpy()
+    after = before * weights[channel]
+    scale = shared_scale((before, after))
+    for column, title, values in zip(
+        st.columns(2, gap="small", wrap=False),
+        ("Before weighting", f"After × {words.number(float(weights[channel]))}"),
+        (before, after),
+        strict=True,
+    ):
+        with column:
+            _field(scene, layer, title, values, scale)
+    st.caption(f"Colours, the same for both: {words.span(scale.low, scale.high)}.")
+
+
+def _field(
+    scene: Scene, layer: LayerAttention, title: str, values: npt.NDArray[np.float32], scale: Scale
+) -> None:
+    geometry = scene.analysis.geometry
+    picture = pictures.field_picture(
+        values,
+        layer.cells,
+        geometry,
+        scale=scale,
+        colormap=session.settings().colormap,
+    )
+    text = f"{title}: {words.range_on_photo(values, layer.cells, geometry)}"
+    st.image(picture, caption=text, width="stretch", alt=text)

@@ -1,0 +1,1 @@
+"""The controls beside every page: the photo, and the network."""

@@ -1,0 +1,70 @@
+"""The sidebar's controls for what the network is fed; closed until somebody needs them.
+
+The texts are read as on the command line (`cbam_viz.images.options`). They are of this session and
+in no link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from cbam_viz.errors import CbamVizError, ModelError
+from cbam_viz.images import InputOptions
+from cbam_viz.images.options import FITS, read_fit, read_size, read_values, read_window
+from cbam_viz.images.spec import RANGES
+from cbam_viz.ui import words
+from cbam_viz.ui.sidebar.networks import Request
+
+AS_IT_IS = "as the network has it"
+MAX_PIXELS = 1024**2
+"""Of an input; what a checkpoint may ask for too."""
+
+
+def asked(request: Request) -> Request:
+    """The request with the input that this visitor asks for; what cannot be read is said."""
+    with st.expander("Input", icon=":material/tune:"):
+        given = {
+            "size": _text("Size", "input_size", _read_size, "224, or height x width: 480x640"),
+            "fit": _text("Fit", "input_fit", read_fit, ", ".join(FITS)),
+            "mean": _text("Mean", "input_mean", read_values, "0.485,0.456,0.406, or none"),
+            "std": _text("Std", "input_std", read_values, "0.229,0.224,0.225, or none"),
+            "range": _range(),
+            "window": _text("Window of scans", "input_window", read_window, "black,white: 0,4095"),
+            "bgr": st.checkbox("Blue first (BGR)", key="input_bgr"),
+        }
+    crop_mode, fill = given.pop("fit") or (None, None)
+    options = InputOptions(**given, crop_mode=crop_mode, fill=fill)
+    return replace(request, input=options) if options else request
+
+
+def _text(label: str, key: str, read: Callable[[str], Any], example: str) -> Any:
+    text = st.text_input(label, key=key, placeholder=AS_IT_IS, help=f"Such as {example}.")
+    if not text.strip():
+        return None
+    try:
+        return read(text.strip())
+    except CbamVizError as error:
+        st.error(words.plain(str(error)))
+        return None
+
+
+def _read_size(text: str) -> tuple[int, int]:
+    """A size that a server of several visitors can bear."""
+    height, width = read_size(text)
+    if height * width > MAX_PIXELS:
+        raise ModelError(f"The app takes inputs of up to {MAX_PIXELS:,} pixels, such as 1024.")
+    return height, width
+
+
+def _range() -> Any:
+    return st.selectbox(
+        "Values of black and white",
+        RANGES,
+        index=None,
+        key="input_range",
+        placeholder=AS_IT_IS,
+    )

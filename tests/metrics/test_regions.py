@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cbam_viz.errors import MetricError
+from cbam_viz.metrics import Region, box_mask, read_regions, regions_of
+
+BOX = box_mask([[2, 1, 6, 4]], (8, 10))
+
+
+def coco(folder: Path, **annotation: object) -> Path:
+    path = folder / "instances.json"
+    stored = {
+        "images": [{"id": 7, "file_name": "val/a.jpg", "height": 8, "width": 10}],
+        "categories": [{"id": 3, "name": "cat"}],
+        "annotations": [{"image_id": 7, "category_id": 3, "iscrowd": 0, **annotation}],
+    }
+    path.write_text(json.dumps(stored))
+    return path
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        {"bbox": [2, 1, 4, 3]},
+        {"bbox": [0, 0, 9, 9], "segmentation": [[2, 1, 6, 1, 6, 4, 2, 4]]},
+        {"segmentation": [[2, 1, 4, 1, 4, 4, 2, 4], [4, 1, 6, 1, 6, 4, 4, 4]]},
+        # Down the columns: 2 of 8 and one more are empty, then 3 are not, 5 are, ...
+        {"segmentation": {"size": [8, 10], "counts": [17, 3, 5, 3, 5, 3, 5, 3, 36]}},
+        # The same as COCO's own tools write it: from the third run on, differences in letters.
+        {"segmentation": {"size": [8, 10], "counts": "a03500000o0"}},
+    ],
+)
+def test_coco(tmp_path: Path, annotation: dict[str, object]) -> None:
+    (region,) = read_regions(coco(tmp_path, **annotation))["a"]
+    assert region.label == "cat"
+    np.testing.assert_array_equal(region.on((8, 10)), BOX)
+
+
+def packed(counts: list[int]) -> str:
+    """COCO's text for run lengths, as its description has it."""
+    text = ""
+    for index, count in enumerate(counts):
+        value = count - (counts[index - 2] if index > 2 else 0)
+        more = True
+        while more:
+            bits = value & 0x1F
+            value >>= 5
+            more = value != (-1 if bits & 0x10 else 0)
+            text += chr((bits | 0x20 * more) + 48)
+    return text
+
+
+def test_packed_run_lengths_of_any_mask(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    mask = rng.random((8, 10)) < 0.5
+    mask[:, 3:7] = True  # a long run as well
+    flat = mask.T.ravel()
+    ends = np.flatnonzero(np.diff(flat)) + 1
+    counts = np.diff(np.concatenate([[0], ends, [flat.size]])).tolist()
+    counts = [0, *counts] if flat[0] else counts
+    stored = {"size": [8, 10], "counts": packed(counts)}
+    (region,) = read_regions(coco(tmp_path, segmentation=stored))["a"]
+    np.testing.assert_array_equal(region.on((8, 10)), mask)
+
+
+def test_voc_counts_pixels_from_one(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text(
+        "<annotation><filename>a.jpg</filename><size><width>10</width><height>8</height></size>"
+        "<object><name>cat</name><bndbox><xmin>3</xmin><ymin>2</ymin><xmax>6</xmax><ymax>4</ymax>"
+        "</bndbox></object></annotation>"
+    )
+    (region,) = read_regions(tmp_path)["a"]
+    assert region.label == "cat"
+    np.testing.assert_array_equal(region.on((8, 10)), BOX)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "3 0.4 0.3125 0.4 0.375",
+        "3 0.4 0.3125 0.4 0.375 0.91",
+        "3 0.2 0.125 0.6 0.125 0.6 0.5 0.2 0.5",
+    ],
+)
+def test_yolo(tmp_path: Path, line: str) -> None:
+    (tmp_path / "a.txt").write_text(f"{line}\n\n")
+    (region,) = read_regions(tmp_path / "a.txt")["a"]
+    assert region.label == "3"
+    np.testing.assert_array_equal(region.on((8, 10)), BOX)
+    np.testing.assert_array_equal(region.on((16, 20)), box_mask([[4, 2, 12, 8]], (16, 20)))
+
+
+def test_masks(tmp_path: Path) -> None:
+    Image.fromarray(BOX.astype(np.uint8) * 255).save(tmp_path / "a.png")
+    palette = BOX.astype(np.uint8) * 5
+    palette[0, 0] = 255  # undecided
+    image = Image.fromarray(palette, "P")
+    image.putpalette(list(range(256)) * 3)
+    image.save(tmp_path / "b.png")
+    found = read_regions(tmp_path)
+    for name in "ab":
+        np.testing.assert_array_equal(found[name][0].on((8, 10)), BOX)
+    doubled = np.kron(BOX, np.ones((2, 2), bool))
+    np.testing.assert_array_equal(found["a"][0].on((16, 20)), doubled)
+
+
+def test_an_outline_with_a_bay_leaves_the_bay_out() -> None:
+    u = np.array([[0, 0], [6, 0], [6, 6], [4, 6], [4, 2], [2, 2], [2, 6], [0, 6]], float)
+    mask = Region(None, (u,), None, (6, 6)).on((6, 6))
+    assert mask.sum() == 36 - 8
+    assert not mask[2:6, 2:4].any()
+
+
+def test_a_photo_of_another_shape_is_another_photo(tmp_path: Path) -> None:
+    (region,) = read_regions(coco(tmp_path, bbox=[2, 1, 4, 3]))["a"]
+    np.testing.assert_array_equal(region.on((16, 20)), box_mask([[4, 2, 12, 8]], (16, 20)))
+    with pytest.raises(MetricError, match="photo of 10 x 8 pixels, and this one has 8 x 10"):
+        region.on((10, 8))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.json", "{", "a.json holds no objects"),
+        ("a.json", '{"images": [], "annotations": []}', "holds no objects. Give"),
+        ("a.json", '{"images": [], "annotations": [{"image_id": 1}]}', "not listed"),
+        ("a.xml", "<a", "a.xml holds no objects"),
+        ("a.xml", "<annotation/>", "how large the photo is"),
+        ("a.txt", "3 0.5 0.5", "line 1 is neither"),
+        ("a.txt", "3 a b c d", "a.txt holds no objects"),
+        ("a.csv", "", r"read from \.json"),
+    ],
+)
+def test_files_that_hold_no_objects(tmp_path: Path, name: str, text: str, message: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(MetricError, match=message):
+        read_regions(tmp_path / name)
+
+
+def test_missing_files_and_bombs(tmp_path: Path) -> None:
+    with pytest.raises(MetricError, match="cannot be read"):
+        read_regions(tmp_path / "none.json")
+    lines = "".join(f'<!ENTITY e{i} "{f"&e{i - 1};" * 10}">' for i in range(1, 12))
+    body = "<annotation><filename>&e11;</filename></annotation>"
+    (tmp_path / "bomb.xml").write_text(f'<!DOCTYPE a [<!ENTITY e0 "ha">{lines}]>{body}')
+    with pytest.raises(MetricError, match="holds no objects"):
+        read_regions(tmp_path / "bomb.xml")
+
+
+def test_photos_are_found_by_name_and_class(tmp_path: Path) -> None:
+    found = read_regions(coco(tmp_path, bbox=[2, 1, 4, 3]))
+    assert len(regions_of(found, "elsewhere/a.png", "cat")) == 1
+    with pytest.raises(MetricError, match="no objects of class 'dog'"):
+        regions_of(found, "a.jpg", "dog")
+    with pytest.raises(MetricError, match=r"b\.jpg: no objects"):
+        regions_of(found, "b.jpg")

@@ -1,0 +1,73 @@
+"""Networks of one's own code in the app, and the controls of the input."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import cbam_viz
+from cbam_viz.models import offered
+
+
+class Grey(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.gate = nn.Conv2d(1, 8, 3, 2, 1), nn.Conv2d(8, 8, 1)
+        self.place, self.classifier = nn.Conv2d(8, 1, 1), nn.Linear(8, 3)
+        self.num_classes = 3
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        x = x * torch.sigmoid(self.gate(x.mean((2, 3), keepdim=True)))
+        return self.classifier((x * torch.sigmoid(self.place(x))).mean((2, 3)))
+
+
+@pytest.fixture
+def own(monkeypatch):
+    monkeypatch.setattr(offered, "_offered", {})
+    offered.offer("mine.py:net", cbam_viz.wrap_model(Grey().eval(), name="mine"))
+
+
+def words(app) -> str:
+    return " ".join(one.value for one in (*app.sidebar.caption, *app.error, *app.sidebar.error))
+
+
+def test_own_networks_come_first_and_their_photo_is_grey(own, open_app) -> None:
+    app = open_app()
+    assert not app.exception
+    (network,) = [box for box in app.sidebar.selectbox if box.label == "Network"]
+    assert network.options[0] == "mine.py:net"
+    assert network.value == "mine.py:net"
+    assert "Input: 224 × 224 crop in grey, ImageNet mean and std of grey (assumed" in words(app)
+    assert "Random weights" not in words(app)
+    shown = app.session_state["cbam_viz_memory"].scene.photo.shown
+    assert (shown[..., 0] == shown[..., 2]).all()
+
+
+def test_without_own_code_there_is_none(open_app, monkeypatch) -> None:
+    monkeypatch.setattr(offered, "_offered", {})
+    app = open_app(model="mine.py:net")
+    assert "mine.py:net" not in app.sidebar.selectbox[1].options
+    assert not app.exception
+
+
+def test_the_input_is_changed_and_what_is_wrong_is_said(own, open_app) -> None:
+    app = open_app()
+    size, mean = (
+        next(one for one in app.sidebar.text_input if one.label == label)
+        for label in ("Size", "Mean")
+    )
+    size.set_value("64x96")
+    mean.set_value("none")
+    app.run()
+    assert "Input: 96 × 64 crop in grey, values from 0 to 1 (size and normalisation" in words(app)
+    analysis = app.session_state["cbam_viz_memory"].scene.analysis
+    assert analysis.geometry.input_size == (64, 96)
+    next(one for one in app.sidebar.text_input if one.label == "Size").set_value("big")
+    app.run()
+    assert "is no size; write 640" in words(app)
+    next(one for one in app.sidebar.text_input if one.label == "Size").set_value("9000")
+    app.run()
+    assert "up to 1,048,576 pixels" in words(app)
+    assert not app.exception

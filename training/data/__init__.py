@@ -1,0 +1,1 @@
+"""Photos: listed, decoded once, cut into views and frames, and given out in batches."""

@@ -1,0 +1,1 @@
+"""What larger networks teach: their answers, where their evidence lies, and a last phase."""
