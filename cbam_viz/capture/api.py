@@ -34,15 +34,19 @@ def capture(
 
     The first forward on a network takes up to three times as long, because it is watched. Later
     ones follow what it showed, at hardly any cost, while they go the same way: no module is called
-    that was not called then; those that give gates, multiply or resize maps are called as often and
-    in the same order; numbers, words and flags that modules and their classes keep as attributes,
-    also in lists, dicts and plain objects, are the same, and so are the user's hooks; and the
-    features around each layer are those that its gates give. A forward that went another way is run
-    again and watched. Watched from the start is each forward of a network that reads numbers out of
-    tensors, as it does to choose experts or to stop early, and of one that has changed its way
-    twice. What cannot be noticed is a gate that comes and goes without any of these signs: made of
-    plain operations, or by a module that had served for features alone, switched by neither an
-    attribute nor a tensor's value, and not next to a layer of unknown class, which is checked.
+    that was not called then; those that give gates, multiply or resize maps (themselves, and not by
+    modules inside them) are called as often and in the same order; numbers, words and flags that
+    modules and their classes keep as attributes, also in lists, dicts and plain objects, are the
+    same, and so are the user's hooks; and the features around each layer are those that its gates
+    give. A forward that went another way is run again, with the same random numbers, and watched.
+    If it drew some from Python's or NumPy's generators, and those before it drew none, these are
+    not known any more, and a CaptureError asks for another capture.
+
+    Watched from the start is each forward of a network that reads numbers out of tensors, as it
+    does to choose experts or to stop early, and of one that has changed its way twice. What cannot
+    be noticed is a gate that comes and goes without any of these signs: made of plain operations,
+    or by a module that had served for features alone, switched by neither an attribute nor a
+    tensor's value, and not next to a layer of unknown class, which is checked.
 
     A network that torch.compile has compiled runs eagerly while it is captured: its numbers may
     differ from the compiled ones by rounding. DataParallel over several GPUs runs on the first one.
@@ -65,7 +69,8 @@ def capture(
     Raises:
         NoAttentionError: the network gates no feature map.
         CaptureError: the network has attention layers and none ran, or `model` is no network, or
-            the forward shows no values: on the meta device, or inside torch.vmap or torch.func.
+            the forward shows no values: on the meta device, or inside torch.vmap or torch.func; or
+            it went another way and cannot be run again with the same random numbers.
     """
     _demand_module(model)
     recorder = Capture(
@@ -90,7 +95,8 @@ class Capture:
 
     A forward that turns out to have gone another way than those before it is run a second time with
     the same random numbers, and watched; your own output stays as it is. If the second run does not
-    give the same bits, the forward has no result and the block ends in a CaptureError.
+    give the same bits, or draws from generators that the forwards before did not, the forward has
+    no result and the block ends in a CaptureError.
     """
 
     def __init__(

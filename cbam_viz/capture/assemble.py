@@ -36,6 +36,7 @@ from .forward import (
 )
 from .known import KnownLayer
 from .pairing import Found, weights_of
+from .recipes import Recipe
 from .structure import own, plain_copy, stage_of
 from .table import LayerPlan, Plan, Table
 
@@ -241,7 +242,6 @@ def _planned_layers(plan: Plan, forward: Forward) -> Iterable[tuple[int, LayerAt
     """Layers of unknown classes from their leaves' copies."""
     for layer in plan.layers:
         gates = _planned_gates(layer, forward)
-        spatial = gates[-1] if layer.spatial is not None else None
         leaves = [leaf for recipe in layer.recipes for leaf in recipe.leaves]
         yield (
             forward.first[leaves[0]],
@@ -250,8 +250,8 @@ def _planned_layers(plan: Plan, forward: Forward) -> Iterable[tuple[int, LayerAt
                 module=clean_name(layer.module),
                 call=layer.call,
                 stage=stage_of(clean_name(layer.module)),
-                channel=None if layer.channel is None else plain_copy(gates[0]),
-                spatial=None if spatial is None else plain_copy(spatial),
+                channel=_given(layer.channel, gates[0]),
+                spatial=_given(layer.spatial, gates[-1]),
                 cells=layer.cells,
                 composition=layer.composition,
                 found_by="watch",
@@ -260,6 +260,12 @@ def _planned_layers(plan: Plan, forward: Forward) -> Iterable[tuple[int, LayerAt
                 weights=tuple(map(clean_name, layer.weights)),
             ),
         )
+
+
+def _given(recipe: Recipe | None, gate: Tensor) -> Tensor | None:
+    if recipe is None:
+        return None
+    return own(gate) if recipe.makes else plain_copy(gate)
 
 
 def _planned_gates(layer: LayerPlan, forward: Forward) -> list[Tensor]:

@@ -63,14 +63,18 @@ def agree(again: Tensor, result: Tensor) -> bool:
 
 def sampled(tensor: Tensor) -> Tensor:
     """A copy of a few positions of (B, C, h, w), with all channels."""
-    height, width = tensor.shape[-2:]
-    rows = slice(height // 4, None, (height + 1) // 2)
-    return tensor.detach()[..., rows, slice(width // 4, None, (width + 1) // 2)].clone()
+    return _few(tensor.detach()).clone()
 
 
 def sampled_gate(gate: Tensor) -> Tensor:
     """A gate at the same positions, as it broadcasts."""
-    return gate[:, :, None, None] if gate.ndim == 2 else sampled(gate)[:, None]
+    return gate[:, :, None, None] if gate.ndim == 2 else _few(gate)[:, None]
+
+
+def _few(tensor: Tensor) -> Tensor:
+    height, width = tensor.shape[-2:]
+    rows = slice(height // 4, None, (height + 1) // 2)
+    return tensor[..., rows, slice(width // 4, None, (width + 1) // 2)]
 
 
 def check_for(

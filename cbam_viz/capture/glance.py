@@ -65,9 +65,12 @@ class Switches:
         of_classes = [of_class(kind) for r in classes if (kind := r()) is not None]
         hooks = [(id(module), *told) for module in hooked if (told := put_on(module))]
         parts = (*kept, *of_classes, *hooks)
-        same = last is not None and last.description.parts == parts
-        self._last = _Last(kept, classes, last.description if same else Description(parts))
-        return self._last.description
+        if last is not None and last.description.parts == parts:
+            description = last.description
+        else:
+            description = Description(parts)
+        self._last = _Last(kept, classes, description)
+        return description
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,7 @@ class _Seen:
 def _seen(module: nn.Module, before: _Seen | None) -> _Seen:
     kind, none, size = type(module), absent(module), len(module.__dict__)
     items = own_items(module)
+    look = _look(items, size)  # first: if another thread changes something now, it does not hold
     told = (
         kind.__qualname__,
         none,
@@ -129,7 +133,7 @@ def _seen(module: nn.Module, before: _Seen | None) -> _Seen:
     )
     if before is not None and before.told == told:
         told = before.told
-    return _Seen(ref(kind), none, _look(items, size), told)
+    return _Seen(ref(kind), none, look, told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,16 +162,15 @@ class _Look:
         for name, kind, look in self.tables:
             if type(there[name]) is not kind or not look.holds(there[name]):
                 return False
-        for name, told in self.others:  # noqa: SIM110 (a third faster)
-            if switch(there[name], self.depth) != told:
-                return False
-        return True
+        return all(switch(there[name], self.depth) == told for name, told in self.others)
 
 
 def _look(
     items: Iterable[tuple[Any, Any]], size: int, depth: int = DEEPEST, order: Iterable[Any] = ()
 ) -> _Look:
-    plain, tables, others = [], [], []
+    plain: list[tuple[Any, Any]] = []
+    tables: list[tuple[Any, type, _Look]] = []
+    others: list[tuple[Any, Any]] = []
     for name, value in items:
         kind = type(value)
         if kind in PLAIN or (kind is tuple and all(type(part) in PLAIN for part in value)):
@@ -175,7 +178,9 @@ def _look(
         elif depth and kind is list and len(value) <= MOST:
             inside = list(value)
             tables.append((name, kind, _look(enumerate(inside), len(inside), depth - 1)))
-        elif depth and kind is dict and len(value) <= MOST and all(type(k) in PLAIN for k in value):
+        elif (
+            depth and kind is dict and len(value) <= MOST and PLAIN.issuperset(map(type, [*value]))
+        ):
             known = dict(value)
             tables.append((name, kind, _look(known.items(), len(known), depth - 1, known)))
         else:

@@ -1,9 +1,9 @@
 """Forward hooks that several captures of one model share, in any number of threads.
 
-What a kind of forward must be looked at is a set of hooks, made once. It is put on the model when the
-first capture that needs it begins, and taken off when the last one ends. Its hooks tell the capture
-that runs in their own context, if that has asked for this very set, and do nothing otherwise: two
-threads, or two Streamlit sessions, on one model never see each other's gates.
+What one kind of forward is looked at with is a set of hooks, made once. It is put on the model when
+the first capture that needs it begins, and taken off when the last one ends. Its hooks tell the
+capture that runs in their own context, if that has asked for this very set, and do nothing
+otherwise: two threads, or two Streamlit sessions, on one model never see each other's gates.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from torch.nn.modules.module import _has_any_global_hook
 from torch.utils.hooks import RemovableHandle
 
 Moment = Literal["called", "before", "after", "finally"]
-"""Before a module's forward, with its keyword arguments (called) or without them; after it; or after
-it even if it raised an Exception."""
+"""Before a module's forward, with its keyword arguments (called) or without; after it; or after it
+even if it raised an Exception."""
 
 Root = Literal["begin", "done", "end"]
 """The network's own forward: before it, after it, after it even if it raised an Exception."""
@@ -162,7 +162,7 @@ def is_bare(module: nn.Module) -> bool:
     """True if no hook sees, or changes, what the module is given."""
     there = module.__dict__
     kinds = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
-    return not (any(there[kind] for kind in kinds) or _has_any_global_hook())
+    return not (any(there[kind] for kind in kinds) or _has_any_global_hook())  # type: ignore[no-untyped-call]
 
 
 def _number() -> int:

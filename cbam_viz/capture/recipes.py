@@ -49,6 +49,11 @@ class Recipe:
     """(C,) or (h, w)."""
     any_size: bool
 
+    @property
+    def makes(self) -> bool:
+        """True if the gate is made anew, and not what a leaf gave or a view of it."""
+        return bool(self.steps) and self.steps[-1].name not in RESHAPING
+
     def gate(self, seen: Mapping[Leaf, Tensor]) -> Tensor:
         """The gate, (B, C) or (B, h, w), from what the leaves gave in this forward."""
         values: list[Tensor] = []

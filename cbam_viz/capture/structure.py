@@ -25,16 +25,17 @@ class Survey:
     """One look at all modules of a model."""
 
     marks: tuple[int, ...]
-    """Identities and marks of compilation: others when a module is added, removed or replaced."""
+    """Identities, and marks of compilation and of replaced forwards: others when a module is added,
+    removed or replaced, or runs other code than its class's."""
     training: tuple[bool, ...]
     """Which modules are in train mode."""
     put_on: tuple[nn.Module, ...]
-    """Modules with hooks, or with a `forward` of their own in place of their class's."""
+    """Modules with hooks, or with a forward that replaces that of their class."""
 
 
 def survey(model: nn.Module) -> Survey:
     """Look at all modules. Costs a twentieth of `named_modules`, and runs at every capture."""
-    marks = [0 if model._compiled_call_impl is None else 1]
+    marks = [int(model._compiled_call_impl is not None), int("forward" in model.__dict__)]
     training = [bool(getattr(model, "training", False))]
     put_on = [model]
     waiting = [] if isinstance(model, torch.jit.ScriptModule) else [model]
@@ -50,8 +51,10 @@ def survey(model: nn.Module) -> Survey:
                 training.append(False)
             if there.get("_compiled_call_impl") is not None:
                 marks.append(1)
-            hooked = there.get("_forward_hooks") or there.get("_forward_pre_hooks")
-            if hooked or "forward" in there:
+            if "forward" in there:
+                marks.append(2)
+                put_on.append(child)
+            elif there.get("_forward_hooks") or there.get("_forward_pre_hooks"):
                 put_on.append(child)
             if child._modules:
                 waiting.append(child)
@@ -164,9 +167,11 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def own(copy: Tensor) -> Tensor:
-    """A copy that nobody else has, as `plain_copy` gives one: itself if it already is like that."""
+    """The same as `plain_copy` of a copy that nobody else has: mostly it need not be copied."""
     plain = copy.dtype is torch.float32 and copy.device.type == "cpu" and copy.is_contiguous()
-    return copy if plain and not copy.is_inference() else plain_copy(copy)
+    if not plain:
+        return plain_copy(copy)
+    return copy.clone() if copy.is_inference() else copy
 
 
 def plain_copy(tensor: Tensor) -> Tensor:

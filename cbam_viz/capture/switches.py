@@ -60,10 +60,9 @@ def switch(value: Any, depth: int = DEEPEST) -> tuple[Any, ...]:  # noqa: PLR091
         return kind.__name__, *_named(value, depth)
     if _of_library(kind) and kind.__name__ != "SimpleNamespace":
         return _NONE
-    kept = (
-        dict(own_items(value)) if isinstance(value, nn.Module) else getattr(value, "__dict__", {})
-    )
-    return kind.__qualname__, *_named(kept, depth)
+    if isinstance(value, nn.Module):
+        return kind.__qualname__, *_named(dict(own_items(value)), depth)
+    return kind.__qualname__, *_named(getattr(value, "__dict__", {}), depth)
 
 
 def own_items(module: nn.Module) -> list[tuple[str, Any]]:

@@ -39,7 +39,7 @@ def known_taps(
 
 
 def plan_taps(table: Table, plan: Plan) -> list[Tap]:
-    """Where a planned forward must be looked at: its way, leaves of recipes, boundaries of checks."""
+    """Where a planned forward is looked at: its way, leaves of recipes, boundaries of checks."""
     taps: dict[Sighting, Tap] = {}
     for name in plan.trail:
         key = Sighting("enter", name)

@@ -43,6 +43,19 @@ def test_train_mode_leaves_the_model_as_it_was(make: type) -> None:
 
 
 @MAKERS
+def test_a_mode_that_is_set_inside_a_block(make: type) -> None:
+    """What counts is the model as it is when its forward begins."""
+    model = make()
+    kept = [buffer.clone() for buffer in model.buffers()]
+    plain = copy.deepcopy(model).train()(photos(4))
+    with Capture(model) as recorder:
+        model.train()
+        assert torch.equal(model(photos(4)), plain)
+    assert all(map(torch.equal, kept, model.buffers()))
+    assert len(recorder.results) == 1
+
+
+@MAKERS
 def test_gradients_are_those_of_a_plain_forward(make: type) -> None:
     model = make().train()
     plain = torch.autograd.grad(model(photos(4)).square().sum(), list(model.parameters()))

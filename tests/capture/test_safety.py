@@ -179,6 +179,39 @@ def test_results_belong_to_the_caller_alone() -> None:
     assert not one["layer1.0.se"].spatial.is_inference()
 
 
+@MAKERS
+def test_copies_are_of_no_memory_of_the_network(make: type) -> None:
+    """Outside inference mode too, where what a hook has copied is given as it is."""
+    model = make()
+    with torch.no_grad():
+        for _ in range(2):
+            one = capture(model, photos())
+            gates = [gate for layer in one.values() for gate in (layer.channel, layer.spatial)]
+            places = [gate.untyped_storage().data_ptr() for gate in gates]
+            assert len(set(places)) == len(places)
+            assert all(gate.is_contiguous() for gate in gates)
+            assert all(gate.untyped_storage().nbytes() == 4 * gate.numel() for gate in gates)
+            for gate in gates:
+                gate.fill_(9.0)
+            two = capture(model, photos())
+            assert torch.equal(two.output, one.output)
+            assert all(layer.channel.max() < 1 for layer in two.values())
+
+
+def test_a_hook_that_changes_what_the_network_is_given() -> None:
+    """Maps lie on what the network itself received."""
+    model = timm_cbam()
+    handle = model.register_forward_pre_hook(lambda _, args: (args[0][..., ::2, ::2],))
+    with torch.no_grad():
+        for _ in range(2):
+            halved = capture(model, photos(2, 64, 64))
+            assert halved.input_size == (32, 32)
+            assert hooks_of(model) == 1
+        handle.remove()
+        assert same_layers(capture(model, photos(2, 64, 64)[..., ::2, ::2]), halved)
+    assert hooks_of(model) == 0
+
+
 def test_hooks_of_the_user_stay() -> None:
     model, calls = timm_cbam(), []
     handle = model.layer1[0].se.register_forward_hook(lambda *_: calls.append(1))

@@ -238,6 +238,7 @@ class Settings:
 
 SWITCHES: dict[str, tuple[Callable[[bool], Any], Callable[[Any], bool]]] = {
     "dict": (lambda on: {"gates": {"channel": on}}, lambda kept: kept["gates"]["channel"]),
+    "training": (lambda on: {"training": on}, lambda kept: kept["training"]),
     "list": (lambda on: [on], lambda kept: kept[0]),
     "tuple": (lambda on: ("gate", 3 + on), lambda kept: kept[1] > 3),
     "set": (lambda on: {"gate", "map"} if on else {"map"}, lambda kept: "gate" in kept),
@@ -365,10 +366,115 @@ def test_what_modules_and_hooks_collect_is_no_switch() -> None:
     with torch.no_grad():
         for seed in range(4):
             capture(model, photos(seed=seed))
-    table, training = table_of(model)
+    table, now = table_of(model)
     assert calls == [0, 1, 2, 3]
-    assert table.plan(signature_of(table, (photos(),), {}, training)) is not None
+    assert table.plan(signature_of(table, (photos(),), {}, now)) is not None
     assert len(table._plans) == 1
+
+
+def test_a_known_layer_whose_forward_is_replaced_is_known_no_more() -> None:
+    """And is again, when its class's is back."""
+    torch.manual_seed(0)
+    model = Ways(KINDS["timm's"], flagged).eval()
+    plain, own = type(model.a).forward, model.a
+    with torch.no_grad():
+        before = capture(model, photos())
+        own.forward = lambda x: plain(own, x) * torch.sigmoid(x.mean(1, True))
+        changed = capture(model, photos())
+        mapped = torch.sigmoid(model.stem(photos()).mean(1))
+        del own.forward
+        after = capture(model, photos())
+    assert list(changed) == ["a.channel", "a.spatial", "a"]  # its halves are known still
+    assert torch.allclose(changed["a"].spatial, mapped)
+    assert changed["a"].found_by == "watch"
+    assert_same(after, before)
+    assert after["a"].found_by == "hook"
+
+
+DRAWN: dict[str, tuple[Callable[[int], Any], Callable[[], float]]] = {
+    "torch": (torch.manual_seed, lambda: float(torch.rand(()).clone())),
+    "python": (random.seed, random.random),
+    "numpy": (np.random.seed, lambda: float(np.random.rand())),  # noqa: NPY002,
+}
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["capture", "block"])
+@pytest.mark.parametrize("always", [True, False], ids=["always", "on the other way"])
+@pytest.mark.parametrize("name", DRAWN)
+def test_random_numbers_are_those_of_a_plain_forward(name: str, always: bool, alone: bool) -> None:
+    """Where they cannot be, an error says so; nobody draws a number less, or one twice."""
+    seed, draw = DRAWN[name]
+
+    def noisy(net: Any, x: Tensor) -> Tensor:
+        if always or SWITCH["on"]:
+            x = x + draw() if name != "torch" else x + torch.rand(())
+        return net.b(net.a(x)) if SWITCH["on"] else net.a(x)
+
+    torch.manual_seed(0)
+    model = Ways(AuthorsCbam, noisy).eval()
+    plain, gone = copy.deepcopy(model), []
+    with torch.no_grad():
+        for SWITCH["on"] in (0, 0, 1, 1):
+            seed(5)
+            output, next_number = plain(photos()), draw()
+            seed(5)
+            try:
+                if alone:
+                    found = capture(model, photos())
+                else:
+                    with Capture(model) as recorder:
+                        model(photos())
+                    found = recorder.attention()
+            except CaptureError as error:
+                gone.append((SWITCH["on"], "random numbers" in str(error)))
+            else:
+                assert torch.equal(found.output, output)
+                assert list(found) == (["a", "b"] if SWITCH["on"] else ["a"])
+            assert draw() == next_number
+    assert gone == ([] if always or name == "torch" else [(1, True)])
+
+
+class Block(nn.Module):
+    """Halves its features by a convolution, in a block of its own."""
+
+    def __init__(self, kernel: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(WIDTH, WIDTH, kernel, stride=2)
+        self.norm = nn.BatchNorm2d(WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x))
+
+
+HALVING: dict[str, Callable[[int], nn.Module]] = {
+    "convolution": lambda kernel: nn.Conv2d(WIDTH, WIDTH, kernel, stride=2),
+    "sequential": lambda kernel: nn.Sequential(nn.Conv2d(WIDTH, WIDTH, kernel, stride=2)),
+    "block": Block,
+    "blocks": lambda kernel: nn.Sequential(nn.Sequential(Block(kernel)), nn.ReLU()),
+}
+
+
+@pytest.mark.parametrize("halving", HALVING)
+@pytest.mark.parametrize("kind", KINDS)
+def test_modules_that_halve_the_features_in_another_order(kind: str, halving: str) -> None:
+    """The map keeps its size and lies elsewhere: only the order of calls shows it."""
+
+    def go(net: Any, x: Tensor) -> Tensor:
+        first, second = (net.one, net.two) if not SWITCH["on"] else (net.two, net.one)
+        return net.a(second(first(x)))
+
+    torch.manual_seed(0)
+    model = Ways(KINDS[kind], go)
+    model.one, model.two = HALVING[halving](2), HALVING[halving](3)
+    model.eval()
+    with torch.no_grad():
+        for seed, SWITCH["on"] in enumerate((0, 1, 0)):
+            x = photos(1, 64, 64, seed=seed)
+            found = capture(model, x)
+            assert_same(found, seen(model, x))
+            # A kernel of 2 moves the centre by half a cell, one of 3 by a whole one.
+            offset = 0.5 + 2 * (1 + 2 * 0.5) if SWITCH["on"] else 0.5 + 2 * (0.5 + 2 * 1)
+            assert found["a"].cells.offset_x == offset
 
 
 class Routed(nn.Module):
