@@ -65,7 +65,9 @@ def attention_of(
     layers: list[tuple[int, LayerAttention]] = []
     for order, prefix, number, call in known_calls(table, forward):
         placed = plan.cells.get((prefix, number)), plan.verified.get((prefix, number), False)
-        layer = _known_layer(table.known[prefix], number, call, forward.input_size, placed)
+        known = table.known[prefix]
+        place = _place(table, known.name)
+        layer = _known_layer(known, number, call, forward.input_size, placed, place=place)
         if wanted(steps, layer.name):
             layer = replace(layer, computation=computation_in(forward, prefix, number))
         layers.append((order, layer))
@@ -76,7 +78,7 @@ def attention_of(
                 layer = replace(layer, computation=computation_of(found, forward.watch))
             layers.append((found.products[0].node.order, layer))
     else:
-        layers.extend(_planned_layers(plan, forward))
+        layers.extend(_planned_layers(table, plan, forward))
     layers.sort(key=lambda item: item[0])
     named = _named([_in_its_block(layer, table) for _, layer in layers])
     ran = {layer.module for layer in named.values()} | {one.module for one in plan.unsupported}
@@ -142,10 +144,21 @@ def _demand_some(layers: dict[str, LayerAttention], plan: Plan, never: tuple[str
     )
 
 
+def _place(table: Table, module: str) -> tuple[str, str | None]:
+    """The stage and block that a module is in, as far as they are known yet."""
+    return table.places.get(module) or (stage_of(module), None)
+
+
 def _in_its_block(layer: LayerAttention, table: Table) -> LayerAttention:
     """The layer with the stage and block that it is in, looked up once for each module."""
+    if layer.block is not None:
+        return layer
     if layer.module not in table.places:
-        modules = {clean_name(name): made for name, one in table.modules.items() if (made := one())}
+        modules = {
+            clean_name(name): module
+            for name, one in table.modules.items()
+            if (module := one()) is not None  # a compiled one cannot be asked for its truth
+        }
         table.places[layer.module] = place_of(layer, modules)
     stage, block = table.places[layer.module]
     return replace(layer, stage=stage, block=block)
@@ -157,6 +170,8 @@ def _known_layer(
     call: KnownCall,
     input_size: tuple[int, int],
     placed: tuple[Cells | None, bool],
+    *,
+    place: tuple[str, str | None],
 ) -> LayerAttention:
     channel, spatial = known_gates(known, call)
     cells, verified = placed
@@ -172,7 +187,8 @@ def _known_layer(
         name=call_key(known.name, number),
         module=known.name,
         call=number,
-        stage=stage_of(known.name),
+        stage=place[0],
+        block=place[1],
         channel=None if channel is None else own(channel.flatten(1)),
         spatial=None if spatial is None else own(spatial.select(1, 0)),
         cells=cells if spatial is not None else None,
@@ -238,18 +254,22 @@ def _watched_layer(
 _SEQUENTIAL = ("channel then spatial", "spatial then channel")
 
 
-def _planned_layers(plan: Plan, forward: Forward) -> Iterable[tuple[int, LayerAttention]]:
+def _planned_layers(
+    table: Table, plan: Plan, forward: Forward
+) -> Iterable[tuple[int, LayerAttention]]:
     """Layers of unknown classes from their leaves' copies."""
     for layer in plan.layers:
         gates = _planned_gates(layer, forward)
         leaves = [leaf for recipe in layer.recipes for leaf in recipe.leaves]
+        stage, block = _place(table, clean_name(layer.module))
         yield (
             forward.first[leaves[0]],
             LayerAttention(
                 name=clean_name(layer.key),
                 module=clean_name(layer.module),
                 call=layer.call,
-                stage=stage_of(clean_name(layer.module)),
+                stage=stage,
+                block=block,
                 channel=_given(layer.channel, gates[0]),
                 spatial=_given(layer.spatial, gates[-1]),
                 cells=layer.cells,

@@ -65,7 +65,7 @@ _running: ContextVar[Mapping[_Model, Tapping]] = ContextVar(
     "cbam_viz_running", default=MappingProxyType({})
 )
 """The capture that each model's hooks tell in this context: the innermost one."""
-_lock = threading.Lock()
+_lock = threading.RLock()  # a finalizer may end a capture while another one begins
 
 
 class Tapping:
