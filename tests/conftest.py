@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 
 from cbam_viz._compat import ensure_torchvision
 
@@ -17,6 +18,10 @@ NOT_ON_CI = ("CUDA", "GPU", "Windows", "macOS")
 """Reasons to skip that a CI machine may have; every other tool is installed there."""
 
 torch.set_num_threads(1)  # two threads a process are slower than one where tests run in parallel
+
+# A deadline is an assertion on time, which a busy machine breaks.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 def _must_run(report: pytest.TestReport | pytest.CollectReport) -> None:
