@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ..computation import Computation, GateKind, Site
 from ..errors import CaptureError
 from .state import allow_compiled, force_eager, is_compiled
-from .trace import COMPOSITE, is_composite
+from .trace import in_parts
 
 
 @contextmanager
@@ -74,11 +74,9 @@ class _Ones(TorchDispatchMode):
     ) -> Any:
         """Run the operation, with ones for the gate if it is a product with one."""
         kwargs = kwargs or {}
-        if is_composite(func):
-            with self:
-                out = func._op_dk(COMPOSITE, *args, **kwargs)
-            if out is not NotImplemented:
-                return out
+        out = in_parts(self, func, args, kwargs)
+        if out is not NotImplemented:
+            return out
         self._operations += 1
         for site in self._sites.get(self._operations, ()):
             args = self._exchanged(site, func, args)

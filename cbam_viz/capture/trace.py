@@ -189,11 +189,9 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         """Run the operation and note it."""
         kwargs = kwargs or {}
-        if is_composite(func):
-            with self:
-                out = func._op_dk(COMPOSITE, *args, **kwargs)
-            if out is not NotImplemented:
-                return out
+        out = in_parts(self, func, args, kwargs)
+        if out is not NotImplemented:
+            return out
         self.operations += 1
         noted = self._guard(self._before, func, args, kwargs)
         out = func(*args, **kwargs)
@@ -332,6 +330,16 @@ def is_composite(func: Any) -> bool:
             known = False
         _composite[func] = known
     return known
+
+
+def in_parts(
+    mode: TorchDispatchMode, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """What a composition gives if `mode` meets its parts; NotImplemented if `func` is none."""
+    if not is_composite(func):
+        return NotImplemented
+    with mode:
+        return func._op_dk(COMPOSITE, *args, **kwargs)
 
 
 def _is_stored(tensor: Tensor) -> bool:

@@ -13,7 +13,7 @@ import click
 
 from cbam_viz.cli.choice import ModelChoice, checkpoints_folder
 from cbam_viz.cli.figure_options import Wishes, figure_options, spec_of
-from cbam_viz.cli.files import refuse_existing, refuse_unwritable, write
+from cbam_viz.cli.files import refuse_existing, refuse_no_drawings, refuse_unwritable, write
 from cbam_viz.cli.input_options import input_options, reading_options
 from cbam_viz.cli.inputs import Reading, find_images, read_image
 from cbam_viz.cli.network import find_checkpoint, open_network
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from cbam_viz.figures.remake import Remade
     from cbam_viz.images import Photo
     from cbam_viz.models import LoadedModel
-
-FORMATS = (".pdf", ".svg", ".png", ".tiff", ".tif")
 
 
 def _list_venues(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
@@ -134,11 +132,7 @@ def figure(
     IMAGE is a file, a folder, a quoted pattern, or a photo that comes with the project
     (sample:cat). Without options: the input, the last map of each stage, and the prediction.
     """
-    for output in outputs:
-        if output.suffix.lower() not in FORMATS:
-            raise click.UsageError(f"{output} must end in one of {', '.join(FORMATS)}.")
-        if outputs.count(output) > 1:
-            raise click.UsageError(f"--output names {output} twice.")
+    refuse_no_drawings(outputs)
     if manifest is not None:
         if sources:
             raise click.UsageError("--from names the images already; leave them out.")

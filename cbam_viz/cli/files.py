@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import errno
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import click
+
 from cbam_viz.errors import StoreError
+
+DRAWINGS = (".pdf", ".svg", ".png", ".tiff", ".tif")
+"""Endings of what can be drawn into; said without importing what draws."""
+
+
+def refuse_no_drawings(outputs: Sequence[Path]) -> None:
+    """Raise click.UsageError for a file that nothing can be drawn into, or that is named twice."""
+    for output in outputs:
+        if output.suffix.lower() not in DRAWINGS:
+            raise click.UsageError(f"{output} must end in one of {', '.join(DRAWINGS)}.")
+        if outputs.count(output) > 1:
+            raise click.UsageError(f"--output names {output} twice.")
 
 
 def refuse_existing(paths: Iterable[Path], force: bool) -> None:

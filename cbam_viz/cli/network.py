@@ -94,20 +94,15 @@ def find_checkpoint(choice: ModelChoice) -> Path | None:
 
 def _known_network(choice: ModelChoice) -> LoadedModel:
     """One that timm defines."""
-    import torch
-
     from cbam_viz.models import load_model
 
-    checkpoint = find_checkpoint(choice)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)  # without a checkpoint the same random weights at every run
-        return load_model(
-            checkpoint,
-            architecture=choice.architecture,
-            attention=choice.attention,
-            num_classes=choice.num_classes,
-            allow_missing_attention=choice.allow_missing_attention,
-        )
+    return load_model(
+        find_checkpoint(choice),
+        architecture=choice.architecture,
+        attention=choice.attention,
+        num_classes=choice.num_classes,
+        allow_missing_attention=choice.allow_missing_attention,
+    )
 
 
 def _own_network(choice: ModelChoice) -> LoadedModel:

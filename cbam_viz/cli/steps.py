@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cbam_viz.cli.choice import ModelChoice
-from cbam_viz.cli.files import refuse_existing, refuse_unwritable, write
+from cbam_viz.cli.files import refuse_existing, refuse_no_drawings, refuse_unwritable, write
 from cbam_viz.cli.input_options import reading_options
 from cbam_viz.cli.inputs import Reading, find_one_image, read_image
 from cbam_viz.cli.network import open_network
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from cbam_viz.models import LoadedModel
     from cbam_viz.steps import Walk, Wish
 
-FORMATS = (".pdf", ".svg", ".png", ".tiff", ".tif")
 WISHES = {"most-taken": "most taken", "largest": "largest", "smallest": "smallest"}
 
 
@@ -117,9 +116,7 @@ def steps(
     The steps are those that the network's code ran, whatever it looks like. At the end: what is
     predicted without the channel weights, and without the spatial map.
     """
-    for output in outputs:
-        if output.suffix.lower() not in FORMATS:
-            raise click.UsageError(f"{output} must end in one of {', '.join(FORMATS)}.")
+    refuse_no_drawings(outputs)
     path = find_one_image(image)
     refuse_existing(outputs, force)
     refuse_unwritable(outputs)

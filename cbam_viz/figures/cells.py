@@ -7,6 +7,7 @@ from matplotlib.collections import LineCollection
 
 from cbam_viz.figures.content import MapPicture
 from cbam_viz.figures.pictures import Drawn
+from cbam_viz.render import cell_edges
 
 NARROWEST = 3.0
 """Points: between narrower cells there would be more line than cell."""
@@ -21,12 +22,9 @@ def cell_lines(content: MapPicture) -> list[np.ndarray]:
     lines: list[np.ndarray] = []
     top, left, bottom, right = geometry.seen
     for values, cells in content.parts:
-        rows = _edges(values.shape[0], cells.offset_y, cells.stride_y)
-        columns = _edges(values.shape[1], cells.offset_x, cells.stride_x)
-        y = geometry.offset_y + rows * geometry.scale_y
-        x = geometry.offset_x + columns * geometry.scale_x
-        lines += [np.array([(left, at), (right, at)]) for at in y if top < at < bottom]
-        lines += [np.array([(at, top), (at, bottom)]) for at in x if left < at < right]
+        edges = cell_edges(values.shape, cells, geometry)
+        lines += [np.array([(left, at), (right, at)]) for at in edges.rows if top < at < bottom]
+        lines += [np.array([(at, top), (at, bottom)]) for at in edges.columns if left < at < right]
     return lines
 
 
@@ -61,8 +59,3 @@ def _narrowest(drawn: Drawn, content: MapPicture) -> float:
     return min(
         min(abs(cells.stride_y) * down, abs(cells.stride_x) * across) for _, cells in content.parts
     )
-
-
-def _edges(count: int, offset: float, stride: float) -> np.ndarray:
-    """On the input, along one axis: halfway between the centres of neighbours."""
-    return offset + (np.arange(1, count) - 0.5) * stride

@@ -23,10 +23,10 @@ from cbam_viz.errors import FigureError
 from cbam_viz.figures.content import Floats, MapPicture, Picture
 from cbam_viz.figures.plan import Rect
 from cbam_viz.figures.sheet import Sheet
-from cbam_viz.figures.spec import CellStyle, FigureSpec, Region, Row
+from cbam_viz.figures.spec import FigureSpec, Region, Row
 from cbam_viz.figures.venues import POINTS_PER_INCH
 from cbam_viz.images import Photo
-from cbam_viz.render import Placed, method_of, overlay, place, resize_photo
+from cbam_viz.render import CellStyle, Placed, method_of, overlay, place, resize_photo
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args, get_origin
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.plain import from_plain
 from cbam_viz.figures.venues import venue
-from cbam_viz.render import DEFAULT_OPACITY
+from cbam_viz.render import DEFAULT_OPACITY, CellStyle
 
 Layout = Literal["grid", "depth", "channels", "channel"]
 """`grid`: photos as rows, chosen columns. `depth`: one photo, all layers in order. `channels`:
@@ -27,9 +27,6 @@ PREDICTED: tuple[ColumnKind, ...] = ("class", "probability", "prediction")
 """Columns that say what the network predicts."""
 ScaleKind = Literal["absolute", "shared", "per map"]
 Style = Literal["overlay", "map"]
-CellStyle = Literal["smooth", "cells", "grid"]
-"""`smooth` interpolates between the centres of a map's cells, `cells` shows each in its own colour,
-`grid` does that with lines between them."""
 Frame = Literal["photo", "seen"]
 Letters = Literal["none", "columns", "rows", "cells"]
 RowLabels = Literal["none", "name", "class"]

@@ -25,12 +25,10 @@ from cbam_viz.images import Geometry, Photo
 from cbam_viz.predictions import Prediction
 from cbam_viz.render import (
     Scale,
-    cell_mask,
     colorize,
     fit_size,
-    framed,
+    frame_cell,
     grid,
-    grid_mask,
     lookup_table,
     place,
     resize_photo,
@@ -278,7 +276,7 @@ def _with_cell(photo: Photo, geometry: Geometry, walk: Walk, size: tuple[int, in
     if walk.layer.cells is None:
         return pixels
     rows, columns = walk.computation.gates[0].features.shape[2:]
-    return framed(pixels, cell_mask((rows, columns), walk.cell, walk.layer.cells, geometry, size))
+    return frame_cell(pixels, (rows, columns), walk.cell, walk.layer.cells, geometry)
 
 
 def _seen(pixels: Pixels, geometry: Geometry) -> Pixels:
@@ -300,15 +298,13 @@ def _map(page: _Page, rect: Rect, picture: Picture, gid: str) -> None:
     marked = picture.marked if isinstance(picture.marked, tuple) else None
     cells, geometry = walk.layer.cells, walk.geometry
     if cells is None or geometry is None or picture.kind == "filter":
-        pixels = grid(picture.values, scale=scale, colormap=colormap, longest=_SIDE)
-        if marked is not None:
-            pixels = framed(pixels, grid_mask(shape, marked, _SIDE))
+        pixels = grid(picture.values, scale=scale, colormap=colormap, longest=_SIDE, marked=marked)
     else:
         size = fit_size(geometry.photo_size, _SIDE)
         placed = place(picture.values, cells, geometry, size, method="nearest")
         pixels = colorize(placed.values, scale, colormap)
         if marked is not None:
-            pixels = framed(pixels, cell_mask(shape, marked, cells, geometry, size))
+            pixels = frame_cell(pixels, shape, marked, cells, geometry)
         pixels = _seen(pixels, geometry)
     _picture(sheet, rect, pixels, gid)
     _bar(sheet, Rect(rect.x, rect.bottom + 2, rect.width, _BAR), colormap, picture, gid)

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from cbam_viz.errors import MetricError
 from cbam_viz.metrics._checks import Map, as_pair
+from cbam_viz.metrics._highest import highest
 
 
 def pearson(one: npt.ArrayLike, other: npt.ArrayLike) -> float | None:
@@ -38,7 +39,8 @@ def top_overlap(one: npt.ArrayLike, other: npt.ArrayLike, share: float = 0.2) ->
     """
     if not 0 < share < 1:
         raise MetricError(f"The share of places must lie between 0 and 1; {share} does not.")
-    first, second = (_top(values, share) for values in as_pair(one, other))
+    pair = as_pair(one, other)
+    first, second = (highest(values, max(1, round(share * values.size))) for values in pair)
     common = float((first * second).sum())
     return common / float(first.sum() + second.sum() - common)
 
@@ -65,12 +67,3 @@ def _ranks(values: Map) -> Map:
     last = np.cumsum(count)
     mean: Map = last - (count + 1) / 2
     return mean[place]
-
-
-def _top(values: Map, share: float) -> Map:
-    """1 on the highest places, 0 elsewhere, between on places that tie at the border."""
-    area = max(1, round(share * values.size))
-    threshold = np.partition(values, values.size - area)[values.size - area]
-    above, equal = values > threshold, values == threshold
-    room = (area - int(above.sum())) / int(equal.sum())
-    return np.where(above, 1.0, np.where(equal, room, 0.0))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from cbam_viz.errors import MetricError
 from cbam_viz.metrics._checks import Map, as_map, as_mask
+from cbam_viz.metrics._highest import highest
 
 
 def energy_inside(values: npt.ArrayLike, mask: npt.NDArray[Any]) -> float:
@@ -63,8 +63,5 @@ def overlap_at_area(values: npt.ArrayLike, mask: npt.NDArray[Any]) -> float:
     found = as_map(values)
     inside = as_mask(mask, found.shape)
     area = int(inside.sum())
-    threshold = np.partition(found.ravel(), found.size - area)[found.size - area]
-    above, equal = found > threshold, found == threshold
-    room = (area - int(above.sum())) / int(equal.sum())
-    common = float(inside[above].sum() + room * inside[equal].sum())
+    common = float(highest(found, area)[inside].sum())
     return common / (2 * area - common)

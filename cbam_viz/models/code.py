@@ -26,6 +26,7 @@ from cbam_viz._text import few
 from cbam_viz.errors import ModelError
 from cbam_viz.models.loaded import LoadedModel, wrap_model
 from cbam_viz.models.own import load_own_model
+from cbam_viz.models.seeded import SEED, seeded
 
 _WORDS = {"true": True, "false": False, "none": None}
 
@@ -97,8 +98,7 @@ def call_factory(text: str, arguments: Sequence[tuple[str, str]] = ()) -> Any:
         raise ModelError(
             f"--model takes MODULE:FACTORY, such as my_project.networks:make, not {text!r}."
         )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with seeded():
         factory = _attribute(_import(module_name), attribute, module_name)
         made = _called(text, factory, {key: _value(value) for key, value in arguments})
     pair = isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], nn.Module)
@@ -119,7 +119,7 @@ def _called(text: str, factory: Any, keywords: Mapping[str, Any]) -> Any:
     if not callable(factory):
         raise ModelError(f"{text} is no function, class or network.")
     _check_arguments(text, factory, keywords)
-    torch.manual_seed(0)  # whether the module had been imported before or not
+    torch.manual_seed(SEED)  # whether the module had been imported before or not
     try:
         return factory(**keywords)
     except SystemExit as stop:

@@ -11,7 +11,7 @@ from cbam_viz.render.cells import (
     draw_grid,
     method_of,
 )
-from cbam_viz.render.cellwise import cell_mask, framed, grid, grid_mask
+from cbam_viz.render.cellwise import frame_cell, framed, grid
 from cbam_viz.render.colormaps import (
     COLORMAPS,
     DEFAULT_COLORMAP,
@@ -60,7 +60,6 @@ __all__ = [
     "ScaleKind",
     "absolute_scale",
     "cell_edges",
-    "cell_mask",
     "color_layer",
     "color_of",
     "colorbar",
@@ -71,9 +70,9 @@ __all__ = [
     "draw_grid",
     "encode",
     "fit_size",
+    "frame_cell",
     "framed",
     "grid",
-    "grid_mask",
     "hatch_unseen",
     "lookup_table",
     "make_scale",

@@ -20,38 +20,44 @@ from cbam_viz.render.scale import Scale
 Pixels = npt.NDArray[np.uint8]
 
 
-def cell_mask(
+def grid(
+    values: npt.NDArray[Any],
+    *,
+    scale: Scale,
+    colormap: str,
+    longest: int,
+    marked: tuple[int, int] | None = None,
+) -> Pixels:
+    """A map (h, w) as squares of colour, the longer side about `longest` pixels.
+
+    The cell `marked` (row, column) is framed.
+    """
+    side = max(1, longest // max(values.shape))
+    colours = colorize(values, scale, colormap)
+    squares: Pixels = colours.repeat(side, axis=0).repeat(side, axis=1)
+    if marked is None:
+        return squares
+    mask = np.zeros(squares.shape[:2], bool)
+    row, column = marked
+    mask[row * side : (row + 1) * side, column * side : (column + 1) * side] = True
+    return framed(squares, mask)
+
+
+def frame_cell(
+    pixels: Pixels,
     shape: tuple[int, int],
     cell: tuple[int, int],
     cells: Cells,
     geometry: Geometry,
-    size: tuple[int, int],
-) -> npt.NDArray[np.bool_]:
-    """Where one cell (row, column) of a map (h, w) lies on a picture of `size`; all False if it is
-    outside the photo.
+) -> Pixels:
+    """A picture of the photo with one cell (row, column) of a map (h, w) framed.
+
+    Unchanged if the cell lies outside the photo.
     """
     only = np.zeros(shape, np.float32)
     only[cell] = 1
-    placed = place(only, cells, geometry, size, method="nearest")
-    mask: npt.NDArray[np.bool_] = (placed.values > 0.5) & placed.seen
-    return mask
-
-
-def grid(values: npt.NDArray[Any], *, scale: Scale, colormap: str, longest: int) -> Pixels:
-    """A map (h, w) as squares of colour, the longer side about `longest` pixels."""
-    side = max(1, longest // max(values.shape))
-    colours = colorize(values, scale, colormap)
-    squares: Pixels = colours.repeat(side, axis=0).repeat(side, axis=1)
-    return squares
-
-
-def grid_mask(shape: tuple[int, int], cell: tuple[int, int], longest: int) -> npt.NDArray[np.bool_]:
-    """Where one cell lies on a `grid`."""
-    side = max(1, longest // max(shape))
-    mask = np.zeros((shape[0] * side, shape[1] * side), bool)
-    row, column = cell
-    mask[row * side : (row + 1) * side, column * side : (column + 1) * side] = True
-    return mask
+    placed = place(only, cells, geometry, (pixels.shape[0], pixels.shape[1]), method="nearest")
+    return framed(pixels, (placed.values > 0.5) & placed.seen)
 
 
 def framed(pixels: Pixels, mask: npt.NDArray[np.bool_]) -> Pixels:

@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save_file
 from timm.layers.cbam import CbamModule
 
 import cbam_viz
+from cbam_viz.models.metadata import KEY
 from training.errors import TrainingError
 from training.publish import publish
-from training.run.checkpoint import METADATA_KEY, read_metadata
+from training.run.checkpoint import read_metadata
 from training.run.gates import GateWatch
 from training.teach.insert import (
     InsertRecipe,
@@ -94,7 +95,7 @@ def test_half_size_rounds_filters_and_nothing_else(tmp_path: Path) -> None:
         "bias": torch.tensor([1 / 3]),
         "seen": torch.tensor([[70_000]]),
     }
-    save_file(weights, str(tmp_path / "in.safetensors"), {METADATA_KEY: json.dumps(described)})
+    save_file(weights, str(tmp_path / "in.safetensors"), {KEY: json.dumps(described)})
     publish(tmp_path / "in.safetensors", tmp_path / "out.safetensors", {}, {}, half=True)
     made = load_file(str(tmp_path / "out.safetensors"))
     assert made["conv"].dtype == torch.float16
@@ -106,7 +107,7 @@ def test_half_size_rounds_filters_and_nothing_else(tmp_path: Path) -> None:
 def test_publishing_keeps_the_weights(tmp_path: Path) -> None:
     described = metadata(InsertRecipe(), None, [str(i) for i in range(1000)])
     weights = {"a": torch.arange(3.0)}
-    save_file(weights, str(tmp_path / "in.safetensors"), {METADATA_KEY: json.dumps(described)})
+    save_file(weights, str(tmp_path / "in.safetensors"), {KEY: json.dumps(described)})
     numbers = {"accuracy": {"top1": 0.71239, "images": 50}}
     publish(tmp_path / "in.safetensors", tmp_path / "out.safetensors", {"title": "Better"}, numbers)
     made = read_metadata(tmp_path / "out.safetensors")
@@ -124,6 +125,6 @@ def test_publishing_refuses_what_would_not_load(
 ) -> None:
     described = metadata(InsertRecipe(), None, [str(i) for i in range(1000)])
     source = tmp_path / "in.safetensors"
-    save_file({"a": torch.zeros(1)}, str(source), {METADATA_KEY: json.dumps(described)})
+    save_file({"a": torch.zeros(1)}, str(source), {KEY: json.dumps(described)})
     with pytest.raises(TrainingError, match=message):
         publish(source, tmp_path / "out.safetensors", changes, {})

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
+from cbam_viz.errors import CbamVizError
+from cbam_viz.models.save import write_described
 from training.errors import TrainingError
-from training.run.checkpoint import METADATA_KEY, read_metadata
+from training.run.checkpoint import read_metadata
 
 
 def halved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -55,9 +57,8 @@ def publish(
         }
     metadata.pop("split", None)
     target.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(metadata, ensure_ascii=False)
     tensors = load_file(str(source))
-    save_file(halved(tensors) if half else tensors, str(target), {METADATA_KEY: text})
+    write_described(halved(tensors) if half else tensors, metadata, target)
 
 
 def main() -> None:
@@ -75,7 +76,7 @@ def main() -> None:
             for file in (options.set, options.numbers)
         ]
         publish(options.source, options.target, read[0], read[1], options.half)
-    except (TrainingError, OSError, ValueError) as error:
+    except (CbamVizError, OSError, ValueError) as error:
         raise SystemExit(f"error: {error}") from error
 
 

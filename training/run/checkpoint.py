@@ -11,15 +11,14 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from cbam_viz.models.metadata import KEY, SCHEMA
+from cbam_viz.models.save import tensors_of, write_described
 from training.errors import TrainingError
 from training.run.recipe import Phase, Recipe
 
 T = TypeVar("T")
-METADATA_KEY = "cbam_viz"
-SCHEMA = 1
 CODE_VERSION = "0.1.0"
 
 
@@ -75,6 +74,14 @@ MAY_CHANGE = frozenset(
 )
 
 
+def other_recipe(changed: list[str]) -> TrainingError:
+    """What to say of a run that was started with other options of these names."""
+    return TrainingError(
+        f"This run was started with another recipe ({', '.join(changed)} differ). Give the same "
+        "options to resume it, or another --out to start afresh."
+    )
+
+
 def check_resumable(stored: str, recipe: Recipe, step: int) -> None:
     """Refuse to resume with another recipe; only what lies ahead of `step` may differ.
 
@@ -84,10 +91,7 @@ def check_resumable(stored: str, recipe: Recipe, step: int) -> None:
     old, new = json.loads(stored), json.loads(recipe.to_json())
     changed = sorted(key for key in new if old.get(key) != new[key])
     if set(changed) - MAY_CHANGE:
-        raise TrainingError(
-            f"This run was started with another recipe ({', '.join(changed)} differ). Give the "
-            "same options to resume it, or another --out to start afresh."
-        )
+        raise other_recipe(changed)
     before = replace(
         recipe,
         phases=tuple(Phase(**phase) for phase in old["phases"]),
@@ -131,13 +135,11 @@ def describe(
 def export(network: nn.Module, metadata: dict[str, Any], path: Path) -> None:
     """Write the network's tensors as float32 under timm's names, with the metadata."""
     tensors = {
-        key: value.detach().cpu().contiguous().float()
-        if value.is_floating_point()
-        else value.detach().cpu().contiguous()
-        for key, value in network.state_dict().items()
+        key: value.float() if value.is_floating_point() else value
+        for key, value in tensors_of(network).items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, str(path), {METADATA_KEY: json.dumps(metadata, ensure_ascii=False)})
+    write_described(tensors, metadata, path)
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -148,7 +150,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
     """
     try:
         with safe_open(str(path), "pt") as opened:
-            text = (opened.metadata() or {}).get(METADATA_KEY)
+            text = (opened.metadata() or {}).get(KEY)
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise TrainingError(f"{path} is no safetensors file: {error}") from error
     if text is None:

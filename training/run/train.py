@@ -157,7 +157,7 @@ class Run:
         measured = {"top1": accuracy, "split": "val", "images": len(self.val)}
         texts: dict[str, Any] = {
             "title": f"{self.recipe.architecture} trained on {len(self.classes)} classes",
-            "description": "Trained with python -m training.train.",
+            "description": "Trained with python -m training.run.train.",
             "pretrained_cfg": {
                 "input_size": [3, self.shown_at, self.shown_at],
                 "mean": [0.5, 0.5, 0.5],

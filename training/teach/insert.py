@@ -27,11 +27,12 @@ from tqdm import tqdm
 
 from cbam_viz.errors import CbamVizError
 from cbam_viz.models import insert_cbam
+from cbam_viz.models.metadata import SCHEMA
 from training.data.augment import Augmentation, crop_view, vary
 from training.data.cache import ImageCache, open_data
 from training.data.teacher import central_square, load_teacher
 from training.data.tensors import prepare_images
-from training.run.checkpoint import export
+from training.run.checkpoint import CODE_VERSION, export
 from training.run.gates import GateWatch
 from training.run.losses import divergence
 
@@ -217,7 +218,7 @@ def train(gated: Any, lessons: Lessons, recipe: InsertRecipe, out: Path) -> None
 def metadata(recipe: InsertRecipe, network: Any, classes: list[str]) -> dict[str, Any]:
     """Metadata by which the app rebuilds the network."""
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "title": f"{recipe.architecture} with CBAM",
         "description": "Pretrained, with CBAM put in and trained.",
         "architecture": recipe.architecture,
@@ -236,7 +237,7 @@ def metadata(recipe: InsertRecipe, network: Any, classes: list[str]) -> dict[str
             "fixed_input_size": True,
         },
         "recipe": asdict(recipe),
-        "code_version": "0.1.0",
+        "code_version": CODE_VERSION,
         "default": False,
         "compare_with": None,
     }

@@ -37,7 +37,7 @@ from training.data.framing import Boxes, Frame, Framing, Source, cover
 from training.data.tensors import prepare_images
 from training.errors import TrainingError
 from training.measure.evaluate import load_checkpoint, read_boxes
-from training.run.checkpoint import export, read_state, save_state
+from training.run.checkpoint import export, other_recipe, read_state, save_state
 from training.run.gates import GateWatch
 from training.run.losses import divergence
 from training.run.optimizer import update_average
@@ -103,10 +103,7 @@ def check_same(stored: str, recipe: Refinement) -> None:
     """
     old, new = json.loads(stored), json.loads(json.dumps(asdict(recipe)))
     if changed := sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key)):
-        raise TrainingError(
-            f"This run was started with another recipe ({', '.join(changed)} differ). Give the "
-            "same options to resume it, or another --out to start afresh."
-        )
+        raise other_recipe(changed)
 
 
 def at_cells(heat: Tensor, cells: tuple[int, int], stride: float, start: float = 0.5) -> Tensor:

@@ -204,13 +204,9 @@ def _load_bytes(request: Request, _content: bytes | None) -> LoadedModel:
 @st.cache_resource(max_entries=KEPT, show_spinner=False)
 def _build(architecture: str) -> LoadedModel:
     """A network with random weights, the same ones every time."""
-    import torch
-
     from cbam_viz.models import load_model
 
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return load_model(None, architecture=architecture, attention="cbam")
+    return load_model(None, architecture=architecture, attention="cbam")
 
 
 @st.cache_resource(max_entries=KEPT, show_spinner=False)

@@ -8,12 +8,10 @@ from cbam_viz.attention import Cells
 from cbam_viz.images import Geometry, Photo
 from cbam_viz.render import (
     Scale,
-    cell_mask,
     colorize,
     fit_size,
-    framed,
+    frame_cell,
     grid,
-    grid_mask,
     hatch_unseen,
     place,
     resize_photo,
@@ -41,8 +39,7 @@ def photo_with_cell(
     if cells is None:
         return data_url(pixels)
     seen = place(np.zeros(shape), cells, geometry, size).seen
-    mask = cell_mask(shape, cell, cells, geometry, size)
-    return data_url(framed(hatch_unseen(pixels, seen), mask))
+    return data_url(frame_cell(hatch_unseen(pixels, seen), shape, cell, cells, geometry))
 
 
 def map_picture(
@@ -53,16 +50,14 @@ def map_picture(
     shape = (values.shape[0], values.shape[1])
     marked = picture.marked if isinstance(picture.marked, tuple) else None
     if cells is None or picture.kind == "filter":
-        pixels = grid(values, scale=scale, colormap=colormap, longest=SIDE)
-        if marked is not None:
-            pixels = framed(pixels, grid_mask(shape, marked, SIDE))
+        pixels = grid(values, scale=scale, colormap=colormap, longest=SIDE, marked=marked)
         return data_url(pixels, "png")
     size = fit_size(geometry.photo_size, SIDE)
     placed = place(values, cells, geometry, size, method="nearest")
     colours = colorize(placed.values, scale, colormap)
     pixels = hatch_unseen(colours, placed.seen, background=np.full_like(colours, BACKDROP))
     if marked is not None:
-        pixels = framed(pixels, cell_mask(shape, marked, cells, geometry, size))
+        pixels = frame_cell(pixels, shape, marked, cells, geometry)
     return data_url(pixels, "png")
 
 
