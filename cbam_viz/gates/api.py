@@ -12,6 +12,7 @@ from ..attention import Attention
 from ..errors import CaptureError
 from ..wrappers import unwrap
 from .model.restore import allow_compiled, force_eager
+from .model.wanted import Wanted, layers
 from .recorder import Recorder
 
 
@@ -114,17 +115,14 @@ class Capture:
         """True if the caller takes the output from the result, as `capture` does."""
         self._recorder = Recorder(
             unwrap(model),
-            branches=branches,
-            descriptors=descriptors,
-            features=features,
-            steps=steps,
+            Wanted(branches, descriptors, layers(features), layers(steps)),
         )
         self._eager = False
 
     def __enter__(self) -> Capture:
         recorder = self._recorder
         recorder.error, recorder.alone = None, self.alone
-        if recorder.prepare().compiled or self.model is not recorder.root:
+        if recorder.prepare().modules.compiled or self.model is not recorder.root:
             self._eager = True
             force_eager()
         try:

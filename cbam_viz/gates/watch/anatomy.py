@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from ..layout.operators import AFFINE, CUTTING, NORMALISING, POINTWISE, SPREADING, SQUASHING
-from .trace import Node, origin
+from .graph import Node, origin
 
 
 @dataclass
