@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -128,17 +128,23 @@ def _without_shared_gates(model: nn.Module, layers: dict[str, KnownLayer]) -> di
     return {prefix: layer for prefix, layer in layers.items() if prefix not in shared}
 
 
-Event = tuple[str, str, Tensor | None]
-"""What a hook saw in a layer of a known class: the layer's prefix, what it is, a copy."""
+class Event(NamedTuple):
+    """What a hook saw in a layer of a known class."""
+
+    prefix: str
+    """The layer's module, by its name in the network."""
+    part: str
+    copy: Tensor | None
+
 
 KnownCall = dict[str, list[Tensor]]
-"""One call of a layer of a known class: what was seen, by what it is."""
+"""One call of a layer of a known class: what was seen, by part."""
 
 
 def event(key: Sighting, args: tuple[Any, ...], output: Any) -> Event:
     """What a hook in a layer of a known class saw."""
     value = args[0] if key.what in ("before", "descriptors") and args else output
-    return key.module, key.what, kept(value)
+    return Event(key.module, key.what, kept(value))
 
 
 def known_calls(
@@ -152,15 +158,15 @@ def known_calls(
     running: dict[str, KnownCall] = {}
     counts: dict[str, int] = {}
     orders = orders or {}
-    for order, (prefix, what, tensor) in enumerate(events):
-        if tensor is None:
+    for order, (prefix, part, copy) in enumerate(events):
+        if copy is None:
             continue
         call = running.get(prefix)
-        if call is None or (what in call and what != "branches"):
+        if call is None or (part in call and part != "branches"):
             number = counts[prefix] = counts.get(prefix, 0) + 1
             call = running[prefix] = {}
             calls.append((orders.get((prefix, number), order), prefix, number, call))
-        call.setdefault(what, []).append(tensor)
+        call.setdefault(part, []).append(copy)
     return calls
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 Layers = bool | frozenset[str]
@@ -38,8 +38,8 @@ class Wanted:
         return any(name == module or name.startswith(f"{module}#") for name in self.features)
 
 
-def layers(asked: bool | str | Sequence[str]) -> Layers:
-    """What was asked for, as a name alone or in any sequence."""
+def layers(asked: bool | str | Collection[str]) -> Layers:
+    """What was asked for, as a name alone or in any collection."""
     if isinstance(asked, bool):
         return asked
     return frozenset((asked,) if isinstance(asked, str) else asked)

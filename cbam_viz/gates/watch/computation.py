@@ -84,7 +84,7 @@ def _sources(found: Found) -> dict[Node, Source]:
 def _operations(
     gate: Gate, product: Product, sources: dict[Node, Source], watch: Watch
 ) -> tuple[Operation, ...]:
-    """What lies between the features and the gate, in order of execution."""
+    """The backward slice of a gate, up to its features, in order of execution."""
     end = origin(gate.node)
     if end in sources:
         return ()

@@ -1,4 +1,4 @@
-"""Watching one forward: which operation made which tensor out of which, in which module.
+"""Writing down the dataflow graph of one forward: what made which tensor, in which module.
 
 The mode below sits under autograd and autocast and sees what really runs: functional code, einsum,
 TorchScript. It keeps no tensor alive, changes none, and its own failures never reach the user.
@@ -34,7 +34,7 @@ from .graph import Frame, Node
 
 
 class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Builds the graph of one forward; `before` and `after` are told of each multiplication."""
+    """Builds the dataflow graph of one forward. To look at it, override `happened`."""
 
     def __init__(self, parameters: dict[int, str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
