@@ -19,12 +19,13 @@ from cbam_viz.figures.manifest import read_manifest
 from cbam_viz.figures.remake import remake
 from cbam_viz.ui.pages.figure.files import Made, bundle
 from cbam_viz.ui.pages.figure.sources import SECOND, UPLOADER, Chosen, Network
+from cbam_viz.ui.pages.figure.state import Kept
 from tests.app_checkpoint import CLASSES, NAME, write_checkpoint
 
 
 def made(app) -> Made:
     """The figure that the page shows."""
-    return next(reversed(app.session_state["cbam_viz_figure"].files.values()))
+    return next(reversed(app.session_state["cbam_viz_memory"].kept[Kept].files.values()))
 
 
 def texts(app) -> str:
@@ -225,7 +226,7 @@ def test_the_bundle_makes_the_same_figure_again(page, png: bytes, tmp_path: Path
     page.get_by_key(UPLOADER).upload("mine.png", png, "image/png").run()
     shown = made(page)
     scene = page.session_state["cbam_viz_memory"].scene
-    brought = next(iter(page.session_state["cbam_viz_figure"].photos.values()))
+    brought = next(iter(page.session_state["cbam_viz_memory"].kept[Kept].photos.values()))
     photos = [
         Chosen(scene.photo, "sample:cat", None),
         Chosen(brought.photo, brought.photo.name, brought.content),

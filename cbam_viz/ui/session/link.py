@@ -27,8 +27,6 @@ UPLOAD = "upload"
 MAX_TEXT = 120
 NO_SUCH_PAGE = "no_such_page"
 """Stands in a URL for the address that led here, because there is no page of that address."""
-PAGE_PREFIX = "fig_"
-"""Of the parameters that belong to the controls of one page, the figure's."""
 
 
 @dataclass(frozen=True)
@@ -91,15 +89,6 @@ def from_params(
     if missing := params.get(NO_SUCH_PAGE):
         notes.append(f"There is no page “{_shown(missing)}”, so this is the first one.")
     return Settings(**values), tuple(notes)
-
-
-def page_params(params: Mapping[str, str]) -> dict[str, str]:
-    """Parameters of a page's own controls, without their prefix; the page checks them."""
-    return {
-        name.removeprefix(PAGE_PREFIX): text
-        for name, text in params.items()
-        if name.startswith(PAGE_PREFIX)
-    }
 
 
 def written(value: Any) -> str:

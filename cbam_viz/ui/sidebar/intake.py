@@ -186,7 +186,7 @@ def _take_files(key: str) -> None:
     """
     if key != uploader_key():
         return
-    files: list[UploadedFile] = st.session_state[key] or []
+    files = session.uploaded(key)
     album = session.memory().album
     album.round += 1
     _take(Incoming(file.name, file.getvalue()) for file in files)
@@ -196,8 +196,9 @@ def _take_files(key: str) -> None:
 
 def _take_shot(key: str) -> None:
     """As with files, each camera counts once."""
-    shot: UploadedFile | None = st.session_state[key] if key == _camera_key() else None
-    if shot is not None:
+    if key != _camera_key():
+        return
+    for shot in session.uploaded(key):
         album = session.memory().album
         album.shots += 1
         _take([Incoming(f"camera {album.shots}.jpg", shot.getvalue())])

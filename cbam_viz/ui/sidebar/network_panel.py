@@ -38,7 +38,7 @@ def choose() -> Request | None:
         "Network",
         list(titles),
         format_func=titles.__getitem__,
-        **session.control("model", list(titles)),
+        **session.control("model", among=list(titles)),
     )
     for sentence in networks.unreadable():
         st.caption(words.plain(sentence))
@@ -147,7 +147,7 @@ def _architecture(*, optional: bool) -> str | None:
         "Architecture",
         options,
         format_func=lambda name: INFERRED if name is None else name,
-        **session.control("arch", options),
+        **session.control("arch", among=options),
     )
     return chosen
 
@@ -180,10 +180,8 @@ def upload_checkpoint(purpose: str) -> None:
 
 
 def _take_upload(purpose: str) -> None:
-    file = st.session_state[purpose]
-    if file is None:
-        session.memory().checkpoints.pop(purpose, None)
-        return
-    content = file.getvalue()
-    digest = hashlib.sha256(content).hexdigest()
-    session.memory().checkpoints[purpose] = Upload(file.name, digest, content)
+    session.memory().checkpoints.pop(purpose, None)
+    for file in session.uploaded(purpose):
+        content = file.getvalue()
+        digest = hashlib.sha256(content).hexdigest()
+        session.memory().checkpoints[purpose] = Upload(file.name, digest, content)
