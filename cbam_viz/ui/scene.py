@@ -26,9 +26,9 @@ from cbam_viz.steps import analyse_steps
 from cbam_viz.ui import words
 from cbam_viz.ui.parts import pictures
 from cbam_viz.ui.parts.on_photo import Field, OnPhoto
+from cbam_viz.ui.request import Request
 from cbam_viz.ui.session.link import UPLOAD, Settings
 from cbam_viz.ui.session.results import Results
-from cbam_viz.ui.sidebar.networks import Request
 
 T = TypeVar("T")
 

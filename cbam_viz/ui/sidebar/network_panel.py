@@ -12,10 +12,11 @@ from cbam_viz._suffixes import SUFFIXES
 from cbam_viz.errors import CheckpointError, ModelError
 from cbam_viz.ui import session, words
 from cbam_viz.ui.errors import boundary
+from cbam_viz.ui.request import Request
 from cbam_viz.ui.session import Upload
 from cbam_viz.ui.session.link import UPLOAD
 from cbam_viz.ui.sidebar import networks, own_networks
-from cbam_viz.ui.sidebar.networks import FALLBACK, UNTRAINED, Request
+from cbam_viz.ui.sidebar.networks import FALLBACK, UNTRAINED
 
 if TYPE_CHECKING:
     from cbam_viz.models import LoadedModel

@@ -17,11 +17,11 @@ from cbam_viz.models.load import PLAIN
 from cbam_viz.ui import session, words
 from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.pages.figure.state import Brought, kept
+from cbam_viz.ui.request import Request
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.session import control
 from cbam_viz.ui.session.link import UPLOAD
 from cbam_viz.ui.sidebar import network_panel, networks
-from cbam_viz.ui.sidebar.networks import Request
 from cbam_viz.ui.sidebar.photos import OFFERED, own_photo, sample_photo
 
 MOST_ROWS = 16

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from cbam_viz.images import Photo
 from cbam_viz.ui import session
+from cbam_viz.ui.request import Request
 from cbam_viz.ui.session import Recent
-from cbam_viz.ui.sidebar.networks import Request
 
 ANALYSES, FILES = 64, 3
 """How many forwards and finished figures a session keeps."""
