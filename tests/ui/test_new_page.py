@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import sys
 from dataclasses import fields
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -129,3 +131,19 @@ def test_own_settings_take_from_a_link_what_is_allowed(
     own = PageSettings("p_")
     own.open_link({"p_x": text})
     assert own.read("x", default, among, between) == (value, usable)
+
+
+def test_the_page_of_the_documentation_is_one(open_app, monkeypatch):
+    text = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text("utf-8")
+    (code,) = re.findall(r"To add a page.*?```python\n(.*?)```", text, re.DOTALL)
+    entry = Entry("strength", "strength", "Strength", ":material/science:", "Tries a page.")
+    module = ModuleType(entry.module)
+    exec(compile(code, "architecture.md", "exec"), module.__dict__)  # our own file
+    monkeypatch.setitem(sys.modules, entry.module, module)
+    monkeypatch.setattr(shell, "ENTRIES", (*ENTRIES, entry))
+    app = open_app("strength", colormap="grey")
+    app.slider(key="strength_power").set_value(2.0).run()
+    assert not app.exception
+    assert not app.error
+    assert said(app).endswith("to the power of 2, in grey")
+    assert app.query_params["strength_power"] == "2"
