@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from cbam_viz._defaults import VIEW
 from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.input_options import input_options
 from cbam_viz.cli.network import open_network
@@ -66,7 +67,7 @@ def app(
         raise click.UsageError(" ".join(said), ctx)
     _offer(choices)
     script = app_script()
-    settings = {"server.address": address or "localhost", "server.showEmailPrompt": "false"}
+    settings = {"server.address": address or "localhost"}
     if port is not None:
         refuse_taken(address or "localhost", port)
         settings["server.port"] = str(port)
@@ -104,7 +105,7 @@ def _offer(choices: Sequence[ModelChoice]) -> None:
     from cbam_viz.models.offered import offer
 
     for choice in choices:
-        offer(choice.factory or "", open_network(choice, view="crop"))
+        offer(choice.factory or "", open_network(choice, view=VIEW))
 
 
 def refuse_taken(address: str, port: int) -> None:
