@@ -9,7 +9,6 @@ import pytest
 import torch
 from PIL import Image
 
-from cbam_viz.capture import capture
 from cbam_viz.errors import FigureError, NoAttentionError
 from cbam_viz.figures import FigureSpec, build, columns_from_text
 from cbam_viz.figures.bundle import EXTRAS, Sources, extra_files, render_files
@@ -22,6 +21,7 @@ from cbam_viz.figures.manifest import (
 )
 from cbam_viz.figures.remake import remake
 from cbam_viz.figures.study import study
+from cbam_viz.gates import capture
 from cbam_viz.images import prepare, read_photo, samples
 from cbam_viz.models import LoadedModel, create_model, load_model, wrap_model
 from cbam_viz.models.loaded import weights_sha256

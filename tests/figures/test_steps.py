@@ -9,7 +9,7 @@ from cbam_viz import figures
 from cbam_viz.ablation import predict_without
 from cbam_viz.images import read_photo, samples
 from cbam_viz.steps import analyse_steps, walk
-from tests.capture.networks import timm_cbam
+from tests.gates.networks import timm_cbam
 
 LAYER = "layer3.1.se"
 
