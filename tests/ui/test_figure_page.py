@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from cbam_viz import create_model
 from cbam_viz.figures import format_column
-from cbam_viz.figures.manifest import read_manifest
+from cbam_viz.figures.beside.manifest import read_manifest
 from cbam_viz.figures.remake import remake
 from cbam_viz.ui.pages.figure.files import Made, bundle
 from cbam_viz.ui.pages.figure.sources import SECOND, UPLOADER, Chosen, Network

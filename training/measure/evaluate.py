@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from cbam_viz.attention import Cells
-from cbam_viz.capture import capture
 from cbam_viz.errors import CbamVizError
+from cbam_viz.gates import capture
 from cbam_viz.images import Geometry, InputSpec, prepare, read_photo
 from cbam_viz.metrics import (
     above_minimum,

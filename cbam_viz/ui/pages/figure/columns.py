@@ -9,7 +9,7 @@ import streamlit as st
 
 from cbam_viz.analysis import Analysis
 from cbam_viz.figures import FigureSpec, format_column, parse_column
-from cbam_viz.figures.content import Study, default_columns, short_names, stages
+from cbam_viz.figures.content.values import Study, default_columns, short_names, stages
 from cbam_viz.ui.pages.figure.sources import Network, analysis_of
 from cbam_viz.ui.pages.figure.state import kept
 from cbam_viz.ui.scene import Scene

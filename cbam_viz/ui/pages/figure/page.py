@@ -8,8 +8,8 @@ from typing import Any
 import streamlit as st
 
 from cbam_viz.figures import DEFAULT_DPI, FORMATS, MIME_TYPES, FigureSpec, FileFormat
-from cbam_viz.figures.caption import caption
-from cbam_viz.figures.manifest import font_of
+from cbam_viz.figures.beside.caption import caption
+from cbam_viz.figures.beside.manifest import font_of
 from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.pages.figure import controls
 from cbam_viz.ui.pages.figure import files as figure_files

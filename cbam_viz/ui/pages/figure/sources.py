@@ -11,7 +11,7 @@ from cbam_viz._places import SAMPLE
 from cbam_viz.analysis import Analysis
 from cbam_viz.errors import CbamVizError, PlainCheckpointError
 from cbam_viz.figures import FigureSpec, Study
-from cbam_viz.figures.study import analyse_for
+from cbam_viz.figures.content.study import analyse_for
 from cbam_viz.images import MAX_BYTES, Photo, read_photo_apart, sample_of, samples
 from cbam_viz.models import CheckpointEntry, LoadedModel
 from cbam_viz.models.load import PLAIN
