@@ -12,10 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from cbam_viz._defaults import OPACITY
+from cbam_viz._defaults import COLORMAP, OPACITY
 from cbam_viz.images import DEFAULT_VIEW, View
 
-COLORMAP = "viridis"
 SCALES = {"absolute": "absolute, 0 to 1", "shared": "shared by all layers", "per map": "per map"}
 SHOWS = {"overlay": "Overlay", "map": "Map only", "contours": "Contours"}
 CELLS = {"smooth": "Smooth", "cells": "Cells", "grid": "Grid"}

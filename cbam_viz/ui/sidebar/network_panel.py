@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from cbam_viz._suffixes import SUFFIXES
+from cbam_viz._suffixes import CHECKPOINTS
 from cbam_viz.errors import CheckpointError, ModelError
 from cbam_viz.ui import session, words
 from cbam_viz.ui.errors import boundary
@@ -172,7 +172,7 @@ def upload_checkpoint(purpose: str) -> None:
     """A place to drop a checkpoint; `networks.upload_request(purpose)` then asks for it."""
     st.file_uploader(
         "Checkpoint file",
-        type=SUFFIXES,
+        type=CHECKPOINTS,
         key=purpose,
         on_change=_take_upload,
         args=(purpose,),

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
+from cbam_viz._places import SAMPLE
 from cbam_viz.analysis import Analysis
 from cbam_viz.errors import CbamVizError, PlainCheckpointError
 from cbam_viz.figures import FigureSpec, Study
 from cbam_viz.figures.study import analyse_for
-from cbam_viz.images import MAX_BYTES, Photo, read_photo_apart, samples
+from cbam_viz.images import MAX_BYTES, Photo, read_photo_apart, sample_of, samples
 from cbam_viz.models import CheckpointEntry, LoadedModel
 from cbam_viz.models.load import PLAIN
 from cbam_viz.ui import session, words
@@ -53,7 +54,7 @@ def choose_photos(scene: Scene, *, several: bool = True) -> list[Chosen]:
     """The sidebar's photo, samples, and more uploads: one row each, or only one of them."""
     brought = kept().photos
     titles = {CURRENT: f"{scene.photo.name} (sidebar)"}
-    titles |= {f"sample:{sample.name}": sample.title for sample in samples()}
+    titles |= {sample.source: sample.title for sample in samples()}
     titles |= {key: one.photo.name for key, one in brought.items()}
     titles = words.distinct(titles)
     if several:
@@ -171,9 +172,9 @@ def key_of_photo(photo: Photo) -> str:
 def _photo(name: str, scene: Scene) -> Chosen:
     if name == CURRENT:
         return _current(scene)
-    for sample in samples():
-        if name == f"sample:{sample.name}":
-            return Chosen(sample_photo(sample), name, None)
+    sample = sample_of(name)
+    if sample is not None:
+        return Chosen(sample_photo(sample), name, None)
     one = kept().photos[name]
     return Chosen(one.photo, one.photo.name, one.content)
 
@@ -181,7 +182,7 @@ def _photo(name: str, scene: Scene) -> Chosen:
 def _current(scene: Scene) -> Chosen:
     own = own_photo()
     if own is None:
-        return Chosen(scene.photo, f"sample:{scene.settings.image}", None)
+        return Chosen(scene.photo, f"{SAMPLE}{scene.settings.image}", None)
     return Chosen(scene.photo, scene.photo.name, own.content)
 
 
