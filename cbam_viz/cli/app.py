@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from cbam_viz._defaults import VIEW
 from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.input_options import input_options
 from cbam_viz.cli.network import open_network
@@ -104,7 +105,7 @@ def _offer(choices: Sequence[ModelChoice]) -> None:
     from cbam_viz.models.offered import offer
 
     for choice in choices:
-        offer(choice.factory or "", open_network(choice, view="crop"))
+        offer(choice.factory or "", open_network(choice, view=VIEW))
 
 
 def refuse_taken(address: str, port: int) -> None:

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cbam_viz._places import SAMPLE
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.plain import from_plain
 from cbam_viz.figures.ask.spec import FigureSpec
@@ -30,8 +31,6 @@ from cbam_viz.models import LoadedModel
 from cbam_viz.models.loaded import weights_sha256
 
 SCHEMA = 1
-SAMPLE = "sample:"
-"""`sample:cat` is one of the photos that come with the project."""
 MAX_BYTES = 4 * 1024**2
 
 _PACKAGES = ("torch", "timm", "numpy", "matplotlib", "pillow", "tueplots")

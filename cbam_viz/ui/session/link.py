@@ -12,10 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from cbam_viz._defaults import OPACITY
+from cbam_viz._defaults import COLORMAP, OPACITY
 from cbam_viz.images import DEFAULT_VIEW, View
 
-COLORMAP = "viridis"
 SCALES = {"absolute": "absolute, 0 to 1", "shared": "shared by all layers", "per map": "per map"}
 SHOWS = {"overlay": "Overlay", "map": "Map only", "contours": "Contours"}
 CELLS = {"smooth": "Smooth", "cells": "Cells", "grid": "Grid"}
@@ -27,8 +26,6 @@ UPLOAD = "upload"
 MAX_TEXT = 120
 NO_SUCH_PAGE = "no_such_page"
 """Stands in a URL for the address that led here, because there is no page of that address."""
-PAGE_PREFIX = "fig_"
-"""Of the parameters that belong to the controls of one page, the figure's."""
 
 
 @dataclass(frozen=True)
@@ -91,15 +88,6 @@ def from_params(
     if missing := params.get(NO_SUCH_PAGE):
         notes.append(f"There is no page “{_shown(missing)}”, so this is the first one.")
     return Settings(**values), tuple(notes)
-
-
-def page_params(params: Mapping[str, str]) -> dict[str, str]:
-    """Parameters of a page's own controls, without their prefix; the page checks them."""
-    return {
-        name.removeprefix(PAGE_PREFIX): text
-        for name, text in params.items()
-        if name.startswith(PAGE_PREFIX)
-    }
 
 
 def written(value: Any) -> str:
