@@ -96,7 +96,7 @@ def find_name(names: Sequence[str], wanted: str) -> str | None:
     """
     if wanted in names:
         return wanted
-    if wanted.lstrip("-").isdecimal() and -len(names) <= int(wanted) < len(names):
+    if re.fullmatch("-?[0-9]{1,6}", wanted) and -len(names) <= int(wanted) < len(names):
         return names[int(wanted)]
     return None
 
