@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import _disable_current_modes
 
 from ..attention import Attention
 from ..errors import CaptureError
@@ -20,7 +19,7 @@ from .hooks import Hooks, Sighting, Tapping, is_bare, kept
 from .learn import learned_plan
 from .limits import demand_plain, demand_values, transformed, unreadable
 from .products import Wants, Watch
-from .state import Buffers, State, calm, train_lock
+from .state import Buffers, State, altered, calm, train_lock, unseen
 from .structure import Survey, images_in, input_size_of, pictured_size, tensors_in
 from .table import Plan, Signature, Table, forget, signature_of, table_of
 from .taps import known_taps, plan_taps, watch_taps
@@ -64,6 +63,8 @@ class Recorder:
         self._seen: Survey
         self._watching = False
         """True if the next forward is to be watched whatever is known."""
+        self._altered = False
+        """True if somebody changes the forward's values: nothing is learnt from it."""
         self._way: list[Sighting] = []
         """That of the last forward."""
 
@@ -146,13 +147,12 @@ class Recorder:
             return
         elif transformed():
             _pass_by(forward, key)
-        elif key.what == "leaf":
-            self._leaf(forward, key.module, output)
-        elif forward.watch is not None:
-            with _disable_current_modes():
-                self._see(forward, key, args, output)
         else:
-            self._see(forward, key, args, output)
+            with unseen():
+                if key.what == "leaf":
+                    self._leaf(forward, key.module, output)
+                else:
+                    self._see(forward, key, args, output)
 
     def _see(self, forward: Forward, key: Sighting, args: tuple[Any, ...], output: Any) -> None:
         what = key.what
@@ -170,13 +170,17 @@ class Recorder:
         if what == "begin":
             self._depth += 1
             if self._depth == 1:
-                self._begin(args, kwargs)
+                with unseen():
+                    forward = self._begin(args, kwargs)
+                self._forward = forward
+                if forward.watch is not None:
+                    forward.watch.__enter__()  # type: ignore[no-untyped-call]
         elif what == "done":
             if self._depth == 1:
                 self._done = self._forward
                 self._output = output
                 if self._forward is not None:
-                    with _disable_current_modes():
+                    with unseen():
                         _sample(self._forward, "", 1, "out", output)
                         _note_returned(self._forward, output)
         else:
@@ -184,8 +188,9 @@ class Recorder:
             if self._depth == 0:
                 self._finish()
 
-    def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Forward:
         demand_plain()
+        self._altered = altered.get()
         self.prepare()
         self._fresh = False
         if any(self._seen.training):
@@ -215,14 +220,13 @@ class Recorder:
             for image in images_in(args, kwargs):
                 watch.place_input(image)
             watch.awaits = pictured_size(args, kwargs) or size == _NO_SIZE
-        self._forward = Forward(size, signature, plan, watch, state)
-        _sample(self._forward, "", 1, "in", args)
-        if watch is not None:
-            watch.__enter__()  # type: ignore[no-untyped-call]
+        forward = Forward(size, signature, plan, watch, state)
+        _sample(forward, "", 1, "in", args)
+        return forward
 
     def _usable_plan(self, signature: Signature) -> Plan | None:
         """The plan with which hooks alone give all that is wanted."""
-        if self._watching or self._table.fickle or self._steps:
+        if self._watching or self._table.fickle or self._steps or self._altered:
             return None
         plan = self._table.plan(signature)
         if plan is None or not plan.quick or (self.extras and plan.layers):
@@ -324,7 +328,7 @@ class Recorder:
             )
             if forward.watch is None:
                 demand_places(plan, attention)
-            else:
+            elif not self._altered:
                 plan.overhangs = overhangs(attention)
                 self._table.keep(forward.signature, plan)
             return attention

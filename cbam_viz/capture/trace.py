@@ -33,6 +33,7 @@ from .inputs import picture_layout
 from .operators import ASKING, DRAWING, PARTING, PASSES, VALUELESS, base
 from .placement import layout_after
 from .same import Same, is_told, same_after, same_of
+from .state import unseen
 
 
 @dataclass(eq=False)
@@ -201,7 +202,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _guard(self, step: Callable[..., Any], *args: Any) -> Any:
         try:
-            with torch.no_grad():
+            with torch.no_grad(), unseen():
                 return step(*args)
         except Exception as error:
             self.errors.append((self.frame, error))
