@@ -41,7 +41,7 @@ class Exchange:
             place = learned.gates[name]
             for site in place.sites:
                 self._sites.setdefault(site.operation, []).append((place, site, by))
-        self._last = max(self._sites, default=0)
+        self._last = max(*self._sites, 0 if skipping is None else skipping.at, 0)
         self._left = sum(map(len, self._sites.values()))
         self._number = 0
         self._error: Exception | None = None
@@ -52,11 +52,11 @@ class Exchange:
         if number > self._last or self._error is not None:
             return func(*args, **kwargs)
         skipping = self._skipping
-        if skipping is not None and number < skipping.at:
-            return skipping.result(number, func, args, kwargs)
-        if skipping is not None and number == skipping.at:
-            skipping.restore()
         try:
+            if skipping is not None and number < skipping.at:
+                return skipping.result(number, func, args, kwargs)
+            if skipping is not None and number == skipping.at:
+                skipping.restore()
             args = self._checked(number, func, args, kwargs)
         except Exception as error:  # the network's code may catch it: `demand_all` tells
             self._error = error

@@ -98,6 +98,8 @@ class Tape:
     stored: dict[int, Stored] = field(default_factory=dict)
     refusal: str = ""
     """Why no part of this forward may be left out; empty if it may."""
+    proven: bool = False
+    """True once a forward that was started in the middle has given the same output."""
     asked: bool = False
     """True if numbers were read out of tensors: another photo may go another way."""
     _held: dict[int, StorageWeakRef] = field(default_factory=dict)
@@ -249,7 +251,7 @@ class Skipping:
     ) -> Any:
         """What stands for the result of operation `number`."""
         if self._tape.funcs[number - 1] is not func:
-            raise _OtherWayError
+            raise OtherWayError
         again = self._tape.agains[number - 1]
         if again.run:
             return func(*args, **kwargs)
@@ -270,7 +272,7 @@ class Skipping:
         self._storages.clear()
 
 
-class _OtherWayError(Exception):
+class OtherWayError(Exception):
     """The code does not do in a second forward what it did in the first."""
 
 
