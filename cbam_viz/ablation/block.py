@@ -39,15 +39,15 @@ def ablate(model: nn.Module, gates: Mapping[str, Wish | Mapping[GateKind, Wish]]
             logits = model(x)
 
     Gates are exchanged where they are multiplied, so it does not matter how the code makes them:
-    every gate that `capture` finds can be replaced. Everything else is the network's own arithmetic.
-    Weights and code are not touched; other threads' forwards are as ever, and so are later ones. In
-    train mode the buffers are put back after each forward. Blocks can be nested: all wishes hold,
-    the inner ones where both mean the same gate.
+    every gate that `capture` finds can be replaced. All else is the network's own arithmetic.
+    Weights and code are not touched; other threads' forwards are as ever, and so are later ones.
+    In train mode the buffers are put back after each forward. Blocks can be nested: all wishes
+    hold, the inner ones where both mean the same gate.
 
-    The first forward of each kind (input shape, mode, settings of modules) is preceded by two others
-    on the same input, which find the gates and prove them found, and leave random numbers and
-    buffers as they were; hooks of the user's are called in these too. The block's forwards have no
-    gradients. A network that torch.compile has compiled runs eagerly in the block; one in
+    The first forward of each kind (input shape, mode, settings of modules) is preceded by two
+    others on the same input, which find the gates and prove them found, and leave random numbers
+    and buffers as they were; hooks of the user's are called in these too. The block's forwards have
+    no gradients. A network that torch.compile has compiled runs eagerly in the block; one in
     TorchScript is called as the block's target, `with ablate(...) as ablated: ablated(x)`.
 
     Args:
@@ -123,7 +123,7 @@ class Ablation:
         if kind is None and not self.forwards:
             raise CaptureError(
                 "No forward of the model ended inside the block, so no gate was replaced. Call the "
-                "model itself there, in the block's own thread, not a copy of it and not one of its "
+                "model itself there, in the block's own thread, not a copy of it or one of its "
                 "parts; a network in TorchScript as the block's target: `with ablate(...) as "
                 "ablated: ablated(x)`."
             )

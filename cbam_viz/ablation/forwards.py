@@ -43,8 +43,8 @@ class Forwards:
         self.root = unwrap(model)
         if self.root.training:
             raise CaptureError(
-                "The network is in train mode, where dropout and batch statistics change its output "
-                "too. Call model.eval() first."
+                "The network is in train mode, where dropout and batch statistics change its "
+                "output too. Call model.eval() first."
             )
         demand_plain()
         self._compiled = is_compiled(model)
@@ -126,7 +126,7 @@ class Forwards:
             if self._compiled:
                 force_eager()
                 stack.callback(allow_compiled)
-            stack.enter_context(_disable_current_modes())  # type: ignore[no-untyped-call]
+            stack.enter_context(_disable_current_modes())
             stack.enter_context(torch.no_grad())
             stack.enter_context(hooked(self.root))
             stack.enter_context(acting(self.root, actor))

@@ -140,7 +140,9 @@ def copied(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ..
     def copy(tensor: Tensor) -> Tensor:
         return tensor.detach().clone().requires_grad_(tensor.requires_grad)
 
-    copies: Any = _pytree.tree_map_only(Tensor, copy, (args, kwargs))
+    copies: tuple[tuple[Any, ...], dict[str, Any]] = _pytree.tree_map_only(
+        Tensor, copy, (args, kwargs)
+    )
     return copies
 
 
@@ -153,7 +155,7 @@ def _learn(
     training: bool,
 ) -> Learned:
     with ExitStack() as stack:
-        stack.enter_context(_disable_current_modes())  # type: ignore[no-untyped-call]
+        stack.enter_context(_disable_current_modes())
         stack.enter_context(nobody_acting())
         stack.enter_context(torch.no_grad())
         state = State(args, kwargs, drawn=True)
@@ -175,16 +177,17 @@ def _learn(
             rehearsal.run(ours, named, training=training)
     if scripted:
         rehearsal.tape.refuse("is TorchScript in parts")
+    kinds: tuple[GateKind, GateKind] = ("channel", "spatial")
     values = {
         (name, kind): value
         for name, layer in attention.items()
-        for kind, value in (("channel", layer.channel), ("spatial", layer.spatial))
+        for kind, value in zip(kinds, (layer.channel, layer.spatial), strict=True)
         if value is not None
     }
     return Learned(
         layers, gates, values, attention.unsupported, attention.not_called,
         tuple(rehearsal.keys), rehearsal.tape,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
 
 
 def _places(layer: LayerAttention) -> list[GatePlace]:

@@ -136,7 +136,7 @@ def _take_off(root: nn.Module, numbers: tuple[int, ...]) -> None:
         root._forward_hooks_always_called,
     ):
         for number in numbers:
-            table.pop(number, None)  # type: ignore[attr-defined]
+            table.pop(number, None)
 
 
 # A deep copy of a network takes these along, and has no actor.

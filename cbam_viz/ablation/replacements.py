@@ -70,7 +70,9 @@ class Shuffled:
         """Raises CaptureError for channels of a map, positions of channels, or a batch of one."""
         over = self.over or ("channels" if gate.ndim == 2 else "positions")
         if (over == "channels") != (gate.ndim == 2) and over != "photos":
-            kind = "channel weights have no positions" if gate.ndim == 2 else "a map has no channels"
+            kind = (
+                "channel weights have no positions" if gate.ndim == 2 else "a map has no channels"
+            )
             raise CaptureError(f"A gate cannot be shuffled over {over} here: {kind}.")
         rng = np.random.default_rng(self.seed)
         if over == "photos":
@@ -78,9 +80,9 @@ class Shuffled:
                 raise CaptureError(
                     "Shuffling across photos takes a batch of two photos or more; there is one."
                 )
-            order = rng.permutation(len(gate))
+            cycle = rng.permutation(len(gate))
             of = np.empty(len(gate), dtype=np.int64)
-            of[order] = np.roll(order, 1)
+            of[cycle] = np.roll(cycle, 1)
             return gate[torch.from_numpy(of).to(gate.device)]
         flat = gate.flatten(1)
         order = torch.from_numpy(rng.permutation(flat.shape[1])).to(gate.device)

@@ -88,7 +88,7 @@ class Exchange:
             self._left -= 1
         return args
 
-    def _exchanged(  # noqa: PLR0917
+    def _exchanged(
         self,
         place: GatePlace,
         site: Site,

@@ -224,7 +224,7 @@ class Keeping:
         for one in self.tape.live(number):
             key = (one.made, one.place, one.version(number))
             if key not in self.kept:
-                self.kept[key] = self._storages[key[:2]].clone()
+                self.kept[key] = self._storages[key[:2]].clone()  # type: ignore[no-untyped-call]
         for place in list(self._storages):
             if not any(at <= self._wanted[place].last for at in self._at):
                 del self._storages[place]
@@ -246,9 +246,7 @@ class Skipping:
         self._numbers = {made for made, _ in self._live}
         self._storages: dict[tuple[int, int], torch.UntypedStorage] = {}
 
-    def result(
-        self, number: int, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def result(self, number: int, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What stands for the result of operation `number`."""
         if self._tape.funcs[number - 1] is not func:
             raise OtherWayError
@@ -268,7 +266,7 @@ class Skipping:
     def restore(self) -> None:
         """Now all live values are what they were."""
         for place, version in self._live.items():
-            self._storages[place].copy_(self._kept[*place, version])
+            self._storages[place].copy_(self._kept[(*place, version)])
         self._storages.clear()
 
 

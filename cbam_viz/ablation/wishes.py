@@ -25,7 +25,7 @@ def wanted(wishes: Iterable[tuple[str, Wish]], learned: Learned) -> dict[GateNam
     """
     found: dict[GateName, Replacement] = {}
     for pattern, wish in wishes:
-        apart = dict(wish) if isinstance(wish, Mapping) else {kind: wish for kind in KINDS}
+        apart = dict(wish) if isinstance(wish, Mapping) else dict.fromkeys(KINDS, wish)
         wrong = [kind for kind in apart if kind not in KINDS]
         if wrong:
             raise CaptureError(f"A gate is 'channel' or 'spatial', not {wrong[0]!r}.")
@@ -60,7 +60,9 @@ def matching(pattern: str, learned: Learned) -> list[str]:
         if pattern == place.stage or fnmatchcase(name, pattern)
     ]
     others = [
-        one for one in learned.unsupported if pattern == one.module or fnmatchcase(one.module, pattern)
+        one
+        for one in learned.unsupported
+        if pattern == one.module or fnmatchcase(one.module, pattern)
     ]
     if found:
         if others:

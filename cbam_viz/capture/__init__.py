@@ -10,7 +10,7 @@ neither. What a forward showed (`forward`) is learnt (`learn`) as a plan (`table
 `checks`), with which later forwards need plain hooks alone, as long as what their code may ask for
 its way (`switches`) is the same at a `glance`. Layers of timm's own classes (`known`) are hooked in
 any case. `assemble` makes the result. `computed` gives the operations between features and gates,
-where they are asked for; `replacing` puts ones in the place of gates.
+where they are asked for.
 """
 
 from .api import Capture, capture

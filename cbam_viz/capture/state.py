@@ -111,7 +111,7 @@ altered: ContextVar[bool] = ContextVar("cbam_viz_altered", default=False)
 def unseen() -> AbstractContextManager[Any]:
     """For our own arithmetic inside a forward: no mode counts it, or changes it."""
     on = torch._C._len_torch_dispatch_stack() > 0
-    return _disable_current_modes() if on else nullcontext()  # type: ignore[no-untyped-call]
+    return _disable_current_modes() if on else nullcontext()
 
 
 @contextmanager

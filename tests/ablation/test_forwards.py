@@ -101,8 +101,14 @@ def test_the_middle_costs_less(monkeypatch: pytest.MonkeyPatch) -> None:
     def counted(act: object) -> object:
         with torch.profiler.profile() as profile:
             out = plain(act)  # type: ignore[arg-type]
-        runs.append(sum("mkldnn_convolution" in e.name or "thnn_conv2d" in e.name
-                        or "_slow_conv2d_forward" in e.name for e in profile.events()))
+        runs.append(
+            sum(
+                "mkldnn_convolution" in e.name
+                or "thnn_conv2d" in e.name
+                or "_slow_conv2d_forward" in e.name
+                for e in profile.events()
+            )
+        )
         return out
 
     monkeypatch.setattr(forwards, "_run", counted)

@@ -78,7 +78,9 @@ NETWORKS: dict[str, Callable[[], Made]] = {
         photo(),
     ),
     **{
-        name: partial(lambda name: (timm_network(name, **_ALIVE.get(name, {})), (photo(2, 64, 64),)), name)
+        name: partial(
+            lambda name: (timm_network(name, **_ALIVE.get(name, {})), (photo(2, 64, 64),)), name
+        )
         for name in CHANNEL
     },
     "timm": lambda: (timm_cbam(), (photos(2),)),

@@ -1,0 +1,344 @@
+"""`effects`: how much each gate of a network matters for a score, with an interval over photos."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cbam_viz.ablation.forwards import Forwards
+from cbam_viz.ablation.learnt import GateName, Learned
+from cbam_viz.ablation.replacements import Replacement, Wish, replacement
+from cbam_viz.ablation.scores import SHARES, Score, Values, check, measured, name_of
+from cbam_viz.ablation.wishes import KINDS, matching
+from cbam_viz.computation import GateKind
+from cbam_viz.errors import CaptureError, MetricError
+from cbam_viz.metrics import bootstrap_interval
+
+Unit = Literal["gate", "stage", "all"]
+BATCH = 2
+"""Photos in one forward: what lies before each gate is kept for all of them."""
+SMALL = 0.005
+"""Of a share: what is told as no change."""
+_WORDS = {"channel": "channel weights", "spatial": "spatial map", "both": "gates"}
+
+
+@dataclass(frozen=True, eq=False)
+class Effect:
+    """What a score is when some gates are replaced."""
+
+    unit: Unit
+    name: str
+    """Of the layer or stage; empty for all."""
+    kind: Literal["channel", "spatial", "both"]
+    score: str
+    before: Values
+    """The unchanged network's, one number a photo."""
+    after: Values
+    interval: tuple[float, float] | None
+    """Of the mean change, by the bootstrap over photos; None for one photo."""
+
+    @property
+    def changes(self) -> Values:
+        """After less before, one number a photo."""
+        return self.after - self.before
+
+    @property
+    def mean(self) -> float:
+        """The mean change."""
+        return float(self.changes.mean())
+
+    @property
+    def gates(self) -> str:
+        """The gates in words, such as `the spatial map of layer4.1.se`."""
+        word = _WORDS[self.kind]
+        if self.unit == "all":
+            return f"all {word.replace('map', 'maps')}"
+        plural = word.replace("map", "maps") if self.unit == "stage" else word
+        return f"the {plural} of {self.name}"
+
+
+@dataclass(frozen=True, eq=False)
+class Effects:
+    """All effects that were measured, in order of execution."""
+
+    rows: tuple[Effect, ...]
+    replaced_by: str
+    photos: tuple[str, ...]
+    """Names of the photos, or their numbers."""
+    scores: tuple[str, ...]
+    targets: tuple[int, ...] | None
+    """The class of each photo that scores are of; None where no score is of a class."""
+    level: float
+    seed: int
+    whole: str
+    """Why the whole network ran for each gate; empty if what is unchanged was left out."""
+    skipped: tuple[str, ...] = ()
+    """Sentences on gates that could not be replaced."""
+
+    def ranked(self, score: str | None = None) -> list[Effect]:
+        """The effects of one score, largest mean change first."""
+        wanted = self.scores[0] if score is None else score
+        rows = [row for row in self.rows if row.score == wanted]
+        return sorted(rows, key=lambda row: -abs(row.mean))
+
+    def sentence(self, score: str | None = None) -> str:
+        """What the single gates' effects amount to, in a sentence or two."""
+        wanted = self.scores[0] if score is None else score
+        single = [row for row in self.ranked(wanted) if row.unit == "gate"]
+        if not single:
+            return ""
+        first = single[0]
+        if _small(first):
+            return f"No single gate changes the {wanted} on {_photos(len(self.photos))}."
+        told = (
+            f"{_without(self.replaced_by)} {first.gates}, the {wanted} {_moves(first)} on "
+            f"{_photos(len(self.photos))}"
+        )
+        nothing = [row for row in single[1:] if _small(row)]
+        if nothing:
+            more = f" and {len(nothing) - 1} others" if len(nothing) > 1 else ""
+            told += f"; without {nothing[-1].gates}{more} nothing changes"
+        return told + "."
+
+
+def _small(row: Effect) -> bool:
+    if row.score in SHARES:
+        return abs(row.mean) < SMALL
+    if row.interval is not None:
+        return row.interval[0] <= 0 <= row.interval[1]
+    return abs(row.mean) < 1e-3 * max(1.0, float(np.abs(row.before).mean()))
+
+
+def _moves(row: Effect) -> str:
+    before, after = float(row.before.mean()), float(row.after.mean())
+    verb = "falls" if after < before else "rises"
+    told = f"{verb} from {_number(row.score, before)} to {_number(row.score, after)}"
+    if row.interval is None:
+        return told
+    low, high = row.interval
+    ends = f"{_change(row.score, low)} to {_change(row.score, high)}"
+    return f"{told} (95 % interval of the change: {ends})"
+
+
+def _number(score: str, value: float) -> str:
+    return f"{value:.1%}".replace("%", " %") if score in SHARES else f"{value:.3g}"
+
+
+def _change(score: str, value: float) -> str:
+    return f"{100 * value:+.1f} points" if score in SHARES else f"{value:+.3g}"
+
+
+def _without(text: str) -> str:
+    return "Without" if text == "one" else f"With {text} in place of"
+
+
+def _photos(count: int) -> str:
+    return "this photo" if count == 1 else f"{count} photos"
+
+
+def effects(
+    model: nn.Module,
+    inputs: Tensor | Iterable[Tensor],
+    score: Score | Sequence[Score] = "probability",
+    *,
+    targets: Sequence[int | None] | None = None,
+    by: Wish = "one",
+    layers: str = "*",
+    kinds: Sequence[GateKind] = KINDS,
+    units: Sequence[Unit] = ("gate", "all"),
+    names: Sequence[str] | None = None,
+    batch: int | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+    reuse: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> Effects:
+    """Replace each gate in turn, and all at once, and measure what that does to a score.
+
+    Every photo is its own control: the unchanged network's score is subtracted. What lies before a
+    gate is computed once for all of them where that is exact; `Effects.whole` says if it was not.
+
+    Args:
+        model: a network in eval mode.
+        inputs: (N, C, H, W), or tensors (C, H, W) or (B, C, H, W) of any sizes, as the network
+            takes them.
+        score: see `Score`; several to be measured in the same forwards.
+        targets: the photos' classes; None, or None for a photo: what the unchanged network says.
+        by: what replaces a gate, as in `ablate`; `one` takes it away.
+        layers: a layer, pattern or stage, as in `ablate`.
+        kinds: channel gates, spatial gates or both, which are replaced apart.
+        units: single gates, all of a stage at once, all of the network at once.
+        names: of the photos, for tables.
+        batch: photos in one forward; by default 2, and 1 where a score is a function of one's own.
+        level: of the bootstrap intervals.
+        seed: of the bootstrap.
+        reuse: False to run the whole network each time.
+        progress: called with the number of photos that are done.
+
+    Raises:
+        CaptureError: a layer is not there, a gate cannot be replaced by this, or the network is in
+            train mode.
+        MetricError: the output has no such score, or a target is no class of the network.
+        NoAttentionError: the network has no gates.
+    """
+    scores = [score] if isinstance(score, str) or callable(score) else list(score)
+    photos = list(_photos_of(inputs))
+    _check_counts(photos, targets, names)
+    labelled = targets is not None and all(one is not None for one in targets)
+    check(scores, labelled=labelled)
+    if batch is None:
+        batch = BATCH if all(isinstance(one, str) for one in scores) else 1
+    work = _Work(model, scores, by, layers, tuple(kinds), tuple(units), reuse)
+    given = np.array(
+        [-1 if one is None else one for one in targets or [None] * len(photos)], dtype=np.int64
+    )
+    _check_targets(given)
+    done = 0
+    for positions in _batches(photos, batch):
+        work.run(positions, torch.cat([photos[k] for k in positions]), given[positions])
+        done += len(positions)
+        if progress is not None:
+            progress(done)
+    return work.result(len(photos), names, level, seed)
+
+
+class _Work:
+    """Collects what each photo gave."""
+
+    def __init__(  # noqa: PLR0917
+        self,
+        model: nn.Module,
+        scores: Sequence[Score],
+        by: Wish,
+        layers: str,
+        kinds: tuple[GateKind, ...],
+        units: tuple[Unit, ...],
+        reuse: bool,
+    ) -> None:  # fmt: skip
+        self._model, self._scores, self._by, self._reuse = model, scores, by, reuse
+        self._layers, self._kinds, self._units = layers, kinds, units
+        self._before: dict[str, dict[int, float]] = defaultdict(dict)
+        self._after: dict[tuple[Any, ...], dict[int, float]] = defaultdict(dict)
+        self._targets: dict[int, int] = {}
+        self._whole = self._text = ""
+        self._left_out: dict[str, None] = {}
+
+    def run(self, positions: list[int], x: Tensor, given: Any) -> None:
+        """One batch: unchanged, and with each group of gates replaced."""
+        forwards = Forwards(self._model, x, reuse=self._reuse)
+        groups = _groups(forwards.learned, self._layers, self._kinds, self._units)
+        gates = {gate for group in groups.values() for gate in group}
+        wanted = {gate: self._replacement(gate) for gate in gates}
+        first = [min(group, key=lambda g: forwards.learned.gates[g].first) for group in
+                 groups.values()]  # fmt: skip
+        plain = measured(forwards.unchanged(first), len(positions), self._scores, given)
+        targets = given if plain.top is None else np.where(given < 0, plain.top, given)
+        if "agreement" in plain.values:  # with itself, whatever the labels say
+            plain.values["agreement"] = np.ones(len(positions))
+        for name, values in plain.values.items():
+            self._before[name].update(zip(positions, values, strict=True))
+        if plain.top is not None:
+            self._targets.update(zip(positions, map(int, targets), strict=True))
+        own = [plain.top if score == "agreement" else targets for score in self._scores]
+        for key, group in groups.items():
+            output = forwards.replaced({gate: wanted[gate] for gate in group})
+            for score, classes in zip(self._scores, own, strict=True):
+                found = measured(output, len(positions), [score], classes)
+                for name, values in found.values.items():
+                    self._after[(*key, name)].update(zip(positions, values, strict=True))
+        self._whole = self._whole or forwards.whole
+        self._left_out |= dict.fromkeys(
+            f"{one.module} was not replaced: {one.reason}." for one in forwards.learned.unsupported
+        )
+
+    def result(self, count: int, names: Sequence[str] | None, level: float, seed: int) -> Effects:
+        """All of it. Raises CaptureError if photos went through different layers."""
+        rows = []
+        for (unit, name, kind, score), after in self._after.items():
+            if len(after) < count:
+                raise CaptureError(
+                    f"{name or 'A gate'} ran for {len(after)} of {count} photos only, so that its "
+                    "effect is none on all of them. Measure the photos apart."
+                )
+            before = np.array([self._before[score][k] for k in range(count)])
+            later = np.array([after[k] for k in range(count)])
+            interval = (
+                bootstrap_interval(later - before, level=level, seed=seed) if count > 1 else None
+            )
+            rows.append(Effect(unit, name, kind, score, before, later, interval))
+        scores = tuple(map(name_of, self._scores))
+        return Effects(
+            tuple(rows), self._text, tuple(names or map(str, range(1, count + 1))), scores,
+            tuple(self._targets[k] for k in range(count)) if self._targets else None,
+            level, seed, self._whole, tuple(self._left_out),
+        )  # fmt: skip
+
+    def _replacement(self, gate: GateName) -> Replacement:
+        by = replacement(self._by, *gate)
+        self._text = self._text or by.text
+        return by
+
+
+def _groups(
+    learned: Learned, layers: str, kinds: Sequence[GateKind], units: Sequence[Unit]
+) -> dict[tuple[Unit, str, str], list[GateName]]:
+    """The gates that are replaced together."""
+    names = set(matching(layers, learned))
+    gates = [gate for gate in learned.gates if gate[0] in names and gate[1] in kinds]
+    if not gates:
+        raise CaptureError(f"{layers!r} has no {' or '.join(kinds)} gate that could be replaced.")
+    groups: dict[tuple[Unit, str, str], list[GateName]] = {}
+    if "gate" in units:
+        groups |= {("gate", *gate): [gate] for gate in gates}
+    for kind in dict.fromkeys(kind for _, kind in gates):
+        alike = [gate for gate in gates if gate[1] == kind]
+        if "stage" in units:
+            for gate in alike:
+                groups.setdefault(("stage", learned.layers[gate[0]].stage, kind), []).append(gate)
+        if "all" in units:
+            groups["all", "", kind] = alike
+    if "all" in units and len({kind for _, kind in gates}) == 2:
+        groups["all", "", "both"] = gates
+    return groups
+
+
+def _photos_of(inputs: Tensor | Iterable[Tensor]) -> Iterator[Tensor]:
+    for one in [inputs] if isinstance(inputs, Tensor) else inputs:
+        if not isinstance(one, Tensor) or one.ndim not in (3, 4):
+            shape = tuple(getattr(one, "shape", ()))
+            raise MetricError(
+                f"effects takes tensors (N, C, H, W) or (C, H, W), not a "
+                f"{type(one).__name__} {shape}."
+            )
+        yield from (one if one.ndim == 4 else one[None]).split(1)  # type: ignore[no-untyped-call]
+
+
+def _check_counts(
+    photos: Sequence[Tensor], targets: Sequence[Any] | None, names: Sequence[str] | None
+) -> None:
+    if not photos:
+        raise MetricError("There is no photo to measure effects on.")
+    for what, given in (("targets", targets), ("names", names)):
+        if given is not None and len(given) != len(photos):
+            raise MetricError(f"There are {len(photos)} photos and {len(given)} {what}.")
+
+
+def _check_targets(given: Any) -> None:
+    if given.size and given.min() < -1:
+        raise MetricError(f"There is no class {given.min()}: classes are numbered from 0.")
+
+
+def _batches(photos: Sequence[Tensor], batch: int) -> Iterator[list[int]]:
+    """Positions of photos of one size, at most `batch` together."""
+    groups: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+    for position, photo in enumerate(photos):
+        groups[tuple(photo.shape)].append(position)
+    for group in groups.values():
+        for start in range(0, len(group), batch):
+            yield group[start : start + batch]
