@@ -21,7 +21,7 @@ from cbam_viz.ablation._capture import (
     is_compiled,
     train_lock,
 )
-from cbam_viz.ablation.learnt import GateName, Learned, distrust, learned_of
+from cbam_viz.ablation.learnt import GateName, Learned, distrust, in_training, learned_of
 from cbam_viz.ablation.passes import Passing, acting, actor_of, call, hooked
 from cbam_viz.ablation.replacements import Wish
 from cbam_viz.ablation.replacing import Exchange
@@ -165,7 +165,7 @@ class Ablation:
         if self._depth > 1 or exchange is None:
             return
         with ExitStack() as stack:
-            if self.root.training or any(part.training for part in _parts(self.root)):
+            if in_training(self.root):
                 stack.enter_context(train_lock)
                 stack.callback(Buffers(self.root).restore)
             stack.callback(torch.set_grad_enabled, torch.is_grad_enabled())
@@ -214,7 +214,3 @@ class Ablation:
             return layer
         # That the product is one with this very factor is our own doing.
         return replace(layer, **own, verified=place.verified)  # type: ignore[arg-type]
-
-
-def _parts(root: nn.Module) -> Any:
-    return () if isinstance(root, torch.jit.ScriptModule) else root.modules()

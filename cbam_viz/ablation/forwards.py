@@ -21,7 +21,7 @@ from cbam_viz.ablation._capture import (
     is_compiled,
     tensors_in,
 )
-from cbam_viz.ablation.learnt import GateName, copied, learned_of
+from cbam_viz.ablation.learnt import GateName, copied, in_training, learned_of
 from cbam_viz.ablation.passes import Act, Passing, acting, call, hooked
 from cbam_viz.ablation.replacements import Replacement
 from cbam_viz.ablation.replacing import Exchange
@@ -41,7 +41,7 @@ class Forwards:
 
     def __init__(self, model: nn.Module, *args: Any, reuse: bool = True, **kwargs: Any) -> None:
         self.root = unwrap(model)
-        if self.root.training:
+        if in_training(self.root):
             raise CaptureError(
                 "The network is in train mode, where dropout and batch statistics change its "
                 "output too. Call model.eval() first."

@@ -120,13 +120,25 @@ def learned_of(
         found = known.get(signature)
     if found is not None and not anew and not found.tape.asked and not _fickle.get(root):
         return found
-    found = _learn(root, args, kwargs, scripted=table.scripted, training=any(seen.training))
+    # TorchScript changes its operations in the first runs, until it has settled.
+    for tries_left in (2, 1, 0) if table.scripted else (0,):
+        try:
+            learned = _learn(root, args, kwargs, table.scripted, any(seen.training))
+            break
+        except OtherForwardError:
+            if not tries_left:
+                raise
     with _lock:
-        known[signature] = found
+        known[signature] = learned
         while len(known) > _MOST:
             known.popitem(last=False)
         _known[root] = (seen.marks, known)
-    return found
+    return learned
+
+
+def in_training(root: nn.Module) -> bool:
+    """Whether any module is in train mode."""
+    return any(table_of(root)[1].training)
 
 
 def distrust(root: nn.Module) -> None:
@@ -150,7 +162,6 @@ def _learn(
     root: nn.Module,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-    *,
     scripted: bool,
     training: bool,
 ) -> Learned:
@@ -232,7 +243,7 @@ class _Rehearsal:
             self.tape.asked = True
             self.tape.refuse("reads numbers out of tensors")
         if self._met < sum(map(len, self._sites.values())):
-            raise other_forward()
+            raise OtherForwardError
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """See `Actor`."""
@@ -258,7 +269,7 @@ class _Rehearsal:
         for site in self._sites.get(len(self.keys), ()):
             operand = operand_at(site, func, args)
             if operand is None or not _same(float(operand.sum(dtype=torch.float64)), site.total):
-                raise other_forward()
+                raise OtherForwardError
             self._met += 1
         out = func(*args, **kwargs)
         self.tape.note(func, args, kwargs, out)
@@ -278,10 +289,12 @@ def _same(one: float, other: float) -> bool:
     return one == other or (math.isnan(one) and math.isnan(other))
 
 
-def other_forward() -> CaptureError:
-    """What is said where a forward is not the one that was learnt."""
-    return CaptureError(
-        "Run again so that its gates can be replaced, the network did not do the same as before: "
-        "it draws random numbers of its own, or keeps something from forward to forward. Without "
-        "that (`model.eval()`), its gates can be found and replaced."
-    )
+class OtherForwardError(CaptureError):
+    """A forward is not the one that was learnt."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Run again so that its gates can be replaced, the network did not do the same as "
+            "before: it draws random numbers of its own, or keeps something from forward to "
+            "forward. Without that (`model.eval()`), its gates can be found and replaced."
+        )

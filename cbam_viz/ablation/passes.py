@@ -142,10 +142,12 @@ def _take_off(root: nn.Module, numbers: tuple[int, ...]) -> None:
 # A deep copy of a network takes these along, and has no actor.
 
 
-def _begin(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def _begin(
+    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None
+) -> None:  # without them if another thread just takes the hooks off
     actor = actor_of(module)
     if actor is not None:
-        actor.begin(args, kwargs)
+        actor.begin(args, kwargs or {})
 
 
 def _start(module: nn.Module, args: tuple[Any, ...]) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cbam_viz.ablation._capture import calm
-from cbam_viz.ablation.learnt import GateName, GatePlace, Learned, operand_at, other_forward
+from cbam_viz.ablation.learnt import GateName, GatePlace, Learned, OtherForwardError, operand_at
 from cbam_viz.ablation.operands import exchanged, is_that_gate, values
 from cbam_viz.ablation.passes import key_of, weights_of
 from cbam_viz.ablation.replacements import Replacement
@@ -68,7 +68,7 @@ class Exchange:
         if self._error is not None:
             raise self._error
         if self._left:
-            raise other_forward()
+            raise OtherForwardError
 
     def _checked(
         self, number: int, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
