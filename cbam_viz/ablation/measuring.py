@@ -118,19 +118,21 @@ def _small(row: Effect) -> bool:
 def _moves(row: Effect) -> str:
     before, after = float(row.before.mean()), float(row.after.mean())
     verb = "falls" if after < before else "rises"
-    told = f"{verb} from {_number(row.score, before)} to {_number(row.score, after)}"
+    told = f"{verb} from {number_text(row.score, before)} to {number_text(row.score, after)}"
     if row.interval is None:
         return told
     low, high = row.interval
-    ends = f"{_change(row.score, low)} to {_change(row.score, high)}"
+    ends = f"{change_text(row.score, low)} to {change_text(row.score, high)}"
     return f"{told} (95 % interval of the change: {ends})"
 
 
-def _number(score: str, value: float) -> str:
+def number_text(score: str, value: float) -> str:
+    """A score in words: shares in percent."""
     return f"{value:.1%}".replace("%", " %") if score in SHARES else f"{value:.3g}"
 
 
-def _change(score: str, value: float) -> str:
+def change_text(score: str, value: float) -> str:
+    """A change of a score: of shares in percentage points."""
     return f"{100 * value:+.1f} points" if score in SHARES else f"{value:+.3g}"
 
 
@@ -190,99 +192,163 @@ def effects(
     scores = [score] if isinstance(score, str) or callable(score) else list(score)
     photos = list(_photos_of(inputs))
     _check_counts(photos, targets, names)
-    labelled = targets is not None and all(one is not None for one in targets)
-    check(scores, labelled=labelled)
-    if batch is None:
-        batch = BATCH if all(isinstance(one, str) for one in scores) else 1
-    work = _Work(model, scores, by, layers, tuple(kinds), tuple(units), reuse)
-    given = np.array(
-        [-1 if one is None else one for one in targets or [None] * len(photos)], dtype=np.int64
+    check(scores, labelled=targets is not None and all(one is not None for one in targets))
+    measuring = Measuring(
+        model, scores, by=by, layers=layers, kinds=kinds, units=units, batch=batch, reuse=reuse
     )
-    _check_targets(given)
-    done = 0
-    for positions in _batches(photos, batch):
-        work.run(positions, torch.cat([photos[k] for k in positions]), given[positions])
-        done += len(positions)
+    for k, photo in enumerate(photos):
+        name = str(k + 1) if names is None else names[k]
+        measuring.add(photo, name, None if targets is None else targets[k])
         if progress is not None:
-            progress(done)
-    return work.result(len(photos), names, level, seed)
+            progress(measuring.done)
+    measuring.flush()
+    if progress is not None:
+        progress(measuring.done)
+    return measuring.result(level=level, seed=seed)
 
 
-class _Work:
-    """Collects what each photo gave."""
+class Measuring:
+    """Effects on photos that come one by one, as `effects` measures them."""
 
-    def __init__(  # noqa: PLR0917
+    def __init__(
         self,
         model: nn.Module,
         scores: Sequence[Score],
-        by: Wish,
-        layers: str,
-        kinds: tuple[GateKind, ...],
-        units: tuple[Unit, ...],
-        reuse: bool,
-    ) -> None:  # fmt: skip
+        *,
+        by: Wish = "one",
+        layers: str = "*",
+        kinds: Sequence[GateKind] = KINDS,
+        units: Sequence[Unit] = ("gate", "all"),
+        batch: int | None = None,
+        reuse: bool = True,
+    ) -> None:
         self._model, self._scores, self._by, self._reuse = model, scores, by, reuse
         self._layers, self._kinds, self._units = layers, kinds, units
-        self._before: dict[str, dict[int, float]] = defaultdict(dict)
-        self._after: dict[tuple[Any, ...], dict[int, float]] = defaultdict(dict)
-        self._targets: dict[int, int] = {}
+        classes_alone = all(isinstance(one, str) for one in scores)
+        self._batch = batch or (BATCH if classes_alone else 1)
+        self._waiting: dict[tuple[int, ...], list[_Photo]] = {}
+        self._came: list[_Photo] = []
+        self._before: dict[str, dict[_Photo, float]] = defaultdict(dict)
+        self._after: dict[tuple[Unit, str, Any, str], dict[_Photo, float]] = defaultdict(dict)
+        self._targets: dict[_Photo, int] = {}
         self._whole = self._text = ""
         self._left_out: dict[str, None] = {}
+        self.lost: tuple[str, ...] = ()
+        """The names of the photos in the forward that failed last."""
 
-    def run(self, positions: list[int], x: Tensor, given: Any) -> None:
+    @property
+    def waits(self) -> bool:
+        """Whether photos still wait for others of their size."""
+        return bool(self._waiting)
+
+    @property
+    def done(self) -> int:
+        """How many photos have been measured."""
+        return len(next(iter(self._before.values()), ()))
+
+    def add(self, x: Tensor, name: str, target: int | None = None) -> None:
+        """Measure one photo, (1, C, H, W), once as many of its size have come as go together.
+
+        Raises what `effects` raises; the photos that came together are then left out.
+        """
+        if target is not None and target < 0:
+            raise MetricError(f"There is no class {target}: classes are numbered from 0.")
+        photo = _Photo(name, -1 if target is None else target, x)
+        self._came.append(photo)
+        waiting = self._waiting.setdefault(tuple(x.shape), [])
+        waiting.append(photo)
+        if len(waiting) == self._batch:
+            self._measure(self._waiting.pop(tuple(x.shape)))
+
+    def flush(self) -> None:
+        """Measure the photos that still wait. Raises as `add` does."""
+        while self._waiting:
+            self._measure(self._waiting.popitem()[1])
+
+    def result(self, *, level: float = 0.95, seed: int = 0) -> Effects:
+        """The effects on all photos that were measured.
+
+        Raises:
+            CaptureError: a gate ran for some of the photos only.
+            MetricError: none was measured.
+        """
+        photos = [one for one in self._came if one.x is None]
+        if not photos:
+            raise MetricError("There is no photo to measure effects on.")
+        rows = []
+        for (unit, name, kind, score), after in self._after.items():
+            if len(after) < len(photos):
+                raise CaptureError(
+                    f"{name or 'A gate'} ran for {len(after)} of {len(photos)} photos only, so "
+                    "that its effect is none on all of them. Measure the photos apart."
+                )
+            before = np.array([self._before[score][one] for one in photos])
+            later = np.array([after[one] for one in photos])
+            interval = None
+            if len(photos) > 1:
+                interval = bootstrap_interval(later - before, level=level, seed=seed)
+            rows.append(Effect(unit, name, kind, score, before, later, interval))
+        return Effects(
+            tuple(rows),
+            self._text,
+            tuple(one.name for one in photos),
+            tuple(map(name_of, self._scores)),
+            tuple(self._targets[one] for one in photos) if self._targets else None,
+            level,
+            seed,
+            self._whole,
+            tuple(self._left_out),
+        )
+
+    def _measure(self, photos: list[_Photo]) -> None:
         """One batch: unchanged, and with each group of gates replaced."""
+        self.lost = tuple(one.name for one in photos)
+        x = torch.cat([one.x for one in photos if one.x is not None])
+        given = np.array([one.target for one in photos], dtype=np.int64)
         forwards = Forwards(self._model, x, reuse=self._reuse)
-        groups = _groups(forwards.learned, self._layers, self._kinds, self._units)
-        gates = {gate for group in groups.values() for gate in group}
-        wanted = {gate: self._replacement(gate) for gate in gates}
-        first = [min(group, key=lambda g: forwards.learned.gates[g].first) for group in
-                 groups.values()]  # fmt: skip
-        plain = measured(forwards.unchanged(first), len(positions), self._scores, given)
+        learned = forwards.learned
+        groups = _groups(learned, self._layers, self._kinds, self._units)
+        wanted = {gate: self._replacement(gate) for group in groups.values() for gate in group}
+        first = [min(group, key=lambda g: learned.gates[g].first) for group in groups.values()]
+        plain = measured(forwards.unchanged(first), len(photos), self._scores, given)
         targets = given if plain.top is None else np.where(given < 0, plain.top, given)
         if "agreement" in plain.values:  # with itself, whatever the labels say
-            plain.values["agreement"] = np.ones(len(positions))
-        for name, values in plain.values.items():
-            self._before[name].update(zip(positions, values, strict=True))
-        if plain.top is not None:
-            self._targets.update(zip(positions, map(int, targets), strict=True))
+            plain.values["agreement"] = np.ones(len(photos))
+        after: dict[tuple[Unit, str, Any, str], Values] = {}
         own = [plain.top if score == "agreement" else targets for score in self._scores]
         for key, group in groups.items():
             output = forwards.replaced({gate: wanted[gate] for gate in group})
             for score, classes in zip(self._scores, own, strict=True):
-                found = measured(output, len(positions), [score], classes)
-                for name, values in found.values.items():
-                    self._after[(*key, name)].update(zip(positions, values, strict=True))
+                found = measured(output, len(photos), [score], classes)
+                after |= {(*key, name): values for name, values in found.values.items()}
+        for name, values in plain.values.items():
+            self._before[name].update(zip(photos, values, strict=True))
+        for place, values in after.items():
+            self._after[place].update(zip(photos, values, strict=True))
+        if plain.top is not None:
+            self._targets.update(zip(photos, map(int, targets), strict=True))
+        for one in photos:
+            one.x = None
         self._whole = self._whole or forwards.whole
         self._left_out |= dict.fromkeys(
-            f"{one.module} was not replaced: {one.reason}." for one in forwards.learned.unsupported
+            f"{one.module} was not replaced: {one.reason}." for one in learned.unsupported
         )
-
-    def result(self, count: int, names: Sequence[str] | None, level: float, seed: int) -> Effects:
-        """All of it. Raises CaptureError if photos went through different layers."""
-        rows = []
-        for (unit, name, kind, score), after in self._after.items():
-            if len(after) < count:
-                raise CaptureError(
-                    f"{name or 'A gate'} ran for {len(after)} of {count} photos only, so that its "
-                    "effect is none on all of them. Measure the photos apart."
-                )
-            before = np.array([self._before[score][k] for k in range(count)])
-            later = np.array([after[k] for k in range(count)])
-            interval = (
-                bootstrap_interval(later - before, level=level, seed=seed) if count > 1 else None
-            )
-            rows.append(Effect(unit, name, kind, score, before, later, interval))
-        scores = tuple(map(name_of, self._scores))
-        return Effects(
-            tuple(rows), self._text, tuple(names or map(str, range(1, count + 1))), scores,
-            tuple(self._targets[k] for k in range(count)) if self._targets else None,
-            level, seed, self._whole, tuple(self._left_out),
-        )  # fmt: skip
 
     def _replacement(self, gate: GateName) -> Replacement:
         by = replacement(self._by, *gate)
         self._text = self._text or by.text
         return by
+
+
+@dataclass(eq=False)
+class _Photo:
+    """A photo that came."""
+
+    name: str
+    target: int
+    """-1 for the class that the unchanged network gives."""
+    x: Tensor | None
+    """Its input, until it has been measured."""
 
 
 def _groups(
@@ -322,23 +388,6 @@ def _photos_of(inputs: Tensor | Iterable[Tensor]) -> Iterator[Tensor]:
 def _check_counts(
     photos: Sequence[Tensor], targets: Sequence[Any] | None, names: Sequence[str] | None
 ) -> None:
-    if not photos:
-        raise MetricError("There is no photo to measure effects on.")
     for what, given in (("targets", targets), ("names", names)):
         if given is not None and len(given) != len(photos):
             raise MetricError(f"There are {len(photos)} photos and {len(given)} {what}.")
-
-
-def _check_targets(given: Any) -> None:
-    if given.size and given.min() < -1:
-        raise MetricError(f"There is no class {given.min()}: classes are numbered from 0.")
-
-
-def _batches(photos: Sequence[Tensor], batch: int) -> Iterator[list[int]]:
-    """Positions of photos of one size, at most `batch` together."""
-    groups: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
-    for position, photo in enumerate(photos):
-        groups[tuple(photo.shape)].append(position)
-    for group in groups.values():
-        for start in range(0, len(group), batch):
-            yield group[start : start + batch]
