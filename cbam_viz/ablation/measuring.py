@@ -97,12 +97,15 @@ class Effects:
         if _small(first):
             return f"No single gate changes the {wanted} on {_photos(len(self.photos))}."
         told = (
-            f"{_without(self.replaced_by)} {first.gates}, the {wanted} {_moves(first)} on "
-            f"{_photos(len(self.photos))}"
+            f"{_without(self.replaced_by)} {first.gates}, the {wanted} "
+            f"{_moves(first, self.level)} on {_photos(len(self.photos))}"
         )
+        if first.interval is not None and first.interval[0] <= 0 <= first.interval[1]:
+            told += ", which may be chance"
         nothing = [row for row in single[1:] if _small(row)]
         if nothing:
-            more = f" and {len(nothing) - 1} others" if len(nothing) > 1 else ""
+            others = len(nothing) - 1
+            more = f" and {others} other{'s' if others > 1 else ''}" if others else ""
             told += f"; without {nothing[-1].gates}{more} nothing changes"
         return told + "."
 
@@ -115,15 +118,13 @@ def _small(row: Effect) -> bool:
     return abs(row.mean) < 1e-3 * max(1.0, float(np.abs(row.before).mean()))
 
 
-def _moves(row: Effect) -> str:
+def _moves(row: Effect, level: float) -> str:
     before, after = float(row.before.mean()), float(row.after.mean())
     verb = "falls" if after < before else "rises"
     told = f"{verb} from {number_text(row.score, before)} to {number_text(row.score, after)}"
     if row.interval is None:
         return told
-    low, high = row.interval
-    ends = f"{change_text(row.score, low)} to {change_text(row.score, high)}"
-    return f"{told} (95 % interval of the change: {ends})"
+    return f"{told} ({level * 100:g} % interval of the change: {interval_text(row)})"
 
 
 def number_text(score: str, value: float) -> str:
@@ -133,7 +134,21 @@ def number_text(score: str, value: float) -> str:
 
 def change_text(score: str, value: float) -> str:
     """A change of a score: of shares in percentage points."""
-    return f"{100 * value:+.1f} points" if score in SHARES else f"{value:+.3g}"
+    return f"{_plain(score, value)} points" if score in SHARES else _plain(score, value)
+
+
+def interval_text(row: Effect) -> str:
+    """The interval of the mean change; a dash where there is none."""
+    if row.interval is None:
+        return "–"
+    low, high = row.interval
+    return f"{_plain(row.score, low)} to {change_text(row.score, high)}"
+
+
+def _plain(score: str, value: float) -> str:
+    if score in SHARES:
+        return f"{round(100 * value, 1) + 0.0:+.1f}"  # no minus before a zero
+    return f"{value + 0.0:+.3g}"
 
 
 def _without(text: str) -> str:

@@ -314,7 +314,7 @@ def _tell(found: Effects, outputs: Sequence[Path], photos: _Photos, as_json: boo
     count = len(found.photos)
     say(
         f"\nGates replaced by {found.replaced_by}, on {count} photo{'' if count == 1 else 's'}; "
-        f"{found.level:.0%} intervals by the bootstrap over photos, seed {found.seed}."
+        f"{found.level * 100:g} % intervals by the bootstrap over photos, seed {found.seed}."
     )
     for sentence in (*(found.sentence(score) for score in found.scores), *found.skipped):
         if sentence:
@@ -326,10 +326,7 @@ def _tell(found: Effects, outputs: Sequence[Path], photos: _Photos, as_json: boo
 
 
 def _cells(row: Effect) -> list[str]:
-    from cbam_viz.ablation.measuring import change_text, number_text
+    from cbam_viz.ablation.measuring import change_text, interval_text, number_text
 
-    interval = "–"
-    if row.interval is not None:
-        interval = " to ".join(change_text(row.score, end) for end in row.interval)
     after = number_text(row.score, float(row.after.mean()))
-    return [after, change_text(row.score, row.mean), interval]
+    return [after, change_text(row.score, row.mean), interval_text(row)]
