@@ -13,7 +13,7 @@ they have in common (`tape`). `prediction` is what the app's How it works asks.
 
 from cbam_viz.ablation.block import Ablation, ablate
 from cbam_viz.ablation.channels import ChannelImportance, channel_importance
-from cbam_viz.ablation.measuring import Effect, Effects, effects
+from cbam_viz.ablation.measuring import effects
 from cbam_viz.ablation.over_photos import gate_means, gate_variance
 from cbam_viz.ablation.prediction import GATES, Outcome, predict_without
 from cbam_viz.ablation.replacements import (
@@ -27,6 +27,7 @@ from cbam_viz.ablation.replacements import (
     Replacement,
     Shuffled,
 )
+from cbam_viz.ablation.results import Effect, Effects
 
 __all__ = [
     "GATES",

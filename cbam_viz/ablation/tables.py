@@ -6,7 +6,7 @@ import csv
 import io
 from typing import Any
 
-from cbam_viz.ablation.measuring import Effect, Effects
+from cbam_viz.ablation.results import Effect, Effects
 from cbam_viz.ablation.scores import SHARES
 
 COLUMNS = ("unit", "layer", "gate", "score", "before", "after", "change", "low", "high", "photos")

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cbam_viz.ablation import Effects
-    from cbam_viz.ablation.measuring import Effect, Measuring
+    from cbam_viz.ablation.measuring import Measuring
+    from cbam_viz.ablation.results import Effect
     from cbam_viz.images import View
     from cbam_viz.models import LoadedModel
 
@@ -326,7 +327,7 @@ def _tell(found: Effects, outputs: Sequence[Path], photos: _Photos, as_json: boo
 
 
 def _cells(row: Effect) -> list[str]:
-    from cbam_viz.ablation.measuring import change_text, interval_text, number_text
+    from cbam_viz.ablation.results import change_text, interval_text, number_text
 
     after = number_text(row.score, float(row.after.mean()))
     return [after, change_text(row.score, row.mean), interval_text(row)]
