@@ -35,6 +35,15 @@ from cbam_viz.errors import (
 )
 
 if TYPE_CHECKING:
+    from cbam_viz.ablation import (
+        Effects,
+        GateMeans,
+        ablate,
+        channel_importance,
+        effects,
+        gate_means,
+        gate_variance,
+    )
     from cbam_viz.analysis import Analysis, analyse, analyse_tensor
     from cbam_viz.attention import (
         Attention,
@@ -75,7 +84,9 @@ __all__ = [
     "Cells",
     "ChannelBranches",
     "CheckpointError",
+    "Effects",
     "FigureError",
+    "GateMeans",
     "Geometry",
     "ImageError",
     "InputSpec",
@@ -95,15 +106,20 @@ __all__ = [
     "SpatialDescriptors",
     "StoreError",
     "Unsupported",
+    "ablate",
     "analyse",
     "analyse_tensor",
     "capture",
     "capturing",
+    "channel_importance",
     "convert_checkpoint",
     "cost",
     "create_model",
     "default_checkpoint",
+    "effects",
     "find_cbam_layers",
+    "gate_means",
+    "gate_variance",
     "input_spec",
     "insert_cbam",
     "layer_statistics",
@@ -119,6 +135,15 @@ __all__ = [
 ]
 
 _HOMES = {
+    "cbam_viz.ablation": (
+        "Effects",
+        "GateMeans",
+        "ablate",
+        "channel_importance",
+        "effects",
+        "gate_means",
+        "gate_variance",
+    ),
     "cbam_viz.analysis": ("Analysis", "analyse", "analyse_tensor"),
     "cbam_viz.attention": (
         "Attention",
