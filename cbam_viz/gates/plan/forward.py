@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..model.copies import kept
 from ..model.hooks import Sighting
+from ..model.restore import unseen
 from ..model.timm_layers import Event, event
 from ..watch.limits import transformed
 from ..watch.samples import Boundary, Leaf, sampled, samples_of
@@ -43,6 +44,11 @@ class PlannedForward:
             self.way.append(key)
         if what == "enter" or transformed():
             return
+        with unseen():
+            self._take(key, args, output)
+
+    def _take(self, key: Sighting, args: tuple[Any, ...], output: Any) -> None:
+        what = key.what
         if what == "leaf":
             leaf = (key.module, self._call(key))
             copy = kept(output)
@@ -59,7 +65,8 @@ class PlannedForward:
     def done(self, output: Any) -> None:
         """The network returned this."""
         if "out" in self.plan.root_ways:
-            self._sample("", 1, "out", output)
+            with unseen():
+                self._sample("", 1, "out", output)
 
     def _call(self, key: Sighting) -> int:
         """The number of this call among those at which the same is seen."""
