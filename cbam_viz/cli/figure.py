@@ -164,8 +164,8 @@ def _make(
     as_json: bool,
 ) -> None:
     """Draw and write a new figure."""
+    from cbam_viz.figures.ask.formats import format_of
     from cbam_viz.figures.beside.bundle import ENDINGS, EXTRAS, extra_files
-    from cbam_viz.figures.paper.output import format_of
 
     wanted = EXTRAS if "all" in extras else tuple(one for one in EXTRAS if one in extras)
     stem = outputs[0].with_suffix("")
@@ -260,7 +260,7 @@ def _targets(manifest: Manifest, folder: Path, outputs: Sequence[Path]) -> dict[
     click.UsageError
         An output in a format that the manifest has no file of.
     """
-    from cbam_viz.figures.paper.output import format_of
+    from cbam_viz.figures.ask.formats import format_of
     from cbam_viz.figures.remake import pictures
 
     names = pictures(manifest)
@@ -350,7 +350,6 @@ def _report(
 ) -> None:
     """Say what was written, how large it prints, and in which type."""
     from cbam_viz.figures.beside.caption import caption
-    from cbam_viz.figures.beside.manifest import font_of
 
     width, height = (float(side) * 72 for side in built.figure.get_size_inches())
     for note in built.notes:
@@ -360,7 +359,7 @@ def _report(
             "files": [str(path) for path in written],
             "width_pt": width,
             "height_pt": height,
-            "font": font_of(built),
+            "font": built.spec.font,
             "caption": caption(built),
             "notes": list(built.notes),
         }
@@ -370,7 +369,7 @@ def _report(
         return
     for path in written:
         say(f"Wrote {path}.")
-    set_in = f", set in {font_of(built)}" if font else ""
+    set_in = f", set in {built.spec.font}" if font else ""
     say(f"{width:.1f} × {height:.1f} points{set_in}.")
     if remade is not None and not remade.differences:
         say("Byte for byte the same as the manifest says.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from cbam_viz.cli.options import opacity_option
+from cbam_viz.figures.ask.registry import COLUMNS, LAYOUTS
 
 if TYPE_CHECKING:
     from cbam_viz.figures import FigureSpec
@@ -61,14 +62,17 @@ def _choice(name: str, values: Sequence[str], default: str, text: str, *more: st
     )
 
 
+_COLUMNS = ", ".join(
+    f"{name}:{kind.takes.upper()}" if kind.takes else name for name, kind in COLUMNS.items()
+)
+
 _OPTIONS = (
-    _choice("--layout", ("grid", "depth", "channels", "channel"), "grid",
-            "grid: images as rows; depth: one image, all layers; channels: channel weights; "
-            "channel: one channel before and after its gates."),
+    _choice("--layout", tuple(LAYOUTS), "grid",
+            "; ".join(f"{name}: {one.about}" for name, one in LAYOUTS.items()) + "."),
     click.option("--columns", metavar="LIST",
-                 help="Of a grid, comma-separated: input, map:LAYER, stage:STAGE, channels:LAYER, "
-                 "class, probability, prediction. map@2:LAYER is the second network; =TEXT gives a "
-                 "heading. [default: input, each stage's last map, prediction]"),
+                 help=f"Of a grid, comma-separated: {_COLUMNS}. map@2:LAYER is the "
+                 "second network; =TEXT gives a heading. [default: input, each "
+                 "stage's last map, prediction]"),
     click.option("--layer", "-l", "layers", multiple=True, metavar="NAME",
                  help="Layer of the other layouts, by name or place (0, -1); may be repeated. "
                  "[default: all; for one channel and by class the last]"),

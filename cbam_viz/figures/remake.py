@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cbam_viz.errors import FigureError
+from cbam_viz.figures.ask.formats import SUFFIXES, format_of
 from cbam_viz.figures.beside.manifest import (
     Manifest,
     NetworkSource,
@@ -15,9 +16,8 @@ from cbam_viz.figures.beside.manifest import (
     find_file,
     open_photo,
 )
-from cbam_viz.figures.build import Built, build
 from cbam_viz.figures.content.study import Tick, study
-from cbam_viz.figures.paper.output import SUFFIXES, format_of
+from cbam_viz.figures.make import Built, build
 from cbam_viz.images import changed
 from cbam_viz.models import LoadedModel, load_model
 

@@ -230,7 +230,7 @@ def test_a_label_without_end_is_cut_at_once(run) -> None:
 
 
 def test_letters_that_no_font_has_are_said(run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cbam_viz.figures.build import Built
+    from cbam_viz.figures.make import Built
 
     monkeypatch.setattr(Built, "notes", ("No installed font has x.",))
     result = run("sample:cat", "-o", "a.pdf", *NETWORK, "--json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,20 +10,14 @@ import numpy as np
 from cbam_viz.analysis import Analysis
 from cbam_viz.attention import LayerAttention
 from cbam_viz.errors import FigureError
-from cbam_viz.figures.ask.spec import Column, FigureSpec
-from cbam_viz.figures.content.values import (
-    Floats,
-    Grid,
-    MapPicture,
-    Picture,
-    Place,
-    Study,
-    channel_weights,
-    find_layer,
-    row_labels,
-    short_names,
-)
-from cbam_viz.figures.paper.typesetting import NO_BREAK
+from cbam_viz.figures.ask.columns import Column
+from cbam_viz.figures.ask.spec import FigureSpec
+from cbam_viz.figures.content.composition import Composition
+from cbam_viz.figures.content.find import channel_weights, find_layer, short_names
+from cbam_viz.figures.content.grid import Grid, row_labels
+from cbam_viz.figures.content.sentences import nan_sentence, picture_sentences, range_sentence
+from cbam_viz.figures.content.values import Floats, MapPicture, Picture, Place, Shown, Study
+from cbam_viz.figures.wording import NO_BREAK
 from cbam_viz.render import Colormap, Scale, shared_scale
 
 SIGNED_COLORMAP: Colormap = "diverging"
@@ -39,22 +34,49 @@ class GatedChannel:
     """The channel's weight in each photo."""
     grid: Grid
 
+    predicted = ()
 
-def needed_features(spec: FigureSpec, layers: list[str]) -> list[str]:
-    """Names of the layers whose features must be captured for the figure."""
-    if spec.layout != "channel":
-        return []
-    name = spec.layer or layers[-1]
-    if (
-        name not in layers
-        and name.lstrip("-").isdecimal()
-        and -len(layers) <= int(name) < len(layers)
-    ):
-        name = layers[int(name)]
-    return [name]
+    @property
+    def map_scale(self) -> Scale | None:
+        """See `Content`."""
+        return self.grid.scale
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """See `Content`."""
+        return self.grid.layers
+
+    def settled(self, spec: FigureSpec) -> FigureSpec:
+        """See `Content`."""
+        signed = self.grid.scale is not None and self.grid.scale.low < 0
+        return spec.with_(
+            layer=self.layer,
+            channel=self.channel,
+            scale="shared",
+            style="map",
+            colormap=SIGNED_COLORMAP if signed else spec.colormap,
+        )
+
+    def shown(self, study: Study) -> Iterator[Shown]:
+        """See `Content`."""
+        return self.grid.shown(study)
+
+    def sentences(self, figure: Composition) -> list[str]:
+        """See `Content`."""
+        grid = self.grid
+        weights = ", ".join(f"{weight:.2f}" for weight in self.weights)
+        return [
+            f"Channel {self.channel} of layer {self.layer} of {figure.study.networks[0]} before "
+            f"and after its gates (channel weight {weights})",
+            range_sentence(
+                f"All feature maps share one scale ({figure.spec.colormap})", grid.scale
+            ),
+            nan_sentence([part for one in grid.maps for part in one.values]),
+            *picture_sentences(figure, grid.pictures, len(grid.rows)),
+        ]
 
 
-def gated_content(spec: FigureSpec, study: Study) -> GatedChannel:
+def content(spec: FigureSpec, study: Study) -> GatedChannel:
     """The input and the channel's feature map before, between and after the gates.
 
     All feature maps share one scale: from 0, or symmetric about 0 where some values are negative.

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from cbam_viz.analysis import Analysis, analyse
 from cbam_viz.figures.ask.spec import FigureSpec
-from cbam_viz.figures.content.values import Study, find_layer
+from cbam_viz.figures.content.find import find_layer
+from cbam_viz.figures.content.values import Study
 from cbam_viz.images import DEFAULT_VIEW, Photo, View
 from cbam_viz.models import LoadedModel
 

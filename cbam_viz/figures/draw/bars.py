@@ -14,8 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import StepPatch
 
 from cbam_viz.figures.content.values import Axis, Floats
-from cbam_viz.figures.draw.plan import Rect
+from cbam_viz.figures.paper.rect import Rect
 from cbam_viz.figures.paper.sheet import Sheet, Style
+from cbam_viz.figures.wording import MINUS
 
 FILL = "#35608d"
 """Dark enough to stay distinct from its band in grey print."""
@@ -32,7 +33,7 @@ def bars_margin(style: Style, axis: Axis = (0.0, 1.0)) -> float:
 
 def axis_label(end: float) -> str:
     """An end of the axis as it is written, with a minus sign and not a hyphen."""
-    return f"{end:g}".replace("-", "\u2212")
+    return f"{end:g}".replace("-", MINUS)
 
 
 def ordered(weights: Floats, order: str) -> Floats:

@@ -9,7 +9,9 @@ import streamlit as st
 
 from cbam_viz.analysis import Analysis
 from cbam_viz.figures import FigureSpec, format_column, parse_column
-from cbam_viz.figures.content.values import Study, default_columns, short_names, stages
+from cbam_viz.figures.content.find import short_names, stages
+from cbam_viz.figures.content.grid import default_columns
+from cbam_viz.figures.content.values import Study
 from cbam_viz.ui.pages.figure import state as figure_state
 from cbam_viz.ui.pages.figure.sources import Network, analysis_of
 from cbam_viz.ui.pages.figure.state import control

@@ -10,6 +10,7 @@ from typing import Any
 import streamlit as st
 
 from cbam_viz.figures import Row, venues
+from cbam_viz.figures.ask import registry
 from cbam_viz.render import COLORMAPS, DEFAULT_OPACITY
 from cbam_viz.ui.pages.figure import columns as figure_columns
 from cbam_viz.ui.pages.figure import sources as figure_sources
@@ -17,12 +18,7 @@ from cbam_viz.ui.pages.figure.sources import Chosen, Network
 from cbam_viz.ui.pages.figure.state import control
 from cbam_viz.ui.scene import Scene
 
-LAYOUTS = {
-    "grid": "Grid",
-    "depth": "All layers",
-    "channels": "Channel weights",
-    "channel": "One channel",
-}
+LAYOUTS = {name: one.title for name, one in registry.LAYOUTS.items()}
 SCALES = {
     "absolute": "absolute, 0 to 1",
     "shared": "one range for all maps",
