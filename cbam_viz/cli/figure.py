@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from cbam_viz.figures.remake import Remade
     from cbam_viz.images import Photo
     from cbam_viz.models import LoadedModel
+
+
+KEPT = 16
+"""So many photos are kept in memory whatever is made of them."""
 
 
 def _list_venues(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
@@ -166,6 +170,8 @@ def _make(
     """Draw and write a new figure."""
     from cbam_viz.figures.ask.formats import format_of
     from cbam_viz.figures.beside.bundle import ENDINGS, EXTRAS, extra_files
+    from cbam_viz.figures.content.study import averages
+    from cbam_viz.figures.make import check
 
     wanted = EXTRAS if "all" in extras else tuple(one for one in EXTRAS if one in extras)
     stem = outputs[0].with_suffix("")
@@ -173,10 +179,12 @@ def _make(
     refuse_existing([*outputs, *beside], force)
     refuse_unwritable([*outputs, *beside])
     paths = find_images(sources)
-    spec = spec_of(wishes, len(paths))
+    spec = spec_of(wishes, paths)
+    check(spec, len(paths))
     networks, choices = _opened(choices, view)
-    photos = [read_image(path, reading, networks[0]) for path in paths]
-    built = _draw(spec, networks, photos, view)
+    photos, supply = _photos(paths, reading, networks[0], averaged=averages(spec))
+    check(spec, photos)
+    built = _draw(spec, networks, supply, len(paths), view)
     files = {path.name: built.render(format_of(path.name), dpi=dpi) for path in outputs}
     origin = _sources(choices, networks, paths, photos, stem.parent)
     more = extra_files(built, stem.name, wanted, origin, rendered=files, dpi=dpi)
@@ -212,11 +220,30 @@ def _opened(
     return [opened[choice][0] for choice in choices], [opened[choice][1] for choice in choices]
 
 
-def _draw(spec: Any, networks: Sequence[LoadedModel], photos: Sequence[Photo], view: Any) -> Any:
+def _photos(
+    paths: Sequence[Path], reading: Reading, network: LoadedModel, *, averaged: bool
+) -> tuple[list[Photo], Iterable[Photo]]:
+    """All photos, and what gives them to the networks one by one.
+
+    All are read before the first is analysed, so that nobody waits for an error. Many that are only
+    averaged are not kept but read again, each in its turn.
+    """
+    from cbam_viz.figures.content.study import without_pixels
+
+    if not averaged or len(paths) <= KEPT:
+        photos = [read_image(path, reading, network) for path in paths]
+        return photos, photos
+    known = [without_pixels(read_image(path, reading, network)) for path in paths]
+    return known, (reading.photo(path, network) for path in paths)
+
+
+def _draw(
+    spec: Any, networks: Sequence[LoadedModel], photos: Iterable[Photo], count: int, view: Any
+) -> Any:
     from cbam_viz.figures import build
     from cbam_viz.figures.content.study import study
 
-    with _progress(len(photos) * len(networks)) as tick:
+    with _progress(count * len(networks)) as tick:
         analyses = study(spec, networks, photos, view, tick=tick)
     return build(spec, analyses)
 

@@ -10,13 +10,16 @@ from pathlib import Path
 from cbam_viz.analysis import Analysis
 from cbam_viz.figures.ask.formats import DEFAULT_DPI, FileFormat
 from cbam_viz.figures.ask.spec import FigureSpec
-from cbam_viz.figures.content.compose import content_of
+from cbam_viz.figures.content.compose import check_photos, content_of
 from cbam_viz.figures.content.composition import Composition, Content, Fit
 from cbam_viz.figures.content.values import Study, study_of
+from cbam_viz.figures.draw.pictures import inside
 from cbam_viz.figures.paper.output import render, save
 from cbam_viz.figures.paper.settings import pinned_settings
 from cbam_viz.figures.paper.sheet import PaperFigure, style_of
 from cbam_viz.figures.paper.typesetting import MISSING
+from cbam_viz.images import Photo
+from cbam_viz.render import lookup_table
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,28 @@ class Built(Composition):
     def save(self, path: str | Path, *, dpi: float = DEFAULT_DPI, force: bool = False) -> Path:
         """Write a file; see `cbam_viz.figures.save`."""
         return save(self.figure, path, dpi=dpi, force=force)
+
+
+def check(spec: FigureSpec, photos: int | Sequence[Photo]) -> None:
+    """Refuse what can be refused before any photo is analysed: give them, or how many they are.
+
+    Raises:
+        FigureError: the text says what to change.
+        RenderError: for a colour map that is none.
+    """
+    count = photos if isinstance(photos, int) else len(photos)
+    check_photos(spec, count)
+    style_of(spec)
+    lookup_table(spec.colormap)
+    if isinstance(photos, int):
+        return
+    for index, photo in enumerate(photos):
+        row = spec.row(index)
+        for region in (row.crop, *row.boxes):
+            if region is not None:
+                inside(region, photo)
+        if row.zoom is not None:
+            inside(row.zoom, photo, row.crop)
 
 
 def build(

@@ -16,7 +16,7 @@ class Column:
     """One of `registry.COLUMNS`."""
     name: str | None = None
     """Layer for `map` and `channels` (its name, or its place in the order: `0`, `-1`), stage for
-    `stage`."""
+    `stage`, layer and place for `energy` (`-1:before`)."""
     model: int = 0
     """Which of the networks, from 0."""
     head: str | None = None
@@ -30,8 +30,23 @@ class Column:
             raise FigureError(f"A column {self.kind!r} needs a {takes}: write {self.kind}:NAME.")
         if self.name and not takes:
             raise FigureError(f"A column {self.kind!r} takes no layer or stage ({self.name!r}).")
+        places = COLUMNS[self.kind].places
+        if places and (not self.layer or self.place not in places):
+            written = " or ".join(f"{self.kind}:NAME:{place}" for place in places)
+            raise FigureError(f"A column {self.kind!r} needs a layer and a place: write {written}.")
         if self.model < 0:
             raise FigureError("Networks are counted from 1 in a column: write map@2:NAME.")
+
+    @property
+    def layer(self) -> str:
+        """The layer or stage that is named."""
+        name = self.name or ""
+        return name.rpartition(":")[0] if COLUMNS[self.kind].places else name
+
+    @property
+    def place(self) -> str:
+        """Where the features are taken, of kinds that have places; else empty."""
+        return (self.name or "").rpartition(":")[2] if COLUMNS[self.kind].places else ""
 
 
 def parse_column(text: str) -> Column:

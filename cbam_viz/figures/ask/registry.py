@@ -32,7 +32,9 @@ LAYOUTS: Mapping[str, Layout] = {
     "grid": Layout("Grid", "images as rows", most_photos=64),
     "depth": Layout("All layers", "one image, all layers", most_photos=1),
     "channels": Layout(
-        "Channel weights", "channel weights", {"layer": "layers", "class": "classes"}
+        "Channel weights",
+        "channel weights",
+        {"layer": "layers", "class": "classes", "curves": "curves"},
     ),
     "channel": Layout(
         "One channel", "one channel before and after its gates", {"": "gated"}, most_photos=64
@@ -49,6 +51,10 @@ class ColumnKind:
     """What it is named with: `map:LAYER`."""
     predicted: bool = False
     """Whether it says what the network predicts."""
+    features: bool = False
+    """Whether it shows features, which are captured only where they are asked for."""
+    places: tuple[str, ...] = ()
+    """What is written after the layer: `energy:LAYER:before`."""
 
 
 COLUMNS: Mapping[str, ColumnKind] = {
@@ -56,6 +62,7 @@ COLUMNS: Mapping[str, ColumnKind] = {
     "map": ColumnKind("map", "layer"),
     "stage": ColumnKind("stage", "stage"),
     "channels": ColumnKind("channels", "layer"),
+    "energy": ColumnKind("energy", "layer", features=True, places=("before", "after")),
     "class": ColumnKind("predicted", predicted=True),
     "probability": ColumnKind("predicted", predicted=True),
     "prediction": ColumnKind("predicted", predicted=True),

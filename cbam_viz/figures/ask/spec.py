@@ -40,7 +40,7 @@ class Row:
     label: str | None = None
     """None: what `FigureSpec.row_labels` says."""
     group: str | None = None
-    """Its class in channel weights by class; None: the predicted one."""
+    """Its class in channel weights by class, as labelled; None: the predicted one."""
     crop: Region | None = None
     """Show this part of the photo only."""
     zoom: Region | None = None
@@ -74,13 +74,22 @@ class FigureSpec:
     rows: tuple[Row, ...] = ()
     """Own settings of the photos, in their order; missing ones are defaults."""
     layers: tuple[str, ...] = ()
-    """Depth, and channel weights by layer: which ones; empty for all."""
+    """Which ones. Empty: all in depth and in channel weights by layer; in channel weights by class
+    and one channel before and after, the last; in curves, the last of each stage; in a grid without
+    `columns`, the last of each stage, as maps."""
     layer: str | None = None
-    """Channel weights by class, and one channel before and after: the layer; None: the last."""
+    """Where one layer is the rule, that one; it counts before `layers`."""
     channel: int | None = None
     """One channel before and after: its index; None: the one with the highest weight."""
     by: Literal["layer", "class"] = "layer"
     """Channel weights: one panel for each layer, or one line for each class."""
+    plot: Literal["auto", "curves"] = "auto"
+    """Channel weights: bars by layer and coloured cells by class; or `curves`, a line for each
+    class and one for the mean of all, with a panel for each layer."""
+    top: int | None = None
+    """Channel weights: only so many channels, those of the highest mean weight."""
+    sample: int | None = None
+    """Channel weights: only so many channels, evenly spaced by index."""
     order: Literal["index", "weight"] = "index"
     """Channel weights: by channel index, or from the highest weight to the lowest."""
     venue: str = "cvpr"
@@ -135,11 +144,27 @@ class FigureSpec:
         _in_range("blocks", self.blocks, 1, 8)
         _in_range("per_line", self.per_line, 1, 64)
         _in_range("channel", self.channel, 0, None)
+        _in_range("top", self.top, 1, None)
+        _in_range("sample", self.sample, 1, None)
+        if self.top is not None and self.sample is not None:
+            raise FigureError("Top and sample both choose channels; give one of them.")
+        asked = self.top is not None or self.sample is not None or self.plot != "auto"
+        if asked and self.layout != "channels":
+            raise FigureError(
+                "Curves, top and sample are of channel weights: choose the layout 'channels'."
+            )
 
     @property
     def variant(self) -> str:
         """Of a layout that has several: which one is drawn."""
-        return self.by if self.layout == "channels" else ""
+        if self.layout != "channels":
+            return ""
+        return "curves" if self.plot == "curves" else self.by
+
+    @property
+    def named_layers(self) -> tuple[str, ...]:
+        """The layers that are asked for, where one is the rule."""
+        return self.layers if self.layer is None else (self.layer,)
 
     @property
     def module(self) -> str:

@@ -8,6 +8,7 @@ from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.registry import LAYOUTS
 from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.content.composition import Content
+from cbam_viz.figures.content.curves import check_classes
 from cbam_viz.figures.content.values import Study
 
 
@@ -29,6 +30,9 @@ def check_photos(spec: FigureSpec, count: int) -> None:
     Raises:
         FigureError: the text says what to change.
     """
+    labelled = {spec.row(index).group for index in range(count)}
+    if spec.variant == "curves" and None not in labelled:
+        check_classes(len(labelled))
     most = LAYOUTS[spec.layout].most_photos
     if most is None or count <= most:
         return

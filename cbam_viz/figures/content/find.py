@@ -10,6 +10,7 @@ import numpy as np
 from cbam_viz.analysis import Analysis
 from cbam_viz.attention import Attention, Cells, LayerAttention
 from cbam_viz.errors import FigureError
+from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.content.values import Floats, Study
 
 
@@ -19,11 +20,9 @@ def find_layer(attention: Attention, name: str) -> LayerAttention:
     Raises:
         FigureError: if there is none; the text gives near names.
     """
-    if name in attention:
-        return attention[name]
     names = list(attention)
-    if name.lstrip("-").isdecimal() and -len(names) <= int(name) < len(names):
-        return attention[names[int(name)]]
+    if has_layer(attention, name):
+        return attention[name if name in attention else names[int(name)]]
     if not names:
         raise FigureError(
             "This network has no attention layers. Of it a figure can show the input, class, "
@@ -34,6 +33,13 @@ def find_layer(attention: Attention, name: str) -> LayerAttention:
         f"The network has no attention layer {name!r}. It has {len(names)}, such as "
         f"{', '.join(near)}; 0 and -1 mean the first and the last."
     )
+
+
+def has_layer(attention: Attention, name: str) -> bool:
+    """Whether there is a layer of that name or place."""
+    if name in attention:
+        return True
+    return name.lstrip("-").isdecimal() and -len(attention) <= int(name) < len(attention)
 
 
 def stages(attention: Attention) -> dict[str, list[LayerAttention]]:
@@ -118,3 +124,10 @@ def last_channel_layer(study: Study) -> str:
 def _without(name: str, ending: str) -> str:
     module, mark, call = name.partition("#")
     return module.removesuffix(ending) + mark + call
+
+
+def settled_layers(spec: FigureSpec, names: tuple[str, ...]) -> FigureSpec:
+    """The specification with these layers, where one is the rule."""
+    if len(names) == 1:
+        return spec.with_(layer=names[0])
+    return spec.with_(layer=None, layers=names)

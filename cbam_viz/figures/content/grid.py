@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 import numpy as np
 
@@ -12,8 +13,13 @@ from cbam_viz.figures.ask.registry import COLUMNS
 from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.content.columns import answer
 from cbam_viz.figures.content.composition import Composition
-from cbam_viz.figures.content.find import stages, top_class
-from cbam_viz.figures.content.sentences import bar_sentences, map_sentences, picture_sentences
+from cbam_viz.figures.content.find import find_layer, has_layer, stages, top_class
+from cbam_viz.figures.content.sentences import (
+    bar_sentences,
+    map_sentences,
+    other_sentences,
+    picture_sentences,
+)
 from cbam_viz.figures.content.values import (
     Bars,
     Floats,
@@ -39,7 +45,7 @@ class Grid:
     labels: tuple[str, ...]
     """One for each row; all empty if there are none."""
     scale: Scale | None
-    """The one scale of all maps; None if each has its own, or there are no maps."""
+    """The one scale of all maps of gates; None if each has its own, or there are none."""
 
     @property
     def places(self) -> list[Place]:
@@ -50,6 +56,16 @@ class Grid:
     def maps(self) -> list[MapPicture]:
         """All maps."""
         return [place for place in self.places if isinstance(place, MapPicture)]
+
+    @property
+    def gates(self) -> list[MapPicture]:
+        """Maps of gates."""
+        return [one for one in self.maps if not one.quantity]
+
+    @property
+    def others(self) -> list[MapPicture]:
+        """Maps of other quantities, which have scales of their own."""
+        return [one for one in self.maps if one.quantity]
 
     @property
     def pictures(self) -> list[Picture | MapPicture]:
@@ -92,7 +108,8 @@ class Grid:
         """See `Content`."""
         return [
             _shown_sentence(self, figure.study),
-            *map_sentences(figure.spec, self.scale, self.maps),
+            *map_sentences(figure.spec, self.scale, self.gates),
+            *other_sentences(figure.spec, self.others, alone=not self.gates),
             *picture_sentences(figure, self.pictures, len(self.rows)),
             *bar_sentences(figure, self.bars),
         ]
@@ -106,14 +123,14 @@ def content(spec: FigureSpec, study: Study) -> Grid:
     """
     columns = tuple(
         answer(column).settled(column, study.network(column.model))
-        for column in spec.columns or default_columns(study)
+        for column in spec.columns or default_columns(study, spec.named_layers)
     )
     shown = [
         answer(column).places(column, [row[column.model] for row in study.analyses])
         for column in columns
     ]
     rows = list(zip(*shown, strict=True))
-    maps = [place for row in rows for place in row if isinstance(place, MapPicture)]
+    maps = [place for row in rows for place in row if _is_gate(place)]
     scales = scales_of(spec, [one.values for one in maps])
     supply = iter(scales)
     scaled = tuple(tuple(_scaled(place, supply) for place in row) for row in rows)
@@ -123,7 +140,11 @@ def content(spec: FigureSpec, study: Study) -> Grid:
 
 
 def _scaled(place: Place, scales: Iterator[Scale]) -> Place:
-    return replace(place, scale=next(scales)) if isinstance(place, MapPicture) else place
+    return replace(place, scale=next(scales)) if _is_gate(place) else place
+
+
+def _is_gate(place: Place) -> TypeGuard[MapPicture]:
+    return isinstance(place, MapPicture) and not place.quantity
 
 
 def scales_of(spec: FigureSpec, maps: Sequence[Sequence[Floats]]) -> list[Scale]:
@@ -149,21 +170,34 @@ def row_labels(spec: FigureSpec, study: Study) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def default_columns(study: Study) -> tuple[Column, ...]:
-    """Input, the last map of each stage (all maps where there is one stage), the prediction.
+def default_columns(study: Study, layers: Sequence[str] = ()) -> tuple[Column, ...]:
+    """Input, the maps of `layers`, the prediction.
 
-    Maps and prediction of every network, where it has them. At most the last four maps in all.
+    Of a layer without a map its channel weights. Without `layers`, the last map of each stage (all
+    maps where there is one stage), at most the last four maps in all. Maps and prediction of every
+    network, where it has them.
+
+    Raises:
+        FigureError: for a layer that the first network has not.
     """
     most = max(1, MAX_DEFAULT_MAPS // len(study.networks))
     columns = [Column("input")]
     for model, analysis in enumerate(study.analyses[0]):
-        mapped = [
-            [layer for layer in layers if layer.spatial is not None]
-            for layers in stages(analysis.attention).values()
-        ]
-        mapped = [layers for layers in mapped if layers]
-        chosen = mapped[0] if len(mapped) == 1 else [layers[-1] for layers in mapped]
-        columns += [Column("map", layer.name, model) for layer in chosen[-most:]]
+        attention = analysis.attention
+        if layers:
+            known = layers if model == 0 else [one for one in layers if has_layer(attention, one)]
+            chosen = [find_layer(attention, name) for name in known]
+        else:
+            mapped = [
+                [layer for layer in of_stage if layer.spatial is not None]
+                for of_stage in stages(attention).values()
+            ]
+            mapped = [of_stage for of_stage in mapped if of_stage]
+            lasts = mapped[0] if len(mapped) == 1 else [of_stage[-1] for of_stage in mapped]
+            chosen = lasts[-most:]
+        for layer in chosen:
+            kind = "channels" if layer.spatial is None else "map"
+            columns.append(Column(kind, layer.name, model))
         if analysis.predictions:
             columns.append(Column("prediction", model=model))
     return tuple(columns)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.spec import FigureSpec
@@ -13,11 +14,12 @@ from cbam_viz.figures.content.composition import Composition
 from cbam_viz.figures.content.find import channel_weights, find_layer, short_names
 from cbam_viz.figures.content.sentences import (
     axes_sentence,
+    channels_sentence,
     joined_sentence,
     left_out_sentence,
     order_words,
 )
-from cbam_viz.figures.content.values import Axis, Floats, Shown, Study, axis_of
+from cbam_viz.figures.content.values import Axis, Floats, Shown, Study, axis_of, drawn_channels
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,13 @@ class LayerWeights:
     head: str
     weights: Floats
     """(photos, C), by index."""
+    channels: npt.NDArray[np.intp]
+    """Those that are drawn, by index."""
+
+    @property
+    def drawn(self) -> Floats:
+        """(photos, channels): what is drawn."""
+        return self.weights[:, self.channels]
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,7 @@ class ByLayer:
     @property
     def axis(self) -> Axis:
         """Of all panels."""
-        return axis_of(panel.weights for panel in self.panels)
+        return axis_of(panel.drawn for panel in self.panels)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -70,9 +79,10 @@ class ByLayer:
             f"Channel weights of {len(self.panels)} layers of {study.networks[0]}, "
             + order_words(figure.spec)
             + (many if photos > 1 else ""),
+            channels_sentence(figure.spec),
             axes_sentence(self.axis),
             joined_sentence(figure, photos),
-            left_out_sentence([panel.weights for panel in self.panels]),
+            left_out_sentence([panel.drawn for panel in self.panels]),
         ]
 
 
@@ -90,13 +100,10 @@ def content(spec: FigureSpec, study: Study) -> ByLayer:
             "None of these layers has channel weights. Use the layout 'depth' to show their maps."
         )
     short = short_names(attention)
-    return ByLayer(
-        tuple(
-            LayerWeights(
-                layer.name,
-                short[layer.name],
-                np.stack([channel_weights(row[0].attention[layer.name]) for row in study.analyses]),
-            )
-            for layer in layers
-        )
-    )
+    panels = []
+    for name in [layer.name for layer in layers]:
+        rows = [channel_weights(row[0].attention[name]) for row in study.analyses]
+        weights = np.stack(rows)
+        channels = np.sort(drawn_channels(spec, weights.mean(axis=0)))
+        panels.append(LayerWeights(name, short[name], weights, channels))
+    return ByLayer(tuple(panels))

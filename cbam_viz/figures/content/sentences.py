@@ -9,7 +9,7 @@ import numpy as np
 from cbam_viz.figures.ask.spec import FigureSpec, Row
 from cbam_viz.figures.content.composition import Composition
 from cbam_viz.figures.content.values import Axis, Bars, Floats, MapPicture, Picture, axis_of
-from cbam_viz.figures.wording import tick_text
+from cbam_viz.figures.wording import range_text, tick_text
 from cbam_viz.render import Scale
 from cbam_viz.statistics import placement_note
 
@@ -31,6 +31,15 @@ def bar_sentences(figure: Composition, bars: Sequence[Bars]) -> list[str]:
 def order_words(spec: FigureSpec) -> str:
     """How channels are ordered."""
     return "by channel index" if spec.order == "index" else "from the highest to the lowest"
+
+
+def channels_sentence(spec: FigureSpec) -> str:
+    """Which channels are drawn, where not all are."""
+    if spec.top is not None:
+        return f"Of each layer, the {spec.top} channels of the highest mean weight are drawn"
+    if spec.sample is not None:
+        return f"Of each layer, {spec.sample} channels are drawn, evenly spaced by index"
+    return ""
 
 
 def joined_sentence(figure: Composition, photos: int) -> str:
@@ -66,11 +75,7 @@ def map_sentences(spec: FigureSpec, scale: Scale | None, maps: Sequence[MapPictu
     """How maps became colours; `scale` is None where each has its own."""
     if not maps:
         return []
-    how = (
-        "Maps are shown alone"
-        if spec.style == "map"
-        else f"Maps lie over the photo at {spec.opacity:.0%} opacity"
-    )
+    how = _laid_sentence(spec)
     values = [part for one in maps for part in one.values]
     if scale is None:
         return [
@@ -82,6 +87,31 @@ def map_sentences(spec: FigureSpec, scale: Scale | None, maps: Sequence[MapPictu
     kind = "one absolute scale" if scale.kind == "absolute" else "one scale"
     shared = range_sentence(f"Colours ({spec.colormap}) share {kind}", scale)
     return [how, shared, outside_sentence(values, scale), nan_sentence(values)]
+
+
+def other_sentences(spec: FigureSpec, maps: Sequence[MapPicture], *, alone: bool) -> list[str]:
+    """The same for maps that are no gates; `alone` if there are no maps of gates."""
+    if not maps:
+        return []
+    scales: dict[tuple[str, str, Scale], None] = {}
+    for one in maps:
+        layer = one.name.partition(":")[0]
+        scales[one.quantity, f"{layer} of {one.analysis.model_name}", one.scale] = None
+    ranges = [
+        f"Colours of the {quantity} of {of} ({spec.colormap}) go from "
+        f"{range_text(scale.low, scale.high)}, as printed on each map"
+        if scale.low < scale.high
+        else f"The {quantity} of {of} is {tick_text(scale.low, 0)} everywhere"
+        for quantity, of, scale in scales
+    ]
+    nan = nan_sentence([part for one in maps for part in one.values])
+    return [_laid_sentence(spec) if alone else "", *ranges, nan]
+
+
+def _laid_sentence(spec: FigureSpec) -> str:
+    if spec.style == "map":
+        return "Maps are shown alone"
+    return f"Maps lie over the photo at {spec.opacity:.0%} opacity"
 
 
 def outside_sentence(values: Sequence[Floats], scale: Scale) -> str:

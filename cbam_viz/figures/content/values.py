@@ -16,6 +16,7 @@ import numpy.typing as npt
 from cbam_viz.analysis import Analysis
 from cbam_viz.attention import Cells
 from cbam_viz.errors import FigureError
+from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.images import border_note, photo_shares
 from cbam_viz.render import Scale
 
@@ -84,7 +85,7 @@ class Shown:
     photo: str
     network: str
     shown: str
-    """`map`, `channel weights` or `text`."""
+    """`map`, another quantity of a map, `channel weights` or `text`."""
     name: str
     """Layer, stage or class."""
     values: npt.NDArray[np.float32] | None
@@ -118,6 +119,8 @@ class MapPicture:
     """The map (h, w) with its cells. Several where a stage's layers differ in size: what is shown
     is their mean on the photo."""
     scale: Scale
+    quantity: str = ""
+    """What the values are where they are no gates; these have a scale of their own."""
 
     @property
     def values(self) -> list[Floats]:
@@ -131,7 +134,7 @@ class MapPicture:
         for values, cells in self.parts:
             height, width = values.shape
             share = photo_shares((height, width), cells, self.analysis.geometry)
-            yield Shown(place, photo, network, "map", self.name, values, scale,
+            yield Shown(place, photo, network, self.quantity or "map", self.name, values, scale,
                         cells=(asdict(cells),), photo_share=share)  # fmt: skip
 
 
@@ -177,3 +180,19 @@ def axis_of(weights: Iterable[Floats]) -> Axis:
         if finite.size:
             low, high = min(low, float(finite.min())), max(high, float(finite.max()))
     return float(math.floor(low + 1e-6)), float(math.ceil(high - 1e-6))
+
+
+def drawn_channels(spec: FigureSpec, mean: Floats) -> npt.NDArray[np.intp]:
+    """Which channels are drawn, in order, given their mean weights (C,).
+
+    `top` takes those of the highest mean, `sample` evenly spaced ones, the first and the last
+    among them. What is no number comes last.
+    """
+    ranked = np.argsort(-mean, kind="stable")
+    chosen = np.arange(mean.size)
+    if spec.top is not None:
+        chosen = np.sort(ranked[: spec.top])
+    elif spec.sample is not None:
+        spaced = np.linspace(0, mean.size - 1, min(spec.sample, mean.size))
+        chosen = np.unique(np.rint(spaced).astype(np.intp))
+    return chosen if spec.order == "index" else ranked[np.isin(ranked, chosen)]

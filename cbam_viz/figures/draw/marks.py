@@ -61,7 +61,7 @@ def draw_marks(sheet: Sheet, drawn: Drawn, spec: FigureSpec, row: Row, letter: s
         }
     if spec.scale_bar != "none":
         draw_scale_bar(sheet, drawn, spec, right=corners["scale bar"] == "lower right")
-    if isinstance(drawn.content, MapPicture) and drawn.content.scale.kind == "per map":
+    if isinstance(drawn.content, MapPicture) and _has_own_scale(drawn.content):
         text = range_text(drawn.content.scale.low, drawn.content.scale.high)
         room = drawn.rect.width - 2 * _pad(sheet)
         if sheet.measure(text, sheet.small) > room:
@@ -75,6 +75,11 @@ def draw_marks(sheet: Sheet, drawn: Drawn, spec: FigureSpec, row: Row, letter: s
         tag(sheet, drawn, text, corners["range"], "range")
     if letter:
         tag(sheet, drawn, letter, corners["letter"], "letter")
+
+
+def _has_own_scale(content: MapPicture) -> bool:
+    """Whether it is printed on the map, as no colour bar says it."""
+    return content.scale.kind == "per map" or bool(content.quantity)
 
 
 def outline(axes: Axes, region: Region, gid: str, *, dashed: bool = False) -> None:

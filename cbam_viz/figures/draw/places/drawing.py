@@ -29,8 +29,8 @@ class Drawing:
 
     @cached_property
     def legend(self) -> Legend | None:
-        """The colour bar; None where there are no maps."""
-        if not self.grid.maps:
+        """The colour bar; None where there are no maps on the figure's scale."""
+        if not self.grid.gates:
             return None
         return legend_of(self.style, self.what, self.grid.scale, self.spec.colormap)
 

@@ -22,7 +22,10 @@ SEPARATOR = "|"
 
 def choose(scene: Scene, networks: list[Network]) -> dict[str, Any]:
     """Which columns, with which headings; the order of bars where there are some."""
-    analyses = tuple(analysis_of(FigureSpec(), scene.photo, network, scene) for network in networks)
+    analyses = tuple(
+        analysis_of(FigureSpec(), scene.photo, network, scene, number)
+        for number, network in enumerate(networks)
+    )
     options = {"input": "Input"}
     for number, analysis in enumerate(analyses):
         options |= _of_network(analysis, number)
@@ -92,6 +95,11 @@ def _of_network(analysis: Analysis, number: int) -> dict[str, str]:
     for layer in attention.values():
         if layer.channel is not None:
             options[f"channels{at}:{layer.name}"] = f"Channel weights {short[layer.name]}"
+    for layer in attention.values():
+        if layer.cells is not None:
+            for place in ("before", "after"):
+                title = f"Strength of features {place} {short[layer.name]}"
+                options[f"energy{at}:{layer.name}:{place}"] = title
     for name in ("prediction", "class", "probability"):
         options[f"{name}{at}"] = name.capitalize()
     if not number:
