@@ -32,10 +32,14 @@ CASES: dict[str, tuple[dict[str, object], int, float]] = {
     "by class": ({"layout": "channels", "by": "class"}, 8, 0.27),
     "curves": ({"layout": "channels", "plot": "curves"}, 8, 0.3),
     "curves of chosen channels": (
-        {"layout": "channels", "plot": "curves", "layers": ("0", "-1"), "top": 9}, 8, 0.3
+        {"layout": "channels", "plot": "curves", "layers": ("0", "-1"), "top": 9},
+        8,
+        0.3,
     ),
     "by class in two layers": (
-        {"layout": "channels", "by": "class", "layers": ("0", "-1")}, 8, 0.27
+        {"layout": "channels", "by": "class", "layers": ("0", "-1")},
+        8,
+        0.27,
     ),
     "one channel": ({"layout": "channel"}, 8, 0.35),
 }

@@ -124,7 +124,7 @@ def test_gates_of_one_kind_are_told_apart(one) -> None:
     assert [place.name for place in strip.content.maps] == [last]
     (panel,) = build(FigureSpec(layout="channels"), mixed).content.panels
     assert panel.layer == first
-    (weights,) = build(FigureSpec(layout="channels", by="class"), mixed).content.classes
+    (weights,) = build(FigureSpec(layout="channels", by="class"), mixed).content.matrices[0].classes
     assert np.array_equal(weights.weights, layers[first].channel[0].numpy())
 
 
@@ -145,7 +145,7 @@ def test_classes_are_means_over_their_photos(three: Study) -> None:
     settings = FigureSpec(
         layout="channels", by="class", layer="0", rows=(Row(group="a"), Row(), Row(group="a"))
     )
-    content = by_class(settings, three)
+    content = by_class(settings, three).matrices[0]
     weights = [row[0].attention["layer1.0.se"].channel[0].numpy() for row in three.analyses]
     assert [(one.name, one.photos) for one in content.classes] == [("a", 2), ("school bus", 1)]
     np.testing.assert_allclose(content.classes[0].weights, (weights[0] + weights[2]) / 2, atol=1e-7)
