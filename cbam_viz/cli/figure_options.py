@@ -75,7 +75,8 @@ _COLUMNS = ", ".join(
 _OPTIONS = (
     click.option("--layout", type=click.Choice(tuple(LAYOUTS)),
                  help="; ".join(f"{name}: {one.about}" for name, one in LAYOUTS.items())
-                 + ". [default: channels with --by, --plot, --top, --sample, else grid]"),
+                 + ". [default: channels with --by, --plot, --top, --sample or --group-by, else "
+                 "grid]"),
     click.option("--columns", metavar="LIST",
                  help=f"Of a grid, comma-separated: {_COLUMNS}. map@2:LAYER is the "
                  "second network; =TEXT gives a heading. [default: input, each "

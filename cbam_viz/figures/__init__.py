@@ -32,11 +32,12 @@ if TYPE_CHECKING:
         FileFormat,
         format_of,
     )
+    from cbam_viz.figures.ask.labels import classes_by_file, classes_by_folder
     from cbam_viz.figures.ask.spec import FigureSpec, Row
     from cbam_viz.figures.ask.venues import Venue, venue, venues
     from cbam_viz.figures.content.values import Study
     from cbam_viz.figures.draw.steps import steps
-    from cbam_viz.figures.make import Built, build, figure
+    from cbam_viz.figures.make import Built, build, check, figure
     from cbam_viz.figures.paper.output import render, save
 
 __all__ = [
@@ -51,6 +52,9 @@ __all__ = [
     "Study",
     "Venue",
     "build",
+    "check",
+    "classes_by_file",
+    "classes_by_folder",
     "columns_from_text",
     "figure",
     "format_column",
@@ -66,9 +70,10 @@ __all__ = [
 _HOMES = {
     "ask.columns": ("Column", "columns_from_text", "format_column", "parse_column"),
     "ask.formats": ("DEFAULT_DPI", "FORMATS", "MIME_TYPES", "FileFormat", "format_of"),
+    "ask.labels": ("classes_by_file", "classes_by_folder"),
     "ask.spec": ("FigureSpec", "Row"),
     "ask.venues": ("Venue", "venue", "venues"),
-    "make": ("Built", "build", "figure"),
+    "make": ("Built", "build", "check", "figure"),
     "content.values": ("Study",),
     "draw.steps": ("steps",),
     "paper.output": ("render", "save"),
