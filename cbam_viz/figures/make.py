@@ -4,39 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from cbam_viz.analysis import Analysis
-from cbam_viz.errors import FigureError
+from cbam_viz.figures.ask.formats import DEFAULT_DPI, FileFormat
 from cbam_viz.figures.ask.spec import FigureSpec
-from cbam_viz.figures.content.gated import GatedChannel, gated_content
-from cbam_viz.figures.content.values import Grid, Study, grid_content, study_of
-from cbam_viz.figures.draw.channels import (
-    ByClass,
-    by_class,
-    by_layer,
-    draw_by_class,
-    draw_by_layer,
-)
-from cbam_viz.figures.draw.depth import Strip, depth_content, draw_depth
-from cbam_viz.figures.draw.grid import draw_grid
-from cbam_viz.figures.paper.output import DEFAULT_DPI, FileFormat, render, save
+from cbam_viz.figures.content.compose import check_photos, content_of
+from cbam_viz.figures.content.composition import Composition, Content, Fit
+from cbam_viz.figures.content.values import Study, study_of
+from cbam_viz.figures.draw.pictures import inside
+from cbam_viz.figures.paper.output import render, save
 from cbam_viz.figures.paper.settings import pinned_settings
-from cbam_viz.figures.paper.sheet import PaperFigure
+from cbam_viz.figures.paper.sheet import PaperFigure, style_of
 from cbam_viz.figures.paper.typesetting import MISSING
-from cbam_viz.figures.settled import Content, settled
-
-MAX_PHOTOS = 64
+from cbam_viz.images import Photo
+from cbam_viz.render import lookup_table
 
 
 @dataclass(frozen=True)
-class Built:
+class Built(Composition):
     """A figure with what it was made from."""
 
-    spec: FigureSpec
-    """As drawn: what was left open is filled in, so that the same figure comes out of it."""
-    study: Study
-    content: Content
     figure: PaperFigure
 
     @property
@@ -61,23 +50,26 @@ class Built:
         return save(self.figure, path, dpi=dpi, force=force)
 
 
-def content_of(spec: FigureSpec, study: Study) -> Content:
-    """The values that the figure will show.
+def check(spec: FigureSpec, photos: int | Sequence[Photo]) -> None:
+    """Refuse what can be refused before any photo is analysed: give them, or how many they are.
 
     Raises:
-        FigureError: if the photos or networks do not have what the figure asks for.
+        FigureError: the text says what to change.
+        RenderError: for a colour map that is none.
     """
-    if len(study.analyses) > MAX_PHOTOS:
-        raise FigureError(
-            f"A figure of {len(study.analyses)} photos cannot be read; the most is {MAX_PHOTOS}."
-        )
-    if spec.layout == "grid":
-        return grid_content(spec, study)
-    if spec.layout == "depth":
-        return depth_content(spec, study)
-    if spec.layout == "channel":
-        return gated_content(spec, study)
-    return by_layer(spec, study) if spec.by == "layer" else by_class(spec, study)
+    count = photos if isinstance(photos, int) else len(photos)
+    check_photos(spec, count)
+    style_of(spec)
+    lookup_table(spec.colormap)
+    if isinstance(photos, int):
+        return
+    for index, photo in enumerate(photos):
+        row = spec.row(index)
+        for region in (row.crop, *row.boxes):
+            if region is not None:
+                inside(region, photo)
+        if row.zoom is not None:
+            inside(row.zoom, photo, row.crop)
 
 
 def build(
@@ -93,10 +85,11 @@ def build(
     """
     study = study_of(analyses)
     content = content_of(spec, study)
-    spec = settled(spec, content)
+    spec = content.settled(spec.with_(font=style_of(spec).font))
     with pinned_settings():
         drawn = _draw(spec, study, content)
-    return Built(spec, study, content, drawn)
+    fit = Fit(drawn.channels_in_a_step, drawn.cells_without_lines)
+    return Built(spec, study, content, fit, drawn)
 
 
 def figure(
@@ -108,12 +101,6 @@ def figure(
 
 
 def _draw(spec: FigureSpec, study: Study, content: Content) -> PaperFigure:
-    if isinstance(content, Grid):
-        return draw_grid(spec, study, content)
-    if isinstance(content, Strip):
-        return draw_depth(spec, content)
-    if isinstance(content, GatedChannel):
-        return draw_grid(spec, study, content.grid, what="Feature value")
-    if isinstance(content, ByClass):
-        return draw_by_class(spec, content)
-    return draw_by_layer(spec, content)
+    module = import_module(f"cbam_viz.figures.draw.{spec.module}")
+    drawn: PaperFigure = module.draw(spec, study, content)
+    return drawn
