@@ -61,7 +61,7 @@ def predict_without(
     def run() -> Tensor:
         assert layer.computation is not None
         with (
-            running(loaded.name, inputs, view),
+            running(loaded, inputs, view),
             gates_of_ones(loaded.model, [(layer.computation, gate) for gate in gates]),
         ):
             output: Tensor = loaded.model(*inputs)

@@ -197,7 +197,7 @@ def _looked_at(
 def _without_gates(loaded: LoadedModel, inputs: Sequence[Tensor], geometry: Geometry) -> Attention:
     """What a network without gates gives, and no layers."""
     inputs = as_weights(loaded.model, inputs)
-    with running(loaded.name, inputs, geometry.view):
+    with running(loaded, inputs, geometry.view):
         output = loaded.model(*inputs)
     return Attention({}, output, geometry.input_size)
 
@@ -272,7 +272,7 @@ def _forward(
 ) -> Attention:
     """Run the network once under inference_mode, on its own device and in its own dtype."""
     inputs = as_weights(loaded.model, inputs)
-    with running(loaded.name, inputs, view):
+    with running(loaded, inputs, view):
         found = capture(loaded.model, *inputs, **options)
         return _with_layers(_of_photos(found, len(inputs[0])))
 
