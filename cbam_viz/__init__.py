@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from cbam_viz.capture import Capture as capturing  # noqa: N813
     from cbam_viz.capture import capture, find_cbam_layers
     from cbam_viz.costs import ModelCost, cost
+    from cbam_viz.detections import Detections
     from cbam_viz.images import Geometry, InputSpec, Photo, prepare, read_photo, samples
     from cbam_viz.models import (
         LoadedModel,
@@ -77,6 +78,7 @@ __all__ = [
     "Cells",
     "ChannelBranches",
     "CheckpointError",
+    "Detections",
     "FigureError",
     "Geometry",
     "ImageError",
@@ -133,6 +135,7 @@ _HOMES = {
     ),
     "cbam_viz.capture": ("capture", "find_cbam_layers"),
     "cbam_viz.costs": ("ModelCost", "cost"),
+    "cbam_viz.detections": ("Detections",),
     "cbam_viz.images": ("Geometry", "InputSpec", "Photo", "prepare", "read_photo", "samples"),
     "cbam_viz.models": (
         "LoadReport",

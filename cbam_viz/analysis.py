@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from cbam_viz.attention import Attention, LayerAttention, Unsupported, html_of
 from cbam_viz.capture import capture
+from cbam_viz.detections import Detections
+from cbam_viz.detectors import on_photo, read_detections
 from cbam_viz.errors import ModelError, NoAttentionError
 from cbam_viz.images import (
     DEFAULT_VIEW,
@@ -48,6 +50,8 @@ class Analysis:
     """The five most probable classes, best first; empty where the output is no class scores."""
     prediction_note: str = ""
     """A sentence: why there is no prediction, or that the names of its classes are not known."""
+    detections: Detections | None = None
+    """Of a detector or segmenter, on the photo's pixels; None for networks that are none."""
     spec: InputSpec | None = None
     """What the network was fed, with who says so or that it was assumed; None where its input was
     made by code of its own (`pipeline`)."""
@@ -326,7 +330,9 @@ def analysis_of(
         with torch.inference_mode():
             return loaded.model(*inputs)
 
+    found = read_detections(loaded, attention.output, geometry.input_size)
     reading = read_output(attention.output, loaded.classes, loaded.model, run=run)
+    note = reading.note if found.detections is None or reading.predictions else ""
     own = loaded.transform is not None
     return Analysis(
         photo=photo if own else seen_as(photo, loaded.spec),
@@ -335,7 +341,8 @@ def analysis_of(
         attention=attention,
         geometry=geometry,
         predictions=reading.predictions,
-        prediction_note=reading.note,
+        prediction_note=found.note or note,
+        detections=None if found.detections is None else on_photo(found.detections, geometry),
         spec=None if own else loaded.spec,
         pipeline=f"by the transform of {loaded.name}, as its code gives it" if own else "",
     )

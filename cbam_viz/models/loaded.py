@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -16,10 +16,12 @@ from torch import Tensor, nn
 
 from cbam_viz._suffixes import bare_name
 from cbam_viz._text import few, shortened
+from cbam_viz.detections import Detections
 from cbam_viz.errors import ModelError
 from cbam_viz.images import DEFAULT_VIEW, InputSpec, Transform, View
 from cbam_viz.models.channels import input_channels
 from cbam_viz.models.names import names_of_network
+from cbam_viz.models.photos import takes_photos, whole_photo
 from cbam_viz.models.yolo.feeding import feeding_of, is_ultralytics
 from cbam_viz.wrappers import undriven, unwrap
 
@@ -73,6 +75,9 @@ class LoadedModel:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     transform: Transform | None = None
     """What makes the input of a Pillow image in place of `spec`, where the network brings it."""
+    decode: Callable[[Any], Detections] | None = None
+    """What makes `Detections`, in pixels of the input, of the network's output, where that is not
+    known by its family."""
 
     def __post_init__(self) -> None:
         """Take the network out of ultralytics' `YOLO(...)`, whose `eval()` would train it."""
@@ -91,6 +96,8 @@ def wrap_model(
     classes: Sequence[str] | None = None,
     name: str | None = None,
     transform: Transform | None = None,
+    *,
+    decode: Callable[[Any], Detections] | None = None,
 ) -> LoadedModel:
     """Describe a network of your own, so that `analyse` can show photos to it.
 
@@ -100,7 +107,9 @@ def wrap_model(
     as ultralytics' `names`; ImageNet's are `cbam_viz.models.imagenet_classes()`. A `transform`
     such as torchvision's, from a Pillow image to a (C, H, W) tensor, takes the place of `spec`.
     Of ultralytics' `YOLO(...)` the network inside is taken and set to eval mode: the mode of that
-    object is none of a network's, as its `eval()` would train it.
+    object is none of a network's, as its `eval()` would train it. torchvision's detectors resize
+    and normalise by themselves, so they get the whole photo. `decode` makes `cbam_viz.Detections`
+    of the network's output.
 
     Raises
     ------
@@ -120,7 +129,8 @@ def wrap_model(
         name=name or type(module).__name__,
         spec=spec or input_spec(module),
         classes=tuple(classes) if classes is not None else names_of_network(unwrap(module)).names,
-        transform=transform,
+        transform=transform or (whole_photo if spec is None and takes_photos(module) else None),
+        decode=decode,
     )
 
 

@@ -22,41 +22,15 @@ from cbam_viz.analysis import analyse
 from cbam_viz.errors import CheckpointError, ModelError
 from cbam_viz.images import InputSpec, prepare, read_photo
 from cbam_viz.models import load_model, load_own_model, wrap_model
-from tests.third_party.test_ultralytics import BLOCKS, DETECT, YAML, flat, is_gate
+from tests.models.yolos import Make, maker, png, save
+from tests.third_party.test_ultralytics import BLOCKS, flat, is_gate
 
 pytestmark = pytest.mark.third_party
-
-Make = Callable[..., nn.Module]
 
 
 @pytest.fixture
 def make(ultralytics: Any, monkeypatch: pytest.MonkeyPatch) -> Make:
-    """Networks of ultralytics with statistics that are not those of a fresh one."""
-    yaml = pytest.importorskip("yaml", reason="needs PyYAML")
-    tasks, modules = ultralytics.nn.tasks, ultralytics.nn.modules
-    monkeypatch.setattr(tasks, "CBAM", modules.CBAM, raising=False)
-
-    def made(kind: str = "DetectionModel", config: str = "", size: int = 160) -> nn.Module:
-        torch.manual_seed(0)
-        described = config if config.endswith(".yaml") else yaml.safe_load(config or YAML + DETECT)
-        model: nn.Module = getattr(tasks, kind)(described, ch=3, verbose=False)
-        model.args = {"imgsz": size}  # type: ignore[assignment]
-        with torch.no_grad():
-            for weight in model.parameters():
-                weight.add_(0.02 * torch.randn_like(weight))
-            model.train()
-            model(torch.rand(2, 3, 64, 96))
-        return model.eval()
-
-    return made
-
-
-def save(path: Path, net: nn.Module, **other: Any) -> Path:
-    """As ultralytics' trainer writes `best.pt`."""
-    content = {"epoch": -1, "model": copy.deepcopy(net).half(), "ema": None, "optimizer": None}
-    args = {"imgsz": net.args["imgsz"], "task": "detect"}  # type: ignore[index]
-    torch.save({**content, "train_args": args, "version": "8.4.0", **other}, path)
-    return path
+    return maker(ultralytics, monkeypatch)
 
 
 def loaded_by_torch(path: Path) -> nn.Module:
@@ -150,7 +124,7 @@ def test_the_letterbox_is_ultralytics_own(ultralytics: Any, shape: tuple[int, in
         size=(300, 300), mean=(0.0,), std=(1.0,), crop_pct=1.0, crop_mode="rectangle",
         interpolation="opencv", multiple=32,
     )  # fmt: skip
-    made = prepare(read_photo(_png(pixels)), spec)
+    made = prepare(read_photo(png(pixels)), spec)
     assert made.tensor.shape[2:] == wanted.shape[:2]
     assert torch.equal(made.tensor[0] * 255, torch.from_numpy(wanted).permute(2, 0, 1).float())
     top, left = made.geometry.to_input(0, 0)
@@ -158,14 +132,6 @@ def test_the_letterbox_is_ultralytics_own(ultralytics: Any, shape: tuple[int, in
     assert (wanted[: round(top)] == 114).all()
     assert (wanted[:, : round(left)] == 114).all()
     assert inside.size
-
-
-def _png(pixels: Any) -> bytes:
-    import io
-
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "png")
-    return stream.getvalue()
 
 
 def test_what_is_said_of_a_checkpoint(make: Make, tmp_path: Path) -> None:
@@ -389,7 +355,7 @@ def test_the_wrapper_is_taken_apart_and_never_trained(
         raise AssertionError("a training was started")
 
     monkeypatch.setattr(type(yolo), "train", trained)
-    photo = read_photo(_png(np.zeros((50, 80, 3), np.uint8)))
+    photo = read_photo(png(np.zeros((50, 80, 3), np.uint8)))
     loaded = wrap_model(yolo)
     assert loaded.model is yolo.model
     assert not loaded.model.training
@@ -424,7 +390,7 @@ def test_visitors_do_not_disturb_each_other(make: Make, tmp_path: Path) -> None:
     loaded = load_model(save(tmp_path / "best.pt", make()))
     rng = np.random.default_rng(0)
     photos = [
-        read_photo(_png(rng.integers(0, 256, (*size, 3), dtype=np.uint8)))
+        read_photo(png(rng.integers(0, 256, (*size, 3), dtype=np.uint8)))
         for size in ((60, 160), (160, 60), (90, 160))
     ]
     alone = [flat(analyse(loaded, photo).attention.output) for photo in photos]

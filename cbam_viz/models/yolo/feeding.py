@@ -70,7 +70,7 @@ def feeding_of(model: nn.Module, said: Any = None) -> InputSpec:
         plain,
         size=(side, side),
         interpolation="opencv",
-        crop_mode="squash" if _is_rtdetr(model) else "rectangle",
+        crop_mode="squash" if is_rtdetr(model) else "rectangle",
         multiple=stride,
     )
 
@@ -93,7 +93,8 @@ def task_of(model: nn.Module) -> str:
     return str(vars(model).get("task", "detect"))
 
 
-def _is_rtdetr(model: nn.Module) -> bool:
+def is_rtdetr(model: nn.Module) -> bool:
+    """Whether it is an RT-DETR, which is fed and read in another way than YOLO."""
     kind = getattr(loaded_module("nn.tasks"), "RTDETRDetectionModel", None)
     return kind is not None and isinstance(model, kind)
 
