@@ -56,6 +56,8 @@ class Settings:
     top: int = 10
     channel: int | None = None
     cells: str = "smooth"
+    found: bool = True
+    """Whether what a detector found is outlined on the photo."""
     layer2: str | None = None
     """Of the picture beside the first, as `model2` and `image2`: what it differs in from the first.
     There is none while all three are None."""
@@ -70,7 +72,7 @@ def to_params(settings: Settings) -> dict[str, str]:
     for field in fields(Settings):
         value = getattr(settings, field.name)
         if value is not None and value != getattr(default, field.name):
-            params[field.name] = f"{value:g}" if isinstance(value, float) else str(value)
+            params[field.name] = written(value)
     return params
 
 
@@ -150,6 +152,7 @@ def _readers(colormaps: Sequence[str]) -> dict[str, Callable[[str], Any]]:
         "top": _top,
         "channel": _index,
         "cells": _one_of(CELLS),
+        "found": lambda text: bool(read_like(text, True)),
         "layer2": _name,
         "model2": _name,
         "image2": _name,

@@ -8,7 +8,7 @@ import streamlit as st
 
 from cbam_viz.render import fit_size
 from cbam_viz.ui import session
-from cbam_viz.ui.parts import components, pictures
+from cbam_viz.ui.parts import components, found, pictures
 from cbam_viz.ui.parts.on_photo import OnPhoto, on_one_scale
 
 VIEWER = "explore_viewer"
@@ -55,6 +55,7 @@ def _side(side: OnPhoto) -> dict[str, Any]:
         "seen": pictures.seen_box(side.geometry, size),
         "alt": side.alt,
         "cells": None if side.field is None else pictures.readout(side, size),
+        "found": _found(side, size),
     }
 
 
@@ -64,6 +65,16 @@ def _layer(side: OnPhoto) -> str:
     how = {"show": settings.show, "style": settings.cells, "colormap": settings.colormap}
     return _kept(
         (side.key, side.field.scale, *how.values()), lambda: pictures.field_layer(side, **how)
+    )
+
+
+def _found(side: OnPhoto, size: tuple[int, int]) -> list[dict[str, Any]]:
+    """Outlines of what was found, where the visitor wants them."""
+    detections = side.found
+    if detections is None or not session.settings().found:
+        return []
+    return session.memory().pictures.get_or_make(
+        ("found", side.key, size), lambda: found.marks(detections, side.geometry, size)
     )
 
 
