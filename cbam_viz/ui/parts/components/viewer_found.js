@@ -20,6 +20,7 @@ function placeFound(side, [x, y, part]) {
     const across = (found[i].at[0] / width - x) / part
     const down = (found[i].at[1] / height - y) / part
     element.hidden = across < 0 || across > 0.98 || down < 0 || down > 1
+    element.style.zIndex = found.length - i // the surest on top
     element.style.left = `${100 * across}%`
     element.style.top = `${100 * down}%`
     element.classList.toggle("below", down < 0.06)
