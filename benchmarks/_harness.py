@@ -7,14 +7,21 @@ is the median over rounds of each round's ratio to the baseline.
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 Action = Callable[[], object]
+
+SKIPPED = 77
+"""Exit status of a benchmark that cannot run here, as test programs of Automake have it."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,28 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     ]
     lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
     return "\n".join(lines)
+
+
+def skip(missing: str) -> NoReturn:
+    """End this benchmark, saying what it lacks; the others go on."""
+    print(f"Skipped: {missing}", file=sys.stderr, flush=True)
+    raise SystemExit(SKIPPED)
+
+
+def run(name: str) -> None:
+    """Run the benchmark of that name in this process; skip it where a package is missing."""
+    try:
+        main = importlib.import_module(f"benchmarks.{name}").main
+    except ModuleNotFoundError as error:
+        skip(f"it needs {error.name}. Install: pip install {error.name}")
+    main()
+
+
+def needs(*packages: str) -> None:
+    """Skip this benchmark, before it has measured anything, unless the packages are installed."""
+    absent = [name for name in packages if importlib.util.find_spec(name) is None]
+    if absent:
+        skip(f"it needs {', '.join(absent)}. Install: pip install {' '.join(absent)}")
 
 
 def machine(threads: int | None = None) -> str:

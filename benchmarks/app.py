@@ -22,28 +22,41 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks._harness import machine, table
+from benchmarks._harness import machine, needs, skip, table
 
 ROOT = Path(__file__).parents[1]
 SETTLED = "[data-testid=stApp][data-test-script-state=notRunning]"
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 STARTS, CHANGES = 3, 12
 TARGET_MS = 50
 
 
 def main() -> None:
     """Print both tables."""
+    needs("playwright", "psutil", "streamlit")
     from playwright.sync_api import sync_playwright
 
     print(f"Machine: {machine()}\n")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        browser = _chromium(playwright)
         network = sixteen_layers(Path(folder))
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium") or shutil.which("google-chrome"),
-            args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
-        )
         first_paint(browser, network)
         display_controls(browser, network)
         browser.close()
+
+
+def _chromium(playwright: Any) -> Any:
+    """The system's Chromium, or the one that Playwright installed; without one there is nothing."""
+    from playwright.sync_api import Error
+
+    found = next((path for name in CHROMIUM if (path := shutil.which(name))), None)
+    flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+    try:
+        return playwright.chromium.launch(executable_path=found, args=flags)
+    except Error as error:
+        if found is not None:
+            skip(f"{found} does not start: {error.message.partition(chr(10))[0]}")
+        skip("it needs a browser: apt-get install chromium, or playwright install chromium.")
 
 
 def sixteen_layers(folder: Path) -> Path:

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from benchmarks._harness import compare, machine, report
 from cbam_viz import capture, create_model
-from cbam_viz.capture.table import forget
+from cbam_viz.gates.plan.table import forget
 
 NETWORKS = {"resnet18": 8, "resnet50": 16, "resnet101": 33}
 TIMM, AUTHORS, FIRST = "timm's layers", "authors' structure", "first capture"

@@ -15,8 +15,6 @@ beside a CPU build of torch (see `_compat`).
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from cbam_viz._compat import repair_torchvision
@@ -47,10 +45,10 @@ if TYPE_CHECKING:
         SpatialDescriptors,
         Unsupported,
     )
-    from cbam_viz.capture import Capture as capturing  # noqa: N813
-    from cbam_viz.capture import capture, find_cbam_layers
     from cbam_viz.costs import ModelCost, cost
     from cbam_viz.detections import Detections
+    from cbam_viz.gates import Capture as capturing  # noqa: N813
+    from cbam_viz.gates import capture, find_cbam_layers
     from cbam_viz.images import Geometry, InputSpec, Photo, prepare, read_photo, samples
     from cbam_viz.models import (
         LoadedModel,
@@ -133,7 +131,7 @@ _HOMES = {
         "SpatialDescriptors",
         "Unsupported",
     ),
-    "cbam_viz.capture": ("capture", "find_cbam_layers"),
+    "cbam_viz.gates": ("capture", "find_cbam_layers"),
     "cbam_viz.costs": ("ModelCost", "cost"),
     "cbam_viz.detections": ("Detections",),
     "cbam_viz.images": ("Geometry", "InputSpec", "Photo", "prepare", "read_photo", "samples"),
@@ -154,7 +152,7 @@ _HOMES = {
     "cbam_viz.store": ("load_npz", "save_npz"),
 }
 _LAZY = {name: (home, name) for home, names in _HOMES.items() for name in names}
-_LAZY["capturing"] = ("cbam_viz.capture", "Capture")
+_LAZY["capturing"] = ("cbam_viz.gates", "Capture")
 _SUBMODULES = ("ablation", "charts", "figures", "render", "steps", "store")
 """Reachable as `cbam_viz.figures` and so on without an import statement of their own."""
 
@@ -172,22 +170,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__, *_SUBMODULES})
-
-
-class _Package(ModuleType):
-    """Keeps `cbam_viz.capture` the function that it is in the documentation.
-
-    Python sets a package's attribute to the submodule whenever a submodule is imported, and
-    `cbam_viz/capture/` is one. The folder stays importable (`from cbam_viz.capture import ...`).
-    """
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name in _LAZY and isinstance(value, ModuleType):
-            return
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 repair_torchvision()

@@ -1,4 +1,4 @@
-"""Where the networks that come with the package lie."""
+"""Where the networks that come with the package lie, and what its photos are called."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 FOLDER_VARIABLE = "CBAM_VIZ_CHECKPOINTS"
+SAMPLE = "sample:"
+"""`sample:cat` is one of the photos that come along: on the command line and in manifests."""
 PACKAGE = Path(__file__).resolve().parent
 
 

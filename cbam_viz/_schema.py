@@ -35,7 +35,7 @@ def read_json(text: str | bytes) -> Any:
     """
     try:
         return msgspec.json.decode(text)
-    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise MismatchError("", shortened(str(error), 120)) from error
 
 

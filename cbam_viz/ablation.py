@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from cbam_viz.attention import LayerAttention
-from cbam_viz.capture.replacing import gates_of_ones
 from cbam_viz.computation import GateKind
 from cbam_viz.errors import CaptureError
+from cbam_viz.gates.watch.replacing import gates_of_ones
 from cbam_viz.images import DEFAULT_VIEW, Photo, View
 from cbam_viz.models import LoadedModel
 from cbam_viz.models.feed import as_weights, inputs_of, running

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from cbam_viz.attention import Attention, LayerAttention, Unsupported, html_of
-from cbam_viz.capture import capture
 from cbam_viz.detections import Detections
 from cbam_viz.detectors import on_photo, read_detections
 from cbam_viz.errors import ModelError, NoAttentionError
+from cbam_viz.gates import capture
 from cbam_viz.images import (
     DEFAULT_VIEW,
     Geometry,

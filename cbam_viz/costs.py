@@ -13,9 +13,9 @@ from timm.layers.cbam import CbamModule, LightCbamModule
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from cbam_viz.capture import cbam_layers_seen
-from cbam_viz.capture.find import noise_for
 from cbam_viz.errors import CaptureError, ModelError, NoAttentionError
+from cbam_viz.gates import cbam_layers_seen
+from cbam_viz.gates.find import noise_for
 from cbam_viz.models.channels import input_channels
 from cbam_viz.models.insert import ORIGINAL
 from cbam_viz.models.loaded import input_spec

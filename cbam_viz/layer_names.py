@@ -10,9 +10,10 @@ is the title.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cbam_viz.attention import LayerAttention
@@ -86,6 +87,27 @@ def titles(layers: Iterable[LayerAttention]) -> Titles:
         for one in [spoken[layer.module]]
     }
     return Titles(by_name, stages)
+
+
+def find_name(names: Sequence[str], wanted: str) -> str | None:
+    """The name of a layer that is called by it, or by its place in the order of `names`.
+
+    `0` is the first and `-1` the last; None if there is none.
+    """
+    if wanted in names:
+        return wanted
+    if re.fullmatch("-?[0-9]{1,6}", wanted) and -len(names) <= int(wanted) < len(names):
+        return names[int(wanted)]
+    return None
+
+
+def no_such_layer(names: Sequence[str], wanted: str) -> str:
+    """What to say where `find_name` finds none: what there is, the nearest names first."""
+    near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.3) or names[-3:]
+    return (
+        f"The network has no attention layer {wanted!r}. It has {len(names)}, such as "
+        f"{', '.join(near)}; 0 and -1 mean the first and the last."
+    )
 
 
 def both_names(name: str, title: str) -> str:

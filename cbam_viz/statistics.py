@@ -205,12 +205,6 @@ def relative_entropy(
     return min(1.0, max(0.0, 1 + divergence / float(np.sum(area * np.log(area)))))
 
 
-def top_channels(weights: npt.NDArray[Any], count: int) -> tuple[int, ...]:
-    """Indices of the `count` highest weights (C,), highest first; equal weights in index order."""
-    order = np.argsort(-np.asarray(weights, dtype=np.float64), kind="stable")
-    return tuple(int(channel) for channel in order[:count])
-
-
 def _map_statistics(layer: LayerAttention, index: int, geometry: Geometry | None) -> GateStatistics:
     assert layer.spatial is not None
     return gate_statistics(layer.spatial[index].numpy(), layer_shares(layer, geometry))

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from benchmarks import _harness as harness
@@ -74,3 +79,53 @@ def test_the_report_is_a_table_with_targets(capsys: pytest.CaptureFixture[str]) 
 def test_the_machine_is_named() -> None:
     assert "torch" in harness.machine(threads=1)
     assert "1 torch thread" in harness.machine(threads=1)
+
+
+def started(*names: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *names],
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where benchmarks are looked for, instead of the project's own."""
+    from benchmarks import __main__ as program
+
+    monkeypatch.setattr(program, "FOLDER", tmp_path / "benchmarks")
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "__init__.py").touch()
+    (tmp_path / "benchmarks" / "_harness.py").write_bytes(Path(harness.__file__).read_bytes())
+    return tmp_path / "benchmarks"
+
+
+def test_without_a_browser_the_app_is_skipped_in_a_sentence(tmp_path: Path) -> None:
+    pytest.importorskip("playwright")
+    pytest.importorskip("psutil")
+    ended = started("app", PATH=str(tmp_path), PLAYWRIGHT_BROWSERS_PATH=str(tmp_path))
+    assert ended.returncode == harness.SKIPPED  # it was asked for by name
+    assert "Skipped: it needs a browser" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_what_cannot_run_does_not_keep_the_others_from_it(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from benchmarks.__main__ import main
+
+    (folder / "first.py").write_text("import surely_not_installed\n")
+    (folder / "second.py").write_text("def main():\n    print('ran')\n")
+    assert main([]) == 0
+    told = capfd.readouterr()
+    assert "Skipped: it needs surely_not_installed" in told.err
+    assert "Traceback" not in told.err
+    assert told.out.rstrip().endswith("ran")
+    assert main(["first"]) == harness.SKIPPED
+    (folder / "second.py").write_text("def main():\n    raise SystemExit(5)\n")
+    assert main([]) == 5

@@ -21,7 +21,6 @@ from cbam_viz.statistics import (
     layer_to_show,
     placement_note,
     relative_entropy,
-    top_channels,
 )
 
 
@@ -302,13 +301,6 @@ def test_the_layer_to_show_varies_on_the_photo_and_is_fine_there() -> None:
     assert layer_to_show(layers, geometry=photo).name == "fine"
     broken = placed(torch.full((1, 14, 14), math.nan), fine, "broken")
     assert layer_to_show([broken, placed(framed, fine, "framed")], geometry=photo).name == "framed"
-
-
-def test_top_channels() -> None:
-    weights = np.array([0.1, 0.9, 0.5, 0.9, 0.2])
-    assert top_channels(weights, 3) == (1, 3, 2)
-    assert top_channels(weights, 99) == (1, 3, 2, 4, 0)
-    assert top_channels(weights, 0) == ()
 
 
 def test_layer_to_show_first_is_the_last_whose_map_says_where() -> None:

@@ -15,6 +15,7 @@ from cbam_viz.ui.entries import ENTRIES
 from tests import wheel
 
 ROOT = Path(__file__).parents[1]
+HELPERS = ROOT / "tests" / "ui" / "streamlits.py"
 OPEN_EVERY_PAGE = """
 import json
 from pathlib import Path
@@ -23,25 +24,20 @@ import cbam_viz
 from cbam_viz.cli.app import app_script
 from cbam_viz.ui.entries import ENTRIES
 from cbam_viz.ui.server import SCRIPT
-from streamlit import config
-from streamlit.testing.v1 import AppTest
 
 app = AppTest.from_file(str(SCRIPT), default_timeout=120).run()
-pages = app.session_state["cbam_viz_memory"].pages
 found = {"package": cbam_viz.__file__, "script": str(app_script()), "pages": {}}
 for entry in ENTRIES:
-    app._page_hash = pages[entry.address]._script_hash
-    app.run()
+    go_to(app, entry.address)
     errors = [*(one.value for one in app.exception), *(one.value for one in app.error)]
-    scene = app.session_state["cbam_viz_memory"].scene
-    notes = scene.loaded.metadata.get("title")
+    notes = memory(app).scene.loaded.metadata.get("title")
     found["pages"][entry.address] = {"errors": errors, "network": notes, "parts": len(app.main)}
-config._main_script_path = str(app_script())  # as `streamlit run` does
-config.get_config_options(force_reparse=True)
+settings_beside(app_script())
 found["colour"] = config.get_option("theme.light.primaryColor")
 found["upload"] = config.get_option("server.maxUploadSize")
 print(json.dumps(found))
 """
+"""Behind the text of `HELPERS`, which is not in the wheel."""
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +65,7 @@ def test_outside_the_checkout_every_page_opens_with_theme_and_network(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     ended = subprocess.run(
-        [scripts / "python", "-c", OPEN_EVERY_PAGE],
+        [scripts / "python", "-c", HELPERS.read_text("utf-8") + OPEN_EVERY_PAGE],
         cwd=elsewhere,
         env=wheel.environment(),
         capture_output=True,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from cbam_viz._defaults import VIEW
 from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.input_options import input_options
 from cbam_viz.cli.network import open_network
@@ -20,6 +21,7 @@ from cbam_viz.errors import CbamVizError
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGED = ROOT / "cbam_viz" / "ui" / "packaged" / "app.py"
 """For installations without a checkout; its settings lie beside it, put there by setup.py."""
+NOBODYS = "Neither cbam-viz app nor Streamlit has an option {}."
 THEIRS = (
     "Beside its own options the app takes those of Streamlit, by their full names: "
     "--theme.base=dark, for example."
@@ -52,19 +54,20 @@ def app(
     as --theme.base=dark.
     """
     files = [argument for argument in ctx.args if not argument.startswith("-")]
-    if files:
-        raise click.UsageError(
-            f"Unexpected argument {files[0]!r}. Photos and checkpoints are opened in the app; "
-            "values of Streamlit's options are given with =, such as --theme.base=dark.",
-            ctx,
-        )
     if importlib.util.find_spec("streamlit") is None:
         raise CbamVizError(
             "The app needs Streamlit, which is not installed: pip install 'cbam-viz[app]'."
         )
+    if files:
+        said = [
+            f"Unexpected argument {files[0]!r}. Photos and checkpoints are opened in the app; "
+            "values of Streamlit's options are given with =, such as --theme.base=dark.",
+            *(NOBODYS.format(option) for option in _unknown(ctx.args)),
+        ]
+        raise click.UsageError(" ".join(said), ctx)
     _offer(choices)
     script = app_script()
-    settings = {"server.address": address or "localhost", "server.showEmailPrompt": "false"}
+    settings = {"server.address": address or "localhost"}
     if port is not None:
         refuse_taken(address or "localhost", port)
         settings["server.port"] = str(port)
@@ -72,6 +75,14 @@ def app(
         settings["server.headless"] = "true"
     flags = [f"--{name}={value}" for name, value in settings.items()]
     return run_streamlit(script.parent, ["run", str(script), *flags, *ctx.args])
+
+
+def _unknown(arguments: Sequence[str]) -> list[str]:
+    """Return the options of `arguments`, without their values, that Streamlit does not have."""
+    named = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
+    run = importlib.import_module("streamlit.web.cli").main.commands["run"]
+    known = {option for parameter in run.params for option in parameter.opts}
+    return [option for option in named if option not in known]
 
 
 def _offer(choices: Sequence[ModelChoice]) -> None:
@@ -94,7 +105,7 @@ def _offer(choices: Sequence[ModelChoice]) -> None:
     from cbam_viz.models.offered import offer
 
     for choice in choices:
-        offer(choice.factory or "", open_network(choice, view="crop"))
+        offer(choice.factory or "", open_network(choice, view=VIEW))
 
 
 def refuse_taken(address: str, port: int) -> None:
@@ -141,8 +152,7 @@ def run_streamlit(folder: Path, arguments: list[str]) -> int:
     except click.NoSuchOption as error:
         near = f" Did you mean {error.possibilities[0]}?" if error.possibilities else ""
         raise click.UsageError(
-            f"Neither cbam-viz app nor Streamlit has an option {error.option_name}.{near} {THEIRS}",
-            ours,
+            f"{NOBODYS.format(error.option_name)}{near} {THEIRS}", ours
         ) from error
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)

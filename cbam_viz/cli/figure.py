@@ -27,8 +27,8 @@ from cbam_viz.cli.own_code import command_line
 from cbam_viz.cli.text import print_json, print_table, say
 
 if TYPE_CHECKING:
-    from cbam_viz.figures.bundle import Sources
-    from cbam_viz.figures.manifest import Manifest, NetworkSource
+    from cbam_viz.figures.beside.bundle import Sources
+    from cbam_viz.figures.beside.manifest import Manifest, NetworkSource
     from cbam_viz.figures.remake import Remade
     from cbam_viz.images import Photo
     from cbam_viz.models import LoadedModel
@@ -164,8 +164,8 @@ def _make(
     as_json: bool,
 ) -> None:
     """Draw and write a new figure."""
-    from cbam_viz.figures.bundle import ENDINGS, EXTRAS, extra_files
-    from cbam_viz.figures.output import format_of
+    from cbam_viz.figures.beside.bundle import ENDINGS, EXTRAS, extra_files
+    from cbam_viz.figures.paper.output import format_of
 
     wanted = EXTRAS if "all" in extras else tuple(one for one in EXTRAS if one in extras)
     stem = outputs[0].with_suffix("")
@@ -214,7 +214,7 @@ def _opened(
 
 def _draw(spec: Any, networks: Sequence[LoadedModel], photos: Sequence[Photo], view: Any) -> Any:
     from cbam_viz.figures import build
-    from cbam_viz.figures.study import study
+    from cbam_viz.figures.content.study import study
 
     with _progress(len(photos) * len(networks)) as tick:
         analyses = study(spec, networks, photos, view, tick=tick)
@@ -230,7 +230,7 @@ def _again(
     as_json: bool,
 ) -> None:
     """Make a manifest's figure again and say whether it is the same."""
-    from cbam_viz.figures.manifest import read_manifest
+    from cbam_viz.figures.beside.manifest import read_manifest
     from cbam_viz.figures.remake import remake
 
     manifest = read_manifest(path)
@@ -260,7 +260,7 @@ def _targets(manifest: Manifest, folder: Path, outputs: Sequence[Path]) -> dict[
     click.UsageError
         An output in a format that the manifest has no file of.
     """
-    from cbam_viz.figures.output import format_of
+    from cbam_viz.figures.paper.output import format_of
     from cbam_viz.figures.remake import pictures
 
     names = pictures(manifest)
@@ -312,8 +312,8 @@ def _sources(
     photos: Sequence[Any],
     folder: Path,
 ) -> Sources:
-    from cbam_viz.figures.bundle import Sources
-    from cbam_viz.figures.manifest import network_source, photo_source
+    from cbam_viz.figures.beside.bundle import Sources
+    from cbam_viz.figures.beside.manifest import network_source, photo_source
 
     described = []
     for choice, network in zip(choices, networks, strict=True):
@@ -349,8 +349,8 @@ def _report(
     remade: Remade | None = None,
 ) -> None:
     """Say what was written, how large it prints, and in which type."""
-    from cbam_viz.figures.caption import caption
-    from cbam_viz.figures.manifest import font_of
+    from cbam_viz.figures.beside.caption import caption
+    from cbam_viz.figures.beside.manifest import font_of
 
     width, height = (float(side) * 72 for side in built.figure.get_size_inches())
     for note in built.notes:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from cbam_viz._defaults import COLORMAP
 from cbam_viz.cli.options import opacity_option
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ _OPTIONS = (
                  help="An installed font; auto takes the venue's, or what comes closest."),
     _choice("--scale", ("absolute", "shared", "per-map"), "absolute",
             "Range of the colours: 0 to 1, one range for all maps, or each map its own."),
-    click.option("--colormap", default="viridis", show_default=True, metavar="NAME",
+    click.option("--colormap", default=COLORMAP, show_default=True, metavar="NAME",
                  help="Such as viridis, cividis, magma, grey."),
     opacity_option,
     _choice("--style", ("overlay", "map"), "overlay", "Maps over the photo, or alone."),

@@ -11,18 +11,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cbam_viz._places import SAMPLE
+from cbam_viz._suffixes import is_photo_name
+
 if TYPE_CHECKING:
     from cbam_viz.images import Photo
     from cbam_viz.models import LoadedModel
-
-SUFFIXES = frozenset(
-    f".{ending}"
-    for ending in "jpg jpeg jpe jfif png webp bmp tif tiff gif avif heic heif npy dcm nii".split()  # noqa: SIM905
-)
-"""What counts as an image inside a folder. A file named on its own is read whatever its name."""
-
-SAMPLE = "sample:"
-"""`sample:cat` is one of the photos that come with the project."""
 
 
 def find_images(sources: Iterable[str]) -> list[Path]:
@@ -76,24 +70,19 @@ def read_image(path: Path, reading: Reading, loaded: LoadedModel) -> Photo:
 
 def _expand(source: str) -> list[Path]:
     if source.startswith(SAMPLE):
-        return [_sample(source.removeprefix(SAMPLE))]
+        return [_sample(source)]
     path = Path(source)
     if not _can_be_a_path(path):
         raise click.UsageError(f"{source[:40]}… is too long for the name of a file.")
     if path.is_dir():
         inside = (file for file in path.rglob("*") if not _hidden(file.relative_to(path)))
-        return sorted(file for file in inside if _is_image(file.name) and file.is_file())
+        return sorted(file for file in inside if is_photo_name(file.name) and file.is_file())
     if path.exists():
         return [path]
     matches = sorted(Path(match) for match in glob.glob(source, recursive=True))  # noqa: PTH207
     if not matches:
         raise click.UsageError(f"There is no file, folder or match of pattern {source!r}.")
     return [file for file in matches if file.is_file()]
-
-
-def _is_image(name: str) -> bool:
-    lower = name.lower()
-    return Path(lower).suffix in SUFFIXES or lower.endswith(".nii.gz")
 
 
 def _can_be_a_path(path: Path) -> bool:
@@ -104,13 +93,15 @@ def _can_be_a_path(path: Path) -> bool:
     return True
 
 
-def _sample(name: str) -> Path:
-    from cbam_viz.images.library import samples
+def _sample(source: str) -> Path:
+    from cbam_viz.images import sample_of, samples
 
-    known = {sample.name: sample.path for sample in samples()}
-    if name not in known:
-        raise click.UsageError(f"There is no sample {name!r}; there are {', '.join(known)}.")
-    return known[name]
+    sample = sample_of(source)
+    if sample is None:
+        known = ", ".join(one.name for one in samples())
+        name = source.removeprefix(SAMPLE)
+        raise click.UsageError(f"There is no sample {name!r}; there are {known}.")
+    return sample.path
 
 
 def _hidden(path: Path) -> bool:

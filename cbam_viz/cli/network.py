@@ -120,7 +120,7 @@ def _own_network(choice: ModelChoice) -> LoadedModel:
     code = OwnCode(choice.factory, choice.arguments, None if path is None else str(path))
     if not choice.allow_missing_attention:
         return open_code(code)
-    from cbam_viz.capture import attention_tensors
+    from cbam_viz.gates import attention_tensors
 
     return open_code(code, may_miss=attention_tensors)
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from cbam_viz._defaults import OPACITY
+from cbam_viz._defaults import COLORMAP, COLORMAPS, OPACITY, VIEW, VIEWS
 from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.drawing import Style
 from cbam_viz.cli.own_code import own_code
@@ -104,8 +104,8 @@ _PICTURE_OPTIONS = (
     ),
     click.option(
         "--colormap",
-        type=click.Choice(["viridis", "cividis", "magma", "inferno", "grey", "diverging"]),
-        default="viridis",
+        type=click.Choice(COLORMAPS),
+        default=COLORMAP,
         show_default=True,
         help="Colour map.",
     ),
@@ -182,20 +182,13 @@ _SHARED = (
 """Options that hold for all networks of a command."""
 
 
-def _default_view() -> str:
-    """Ask when a command runs: help must not wait for what `cbam_viz.images` imports."""
-    from cbam_viz.images import DEFAULT_VIEW
-
-    return DEFAULT_VIEW
-
-
 def view_option(command: Command) -> Command:
     """Add --view."""
     return click.option(
         "--view",
-        type=click.Choice(["crop", "whole"]),
-        default=_default_view,
-        show_default="crop, on which networks are evaluated",
+        type=click.Choice(VIEWS),
+        default=VIEW,
+        show_default=f"{VIEW}, on which networks are evaluated",
         help="What the network sees: its own resize and centre crop, or the whole image.",
     )(command)
 

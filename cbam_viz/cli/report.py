@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -33,15 +32,12 @@ def choose_layers(attention: Attention, names: Sequence[str]) -> list[LayerAtten
 
 
 def _layer_name(names: list[str], wanted: str) -> str:
-    if wanted in names:
-        return wanted
-    if wanted.lstrip("-").isdecimal() and -len(names) <= int(wanted) < len(names):
-        return names[int(wanted)]
-    near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.3) or names[-3:]
-    raise click.UsageError(
-        f"The network has no attention layer {wanted!r}. It has {len(names)}, such as "
-        f"{', '.join(near)}; 0 and -1 mean the first and the last, 'all' means all."
-    )
+    from cbam_viz.layer_names import find_name, no_such_layer
+
+    found = find_name(names, wanted)
+    if found is None:
+        raise click.UsageError(f"{no_such_layer(names, wanted)} 'all' means all of them.")
+    return found
 
 
 def print_analysis(analysis: Analysis, statistics: Sequence[LayerStatistics]) -> None:

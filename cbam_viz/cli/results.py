@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -40,6 +39,8 @@ def folder_names(sources: Sequence[Path]) -> list[str]:
     Names do not depend on the order of the images, differ in more than case, and tell nothing of
     where the images lie beyond the folder that they are in.
     """
+    from cbam_viz.store.names import folded
+
     names: dict[Path, str] = {}
     rest = list(sources)
     above = len(_common_folder(sources).parts)
@@ -49,8 +50,8 @@ def folder_names(sources: Sequence[Path]) -> list[str]:
 
     for name_of in (_stem, _parent_and_stem, _name, _parent_and_name, hashed):
         wanted = {source: name_of(source) for source in rest}
-        taken = Counter(_folded(name) for name in (*wanted.values(), *names.values()))
-        unique = {s: name for s, name in wanted.items() if taken[_folded(name)] == 1}
+        taken = Counter(folded(name) for name in (*wanted.values(), *names.values()))
+        unique = {s: name for s, name in wanted.items() if taken[folded(name)] == 1}
         names |= unique
         rest = [source for source in rest if source not in unique]
     return [names[source] for source in sources]
@@ -90,10 +91,6 @@ def _safe(text: str) -> str:
     from cbam_viz.store import safe_name
 
     return safe_name(text)
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFKD", name).casefold()
 
 
 def write_results(

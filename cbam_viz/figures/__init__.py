@@ -8,9 +8,12 @@ Use it like this:
     built.save("figure.pdf")                   # the same bytes every time
 """
 
+from cbam_viz.figures.ask.spec import Column, FigureSpec, Row, format_column, parse_column
+from cbam_viz.figures.ask.venues import Venue, venue, venues
 from cbam_viz.figures.build import Built, build, figure
-from cbam_viz.figures.content import Study, columns_from_text
-from cbam_viz.figures.output import (
+from cbam_viz.figures.content.values import Study, columns_from_text
+from cbam_viz.figures.draw.steps import steps
+from cbam_viz.figures.paper.output import (
     DEFAULT_DPI,
     FORMATS,
     MIME_TYPES,
@@ -19,9 +22,6 @@ from cbam_viz.figures.output import (
     render,
     save,
 )
-from cbam_viz.figures.spec import Column, FigureSpec, Row, format_column, parse_column
-from cbam_viz.figures.steps import steps
-from cbam_viz.figures.venues import Venue, venue, venues
 
 __all__ = [
     "DEFAULT_DPI",

@@ -8,23 +8,23 @@ from pathlib import Path
 
 from cbam_viz.analysis import Analysis
 from cbam_viz.errors import FigureError
-from cbam_viz.figures.channels import (
+from cbam_viz.figures.ask.spec import FigureSpec
+from cbam_viz.figures.content.gated import GatedChannel, gated_content
+from cbam_viz.figures.content.values import Grid, Study, grid_content, study_of
+from cbam_viz.figures.draw.channels import (
     ByClass,
     by_class,
     by_layer,
     draw_by_class,
     draw_by_layer,
 )
-from cbam_viz.figures.content import Grid, Study, grid_content, study_of
-from cbam_viz.figures.depth import Strip, depth_content, draw_depth
-from cbam_viz.figures.gated import GatedChannel, gated_content
-from cbam_viz.figures.grid import draw_grid
-from cbam_viz.figures.output import DEFAULT_DPI, FileFormat, render, save
-from cbam_viz.figures.settings import pinned_settings
+from cbam_viz.figures.draw.depth import Strip, depth_content, draw_depth
+from cbam_viz.figures.draw.grid import draw_grid
+from cbam_viz.figures.paper.output import DEFAULT_DPI, FileFormat, render, save
+from cbam_viz.figures.paper.settings import pinned_settings
+from cbam_viz.figures.paper.sheet import PaperFigure
+from cbam_viz.figures.paper.typesetting import MISSING
 from cbam_viz.figures.settled import Content, settled
-from cbam_viz.figures.sheet import PaperFigure
-from cbam_viz.figures.spec import FigureSpec
-from cbam_viz.figures.typesetting import MISSING
 
 MAX_PHOTOS = 64
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cbam_viz.errors import FigureError
-from cbam_viz.figures.build import Built, build
-from cbam_viz.figures.manifest import (
+from cbam_viz.figures.beside.manifest import (
     Manifest,
     NetworkSource,
     check_network,
@@ -16,8 +15,9 @@ from cbam_viz.figures.manifest import (
     find_file,
     open_photo,
 )
-from cbam_viz.figures.output import SUFFIXES, format_of
-from cbam_viz.figures.study import Tick, study
+from cbam_viz.figures.build import Built, build
+from cbam_viz.figures.content.study import Tick, study
+from cbam_viz.figures.paper.output import SUFFIXES, format_of
 from cbam_viz.images import changed
 from cbam_viz.models import LoadedModel, load_model
 

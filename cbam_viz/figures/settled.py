@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cbam_viz.figures.channels import ByClass, LayerWeights
-from cbam_viz.figures.content import Bars, Grid, MapPicture, Place
-from cbam_viz.figures.depth import Strip
-from cbam_viz.figures.gated import SIGNED_COLORMAP, GatedChannel
-from cbam_viz.figures.sheet import style_of
-from cbam_viz.figures.spec import Column, FigureSpec
+from cbam_viz.figures.ask.spec import Column, FigureSpec
+from cbam_viz.figures.content.gated import SIGNED_COLORMAP, GatedChannel
+from cbam_viz.figures.content.values import Bars, Grid, MapPicture, Place
+from cbam_viz.figures.draw.channels import ByClass, LayerWeights
+from cbam_viz.figures.draw.depth import Strip
+from cbam_viz.figures.paper.sheet import style_of
 
 Content = Grid | Strip | GatedChannel | tuple[LayerWeights, ...] | ByClass
 

@@ -10,7 +10,7 @@ from cbam_viz.images.coverage import (
     photo_shares,
 )
 from cbam_viz.images.geometry import DEFAULT_VIEW, VIEWS, Geometry, View
-from cbam_viz.images.library import Sample, samples
+from cbam_viz.images.library import Sample, sample_of, samples
 from cbam_viz.images.options import InputOptions, changed
 from cbam_viz.images.photo import Photo
 from cbam_viz.images.reading import MAX_BYTES, MAX_MEGAPIXELS, read_photo
@@ -43,6 +43,7 @@ __all__ = [
     "prepare_by",
     "read_photo",
     "read_photo_apart",
+    "sample_of",
     "samples",
     "seen_as",
 ]

@@ -8,15 +8,11 @@ mapping is exact through the rounding of sizes, the crop and any border.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-View = Literal["crop", "whole"]
-"""`crop`: what timm's evaluation transform shows the network. `whole`: nothing cut off."""
+from cbam_viz._defaults import VIEW as DEFAULT_VIEW
+from cbam_viz._defaults import VIEWS, View
 
-VIEWS: tuple[View, ...] = ("crop", "whole")
-
-DEFAULT_VIEW: View = "crop"
-"""Of the app, the command line and Python alike: a network's accuracy was measured on it."""
+__all__ = ["DEFAULT_VIEW", "VIEWS", "Geometry", "View"]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from cbam_viz._places import SAMPLE
+
 _FOLDER = Path(__file__).parent / "samples"
 
 
@@ -18,6 +20,11 @@ class Sample:
     path: Path
     credit: str
     licence: str
+
+    @property
+    def source(self) -> str:
+        """What it is called where files have paths: `sample:cat`."""
+        return SAMPLE + self.name
 
 
 _SAMPLES = (
@@ -34,3 +41,8 @@ def samples() -> tuple[Sample, ...]:
         Sample(name, title, _FOLDER / file, credit, licence)
         for name, title, file, credit, licence in _SAMPLES
     )
+
+
+def sample_of(source: str) -> Sample | None:
+    """The sample photo that `sample:NAME` means; None for any other text."""
+    return next((sample for sample in samples() if sample.source == source), None)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
+from cbam_viz._suffixes import PICTURES
+
 _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "a JPEG"),
     (b"\x89PNG\r\n\x1a\n", "a PNG"),
@@ -32,24 +34,6 @@ _BRANDS: tuple[tuple[tuple[bytes, ...], str], ...] = (
     ((b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"), "a HEIC"),
     ((b"crx ",), "a raw camera file"),
 )
-
-_SUFFIXES = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".jpe": "JPEG",
-    ".jfif": "JPEG",
-    ".png": "PNG",
-    ".apng": "PNG",
-    ".webp": "WEBP",
-    ".bmp": "BMP",
-    ".dib": "BMP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".gif": "GIF",
-    ".avif": "AVIF",
-    ".heic": "HEIF",
-    ".heif": "HEIF",
-}
 
 _SAME = {"MPO": "JPEG", "DIB": "BMP"}
 _SHOWN = {"WEBP": "WebP", "HEIF": "HEIC", "MPO": "JPEG", "DIB": "BMP"}
@@ -91,7 +75,7 @@ def say_damaged(title: str, data: bytes) -> str:
 def content_differs(name: str, content: str) -> str:
     """A note if a file's extension promises another format than its content has; else empty."""
     suffix = PurePath(name).suffix.lower()
-    promised = _SUFFIXES.get(suffix)
+    promised = PICTURES.get(suffix)
     if promised is None or promised == _SAME.get(content, content):
         return ""
     return (

@@ -12,7 +12,7 @@ import msgspec
 from cbam_viz._schema import MismatchError, checked
 from cbam_viz._text import quoted
 from cbam_viz.errors import ModelError
-from cbam_viz.images.geometry import View
+from cbam_viz.images.geometry import DEFAULT_VIEW, View
 
 CropMode = Literal["center", "squash", "border", "letterbox", "rectangle"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos", "opencv"]
@@ -200,7 +200,7 @@ class InputSpec:
         """The parts that nobody states, of `size`, `normalisation` and `crop`."""
         return tuple(part for part in PARTS if getattr(self.origin, part) is None)
 
-    def sentence(self, view: View = "crop", *, hint: bool = False) -> str:
+    def sentence(self, view: View = DEFAULT_VIEW, *, hint: bool = False) -> str:
         """What the network is fed in this view, and who says so or that it was assumed.
 
         With `hint`, the options of the command line that change what was assumed.

@@ -122,7 +122,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
             if not 2 <= length <= min(MAX_HEADER_BYTES, path.stat().st_size):
                 raise CheckpointError(f"{path.name} is no whole safetensors file.")
             header = msgspec.json.decode(stream.read(length), type=_Header)
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{path.name} is no whole safetensors file: {shortened(str(error))}."
         ) from error

@@ -39,7 +39,7 @@ def load_own_model(
         A .safetensors, .pth or .pt file or its content.
     may_miss
         Dotted names of tensors that the file need not have: those of the attention, which
-        `cbam_viz.capture.attention_tensors` finds. They keep the values that the code gave them.
+        `cbam_viz.gates.attention_tensors` finds. They keep the values that the code gave them.
     name
         What to call it; the name of its class otherwise.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from cbam_viz._suffixes import DESCRIBED
 from cbam_viz._text import shortened
+from cbam_viz._whole import whole
 from cbam_viz.errors import CheckpointError
 from cbam_viz.models.loaded import LoadedModel
 from cbam_viz.models.metadata import KEY, SCHEMA
@@ -58,12 +58,11 @@ def write_described(
     tensors: Mapping[str, Tensor], described: Mapping[str, Any], target: Path
 ) -> None:
     """Write beside the target first, so that a failure leaves no half file."""
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    about = {KEY: json.dumps(dict(described), ensure_ascii=False)}
     try:
-        save_file(dict(tensors), str(part), {KEY: json.dumps(dict(described), ensure_ascii=False)})
-        part.replace(target)
+        with whole(target, force=True) as part:
+            save_file(dict(tensors), str(part), about)
     except Exception as error:
-        part.unlink(missing_ok=True)
         raise CheckpointError(
             f"{target} cannot be written: {shortened(str(error), 200)}."
         ) from error

@@ -25,7 +25,6 @@ from cbam_viz.render.encode import MIME_TYPES, ImageFormat, describe_png, encode
 from cbam_viz.render.legend import colorbar, strip
 from cbam_viz.render.overlay import (
     DEFAULT_OPACITY,
-    color_layer,
     fit_size,
     hatch_unseen,
     overlay,
@@ -60,7 +59,6 @@ __all__ = [
     "ScaleKind",
     "absolute_scale",
     "cell_edges",
-    "color_layer",
     "color_of",
     "colorbar",
     "colorize",

@@ -9,22 +9,26 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from cbam_viz._defaults import COLORMAP as DEFAULT_COLORMAP
+from cbam_viz._defaults import COLORMAPS, Colormap
 from cbam_viz.errors import RenderError
 from cbam_viz.render.opencv import cv2
 from cbam_viz.render.scale import Scale
 
-Colormap = Literal["viridis", "cividis", "magma", "inferno", "grey", "diverging"]
-
-COLORMAPS: tuple[Colormap, ...] = ("viridis", "cividis", "magma", "inferno", "grey", "diverging")
-"""Names, the default first. `cividis` reads the same with a red-green colour deficiency; the
-neutral colour of `diverging` is the middle of the scale, 0.5 on an absolute one."""
-
-DEFAULT_COLORMAP: Colormap = "viridis"
+__all__ = [
+    "COLORMAPS",
+    "DEFAULT_COLORMAP",
+    "NOT_A_NUMBER",
+    "Colormap",
+    "color_of",
+    "colorize",
+    "lookup_table",
+]
 
 NOT_A_NUMBER = (255, 0, 255)
 """RGB of NaN: a magenta that is in none of the tables."""

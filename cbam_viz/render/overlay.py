@@ -62,17 +62,6 @@ def hatch_unseen(
     return marked
 
 
-def color_layer(placed: Placed, *, scale: Scale, colormap: str = DEFAULT_COLORMAP) -> Pixels:
-    """The map alone as RGBA (H, W, 4): opaque where seen, transparent elsewhere.
-
-    For blending elsewhere, in a browser say, over `hatch_unseen(photo, placed.seen)`.
-    """
-    colours = colorize(placed.values, scale, colormap)
-    alpha = placed.seen.view(np.uint8) * np.uint8(255)
-    rgba: Pixels = np.dstack([colours, alpha])
-    return rgba
-
-
 def fit_size(size: tuple[int, int], longest: int) -> tuple[int, int]:
     """Height and width with the same aspect whose longer side is at most `longest` pixels."""
     factor = min(1.0, longest / max(size))

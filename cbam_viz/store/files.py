@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from pathlib import Path
 
+from cbam_viz._whole import whole
 from cbam_viz.errors import StoreError
 from cbam_viz.render import ImageFormat, encode
 from cbam_viz.render.overlay import Pixels
@@ -25,15 +24,16 @@ def write_atomic(path: str | Path, data: bytes, *, force: bool = False) -> Path:
     StoreError; returns the path.
     """
     target = Path(path)
-    # In the same folder, as only there a file can be moved into place in one step.
-    temporary = target.with_name(f".{target.name[:50]}.{secrets.token_hex(8)}.part")
     try:
         if target.is_dir():
             raise StoreError(f"{target} is a folder. Give the name of a file in it.")
-        if not force and os.path.lexists(target):
-            raise _exists(target)
-        _write(temporary, data)
-        _move(temporary, target, force)
+        # "x" with default permissions: the user's umask decides who may read the result.
+        with whole(target, force=force) as part, part.open("xb") as stream:
+            stream.write(data)
+    except FileExistsError as error:
+        raise StoreError(
+            f"{target} exists. Choose another name, or overwrite it with force."
+        ) from error
     except FileNotFoundError as error:
         raise StoreError(f"There is no folder {target.parent}. Make it first.") from error
     except (OSError, ValueError) as error:
@@ -41,8 +41,6 @@ def write_atomic(path: str | Path, data: bytes, *, force: bool = False) -> Path:
         raise StoreError(
             f"{target} cannot be written: {reason}. Choose another place, or make room."
         ) from error
-    finally:
-        _remove(temporary)
     return target
 
 
@@ -57,38 +55,3 @@ def write_image(
             f"in one of {', '.join(_FORMATS)}."
         )
     return write_atomic(path, encode(pixels, _FORMATS[suffix], quality), force=force)
-
-
-def _write(path: Path, data: bytes) -> None:
-    # "x" with default permissions: the user's umask decides who may read the result.
-    with path.open("xb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _move(temporary: Path, target: Path, force: bool) -> None:
-    if force:
-        temporary.replace(target)
-        return
-    try:
-        # Unlike a move, a hard link fails if the name has been taken meanwhile.
-        os.link(temporary, target)
-    except FileExistsError as error:
-        raise _exists(target) from error
-    except (OSError, NotImplementedError, AttributeError):
-        # Some file systems have no hard links; the moment between test and move remains there.
-        if os.path.lexists(target):
-            raise _exists(target) from None
-        temporary.replace(target)
-
-
-def _remove(temporary: Path) -> None:
-    try:
-        temporary.unlink(missing_ok=True)
-    except (OSError, ValueError):
-        return
-
-
-def _exists(target: Path) -> StoreError:
-    return StoreError(f"{target} exists. Choose another name, or overwrite it with force.")

@@ -42,10 +42,10 @@ def safe_names(texts: Iterable[str], *, max_length: int = MAX_LENGTH) -> dict[st
             continue
         name = plain = safe_name(text, max_length=max_length)
         digits = 8
-        while _folded(name) in taken:
+        while folded(name) in taken:
             name = _with_hash(plain, text, max_length, digits)
             digits += 4
-        taken.add(_folded(name))
+        taken.add(folded(name))
         names[text] = name
     return names
 
@@ -65,6 +65,6 @@ def _cut(text: str, length: int) -> str:
     return encoded[: max(length, 1)].decode("utf-8", "ignore").rstrip(" .")
 
 
-def _folded(name: str) -> str:
-    """Equal for names that some file system takes for one."""
+def folded(name: str) -> str:
+    """A form of a file's name that is equal for names that some file system takes for one."""
     return unicodedata.normalize("NFKD", name).casefold()

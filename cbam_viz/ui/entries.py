@@ -14,6 +14,20 @@ class Entry:
     title: str
     icon: str
     help: str
+    short: str = ""
+    """What the page's own settings begin with in a link, if not with its address."""
+    heavy: bool = False
+    """It imports what few visitors need, so that is not done before somebody opens it."""
+
+    @property
+    def module(self) -> str:
+        """Where its `page(scene)` is."""
+        return f"cbam_viz.ui.pages.{self.folder}.page"
+
+    @property
+    def prefix(self) -> str:
+        """Of the parameters in a link that are this page's own."""
+        return f"{self.short or self.address}_"
 
 
 ENTRIES = (
@@ -44,6 +58,8 @@ ENTRIES = (
         "Figure",
         ":material/docs:",
         "A figure for a paper, at the venue's width.",
+        short="fig",
+        heavy=True,
     ),
 )
 """In the order of the navigation. Streamlit gives the first one the address / and no other."""

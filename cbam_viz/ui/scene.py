@@ -1,9 +1,13 @@
-"""What every page is about: one photo in one network."""
+"""What every page is about: one photo in one network.
+
+A scene is made of its arguments alone: it reads no session and changes no setting. What it computes
+is kept in `results`, so that it is computed once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import streamlit as st
@@ -20,11 +24,12 @@ from cbam_viz.render import Scale
 from cbam_viz.shares import Share, share_inside
 from cbam_viz.statistics import LayerStatistics, all_statistics, doubted, layer_to_show
 from cbam_viz.steps import analyse_steps
-from cbam_viz.ui import session, words
+from cbam_viz.ui import words
 from cbam_viz.ui.parts import pictures
 from cbam_viz.ui.parts.on_photo import Field, OnPhoto
-from cbam_viz.ui.session.link import UPLOAD
-from cbam_viz.ui.sidebar.networks import Request
+from cbam_viz.ui.request import Request
+from cbam_viz.ui.session.link import UPLOAD, Settings
+from cbam_viz.ui.session.results import Results
 
 T = TypeVar("T")
 
@@ -41,6 +46,9 @@ class Scene:
     request: Request
     view: View
     analysis: Analysis
+    settings: Settings
+    """What the visitor chose, as this run began: the layer, colours, scale."""
+    results: Results
 
     @property
     def key(self) -> Hashable:
@@ -66,12 +74,8 @@ class Scene:
 
         That one does not become their pick, so that the next photo gets the layer that suits it.
         """
-        wanted = session.settings().layer
-        if wanted in self.layers:
-            return self.layers[wanted]
-        if wanted is not None and wanted == session.memory().link.layer:
-            session.note("This network has no layer of the link's name, so this is another one.")
-            session.change(layer=None)
+        if self.settings.layer in self.layers:
+            return self.layers[self.settings.layer]
         geometry = self.analysis.geometry
         return self._kept(
             "first layer", lambda: layer_to_show(self.layers.values(), geometry=geometry)
@@ -79,7 +83,7 @@ class Scene:
 
     def scale(self, layer: LayerAttention) -> Scale:
         """The scale that the visitor chose, for this layer's map."""
-        return pictures.scale_for(session.settings().scale, layer, list(self.layers.values()))
+        return pictures.scale_for(self.settings.scale, layer, list(self.layers.values()))
 
     def on_photo(self, layer: LayerAttention | None) -> OnPhoto:
         """A layer's map on the photo; the photo alone where there is none."""
@@ -117,7 +121,7 @@ class Scene:
 
     def card_picture(self, layer: LayerAttention) -> str:
         """A layer's overlay for the gallery, as a data URL."""
-        chosen = session.settings()
+        chosen = self.settings
         small = self._kept("small", lambda: pictures.small_photo(self.photo, len(self.layers)))
         return self._kept(
             ("card", layer.name, chosen.scale, chosen.colormap),
@@ -133,24 +137,24 @@ class Scene:
     def strip_picture(self, layer: LayerAttention) -> str:
         """A layer's channel weights as a strip, as a data URL."""
         assert layer.channel is not None
-        weights, colormap = layer.channel[0].numpy(), session.settings().colormap
+        weights, colormap = layer.channel[0].numpy(), self.settings.colormap
         return self._kept(
             ("strip", layer.name, colormap), lambda: pictures.strip_picture(weights, colormap)
         )
 
     def _kept(self, key: Hashable, make: Callable[[], T]) -> T:
-        return session.memory().pictures.get_or_make((self.key, key), make)
+        return self.results.pictures.get_or_make((self.key, key), make)
 
     def details(self, name: str) -> LayerAttention:
         """One layer with its features, from memory or one forward."""
-        return session.memory().details.get_or_make(
+        return self.results.details.get_or_make(
             (self.key, name),
             lambda: analyse(self.loaded, self.photo, self.view, features=(name,)).attention[name],
         )
 
     def computed(self, name: str) -> LayerAttention:
         """One layer with every operation of its gates, from memory or one forward."""
-        return session.memory().details.get_or_make(
+        return self.results.details.get_or_make(
             (self.key, name, "steps"),
             lambda: analyse_steps(self.loaded, self.photo, name, self.view).attention[name],
         )
@@ -163,51 +167,53 @@ class Scene:
         )
 
 
-def make_scene(photo: Photo, loaded: LoadedModel, request: Request) -> Scene:
+def make_scene(
+    photo: Photo, loaded: LoadedModel, request: Request, settings: Settings, results: Results
+) -> Scene:
     """Run the network on the photo, unless that was done a moment ago.
 
     Raises CbamVizError if the network has no attention or cannot take the photo.
     """
-    view = session.settings().view
-    sample = session.settings().image != UPLOAD
-    result = _analysis(photo, loaded, request, view, sample)
-    return Scene(result.photo, loaded, request, view, result)  # in grey, if the network sees it so
+    view = settings.view
+    result = _analysis(photo, loaded, request, view, results, sample=settings.image != UPLOAD)
+    # The photo is in grey, if the network sees it so.
+    return Scene(result.photo, loaded, request, view, result, settings, results)
 
 
 def make_scene_beside(
-    photo: Photo, loaded: LoadedModel, request: Request, *, sample: bool
+    first: Scene, photo: Photo, loaded: LoadedModel, request: Request, *, sample: bool
 ) -> Scene:
     """The same for a photo or network that stands beside the first; kept together with that.
 
     A network without attention has a scene without layers here: it shows what it predicts. `sample`
     says that the photo is nobody's own. Raises CbamVizError if the network cannot take the photo.
     """
-    view = session.settings().view
+    view, results = first.view, first.results
 
     def look() -> Analysis:
         try:
-            return _analysis(photo, loaded, request, view, sample)
+            return _analysis(photo, loaded, request, view, results, sample=sample)
         except NoAttentionError:
             return analyse(loaded, photo, view, gates=False)
 
-    result = session.memory().analyses.get_or_make(("beside", photo.sha256, request, view), look)
-    return Scene(result.photo, loaded, request, view, result)
+    result = results.analyses.get_or_make(("beside", photo.sha256, request, view), look)
+    return replace(first, photo=result.photo, loaded=loaded, request=request, analysis=result)
 
 
 def _analysis(
-    photo: Photo, loaded: LoadedModel, request: Request, view: View, sample: bool
+    photo: Photo,
+    loaded: LoadedModel,
+    request: Request,
+    view: View,
+    results: Results,
+    *,
+    sample: bool,
 ) -> Analysis:
     """From this session's memory, from the one that all share, or by a forward."""
     look = of_sample if sample and request.path is not None else _look
-    return session.memory().analyses.get_or_make(
+    return results.analyses.get_or_make(
         (photo.sha256, request, view), lambda: look(photo.sha256, request, view, photo, loaded)
     )
-
-
-def current() -> Scene | None:
-    """What this session's last run showed, for callbacks."""
-    found: Scene | None = session.memory().scene
-    return found
 
 
 def _look(

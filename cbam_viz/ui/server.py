@@ -15,6 +15,7 @@ from typing import Any
 
 from starlette.middleware import Middleware
 
+from cbam_viz.ui.entries import ENTRIES
 from cbam_viz.ui.errors import show_unexpected
 from cbam_viz.ui.frame import frame
 
@@ -23,7 +24,7 @@ __all__ = ["MIDDLEWARE", "SCRIPT", "preload", "show_unexpected"]
 MIDDLEWARE = (Middleware(frame),)
 
 SCRIPT = Path(__file__).with_name("script.py")
-SOON_NEEDED = ("cbam_viz.ui.pages.layers.page", "cbam_viz.ui.pages.walk.page", "pandas", "pyarrow")
+SOON_NEEDED = (*(entry.module for entry in ENTRIES if not entry.heavy), "pandas", "pyarrow")
 """What the other pages would import in the middle of a visit."""
 PATIENCE, PAUSE = 30.0, 2.0
 """Seconds to wait for a first visitor before the rest is imported, and then for the browser."""
@@ -107,7 +108,7 @@ def make_first_page() -> None:
 
     networks.import_torch()
     leave_a_core_free()
-    importlib.import_module("cbam_viz.ui.pages.explore.page")
+    importlib.import_module(ENTRIES[0].module)
     from cbam_viz.ui import scene
 
     request = networks.default_request()

@@ -1,20 +1,23 @@
-"""The frame around every page: navigation, sidebar, the address bar, and the wait at the start."""
+"""The frame around every page: navigation, sidebar, the address bar, and the wait at the start.
+
+A page is a function of the scene. That it is a fragment, that its errors become sentences, that its
+settings come from the link and go into the address bar, is done here, for all pages alike.
+"""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from cbam_viz.images import Photo
-from cbam_viz.render import COLORMAPS
 from cbam_viz.ui import session
-from cbam_viz.ui.entries import ENTRIES
+from cbam_viz.ui.entries import ENTRIES, Entry
 from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.glossary import WELCOME
 from cbam_viz.ui.parts import masthead, photo_strip, pictures
@@ -30,8 +33,6 @@ if TYPE_CHECKING:
     from cbam_viz.ui.scene import Scene
 
 
-WITH_OWN_CONTROLS = "figure"
-"""Address of the page whose controls are in the URL besides the settings that all pages share."""
 SIDEBAR = 365
 """Width in pixels at first: the titles of the networks fit in."""
 
@@ -50,11 +51,10 @@ def main() -> None:
 
 
 def _run() -> None:
-    session.read_url(COLORMAPS)
-    page = st.navigation(_pages(), position="top")
-    session.memory().page_params = {}
-    if page.url_path != WITH_OWN_CONTROLS:
-        session.memory().page_link = None
+    pages = _pages()
+    chosen = st.navigation(list(pages.values()), position="top")
+    entry = next(one for one in ENTRIES if pages[one.address] is chosen)
+    session.open_page(entry.address, entry.prefix)
     masthead.draw(session.memory().pages.values())
     strip = st.container()
     with st.sidebar:
@@ -73,7 +73,7 @@ def _run() -> None:
     with boundary():
         scene = session.memory().scene = _scene(photos.current(), network_slot, waiting)
         if scene is not None:
-            page.run()
+            chosen.run()
     for text in session.take_notes():
         notes.info(plain(text), icon=":material/info:")
     session.write_url()
@@ -82,10 +82,11 @@ def _run() -> None:
         first_page_served.set()
 
 
-def _pages() -> list[st.Page]:
+def _pages() -> dict[str, st.Page]:
+    """Streamlit's pages by address."""
     pages = {
         entry.address: st.Page(
-            partial(_draw, entry.folder),
+            partial(_draw, entry),
             title=entry.title,
             icon=entry.icon,
             url_path=entry.address,
@@ -93,15 +94,26 @@ def _pages() -> list[st.Page]:
             help=entry.help,
         )
         for entry in ENTRIES
-        if importlib.util.find_spec(f"cbam_viz.ui.pages.{entry.folder}.page") is not None
     }
     session.memory().pages = pages
-    return list(pages.values())
+    return pages
 
 
-def _draw(folder: str) -> None:
+def _draw(entry: Entry) -> None:
+    """Called by Streamlit, which has no arguments for it."""
+    _page(entry, session.memory().scene)
+
+
+@st.fragment
+def _page(entry: Entry, scene: Scene) -> None:
+    """The page. A fragment: what is changed on it reruns this and nothing else.
+
+    Streamlit keeps the arguments of the last whole run, so the settings are taken anew.
+    """
+    session.page_settings().params = {}
     with boundary():
-        importlib.import_module(f"cbam_viz.ui.pages.{folder}.page").page(session.memory().scene)
+        importlib.import_module(entry.module).page(replace(scene, settings=session.settings()))
+    session.write_url()
 
 
 def _scene(photo: Photo, network_slot: DeltaGenerator, waiting: DeltaGenerator) -> Scene | None:
@@ -134,9 +146,22 @@ def _scene(photo: Photo, network_slot: DeltaGenerator, waiting: DeltaGenerator) 
         with network_slot:
             network_panel.describe(request, loaded)
         with _busy(cold, waiting, "run", "Running the network on the photo …"):
-            return make_scene(photo, loaded, request)
+            scene = make_scene(photo, loaded, request, session.settings(), session.memory().results)
     finally:
         waiting.empty()
+    _check_layer(scene)
+    return scene
+
+
+def _check_layer(scene: Scene) -> None:
+    """Forget a link's layer that this network does not have, and say so.
+
+    One that the visitor picked waits for a network that has it.
+    """
+    wanted = session.settings().layer
+    if wanted is not None and wanted == session.memory().link.layer and wanted not in scene.layers:
+        session.note("This network has no layer of the link's name, so this is another one.")
+        session.change(layer=None)
 
 
 def _preview(waiting: DeltaGenerator, photo: Photo) -> None:

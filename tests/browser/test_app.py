@@ -97,7 +97,7 @@ def test_the_first_page_shows_a_photo_its_map_and_a_prediction(visit):
 def test_dragging_the_opacity_blends_in_the_browser_and_asks_the_server_nothing(visit, png):
     page = visit()
     upload(page, "own.png", png(GREY))
-    wait_until_drawn(page, "overlay 60")
+    wait_until_drawn(page, "overlay 55")
     spot = (0.3, 0.6)
     sent = []
     page.evaluate(
@@ -138,12 +138,12 @@ def test_dragging_the_opacity_blends_in_the_browser_and_asks_the_server_nothing(
 
 def test_the_keyboard_moves_the_opacity(visit):
     page = visit()
-    wait_until_drawn(page, "overlay 60")
+    wait_until_drawn(page, "overlay 55")
     page.locator(SLIDER).focus()
     page.keyboard.press("ArrowRight")
-    wait_until_drawn(page, "overlay 61")
+    wait_until_drawn(page, "overlay 56")
     settle(page)
-    assert params(page)["opacity"] == "0.61"
+    assert params(page)["opacity"] == "0.56"
 
 
 @pytest.mark.parametrize("show", ["overlay", "map", "contours"])
@@ -358,7 +358,7 @@ def test_a_hostile_link_falls_back_with_notes(visit, checkpoint_folder):
         "/?image=../../etc/passwd&model=/etc/passwd&layer=<script>alert(1)</script>&opacity=nan"
         "&colormap=jet&channel=-1&top=7&view=all"
     )
-    wait_until_drawn(page, "overlay 60")
+    wait_until_drawn(page, "overlay 55")
     notes = page.get_by_test_id("stAlert").all_inner_texts()
     assert len(notes) == 8
     cat = own_analysis(samples()[0].path.read_bytes(), checkpoint_folder)
@@ -372,6 +372,7 @@ def test_back_returns_to_the_layer_before(visit):
     wait_until_drawn(page, "layer3.1.se")
     page.get_by_role("button", name="Next").click()
     wait_until_drawn(page, "layer4.0.se")
+    settle(page)
     page.go_back()
     wait_until_drawn(page, "layer3.1.se")
 
@@ -468,4 +469,5 @@ def test_the_walk_on_a_phone_and_the_switches_at_its_end(visit):
     assert cut == 0
     page.get_by_text("Without the spatial map", exact=True).click()
     page.get_by_text("Without the spatial map of this layer it").wait_for()
+    settle(page)
     assert page.locator("table.ranking").count() == 2

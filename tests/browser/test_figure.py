@@ -12,8 +12,8 @@ import pypdf
 import pytest
 from PIL import Image
 
-from cbam_viz.figures.manifest import read_manifest
-from cbam_viz.figures.preview import pdf_to_png
+from cbam_viz.figures.beside.manifest import read_manifest
+from cbam_viz.figures.beside.preview import pdf_to_png
 from cbam_viz.figures.remake import remake
 
 pytestmark = pytest.mark.browser

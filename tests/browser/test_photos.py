@@ -267,7 +267,7 @@ def test_a_phone_shows_name_pages_and_upload_and_cuts_nothing(visit, path):
     page = visit(path, viewport=PHONE)
     main = page.get_by_test_id("stMain")
     for link in ("Explore", "All layers", "How it works", "Figure"):
-        assert main.get_by_role("link", name=link, exact=True).is_visible()
+        main.get_by_role("link", name=link, exact=True).wait_for()
     for visible in (main.get_by_text("cbam-viz", exact=True), page.locator(".photos .add")):
         visible.wait_for()
         box = visible.bounding_box()

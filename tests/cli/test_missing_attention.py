@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cbam_viz import CheckpointError
-from cbam_viz.capture import attention_tensors
+from cbam_viz.gates import attention_tensors
 from cbam_viz.models import LoadedModel, load_own_model
 
 from .conftest import invoke, write_photo

@@ -11,8 +11,8 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from cbam_viz.figures import Venue
-from cbam_viz.figures.settings import pinned_settings
-from cbam_viz.figures.typesetting import ELLIPSIS
+from cbam_viz.figures.paper.settings import pinned_settings
+from cbam_viz.figures.paper.typesetting import ELLIPSIS
 
 SLACK = 0.6
 """Points: sides of letters reach a little beyond their advance widths."""

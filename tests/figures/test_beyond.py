@@ -10,8 +10,8 @@ import torch
 
 from cbam_viz.analysis import Analysis
 from cbam_viz.figures import FigureSpec, build, columns_from_text
-from cbam_viz.figures.caption import caption
-from cbam_viz.figures.content import axis_of
+from cbam_viz.figures.beside.caption import caption
+from cbam_viz.figures.content.values import axis_of
 
 from .conftest import make_analysis
 

@@ -17,7 +17,7 @@ from streamlit.elements.lib.file_uploader_utils import (
 from torch import nn
 
 from cbam_viz import CheckpointError, ModelError
-from cbam_viz._suffixes import SUFFIXES, bare_name
+from cbam_viz._suffixes import CHECKPOINTS, bare_name
 from cbam_viz.images import InputSpec
 from cbam_viz.models import (
     convert_checkpoint,
@@ -102,7 +102,7 @@ def test_every_ending_is_listed_and_taken_by_the_uploader_alike(tmp_path: Path, 
         torch.save({"state_dict": model.state_dict()}, tmp_path / name)
     (entry,) = list_checkpoints(tmp_path)
     assert entry.path.name == name
-    enforce_filename_restriction(name, normalize_upload_file_type(SUFFIXES))
+    enforce_filename_restriction(name, normalize_upload_file_type(CHECKPOINTS))
     loaded = load_model(entry.path)
     assert loaded.name.lower() == "a"
     assert bare_name(entry.path).lower() == "a"

@@ -13,7 +13,6 @@ from cbam_viz.render import (
     Placed,
     Scale,
     absolute_scale,
-    color_layer,
     colorbar,
     colorize,
     contour_levels,
@@ -91,17 +90,6 @@ def test_photos_are_left_alone() -> None:
     PHOTO.flags.writeable = True
     np.testing.assert_array_equal(PHOTO, before)
     assert hatch_unseen(PHOTO, ALL.seen) is PHOTO
-
-
-def test_color_layer_blends_to_the_same_overlay() -> None:
-    rgba = color_layer(LEFT, scale=absolute_scale()).astype(float)
-    np.testing.assert_array_equal(rgba[..., 3] == 255, LEFT.seen)
-    np.testing.assert_array_equal(rgba[..., 3] == 0, ~LEFT.seen)
-    alpha = 0.4 * rgba[..., 3:] / 255
-    base = hatch_unseen(PHOTO, LEFT.seen)
-    blended = (1 - alpha) * base + alpha * rgba[..., :3]
-    drawn = overlay(PHOTO, LEFT, scale=absolute_scale(), opacity=0.4)
-    assert np.abs(blended - drawn).max() <= 1
 
 
 @pytest.mark.parametrize("opacity", [-0.1, 1.1, float("nan")])

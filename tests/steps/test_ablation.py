@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 import cbam_viz
 from cbam_viz.ablation import predict_without
-from cbam_viz.capture import capture
-from cbam_viz.capture.replacing import gates_of_ones
 from cbam_viz.errors import CaptureError
+from cbam_viz.gates import capture
+from cbam_viz.gates.watch.replacing import gates_of_ones
 from cbam_viz.images import prepare, read_photo, samples
 from cbam_viz.steps import analyse_steps
-from tests.capture.networks import authors_cbam, hooks_of, photos, timm_cbam
+from tests.gates.networks import authors_cbam, hooks_of, photos, timm_cbam
 from tests.steps.nets import KINDS, Functional, image, made
 
 HALVES = {"channel": ("channel", "ChannelGate"), "spatial": ("spatial", "SpatialGate")}

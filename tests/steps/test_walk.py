@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cbam_viz.attention import LayerAttention
-from cbam_viz.capture import capture
 from cbam_viz.errors import CaptureError
+from cbam_viz.gates import capture
 from cbam_viz.steps import Step, Walk, walk
-from tests.capture.networks import AuthorsCbam, authors_cbam, photos, timm_cbam
-from tests.capture.zoo.test_exact import EXACT
-from tests.capture.zoo.truth import host, photo
+from tests.gates.networks import AuthorsCbam, authors_cbam, photos, timm_cbam
+from tests.gates.zoo.test_exact import EXACT
+from tests.gates.zoo.truth import host, photo
 from tests.steps.nets import KINDS, Functional, Residual, TutorialCbam, image, made
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cbam_viz.capture import capture
+from cbam_viz.gates import capture
 
 
 def pytorchcv(name: str) -> nn.Module:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from cbam_viz.attention import Cells
-from cbam_viz.capture import Capture, capture
-from tests.capture.perturbation import assert_answered_in_place, averaging
+from cbam_viz.gates import Capture, capture
+from tests.gates.perturbation import assert_answered_in_place, averaging
 
 YAML = """
 nc: 7

@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 from cbam_viz.ui import scene
 from cbam_viz.ui.server import SCRIPT
 from tests.app_checkpoint import write_checkpoint
+from tests.ui.streamlits import memory, turn_to
 
 
 @pytest.fixture(scope="session")
@@ -35,19 +36,14 @@ def open_app(checkpoint_folder, monkeypatch) -> Callable[..., AppTest]:
             app.query_params[name] = value
         if page:
             app.run()
-            app._page_hash = _hash_of(app, page)
-            app.session_state["cbam_viz_memory"].linked = False  # opened there, not come from there
+            turn_to(app, page)
+            memory(app).linked = False  # opened there, not come from there
             app.query_params.clear()
             for name, value in params.items():
                 app.query_params[name] = value
         return app.run()
 
     return run
-
-
-def _hash_of(app: AppTest, address: str) -> str:
-    """Streamlit's name for a page; AppTest itself can only switch to pages that are files."""
-    return app.session_state["cbam_viz_memory"].pages[address]._script_hash
 
 
 @pytest.fixture

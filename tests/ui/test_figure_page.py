@@ -15,16 +15,18 @@ from safetensors.torch import save_file
 
 from cbam_viz import create_model
 from cbam_viz.figures import format_column
-from cbam_viz.figures.manifest import read_manifest
+from cbam_viz.figures.beside.manifest import read_manifest
 from cbam_viz.figures.remake import remake
 from cbam_viz.ui.pages.figure.files import Made, bundle
 from cbam_viz.ui.pages.figure.sources import SECOND, UPLOADER, Chosen, Network
+from cbam_viz.ui.pages.figure.state import Kept
 from tests.app_checkpoint import CLASSES, NAME, write_checkpoint
+from tests.ui.streamlits import go_to, memory
 
 
 def made(app) -> Made:
     """The figure that the page shows."""
-    return next(reversed(app.session_state["cbam_viz_figure"].files.values()))
+    return next(reversed(memory(app).kept[Kept].files.values()))
 
 
 def texts(app) -> str:
@@ -154,7 +156,7 @@ def test_a_link_reopens_the_figure(open_app) -> None:
 
 
 def test_a_zoom_is_in_the_link_and_comes_back(page, open_app) -> None:
-    sha = page.session_state["cbam_viz_memory"].scene.photo.sha256[:12]
+    sha = memory(page).scene.photo.sha256[:12]
     choose(page, f"zoom_{sha}", True)
     choose(page, f"zoom_y_{sha}", (10, 90))
     rows = made(page).built.spec.rows
@@ -199,23 +201,17 @@ def test_what_a_link_cannot_mean_becomes_the_default_and_a_note(open_app, name, 
 def test_other_pages_do_not_carry_the_figures_controls_and_give_them_back(page) -> None:
     choose(page, "venue", "icml")
     assert page.query_params["fig_venue"] == "icml"
-    address = page._page_hash
-    page._page_hash = page.session_state["cbam_viz_memory"].pages["explore"]._script_hash
-    page.run()
+    go_to(page, "explore")
     assert "fig_venue" not in page.query_params
-    page._page_hash = address
-    page.run()
+    go_to(page, "figure")
     assert page.query_params["fig_venue"] == "icml"
 
 
 def test_the_figure_survives_a_visit_to_another_page(page) -> None:
     choose(page, "venue", "icml")
     data = made(page).data
-    address = page._page_hash
-    page._page_hash = page.session_state["cbam_viz_memory"].pages["explore"]._script_hash
-    page.run()
-    page._page_hash = address
-    page.run()
+    go_to(page, "explore")
+    go_to(page, "figure")
     assert not page.exception
     assert made(page).built.spec.venue == "icml"
     assert made(page).data == data
@@ -224,8 +220,8 @@ def test_the_figure_survives_a_visit_to_another_page(page) -> None:
 def test_the_bundle_makes_the_same_figure_again(page, png: bytes, tmp_path: Path) -> None:
     page.get_by_key(UPLOADER).upload("mine.png", png, "image/png").run()
     shown = made(page)
-    scene = page.session_state["cbam_viz_memory"].scene
-    brought = next(iter(page.session_state["cbam_viz_figure"].photos.values()))
+    scene = memory(page).scene
+    brought = next(iter(memory(page).kept[Kept].photos.values()))
     photos = [
         Chosen(scene.photo, "sample:cat", None),
         Chosen(brought.photo, brought.photo.name, brought.content),

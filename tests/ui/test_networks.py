@@ -14,6 +14,7 @@ from cbam_viz import create_model
 from cbam_viz.statistics import layer_statistics
 from cbam_viz.ui.sidebar.network_panel import UPLOADER
 from tests.app_checkpoint import NAME, write_checkpoint
+from tests.ui.streamlits import memory
 
 
 @pytest.fixture
@@ -171,7 +172,7 @@ def test_flags_of_the_gallery_are_those_of_the_statistics(open_app):
     app = open_app("layers", model="untrained", arch="resnet18")
     stages = json.loads(app.get_by_key("layers_gallery").proto.json)["stages"]
     flags = {card["name"]: tuple(card["flags"]) for stage in stages for card in stage["cards"]}
-    scene = app.session_state["cbam_viz_memory"].scene
+    scene = memory(app).scene
     geometry = scene.analysis.geometry
     expected = {
         name: layer_statistics(layer, geometry=geometry).flags

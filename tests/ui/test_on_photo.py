@@ -13,16 +13,11 @@ from cbam_viz.statistics import layer_to_show
 from cbam_viz.ui import words
 from cbam_viz.ui.sidebar.photos import UPLOADER
 from tests.app_checkpoint import NAME, write_checkpoint
+from tests.ui.streamlits import go_to
 
 
 def shown_layer(app) -> str:
     return app.selectbox(key="set_layer").value
-
-
-def go_to(app, address: str) -> None:
-    """Open another page of the same session."""
-    app._page_hash = app.session_state["cbam_viz_memory"].pages[address]._script_hash
-    app.run()
 
 
 def captions(app) -> str:

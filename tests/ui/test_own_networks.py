@@ -8,6 +8,7 @@ from torch import nn
 
 import cbam_viz
 from cbam_viz.models import offered
+from tests.ui.streamlits import memory
 
 
 class Grey(nn.Module):
@@ -41,7 +42,7 @@ def test_own_networks_come_first_and_their_photo_is_grey(own, open_app) -> None:
     assert network.value == "mine.py:net"
     assert "Input: 224 × 224 crop in grey, ImageNet mean and std of grey (assumed" in words(app)
     assert "Random weights" not in words(app)
-    shown = app.session_state["cbam_viz_memory"].scene.photo.shown
+    shown = memory(app).scene.photo.shown
     assert (shown[..., 0] == shown[..., 2]).all()
 
 
@@ -62,7 +63,7 @@ def test_the_input_is_changed_and_what_is_wrong_is_said(own, open_app) -> None:
     mean.set_value("none")
     app.run()
     assert "Input: 96 × 64 crop in grey, values from 0 to 1 (size and normalisation" in words(app)
-    analysis = app.session_state["cbam_viz_memory"].scene.analysis
+    analysis = memory(app).scene.analysis
     assert analysis.geometry.input_size == (64, 96)
     next(one for one in app.sidebar.text_input if one.label == "Size").set_value("big")
     app.run()

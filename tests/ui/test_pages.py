@@ -21,6 +21,7 @@ from cbam_viz.ui.sidebar.photos import UPLOADER
 from tests.app_checkpoint import NAME
 from tests.images.helpers import encoded
 from tests.images.test_profiles import red_and_green_swapped
+from tests.ui.streamlits import memory
 
 
 def component(app, key: str) -> dict:
@@ -262,6 +263,6 @@ def test_a_photo_is_drawn_in_the_colours_of_its_profile(open_app):
     url = component(app, "explore_viewer")["photo"]
     drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))))
     assert np.abs(drawn[30, 40].astype(int) - (40, 200, 40)).max() <= 4
-    scene_of = app.session_state["cbam_viz_memory"].scene
+    scene_of = memory(app).scene
     assert scene_of.photo.pixels[30, 40].tolist() == [200, 40, 40]
     assert "is shown with it" in texts(app)

@@ -19,6 +19,7 @@ from cbam_viz.ui.session.album import KEPT, OwnPhoto, within_limits
 from cbam_viz.ui.session.link import Settings
 from cbam_viz.ui.sidebar import intake, photos
 from cbam_viz.ui.sidebar.intake import UPLOADER, listed, sentences
+from tests.ui.streamlits import memory
 
 
 def photo(shade: int) -> bytes:
@@ -42,11 +43,11 @@ def names(app) -> list[str]:
 
 
 def album(app):
-    return app.session_state["cbam_viz_memory"].album
+    return memory(app).album
 
 
 def photo_of(app) -> str:
-    return app.session_state["cbam_viz_memory"].scene.photo.name
+    return memory(app).scene.photo.name
 
 
 def test_several_photos_come_at_once_and_the_first_is_shown(open_app):
@@ -85,9 +86,9 @@ def test_bad_files_among_good_ones_are_named_and_cost_nothing(open_app):
 def test_two_photos_of_one_name_are_two(open_app):
     app = bring(open_app(), ("a.png", photo(10)), ("a.png", photo(20)))
     assert names(app) == ["a.png", "a.png"]
-    pixels = [app.session_state["cbam_viz_memory"].scene.photo.pixels[0, 0, 0]]
+    pixels = [memory(app).scene.photo.pixels[0, 0, 0]]
     app.selectbox(key="set_image").select("upload 2").run()
-    pixels.append(app.session_state["cbam_viz_memory"].scene.photo.pixels[0, 0, 0])
+    pixels.append(memory(app).scene.photo.pixels[0, 0, 0])
     assert pixels == [10, 20]
 
 
@@ -100,7 +101,7 @@ def test_the_oldest_go_beyond_the_limits_and_that_is_said(open_app):
     assert names(app) == [f"{at}.png" for at in range(KEPT)]
     assert any("No longer kept: first.png." in one.value for one in app.info)
     app.query_params["own"] = "1"
-    app.session_state["cbam_viz_memory"].linked = False  # as if one went back
+    memory(app).linked = False  # as if one went back
     app.run()
     assert any("no longer kept" in one.value for one in app.info)
     assert photo_of(app) == "cat.jpg"
@@ -139,14 +140,14 @@ def test_a_photo_that_is_no_longer_decoded_is_read_again(open_app):
     app = bring(open_app(), *((f"{at}.png", photo(at)) for at in range(5)))
     for at in (4, 0, 2):
         app.selectbox(key="set_image").select(f"upload {at + 1}").run()
-        assert app.session_state["cbam_viz_memory"].scene.photo.pixels[0, 0, 0] == at
-    assert len(app.session_state["cbam_viz_memory"].decoded) == 2
+        assert memory(app).scene.photo.pixels[0, 0, 0] == at
+    assert len(memory(app).decoded) == 2
 
 
 def test_a_figure_holds_the_file_of_every_own_photo(open_app, monkeypatch):
     app = bring(open_app(), ("a.png", photo(10)), ("b.png", photo(20)))
     app.selectbox(key="set_image").select("upload 2").run()
-    ours = app.session_state["cbam_viz_memory"]
+    ours = memory(app)
     monkeypatch.setattr(
         photos, "session", SimpleNamespace(memory=lambda: ours, settings=lambda: ours.settings)
     )

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from cbam_viz._suffixes import PICTURES
 from training.errors import TrainingError
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 
 
 @dataclass(frozen=True)
@@ -41,11 +40,11 @@ def list_split(root: Path) -> Listing:
     files: list[Path] = []
     labels: list[int] = []
     for label, directory in enumerate(directories):
-        found = sorted(p for p in directory.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+        found = sorted(p for p in directory.rglob("*") if p.suffix.lower() in PICTURES)
         if not found:
             raise TrainingError(
                 f"The class folder {directory} holds no image "
-                f"({', '.join(sorted(IMAGE_SUFFIXES))}). Add images or remove the folder."
+                f"({', '.join(sorted(PICTURES))}). Add images or remove the folder."
             )
         files += found
         labels += [label] * len(found)
@@ -61,11 +60,9 @@ def list_photos(root: Path) -> Listing:
     """
     if not root.is_dir():
         raise TrainingError(f"{root} is not a folder. Give a folder of photos.")
-    files = tuple(sorted(p for p in root.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES))
+    files = tuple(sorted(p for p in root.rglob("*") if p.suffix.lower() in PICTURES))
     if not files:
-        raise TrainingError(
-            f"The folder {root} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})."
-        )
+        raise TrainingError(f"The folder {root} holds no image ({', '.join(sorted(PICTURES))}).")
     return Listing(root, files, (0,) * len(files), ("",))
 
 

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from cbam_viz.attention import Cells
-from cbam_viz.capture import capture
 from cbam_viz.errors import CbamVizError
+from cbam_viz.gates import capture
 from cbam_viz.images import Geometry, InputSpec, prepare, read_photo
 from cbam_viz.metrics import (
     above_minimum,
@@ -37,6 +37,7 @@ from cbam_viz.metrics import (
 )
 from cbam_viz.models import insert_cbam
 from cbam_viz.render.placement import place
+from cbam_viz.statistics import SATURATED_HIGH, SATURATED_LOW
 from training.data.folder import Listing, list_split
 from training.errors import TrainingError
 from training.measure.gradcam import as_array, gradcam
@@ -222,8 +223,8 @@ def measure_gates(loaded: Loaded, listing: Listing, limit: int = 230) -> dict[st
 
 
 def _saturated(gate: Tensor) -> float:
-    """Share of gates below 0.02 or above 0.98."""
-    return float(((gate < 0.02) | (gate > 0.98)).float().mean())
+    """Share of gates that the package calls saturated."""
+    return float(((gate < SATURATED_LOW) | (gate > SATURATED_HIGH)).float().mean())
 
 
 def read_boxes(data: Path, split: str = "val") -> Boxes:

@@ -16,8 +16,8 @@ from torch import nn
 from tqdm import tqdm
 
 from cbam_viz.attention import LayerAttention
-from cbam_viz.capture import capture
 from cbam_viz.errors import NoAttentionError
+from cbam_viz.gates import capture
 from cbam_viz.images import Geometry, InputSpec, ModelInput, Photo, prepare, read_photo
 from cbam_viz.render import fit_size
 from cbam_viz.render.placement import place

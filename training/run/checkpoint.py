@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
@@ -13,6 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from cbam_viz._whole import whole
 from cbam_viz.models.metadata import KEY, SCHEMA
 from cbam_viz.models.save import tensors_of, write_described
 from training.errors import TrainingError
@@ -36,9 +36,8 @@ class RunState:
 
 def save_state(state: object, path: Path) -> None:
     """Write a state, a dataclass; a run that is killed while writing keeps its previous one."""
-    part = path.with_suffix(".part")
-    torch.save(vars(state), part)
-    os.replace(part, path)  # noqa: PTH105 - Path.replace is the same call
+    with whole(path, force=True) as part:
+        torch.save(vars(state), part)
 
 
 def load_state(path: Path) -> RunState:

@@ -29,8 +29,8 @@ import torch.nn.functional as F
 from timm.layers.cbam import CbamModule
 from torch import Tensor
 
-from cbam_viz.capture import capture
 from cbam_viz.errors import CbamVizError
+from cbam_viz.gates import capture
 from training.data.cache import ImageCache, build_cache, open_data
 from training.data.folder import list_photos
 from training.data.framing import Boxes, Frame, Framing, Source, cover

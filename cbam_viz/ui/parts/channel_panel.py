@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from cbam_viz.render import Scale, shared_scale
 from cbam_viz.ui import session, words
 from cbam_viz.ui.glossary import hint
 from cbam_viz.ui.parts import components, pictures
-from cbam_viz.ui.scene import Scene, current
+from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.session.link import ORDERS, TOP_KS
 
 BARS = "channel_bars"
@@ -30,8 +31,8 @@ def draw(scene: Scene, layer: LayerAttention) -> None:
         return
     weights = layer.channel[0].numpy()
     _controls()
-    chosen = _checked_channel(len(weights))
-    draw_bars(weights, chosen, scene.title(layer))
+    chosen = _checked_channel(scene.settings.channel, len(weights))
+    draw_bars(scene, layer, chosen)
     st.caption("Click a bar, or press Tab until here and use the arrow keys.")
     st.number_input(
         "Channel to see before and after weighting",
@@ -42,9 +43,8 @@ def draw(scene: Scene, layer: LayerAttention) -> None:
         placeholder=f"0 to {len(weights) - 1}",
         **session.control("channel", along={"layer": layer.name}),
     )
-    channel = session.settings().channel
-    if channel is not None:
-        _one_channel(scene, layer, channel)
+    if chosen is not None:
+        _one_channel(scene, layer, chosen)
 
 
 def _controls() -> None:
@@ -67,32 +67,30 @@ def _controls() -> None:
         )
 
 
-def draw_bars(weights: npt.NDArray[np.float32], selected: int | None, title: str = "") -> None:
-    """The bars of a layer of this title and their histogram; choosing one chooses its channel."""
-    settings = session.settings()
+def draw_bars(scene: Scene, layer: LayerAttention, selected: int | None) -> None:
+    """A layer's bars and their histogram; choosing one chooses its channel, and so the layer."""
+    assert layer.channel is not None
+    settings = scene.settings
     data = channel_bars(
-        weights,
+        layer.channel[0].numpy(),
         order="sorted" if settings.order == "sorted" else "index",
         top_k=settings.top,
         selected=selected,
-        title=title,
+        title=scene.title(layer),
     )
-    components.bars(data, key=BARS, on_pick_change=_take_pick)
+    components.bars(data, key=BARS, on_pick_change=partial(_take_pick, layer.name))
 
 
-def _take_pick() -> None:
-    """A bar that was clicked or reached with the keys chooses its channel; -1 chooses none.
-
-    The channel is one of this layer's, so choosing it picks the layer too.
-    """
+def _take_pick(layer: str) -> None:
+    """A bar that was clicked or reached with the keys chooses its channel; -1 chooses none."""
     state: Any = st.session_state[BARS]
-    picked, scene = state.get("pick"), current()
-    if isinstance(picked, int) and scene is not None:
-        session.change(channel=picked if picked >= 0 else None, layer=scene.layer().name)
+    picked = state.get("pick")
+    if isinstance(picked, int):
+        session.change(channel=picked if picked >= 0 else None, layer=layer)
 
 
-def _checked_channel(count: int) -> int | None:
-    chosen = session.settings().channel
+def _checked_channel(chosen: int | None, count: int) -> int | None:
+    """The channel, if the layer has it; a link may name any."""
     if chosen is not None and chosen >= count:
         session.note(f"This layer has no channel {chosen}, only 0 to {count - 1}.")
         session.change(channel=None)
@@ -140,7 +138,7 @@ def _field(
         layer.cells,
         geometry,
         scale=scale,
-        colormap=session.settings().colormap,
+        colormap=scene.settings.colormap,
     )
     text = f"{title}: {words.range_on_photo(values, layer.cells, geometry)}"
     st.image(picture, caption=text, width="stretch", alt=text)

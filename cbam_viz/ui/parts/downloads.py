@@ -12,10 +12,10 @@ from pathlib import PurePath
 import streamlit as st
 
 from cbam_viz.store import Provenance, csv_text, npz_bytes, safe_name
-from cbam_viz.ui import session
 from cbam_viz.ui.parts import pictures
 from cbam_viz.ui.parts.on_photo import OnPhoto
 from cbam_viz.ui.scene import Scene
+from cbam_viz.ui.session.link import Settings
 
 MIME_TYPES = {"png": "image/png", "npz": "application/zip", "csv": "text/csv"}
 
@@ -26,7 +26,7 @@ def button(scene: Scene, *sides: OnPhoto) -> None:
     with st.popover("Download", icon=":material/download:"):
         for position, side in enumerate(sides):
             if side.field is not None:
-                _picture(side, position)
+                _picture(side, position, scene.settings)
         _offer("Gates of all layers (NPZ)", partial(gates_npz, scene), f"{stem}_gates.npz")
         _offer("Gates of all layers (CSV)", partial(gates_csv, scene), f"{stem}_gates.csv")
 
@@ -44,8 +44,7 @@ def _offer(label: str, make: Callable[[], bytes], name: str, key: str = "") -> N
     )
 
 
-def _picture(side: OnPhoto, position: int) -> None:
-    chosen = session.settings()
+def _picture(side: OnPhoto, position: int, chosen: Settings) -> None:
     assert side.field is not None
     height, width = side.photo.size
     make = partial(

@@ -30,7 +30,7 @@ def choose(scene: Scene, layer: LayerAttention) -> None:
                 scene.layers[name], scene.titles.layers[name]
             ),
             help=hint("gate", "channel weight", "spatial map"),
-            **session.control("layer", names, shown=layer.name),
+            **session.control("layer", among=names, shown=layer.name),
         )
         _step("Previous", "chevron_left", names, position - 1)
         _step("Next", "chevron_right", names, position + 1)

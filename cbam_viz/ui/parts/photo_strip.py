@@ -31,7 +31,7 @@ def draw() -> None:
             "current": photos.choice(),
             "uploader": intake.uploader_key(),
             "arrived": list(album.arrived),
-            "types": [f".{suffix}" for suffix in intake.TYPES],
+            "types": list(intake.TYPES),
             "limits": {"bytes": MAX_BYTES, "count": KEPT, "together": KEPT_BYTES},
         },
         key=STRIP,

@@ -1,39 +1,45 @@
 """What one browser session remembers, and the link that reopens it.
 
-`link` is the settings that a URL carries, `album` the photos that the visitor brought; both know no
-Streamlit. `current` is the memory.
+`link` is the settings that a URL carries and all pages share, `page_settings` those of one page
+alone, `album` the photos that the visitor brought, `results` what was made of them; none of these
+knows Streamlit. `current` is the one memory that holds them, and the one `control`.
 """
 
 from .current import (
-    RESETS,
     Memory,
-    Recent,
     Upload,
     change,
     choose,
     control,
     forget_linked_model,
+    keep,
     memory,
     note,
-    read_url,
+    open_page,
+    page_settings,
     settings,
     take_notes,
+    uploaded,
     write_url,
 )
+from .results import Recent, Results
 
 __all__ = [
-    "RESETS",
     "Memory",
     "Recent",
+    "Results",
     "Upload",
     "change",
     "choose",
     "control",
     "forget_linked_model",
+    "keep",
     "memory",
     "note",
-    "read_url",
+    "open_page",
+    "page_settings",
     "settings",
     "take_notes",
+    "uploaded",
     "write_url",
 ]

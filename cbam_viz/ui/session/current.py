@@ -2,57 +2,36 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from cbam_viz.ui.session.album import Album
-from cbam_viz.ui.session.link import Settings, from_params, page_params, to_params
+from cbam_viz.ui.session.link import Settings, from_params, to_params
+from cbam_viz.ui.session.page_settings import PageSettings
+from cbam_viz.ui.session.results import Recent, Results
+
+if TYPE_CHECKING:
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 T = TypeVar("T")
 
 MEMORY = "cbam_viz_memory"
-SCENES, DETAILS, PICTURES = 12, 3, 160
-"""How many results a session keeps: forwards, one layer's features (up to 20 MB each), pictures."""
 DECODED = 2
 """Own photos that stay decoded; one of 64 megapixels takes 192 MB."""
 
 
-class Recent(OrderedDict[Hashable, Any]):
-    """The last few results, by key; the least recently used one goes first."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__()
-        self.limit = limit
-        self._lock = threading.Lock()
-
-    def get_or_make(self, key: Hashable, make: Callable[[], T]) -> T:
-        # Quick clicks make runs of one session overlap. Making takes long and needs no lock.
-        with self._lock:
-            if key in self:
-                self.move_to_end(key)
-                found: T = self[key]
-                return found
-        made = make()
-        with self._lock:
-            self[key] = made
-            while len(self) > self.limit:
-                self.popitem(last=False)
-        return made
-
-
-@dataclass
+@dataclass(frozen=True)
 class Upload:
     """A checkpoint that this session brought."""
 
     name: str
     sha256: str
-    content: bytes
+    content: bytes = field(repr=False)
 
 
 @dataclass
@@ -74,15 +53,16 @@ class Memory:
     """The last of them that were shown, by number."""
     checkpoints: dict[str, Upload] = field(default_factory=dict)
     """Uploaded networks by what they are for: the page's, or the second one of a figure."""
-    analyses: Recent = field(default_factory=lambda: Recent(SCENES))
-    details: Recent = field(default_factory=lambda: Recent(DETAILS))
-    pictures: Recent = field(default_factory=lambda: Recent(PICTURES))
-    page_link: dict[str, str] | None = None
-    """What a link says of its page's own controls, until that page has read it."""
-    page_params: dict[str, str] = field(default_factory=dict)
-    """What the page that is shown adds to the URL."""
+    results: Results = field(default_factory=Results)
+    """What was made of photos and networks."""
+    page: str = ""
+    """Address of the page that is shown."""
+    page_settings: dict[str, PageSettings] = field(default_factory=dict)
+    """The settings that belong to one page alone, by its address."""
+    kept: dict[Callable[[], Any], Any] = field(default_factory=dict)
+    """What pages keep besides, by what makes it; see `keep`."""
     scene: Any = None
-    """What the last run showed; `scene.current` gives it back with its type."""
+    """What the last run showed; a page gets it as its argument."""
     pages: dict[str, Any] = field(default_factory=dict)
     """Streamlit's pages by address, to switch to."""
 
@@ -131,22 +111,50 @@ def take_notes() -> tuple[str, ...]:
     return taken
 
 
-def read_url(colormaps: tuple[str, ...]) -> None:
-    """Take the settings from the URL when a link was opened or the visitor went back or forward.
+def page_settings() -> PageSettings:
+    """The settings that belong to the page that is shown alone."""
+    ours = memory()
+    return ours.page_settings[ours.page]
 
-    At other runs the URL says nothing new: it is either what this session wrote, or, after two
-    quick clicks, what it wrote before that and the browser has not replaced yet. Nor does an
-    address without any parameter, which is what the browser passes through from page to page.
+
+def keep(make: Callable[[], T]) -> T:
+    """What a page keeps of this session besides its settings: `make()`, made at the first call.
+
+    `make` is a dataclass whose fields all have defaults, as a rule.
+    """
+    kept = memory().kept
+    if make not in kept:
+        kept[make] = make()
+    found: T = kept[make]
+    return found
+
+
+def uploaded(key: str) -> list[UploadedFile]:
+    """The files that an uploader holds, of one file or of several."""
+    held = st.session_state[key]
+    return held if isinstance(held, list) else [] if held is None else [held]
+
+
+def open_page(address: str, prefix: str) -> None:
+    """Begin a run that shows a page, whose own settings have names in a link with this prefix.
+
+    Settings are taken from the URL when a link was opened or the visitor went back or forward. At
+    other runs the URL says nothing new: it is either what this session wrote, or, after two quick
+    clicks, what it wrote before that and the browser has not replaced yet. Nor does an address
+    without any parameter, which is what the browser passes through from page to page.
     """
     ours = memory()
+    ours.page = address
+    of_page = ours.page_settings.setdefault(address, PageSettings(prefix))
+    of_page.params = {}
     params = st.query_params.to_dict()
     if ours.linked and not (params and _went_back_or_forward()):
         return
     ours.linked = True
-    ours.settings, ours.notes = from_params(params, colormaps=colormaps)
+    ours.settings, ours.notes = from_params(params)
     ours.link = ours.settings
     ours.newcomer = not params
-    ours.page_link = page_params(params)
+    of_page.open_link(params)
 
 
 def _went_back_or_forward() -> bool:
@@ -155,36 +163,54 @@ def _went_back_or_forward() -> bool:
 
 
 def write_url() -> None:
-    """Make the address bar a link to what is shown."""
+    """Make the address bar a link to what is shown; the shell does so after every run."""
     linked, scene = settings(), memory().scene
     if scene is not None and linked.layer not in scene.layers:
         # The pick waits for a network that has the layer; a link to it would only be a puzzle here.
         linked = replace(linked, layer=None)
-    params = to_params(linked) | memory().page_params
+    params = to_params(linked) | page_settings().params
     if st.query_params.to_dict() != params:
         st.query_params.from_dict(params)
 
 
+SHARED = object()
+"""Stands for the default of a setting that all pages share: it is in `Settings`."""
+
+
 def control(
     name: str,
+    default: Any = SHARED,
     among: Collection[Any] | None = None,
+    between: tuple[float, float] | None = None,
     *,
     shown: Any = None,
     along: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Arguments that tie a widget to the setting `name`, in both directions.
+    """Arguments that tie a widget to the setting `name`, in both directions, and it to the link.
+
+    Without a default, the setting is the one of `Settings` that has that name. With one, it belongs
+    to the page that is shown and is declared by this very call: it is of the default's type.
 
     The setting is the truth: the widget is set from it before every run and writes to it when the
     visitor moves it, so that links, clicks in a picture and the widget can never disagree. `among`
     are the options of a list that changes: a browser that has not heard of the change yet sends the
-    text of an option that is gone, and that says nothing. `shown` is what the widget shows where
-    the visitor has not chosen: it does not become their choice. `along` are settings that a choice
-    brings with it.
+    text of an option that is gone, and that says nothing. `between` are the ends of a number, which
+    a link may not keep to. `shown` is what the widget shows where the visitor has not chosen: it
+    does not become their choice. `along` are shared settings that a choice brings with it.
     """
-    key = f"set_{name}"
-    chosen = getattr(settings(), name)
-    st.session_state[key] = chosen if shown is None else shown
-    return {"key": key, "on_change": _take, "args": (name, key, among, along or {})}
+    put: Callable[[Any], None]
+    if default is SHARED:
+        key, value = f"set_{name}", getattr(settings(), name)
+        put = partial(_put_shared, name)
+    else:
+        key, ours = f"{memory().page}_{name}", page_settings()
+        value, usable = ours.read(name, default, among, between)
+        put = partial(ours.values.__setitem__, name)
+        if not usable:
+            what = name.partition("_")[0] if name[-1].isdigit() else name.replace("_", " ")
+            note(f"Not all of the link's “{what}” could be used: it names what is not here.")
+    st.session_state[key] = value if shown is None else shown
+    return {"key": key, "on_change": _take, "args": (key, put, among, along or {})}
 
 
 RESETS = {
@@ -195,8 +221,18 @@ RESETS = {
 """Settings that mean nothing any more once another one has changed."""
 
 
-def _take(name: str, key: str, among: Collection[Any] | None, along: Mapping[str, Any]) -> None:
+def _take(
+    key: str,
+    put: Callable[[Any], None],
+    among: Collection[Any] | None,
+    along: Mapping[str, Any],
+) -> None:
     value = st.session_state[key]
-    if among is not None and value not in among:
-        return
-    choose(**{name: value}, **RESETS.get(name, {}), **along)
+    if among is None or isinstance(value, list) or value in among:
+        put(value)
+        if along:
+            choose(**along)
+
+
+def _put_shared(name: str, value: Any) -> None:
+    choose(**{name: value}, **RESETS.get(name, {}))

@@ -17,7 +17,7 @@ from cbam_viz.images import InputOptions
 from cbam_viz.images.options import FITS, read_fit, read_size, read_values, read_window
 from cbam_viz.images.spec import RANGES
 from cbam_viz.ui import words
-from cbam_viz.ui.sidebar.networks import Request
+from cbam_viz.ui.request import Request
 
 AS_IT_IS = "as the network has it"
 MAX_PIXELS = 1024**2

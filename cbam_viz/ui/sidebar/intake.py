@@ -14,7 +14,7 @@ import streamlit as st
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from cbam_viz._suffixes import is_checkpoint_name
+from cbam_viz._suffixes import PICTURES, SCANS, is_checkpoint_name
 from cbam_viz.errors import CbamVizError
 from cbam_viz.images import MAX_BYTES, MAX_MEGAPIXELS, Photo, read_photo_apart
 from cbam_viz.images.reading import label_of, too_many_bytes
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-SCANS = ("npy", "dcm", "nii", "gz")
-OFFERED = ("image", "avif", "heic", "heif", *SCANS)
+TYPES = (*PICTURES, *SCANS)
+"""Endings of files that are taken."""
+OFFERED = ("image", "avif", "heic", "heif", *(ending.rpartition(".")[2] for ending in SCANS))
 """What the dialog for files offers; none but the first is a picture to every browser."""
-TYPES = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif", "avif", "heic", "heif", *SCANS)
 UPLOADER = "photo_file"
 CAMERA = "photo_camera"
 THUMBNAIL = 160
@@ -186,7 +186,7 @@ def _take_files(key: str) -> None:
     """
     if key != uploader_key():
         return
-    files: list[UploadedFile] = st.session_state[key] or []
+    files = session.uploaded(key)
     album = session.memory().album
     album.round += 1
     _take(Incoming(file.name, file.getvalue()) for file in files)
@@ -196,8 +196,9 @@ def _take_files(key: str) -> None:
 
 def _take_shot(key: str) -> None:
     """As with files, each camera counts once."""
-    shot: UploadedFile | None = st.session_state[key] if key == _camera_key() else None
-    if shot is not None:
+    if key != _camera_key():
+        return
+    for shot in session.uploaded(key):
         album = session.memory().album
         album.shots += 1
         _take([Incoming(f"camera {album.shots}.jpg", shot.getvalue())])

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from cbam_viz._suffixes import SUFFIXES
+from cbam_viz._suffixes import CHECKPOINTS
 from cbam_viz.errors import CheckpointError, ModelError
 from cbam_viz.ui import session, words
 from cbam_viz.ui.errors import boundary
+from cbam_viz.ui.request import Request
 from cbam_viz.ui.session import Upload
 from cbam_viz.ui.session.link import UPLOAD
 from cbam_viz.ui.sidebar import networks, own_networks
-from cbam_viz.ui.sidebar.networks import FALLBACK, UNTRAINED, Request
+from cbam_viz.ui.sidebar.networks import FALLBACK, UNTRAINED
 
 if TYPE_CHECKING:
     from cbam_viz.models import LoadedModel
@@ -38,7 +39,7 @@ def choose() -> Request | None:
         "Network",
         list(titles),
         format_func=titles.__getitem__,
-        **session.control("model", list(titles)),
+        **session.control("model", among=list(titles)),
     )
     for sentence in networks.unreadable():
         st.caption(words.plain(sentence))
@@ -147,7 +148,7 @@ def _architecture(*, optional: bool) -> str | None:
         "Architecture",
         options,
         format_func=lambda name: INFERRED if name is None else name,
-        **session.control("arch", options),
+        **session.control("arch", among=options),
     )
     return chosen
 
@@ -171,7 +172,7 @@ def upload_checkpoint(purpose: str) -> None:
     """A place to drop a checkpoint; `networks.upload_request(purpose)` then asks for it."""
     st.file_uploader(
         "Checkpoint file",
-        type=SUFFIXES,
+        type=CHECKPOINTS,
         key=purpose,
         on_change=_take_upload,
         args=(purpose,),
@@ -180,10 +181,8 @@ def upload_checkpoint(purpose: str) -> None:
 
 
 def _take_upload(purpose: str) -> None:
-    file = st.session_state[purpose]
-    if file is None:
-        session.memory().checkpoints.pop(purpose, None)
-        return
-    content = file.getvalue()
-    digest = hashlib.sha256(content).hexdigest()
-    session.memory().checkpoints[purpose] = Upload(file.name, digest, content)
+    session.memory().checkpoints.pop(purpose, None)
+    for file in session.uploaded(purpose):
+        content = file.getvalue()
+        digest = hashlib.sha256(content).hexdigest()
+        session.memory().checkpoints[purpose] = Upload(file.name, digest, content)

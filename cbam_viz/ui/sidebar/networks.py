@@ -9,7 +9,7 @@ import importlib
 import threading
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,11 +18,11 @@ import streamlit as st
 from cbam_viz._places import checkpoints_folder
 from cbam_viz.errors import CheckpointError
 from cbam_viz.ui import session
+from cbam_viz.ui.request import Request
 from cbam_viz.ui.sidebar import own_networks
 
 if TYPE_CHECKING:
     from cbam_viz.costs import ModelCost
-    from cbam_viz.images import InputOptions
     from cbam_viz.models import CheckpointEntry, LoadedModel
 
 UNTRAINED = "untrained"
@@ -30,28 +30,6 @@ FALLBACK = "resnet18"
 """The architecture of the untrained network, until another is picked."""
 KEPT = 4
 """Networks that stay in memory; the least recently used one goes first."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to load. Hashable, so that a network is found again."""
-
-    path: Path | None = None
-    """A file of the checkpoints folder, found by listing it; None for an upload or no file."""
-    stamp: int = 0
-    """The file's time of change: a replaced file is another network."""
-    sha256: str | None = None
-    """Of an upload's bytes."""
-    name: str | None = None
-    architecture: str | None = None
-    own: str | None = None
-    """The name of a network of one's own code, of `own_networks`."""
-    input: InputOptions | None = None
-    """What of its input this visitor asks for."""
-    insist: bool = False
-    """Show the network although the file holds no weights for its attention."""
-    attention: str | None = None
-    """`none` for a network without attention, to stand beside one; else the file says it."""
 
 
 _warm = threading.Event()

@@ -71,8 +71,8 @@ def remove(name: object) -> None:
         return
     shown = own_photo()
     album.photos = tuple(one for one in album.photos if one is not gone)
-    for made in (ours.decoded, ours.analyses, ours.details, ours.pictures):
-        made.clear()
+    ours.decoded.clear()
+    ours.results.clear()
     if shown is gone:
         last = album.photos[-1].number if album.photos else None
         session.choose(image=None if last is None else UPLOAD, own=last)

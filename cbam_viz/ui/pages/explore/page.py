@@ -17,26 +17,23 @@ from cbam_viz.ui.session.link import CELLS, SHOWS
 from cbam_viz.ui.sidebar import photos
 
 
-@st.fragment
 def page(scene: Scene) -> None:
-    """Everything about one layer. A fragment: display controls rerun this and nothing else.
+    """Everything about one layer.
 
     What is above the picture is as high for every layer, so that the picture stays where it is.
     """
-    with boundary():
-        layer = scene.layer()
-        if second.is_wanted():
-            _two(scene, layer)
-        else:
-            _one(scene, layer)
-        session.write_url()
+    layer = scene.layer()
+    if second.is_wanted(scene.settings):
+        _two(scene, layer)
+    else:
+        _one(scene, layer)
 
 
 def _one(scene: Scene, layer: LayerAttention) -> None:
     left, right = two_columns("explore")
     with left:
         layer_choice.choose(scene, layer)
-        sides = picture.draw(scene.on_photo(layer))
+        sides = picture.draw(scene, scene.on_photo(layer))
         _notes(scene, layer)
         _controls(scene, layer, *sides)
         _about(scene)
@@ -61,7 +58,7 @@ def _two(scene: Scene, layer: LayerAttention) -> None:
     with right, boundary():
         beside, other = second.choose(scene, layer)
     sides = [scene.on_photo(layer)] + ([] if beside is None else [beside.on_photo(other)])
-    sides = list(picture.draw(*sides))
+    sides = list(picture.draw(scene, *sides))
     left, right = two_columns("explore_below", (1, 1))
     with left:
         _notes(scene, layer)
@@ -83,7 +80,7 @@ def _controls(scene: Scene, layer: LayerAttention, *sides: OnPhoto) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if any(side.field is not None for side in sides):
             _segments("Show", "show", SHOWS)
-            if session.settings().show != "contours":
+            if scene.settings.show != "contours":
                 _segments("Cells", "cells", CELLS)
         if scene.analysis.detections:
             st.toggle("Detections", **session.control("found"))
@@ -121,7 +118,7 @@ def _notes_beside(scene: Scene, layer: LayerAttention | None) -> None:
             st.caption("This network has no attention: there is no map, only its prediction.")
         else:
             layer_choice.describe(scene, layer)
-        for text in (second.credit(), *words.what_was_seen(scene.analysis.geometry)):
+        for text in (second.credit(scene.settings), *words.what_was_seen(scene.analysis.geometry)):
             if text:
                 st.caption(words.plain(text))
 

@@ -10,17 +10,18 @@ from cbam_viz.render import fit_size
 from cbam_viz.ui import session
 from cbam_viz.ui.parts import components, found, pictures
 from cbam_viz.ui.parts.on_photo import OnPhoto, on_one_scale
+from cbam_viz.ui.scene import Scene
 
 VIEWER = "explore_viewer"
 
 
-def draw(*sides: OnPhoto) -> tuple[OnPhoto, ...]:
+def draw(scene: Scene, *sides: OnPhoto) -> tuple[OnPhoto, ...]:
     """Draw one picture or two beside each other; returns them as they were coloured."""
     sides = on_one_scale(*sides)
-    settings = session.settings()
+    settings = scene.settings
     scales = [side.field.scale for side in sides if side.field is not None]
     lines = settings.show == "contours"
-    first, *second = (_side(side) for side in sides)
+    first, *second = (_side(side, scene) for side in sides)
     components.viewer(
         first
         | {
@@ -38,49 +39,45 @@ def draw(*sides: OnPhoto) -> tuple[OnPhoto, ...]:
     return sides
 
 
-def _side(side: OnPhoto) -> dict[str, Any]:
+def _side(side: OnPhoto, scene: Scene) -> dict[str, Any]:
     """One picture for the browser."""
+    made = scene.results.pictures
     size = fit_size(side.photo.size, pictures.PHOTO_SIDE)
     return {
         "name": side.name,
         "title": side.title,
         "subtitle": side.provenance,
         "frame": side.photo.sha256,
-        "photo": _kept(
+        "photo": made.get_or_make(
             (side.photo.sha256, side.geometry),
             lambda: pictures.base_photo(side.photo, side.geometry),
         ),
-        "layer": None if side.field is None else _layer(side),
+        "layer": None if side.field is None else _layer(side, scene),
         "size": size,
         "seen": pictures.seen_box(side.geometry, size),
         "alt": side.alt,
         "cells": None if side.field is None else pictures.readout(side, size),
-        "found": _found(side, size),
+        "found": _found(side, size, scene),
     }
 
 
-def _layer(side: OnPhoto) -> str:
-    settings = session.settings()
+def _layer(side: OnPhoto, scene: Scene) -> str:
+    settings = scene.settings
     assert side.field is not None
     how = {"show": settings.show, "style": settings.cells, "colormap": settings.colormap}
-    return _kept(
+    return scene.results.pictures.get_or_make(
         (side.key, side.field.scale, *how.values()), lambda: pictures.field_layer(side, **how)
     )
 
 
-def _found(side: OnPhoto, size: tuple[int, int]) -> list[dict[str, Any]]:
+def _found(side: OnPhoto, size: tuple[int, int], scene: Scene) -> list[dict[str, Any]]:
     """Outlines of what was found, where the visitor wants them."""
     detections = side.found
-    if detections is None or not session.settings().found:
+    if detections is None or not scene.settings.found:
         return []
-    return session.memory().pictures.get_or_make(
+    return scene.results.pictures.get_or_make(
         ("found", side.key, size), lambda: found.marks(detections, side.geometry, size)
     )
-
-
-def _kept(key: Any, make: Any) -> str:
-    made: str = session.memory().pictures.get_or_make(key, make)
-    return made
 
 
 def _take_opacity() -> None:

@@ -23,21 +23,18 @@ QUICK = "compare"
 """Key of the row of quick choices."""
 MOST_QUICK = 3
 """Networks that are one click away; the list of networks has all of them."""
-SAME = "same"
-"""Stands in a list for what the first picture has."""
 
 
-def is_wanted() -> bool:
+def is_wanted(settings: Settings) -> bool:
     """True if a second picture stands beside the first."""
-    chosen = session.settings()
-    return any(getattr(chosen, name) is not None for name in NOTHING)
+    return any(getattr(settings, name) is not None for name in NOTHING)
 
 
 def offer(scene: Scene, layer: LayerAttention) -> None:
     """A row of what can be set beside the picture at one click, and taken away at another."""
     options = _quick(scene, layer)
     labels = {key: label for key, (label, _) in options.items()}
-    st.session_state[QUICK] = _current(list(options))
+    st.session_state[QUICK] = _current(list(options), scene.settings)
     st.pills(
         "Compare with",
         list(options),
@@ -56,10 +53,10 @@ def choose(scene: Scene, first: LayerAttention) -> tuple[Scene, LayerAttention |
     """
     layer_slot = st.container()
     with st.container(horizontal=True, gap="small"):
-        _choose_network(scene)
-        _choose_photo()
+        network = _choose_network(scene)
+        photo = _choose_photo(scene.settings)
     with st.container(key="busy_beside"), st.spinner("Running the network on the photo …"):
-        beside = _scene(scene)
+        beside = _scene(scene, network, photo)
     layer = _layer(beside, first)
     if layer is not None:
         names = list(beside.layers)
@@ -69,15 +66,15 @@ def choose(scene: Scene, first: LayerAttention) -> tuple[Scene, LayerAttention |
             format_func=lambda name: words.layer_option(
                 beside.layers[name], beside.titles.layers[name]
             ),
-            **session.control("layer2", names, shown=layer.name),
+            **session.control("layer2", among=names, shown=layer.name),
         )
     return beside, layer
 
 
-def credit() -> str:
+def credit(settings: Settings) -> str:
     """Who made the photo beside the first; empty if it is the same, or the visitor's own."""
     for sample in samples():
-        if sample.name == session.settings().image2:
+        if sample.name == settings.image2:
             return f"Photo beside it: {sample.credit}, {sample.licence}"
     return ""
 
@@ -95,9 +92,8 @@ def _quick(scene: Scene, layer: LayerAttention) -> dict[str, tuple[str, dict[str
     return options
 
 
-def _current(options: list[str]) -> str | None:
+def _current(options: list[str], chosen: Settings) -> str | None:
     """Which of the quick choices the settings come nearest to."""
-    chosen = session.settings()
     if chosen.model2 is not None:
         return chosen.model2 if chosen.model2 in options else None
     if chosen.image2 is not None:
@@ -106,8 +102,7 @@ def _current(options: list[str]) -> str | None:
 
 
 def _take(meanings: dict[str, dict[str, str | None]]) -> None:
-    session.memory().link = Settings()
-    session.change(**meanings.get(st.session_state[QUICK], NOTHING))
+    session.choose(**meanings.get(st.session_state[QUICK], NOTHING))
 
 
 def _neighbour(names: list[str], name: str) -> str | None:
@@ -143,64 +138,55 @@ def _label(entry: CheckpointEntry, scene: Scene) -> str:
     return words.plain(entry.title)
 
 
-def _choose_network(scene: Scene) -> None:
-    chosen = session.settings().model2
+def _choose_network(scene: Scene) -> str | None:
+    """The network's file; None for the first picture's network."""
+    chosen = scene.settings.model2
     titles = networks.titles(_other_networks(scene))
     if chosen is not None and chosen not in titles:
         if chosen == session.memory().link.model2 != _file(scene):
             session.note("The network that the link sets beside the first is not here.")
         session.change(model2=None)
-    _select("Network beside it", "model2", {SAME: "the same network"} | titles)
+    return _select("Network beside it", "model2", "the same network", titles)
 
 
-def _choose_photo() -> None:
-    chosen = session.settings()
-    shown = photos.choice()
+def _choose_photo(settings: Settings) -> str | None:
+    """The photo's name among the choices; None for the first picture's photo."""
+    chosen, shown = settings.image2, photos.choice()
     titles = {name: title for name, title in photos.choices().items() if name != shown}
-    if chosen.image2 is not None and chosen.image2 not in titles:
-        if chosen.image2 == session.memory().link.image2 != chosen.image:
+    if chosen is not None and chosen not in titles:
+        if chosen == session.memory().link.image2 != settings.image:
             session.note(
                 "A link does not carry uploaded photos, so none stands beside the first."
-                if chosen.image2.startswith(UPLOAD)
+                if chosen.startswith(UPLOAD)
                 else "The photo that the link sets beside the first is not among the samples."
             )
         session.change(image2=None)
-    _select("Photo beside it", "image2", {SAME: "the same photo"} | titles)
+    return _select("Photo beside it", "image2", "the same photo", titles)
 
 
-def _select(label: str, name: str, titles: dict[str, str]) -> None:
-    key = f"set_{name}"
-    st.session_state[key] = getattr(session.settings(), name) or SAME
-    st.selectbox(
+def _select(label: str, name: str, same: str, titles: dict[str, str]) -> str | None:
+    """A list whose first entry stands for what the first picture has, which is no choice."""
+    options = [None, *titles]
+    picked: str | None = st.selectbox(
         label,
-        list(titles),
-        format_func=titles.__getitem__,
-        key=key,
-        on_change=_take_one,
-        args=(name, key, tuple(titles)),
+        options,
+        format_func=lambda key: same if key is None else titles[key],
+        **session.control(name, among=options),
     )
+    return picked
 
 
-def _take_one(name: str, key: str, among: tuple[str, ...]) -> None:
-    """Take what was picked from a list; a list that has changed meanwhile says nothing."""
-    picked = st.session_state[key]
-    if picked in among:
-        session.memory().link = Settings()
-        session.change(**{name: None if picked == SAME else picked}, **session.RESETS.get(name, {}))
-
-
-def _scene(scene: Scene) -> Scene:
+def _scene(scene: Scene, network: str | None, photo: str | None) -> Scene:
     """The network and the photo that were chosen, from memory where that has been done."""
-    chosen = session.settings()
-    if chosen.model2 is None and chosen.image2 is None:
+    if network is None and photo is None:
         return scene
     loaded, request = scene.loaded, scene.request
-    if chosen.model2 is not None:
-        request = networks.request_for(networks.folder() / chosen.model2)
+    if network is not None:
+        request = networks.request_for(networks.folder() / network)
         loaded = networks.load(request)
-    photo = scene.photo if chosen.image2 is None else photos.photo_of(chosen.image2)
-    sample = not (chosen.image2 or photos.choice()).startswith(UPLOAD)
-    return make_scene_beside(photo, loaded, request, sample=sample)
+    shown = scene.photo if photo is None else photos.photo_of(photo)
+    sample = not (photo or photos.choice()).startswith(UPLOAD)
+    return make_scene_beside(scene, shown, loaded, request, sample=sample)
 
 
 def _layer(beside: Scene, first: LayerAttention) -> LayerAttention | None:
@@ -208,16 +194,15 @@ def _layer(beside: Scene, first: LayerAttention) -> LayerAttention | None:
 
     None for a network without attention.
     """
-    layers, wanted = beside.layers, session.settings().layer2
+    layers, wanted = beside.layers, beside.settings.layer2
     if not layers:
         return None
     if wanted is not None and wanted not in layers:
         if wanted == session.memory().link.layer2:
             session.note("The layer that the link sets beside the first is not in its network.")
-        session.change(
-            layer2=_neighbour(list(layers), first.name) if first.name in layers else None
-        )
-    wanted = session.settings().layer2 or first.name
+        wanted = _neighbour(list(layers), first.name) if first.name in layers else None
+        session.change(layer2=wanted)
+    wanted = wanted or first.name
     if wanted in layers:
         return layers[wanted]
     return layer_to_show(layers.values(), geometry=beside.analysis.geometry)

@@ -9,11 +9,11 @@ import streamlit as st
 
 from cbam_viz.analysis import Analysis
 from cbam_viz.figures import FigureSpec, format_column, parse_column
-from cbam_viz.figures.content import Study, default_columns, short_names, stages
-from cbam_viz.ui.pages.figure import state as figure_state
+from cbam_viz.figures.content.values import Study, default_columns, short_names, stages
 from cbam_viz.ui.pages.figure.sources import Network, analysis_of
-from cbam_viz.ui.pages.figure.state import control
+from cbam_viz.ui.pages.figure.state import kept
 from cbam_viz.ui.scene import Scene
+from cbam_viz.ui.session import control, page_settings
 
 SEPARATOR = "|"
 
@@ -60,19 +60,19 @@ def _follow_networks(networks: list[Network], default: list[str], alone: list[st
 
     A link that names columns says all of them.
     """
-    ours = figure_state.memory()
+    ours = page_settings()
     second = networks[1].request if len(networks) > 1 else None
-    if second == ours.second:
+    if second == kept().second:
         return
-    ours.second = second
+    kept().second = second
     picked = ours.values.get("columns")
     if picked is None or "columns" in ours.link:
         return
-    kept = [column for column in picked if "@" not in column.partition(":")[0]]
-    if kept == alone or not kept:
+    first = [column for column in picked if "@" not in column.partition(":")[0]]
+    if first == alone or not first:
         del ours.values["columns"]  # the default, with those of both
     else:
-        ours.values["columns"] = kept + [column for column in default if column not in alone]
+        ours.values["columns"] = first + [column for column in default if column not in alone]
 
 
 def _of_network(analysis: Analysis, number: int) -> dict[str, str]:

@@ -14,8 +14,8 @@ from cbam_viz.render import COLORMAPS, DEFAULT_OPACITY
 from cbam_viz.ui.pages.figure import columns as figure_columns
 from cbam_viz.ui.pages.figure import sources as figure_sources
 from cbam_viz.ui.pages.figure.sources import Chosen, Network
-from cbam_viz.ui.pages.figure.state import control
 from cbam_viz.ui.scene import Scene
+from cbam_viz.ui.session import control
 
 LAYOUTS = {
     "grid": "Grid",

@@ -11,14 +11,14 @@ import numpy as np
 from PIL import Image
 
 from cbam_viz.figures import Built, FigureSpec, FileFormat, build
-from cbam_viz.figures.bundle import EXTRAS, Sources, extra_files
-from cbam_viz.figures.manifest import NetworkSource, PhotoSource, network_source
-from cbam_viz.figures.output import DEFAULT_DPI
-from cbam_viz.figures.preview import grey_print, pdf_to_png
+from cbam_viz.figures.beside.bundle import EXTRAS, Sources, extra_files
+from cbam_viz.figures.beside.manifest import NetworkSource, PhotoSource, network_source
+from cbam_viz.figures.beside.preview import grey_print, pdf_to_png
+from cbam_viz.figures.paper.output import DEFAULT_DPI
 from cbam_viz.render import encode
 from cbam_viz.store import safe_name, zip_bytes
-from cbam_viz.ui.pages.figure import state as figure_state
 from cbam_viz.ui.pages.figure.sources import Chosen, Network, key_of, study_of
+from cbam_viz.ui.pages.figure.state import kept
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.sidebar.networks import FALLBACK, folder
 
@@ -58,7 +58,7 @@ def make(
     key: Hashable = (
         json.dumps(spec.to_dict()), key_of(photos, networks, scene), file_format, dpi,
     )  # fmt: skip
-    return figure_state.memory().files.get_or_make(key, draw)
+    return kept().files.get_or_make(key, draw)
 
 
 def preview(made: Made, *, grey: bool) -> bytes | str:

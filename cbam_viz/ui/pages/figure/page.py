@@ -8,36 +8,30 @@ from typing import Any
 import streamlit as st
 
 from cbam_viz.figures import DEFAULT_DPI, FORMATS, MIME_TYPES, FigureSpec, FileFormat
-from cbam_viz.figures.caption import caption
-from cbam_viz.figures.manifest import font_of
-from cbam_viz.ui import session
+from cbam_viz.figures.beside.caption import caption
+from cbam_viz.figures.beside.manifest import font_of
 from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.pages.figure import controls
 from cbam_viz.ui.pages.figure import files as figure_files
 from cbam_viz.ui.pages.figure import sources as figure_sources
-from cbam_viz.ui.pages.figure import state as figure_state
 from cbam_viz.ui.pages.figure.files import Made
 from cbam_viz.ui.pages.figure.sources import Chosen, Network, current
-from cbam_viz.ui.pages.figure.state import control
 from cbam_viz.ui.parts.layout import two_columns
 from cbam_viz.ui.scene import Scene
+from cbam_viz.ui.session import control
 from cbam_viz.ui.words import plain
 
 LARGE = 10_000_000
 """Bytes from which on a smaller file is suggested."""
 
 
-@st.fragment
 def page(scene: Scene) -> None:
     """The file itself at the left, its controls at the right."""
-    with boundary():
-        figure_state.begin()
-        shown, beside = two_columns("figure")
-        with beside:
-            spec, photos, networks = _settings(scene)
-        with shown, boundary():
-            _figure(spec, photos, networks, scene)
-        session.write_url()
+    shown, beside = two_columns("figure")
+    with beside:
+        spec, photos, networks = _settings(scene)
+    with shown, boundary():
+        _figure(spec, photos, networks, scene)
 
 
 def _settings(scene: Scene) -> tuple[FigureSpec, list[Chosen], list[Network]]:

@@ -7,21 +7,22 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
+from cbam_viz._places import SAMPLE
 from cbam_viz.analysis import Analysis
 from cbam_viz.errors import CbamVizError, PlainCheckpointError
 from cbam_viz.figures import FigureSpec, Study
-from cbam_viz.figures.study import analyse_for
-from cbam_viz.images import MAX_BYTES, Photo, read_photo_apart, samples
+from cbam_viz.figures.content.study import analyse_for
+from cbam_viz.images import MAX_BYTES, Photo, read_photo_apart, sample_of, samples
 from cbam_viz.models import CheckpointEntry, LoadedModel
 from cbam_viz.models.load import PLAIN
 from cbam_viz.ui import session, words
 from cbam_viz.ui.errors import boundary
-from cbam_viz.ui.pages.figure import state as figure_state
-from cbam_viz.ui.pages.figure.state import Brought, control
+from cbam_viz.ui.pages.figure.state import Brought, kept
+from cbam_viz.ui.request import Request
 from cbam_viz.ui.scene import Scene
+from cbam_viz.ui.session import control
 from cbam_viz.ui.session.link import UPLOAD
 from cbam_viz.ui.sidebar import network_panel, networks
-from cbam_viz.ui.sidebar.networks import Request
 from cbam_viz.ui.sidebar.photos import OFFERED, own_photo, sample_photo
 
 MOST_ROWS = 16
@@ -51,9 +52,9 @@ class Network:
 
 def choose_photos(scene: Scene, *, several: bool = True) -> list[Chosen]:
     """The sidebar's photo, samples, and more uploads: one row each, or only one of them."""
-    brought = figure_state.memory().photos
+    brought = kept().photos
     titles = {CURRENT: f"{scene.photo.name} (sidebar)"}
-    titles |= {f"sample:{sample.name}": sample.title for sample in samples()}
+    titles |= {sample.source: sample.title for sample in samples()}
     titles |= {key: one.photo.name for key, one in brought.items()}
     titles = words.distinct(titles)
     if several:
@@ -83,7 +84,7 @@ def choose_photos(scene: Scene, *, several: bool = True) -> list[Chosen]:
         on_change=_take_uploads,
         max_upload_size=MAX_BYTES // 2**20,
     )
-    for text in figure_state.memory().errors:
+    for text in kept().errors:
         st.error(words.plain(text), icon=":material/broken_image:")
     return [_photo(name, scene) for name in picked]
 
@@ -155,7 +156,7 @@ def analysis_of(spec: FigureSpec, photo: Photo, network: Network, scene: Scene) 
     same = photo.sha256 == scene.photo.sha256 and network.request == scene.request
     if same and feature_layer is None:
         return scene.analysis
-    return figure_state.memory().analyses.get_or_make(
+    return kept().analyses.get_or_make(
         (photo.sha256, network.request, scene.view, feature_layer),
         lambda: analyse_for(
             spec, network.loaded, photo, scene.view, beside=network.request != scene.request
@@ -171,26 +172,26 @@ def key_of_photo(photo: Photo) -> str:
 def _photo(name: str, scene: Scene) -> Chosen:
     if name == CURRENT:
         return _current(scene)
-    for sample in samples():
-        if name == f"sample:{sample.name}":
-            return Chosen(sample_photo(sample), name, None)
-    one = figure_state.memory().photos[name]
+    sample = sample_of(name)
+    if sample is not None:
+        return Chosen(sample_photo(sample), name, None)
+    one = kept().photos[name]
     return Chosen(one.photo, one.photo.name, one.content)
 
 
 def _current(scene: Scene) -> Chosen:
     own = own_photo()
     if own is None:
-        return Chosen(scene.photo, f"sample:{session.settings().image}", None)
+        return Chosen(scene.photo, f"{SAMPLE}{scene.settings.image}", None)
     return Chosen(scene.photo, scene.photo.name, own.content)
 
 
 def _take_uploads() -> None:
     """Read new files at once; those that cannot be read are named and left out."""
-    ours = figure_state.memory()
+    ours, values = kept(), session.page_settings().values
     errors = []
-    picked = list(ours.values.get("photos", [CURRENT]))
-    for file in st.session_state[UPLOADER] or []:
+    picked = list(values.get("photos", [CURRENT]))
+    for file in session.uploaded(UPLOADER):
         content = file.getvalue()
         try:
             photo = read_photo_apart(content, name=file.name)
@@ -201,6 +202,6 @@ def _take_uploads() -> None:
         if key not in ours.photos:
             ours.photos[key] = Brought(photo, content)
             picked.append(key)
-            ours.values["photo"] = key
-    ours.values["photos"] = picked[:MOST_ROWS]
+            values["photo"] = key
+    values["photos"] = picked[:MOST_ROWS]
     ours.errors = tuple(errors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -11,11 +12,10 @@ from cbam_viz.attention import LayerAttention
 from cbam_viz.layer_names import both_names
 from cbam_viz.statistics import LayerStatistics
 from cbam_viz.ui import session, words
-from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.pages.layers import table as layer_table
 from cbam_viz.ui.parts import components, display_controls, pictures
 from cbam_viz.ui.parts.prediction import one_line
-from cbam_viz.ui.scene import Scene, current
+from cbam_viz.ui.scene import Scene
 
 GALLERY = "layers_gallery"
 COLOURS = (
@@ -28,20 +28,19 @@ STRIPS = (
 )
 
 
-@st.fragment
 def page(scene: Scene) -> None:
     """The gallery, and below it the table."""
-    with boundary():
-        statistics = {one.name: one for one in scene.statistics()}
-        display_controls.draw()
-        st.caption(words.plain(one_line(scene.analysis)))
-        for text in words.what_was_seen(scene.analysis.geometry):
-            st.caption(text)
-        components.gallery(_cards(scene, statistics), key=GALLERY, on_open_change=_open)
-        for text in (scene.analysis.fed, *words.missing(scene.analysis.attention)):
-            st.caption(words.plain(text))
-        layer_table.draw(list(statistics.values()), scene.titles.layers)
-        session.write_url()
+    statistics = {one.name: one for one in scene.statistics()}
+    display_controls.draw()
+    st.caption(words.plain(one_line(scene.analysis)))
+    for text in words.what_was_seen(scene.analysis.geometry):
+        st.caption(text)
+    components.gallery(
+        _cards(scene, statistics), key=GALLERY, on_open_change=partial(_open, tuple(scene.layers))
+    )
+    for text in (scene.analysis.fed, *words.missing(scene.analysis.attention)):
+        st.caption(words.plain(text))
+    layer_table.draw(list(statistics.values()), scene.titles.layers)
 
 
 def open_layer(name: str) -> None:
@@ -50,11 +49,11 @@ def open_layer(name: str) -> None:
     st.switch_page(session.memory().pages["explore"])
 
 
-def _open() -> None:
+def _open(names: tuple[str, ...]) -> None:
+    """A card was opened; what a browser sends may be anything."""
     state: Any = st.session_state[GALLERY]
-    name, scene = state.get("open"), current()
-    if scene is not None and name in scene.layers:
-        open_layer(name)
+    if state.get("open") in names:
+        open_layer(state["open"])
 
 
 def _cards(scene: Scene, statistics: dict[str, LayerStatistics]) -> dict[str, Any]:
@@ -101,7 +100,7 @@ def _bar(scene: Scene) -> dict[str, Any] | None:
     layers = [layer for layer in scene.layers.values() if layer.spatial is not None]
     if not layers:
         return None
-    settings = session.settings()
+    settings = scene.settings
     bar = pictures.colour_bar(scene.scale(layers[0]), settings.colormap)
     if settings.scale == "per map":
         bar |= {"ticks": ["lowest", "highest"], "label": "Scale: each map alone, not comparable"}

@@ -11,7 +11,7 @@ from cbam_viz.charts import branch_chart, sigmoid_chart, vector_chart
 from cbam_viz.images import Geometry
 from cbam_viz.render import Scale
 from cbam_viz.steps import Picture, Step, Walk
-from cbam_viz.ui import session, words
+from cbam_viz.ui import words
 from cbam_viz.ui.pages.walk import pictures
 from cbam_viz.ui.parts import channel_panel
 from cbam_viz.ui.parts.layout import two_columns
@@ -73,9 +73,7 @@ def _show(lesson: Lesson, number: int, step: Step) -> None:
         _vectors(lesson, number, step, vectors)
     _maps(lesson, [one for one in step.pictures if one.kind in ("map", "filter")])
     if step.key == "product" and step.gate == "channel":
-        weights = lesson.walk.layer.channel
-        assert weights is not None
-        channel_panel.draw_bars(weights[0].numpy(), lesson.walk.channel)
+        channel_panel.draw_bars(lesson.scene, lesson.walk.layer, lesson.walk.channel)
 
 
 def _beside_the_photo(lesson: Lesson, step: Step) -> None:
@@ -138,7 +136,7 @@ def _map(lesson: Lesson, picture: Picture) -> None:
     """A map on the photo's frame, or a filter, with its range and a colour bar below it."""
     cells, geometry = lesson.walk.layer.cells, lesson.geometry
     scale = Scale("per map", picture.low, picture.high)
-    colormap = "diverging" if picture.diverging else session.settings().colormap
+    colormap = "diverging" if picture.diverging else lesson.scene.settings.colormap
     on_photo = picture.kind == "map"
     text = f"{picture.title}: " + (
         words.range_on_photo(picture.values, cells, geometry)

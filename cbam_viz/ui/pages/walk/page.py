@@ -11,7 +11,6 @@ import streamlit as st
 from cbam_viz.attention import LayerAttention
 from cbam_viz.steps import WISHES, Walk, Wish, channels_of, walk
 from cbam_viz.ui import session, words
-from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.pages.walk import outcome
 from cbam_viz.ui.pages.walk.drawing import Lesson, draw
 from cbam_viz.ui.parts import layer_choice
@@ -35,31 +34,28 @@ BUTTONS: dict[Wish, str] = {
 }
 
 
-@st.fragment
 def page(scene: Scene) -> None:
     """All steps of one layer, for one of its channels and one of its cells."""
-    with boundary():
-        layer = scene.layer()
-        st.markdown(
-            f"This layer receives feature maps and decides {INTRODUCTION[layer.composition]}. "
-            "Every number below was computed by this network on this photo."
-        )
-        layer_choice.draw(scene, layer)
-        for text in words.what_was_seen(scene.analysis.geometry):
-            st.caption(text)
-        with st.spinner("Following this layer's computation …"):
-            computed = scene.computed(layer.name)
-        if computed.computation is None:
-            st.info("This layer's operations could not be seen, so its steps cannot be shown.")
-            return
-        followed = _follow(scene, computed)
-        lesson = Lesson(scene, followed)
-        for number, step in enumerate(followed.steps, start=1):
-            draw(lesson, number, step)
-        if layer.composition in MISSING:
-            st.markdown(MISSING[layer.composition])
-        outcome.draw(scene, computed)
-        session.write_url()
+    layer = scene.layer()
+    st.markdown(
+        f"This layer receives feature maps and decides {INTRODUCTION[layer.composition]}. "
+        "Every number below was computed by this network on this photo."
+    )
+    layer_choice.draw(scene, layer)
+    for text in words.what_was_seen(scene.analysis.geometry):
+        st.caption(text)
+    with st.spinner("Following this layer's computation …"):
+        computed = scene.computed(layer.name)
+    if computed.computation is None:
+        st.info("This layer's operations could not be seen, so its steps cannot be shown.")
+        return
+    followed = _follow(scene, computed)
+    lesson = Lesson(scene, followed)
+    for number, step in enumerate(followed.steps, start=1):
+        draw(lesson, number, step)
+    if layer.composition in MISSING:
+        st.markdown(MISSING[layer.composition])
+    outcome.draw(scene, computed)
 
 
 def _follow(scene: Scene, layer: LayerAttention) -> Walk:
@@ -70,7 +66,7 @@ def _follow(scene: Scene, layer: LayerAttention) -> Walk:
     nothing, and there is nothing to see.
     """
     assert layer.computation is not None
-    geometry, chosen = scene.analysis.geometry, session.settings().channel
+    geometry, chosen = scene.analysis.geometry, scene.settings.channel
     count = layer.computation.gates[0].features.shape[1]
     if chosen is not None and chosen >= count:
         chosen = None

@@ -1,0 +1,1 @@
+"""What a figure shows and how, as values: no networks, no drawing."""

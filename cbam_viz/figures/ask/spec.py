@@ -1,0 +1,232 @@
+"""What a figure shows and how: one frozen value that the app, the command line and Python share.
+
+A `FigureSpec` names no files. Which photos and networks it is drawn from is given beside it, and
+recorded in the manifest.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import typing
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, get_args, get_origin
+
+from cbam_viz.errors import FigureError
+from cbam_viz.figures.ask.plain import from_plain
+from cbam_viz.figures.ask.venues import venue
+from cbam_viz.render import DEFAULT_OPACITY, CellStyle
+
+Layout = Literal["grid", "depth", "channels", "channel"]
+"""`grid`: photos as rows, chosen columns. `depth`: one photo, all layers in order. `channels`:
+channel weights by layer or by class. `channel`: one channel before and after its gates."""
+
+ColumnKind = Literal["input", "map", "stage", "channels", "class", "probability", "prediction"]
+PREDICTED: tuple[ColumnKind, ...] = ("class", "probability", "prediction")
+"""Columns that say what the network predicts."""
+ScaleKind = Literal["absolute", "shared", "per map"]
+Style = Literal["overlay", "map"]
+Frame = Literal["photo", "seen"]
+Letters = Literal["none", "columns", "rows", "cells"]
+RowLabels = Literal["none", "name", "class"]
+ScaleBar = Literal["none", "photo", "input"]
+Region = tuple[float, float, float, float]
+"""(top, left, bottom, right) in pixels of the photo."""
+
+_NAMED_KINDS = ("map", "stage", "channels")
+
+MOST_COLUMNS, MOST_MARKS = 64, 64
+"""Of a grid; of contour levels, and of boxes in a row. More cannot be told apart on a page."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a grid."""
+
+    kind: ColumnKind
+    name: str | None = None
+    """Layer for `map` and `channels` (its name, or its place in the order: `0`, `-1`), stage for
+    `stage`."""
+    model: int = 0
+    """Which of the networks, from 0."""
+    head: str | None = None
+    """The column's heading; None: one made from kind, layer and network."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(ColumnKind):
+            raise FigureError(
+                f"There is no column {self.kind!r}. There are: {', '.join(get_args(ColumnKind))}."
+            )
+        if self.kind in _NAMED_KINDS and not self.name:
+            what = "stage" if self.kind == "stage" else "layer"
+            raise FigureError(f"A column {self.kind!r} needs a {what}: write {self.kind}:NAME.")
+        if self.kind not in _NAMED_KINDS and self.name:
+            raise FigureError(f"A column {self.kind!r} takes no layer or stage ({self.name!r}).")
+        if self.model < 0:
+            raise FigureError("Networks are counted from 1 in a column: write map@2:NAME.")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one photo's row has of its own."""
+
+    label: str | None = None
+    """None: what `FigureSpec.row_labels` says."""
+    group: str | None = None
+    """Its class in channel weights by class; None: the predicted one."""
+    crop: Region | None = None
+    """Show this part of the photo only."""
+    zoom: Region | None = None
+    """Show this part again, enlarged, in a corner of each picture."""
+    boxes: tuple[Region, ...] = ()
+    """Rectangles drawn on the pictures."""
+
+    def __post_init__(self) -> None:
+        _at_most("boxes in a row", self.boxes, MOST_MARKS)
+        for region in (self.crop, self.zoom, *self.boxes):
+            if region is not None and not (
+                all(map(math.isfinite, region)) and region[0] < region[2] and region[1] < region[3]
+            ):
+                raise FigureError(
+                    "A region is top, left, bottom, right in pixels of the photo; "
+                    f"{region} is empty or endless."
+                )
+
+
+@dataclass(frozen=True)
+class FigureSpec:
+    """A figure's settings; every field has a default that prints well."""
+
+    layout: Layout = "grid"
+    columns: tuple[Column, ...] = ()
+    """Grid: from left to right. Empty: the input, and of each network the last layer of each stage
+    (at most four in all) and the prediction."""
+    rows: tuple[Row, ...] = ()
+    """Own settings of the photos, in their order; missing ones are defaults."""
+    layers: tuple[str, ...] = ()
+    """Depth, and channel weights by layer: which ones; empty for all."""
+    layer: str | None = None
+    """Channel weights by class, and one channel before and after: the layer; None: the last."""
+    channel: int | None = None
+    """One channel before and after: its index; None: the one with the highest weight."""
+    by: Literal["layer", "class"] = "layer"
+    """Channel weights: one panel for each layer, or one line for each class."""
+    order: Literal["index", "weight"] = "index"
+    """Channel weights: by channel index, or from the highest weight to the lowest."""
+    venue: str = "cvpr"
+    width: Literal["column", "text"] | float = "text"
+    """Or millimetres."""
+    font: str = "auto"
+    """`auto`: the venue's, or what stands in for it; or the name of an installed font."""
+    scale: ScaleKind = "absolute"
+    """`absolute`: 0 to 1. `shared`: from the lowest to the highest value in the figure.
+    `per map`: each map from its own lowest to its own highest value, printed on each."""
+    colormap: str = "viridis"
+    opacity: float = DEFAULT_OPACITY
+    style: Style = "overlay"
+    cells: CellStyle = "smooth"
+    frame: Frame = "seen"
+    """Show the part of the photo that the network saw, or the whole photo, the rest of it faded."""
+    mark_seen: bool = False
+    """Outline on the input what the network saw."""
+    contours: tuple[float, ...] = ()
+    """Levels at which maps get contour lines, in the map's own values."""
+    scale_bar: ScaleBar = "none"
+    """A bar with its length in pixels of the photo, or of the network's input."""
+    letters: Letters = "none"
+    heads: bool = True
+    row_labels: RowLabels = "none"
+    blocks: int | None = None
+    """Grid: set the rows side by side in so many blocks; None: as few as fit the page."""
+    per_line: int | None = None
+    """Depth, channel weights by layer: pictures in a line; None: what leaves least white."""
+    image_dpi: int | None = None
+    """At most so many pixels an inch in PDF and SVG. None: the photo's own pixels, up to 1600 along
+    its longer side."""
+
+    def __post_init__(self) -> None:
+        venue(self.venue).width(self.width)
+        for name, value in _choices(type(self)).items():
+            if getattr(self, name) not in value:
+                raise FigureError(
+                    f"{name.replace('_', ' ').capitalize()} is one of {', '.join(value)}; "
+                    f"got {getattr(self, name)!r}."
+                )
+        _at_most("columns", self.columns, MOST_COLUMNS)
+        _at_most("contours", self.contours, MOST_MARKS)
+        if not all(map(math.isfinite, self.contours)):
+            raise FigureError("A contour needs a number as its level, such as 0.5.")
+        _in_range("opacity", self.opacity, 0, 1)
+        _in_range("image_dpi", self.image_dpi, 36, 2400)
+        _in_range("blocks", self.blocks, 1, 8)
+        _in_range("per_line", self.per_line, 1, 64)
+        _in_range("channel", self.channel, 0, None)
+
+    def row(self, index: int) -> Row:
+        """The settings of one photo."""
+        return self.rows[index] if index < len(self.rows) else Row()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        data: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return data
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> FigureSpec:
+        """Back from `to_dict`; fields that are left out get their defaults.
+
+        Raises:
+            FigureError: if a field is unknown or its value is none it can have.
+        """
+        return from_plain(FigureSpec, data, "the figure")
+
+    def with_(self, **changes: Any) -> FigureSpec:
+        """A copy with other values."""
+        return replace(self, **changes)
+
+
+def parse_column(text: str) -> Column:
+    """`KIND[@MODEL][:NAME][=HEAD]`, such as `input`, `map:layer4.1.se`, `map@2:-1=Ours`.
+
+    Raises:
+        FigureError: if it is none.
+    """
+    body, _, head = text.strip().partition("=")
+    kind_and_model, _, name = body.partition(":")
+    kind, at, model = kind_and_model.partition("@")
+    if at and not model.isdecimal():
+        raise FigureError(f"In the column {text!r}, {model!r} is no network: write {kind}@2.")
+    return Column(
+        kind=typing.cast(ColumnKind, kind),
+        name=name or None,
+        model=int(model) - 1 if at else 0,
+        head=head or None,
+    )
+
+
+def format_column(column: Column) -> str:
+    """The text that `parse_column` reads."""
+    model = f"@{column.model + 1}" if column.model else ""
+    name = f":{column.name}" if column.name else ""
+    head = f"={column.head}" if column.head else ""
+    return f"{column.kind}{model}{name}{head}"
+
+
+def _in_range(name: str, value: float | None, low: float, high: float | None) -> None:
+    if value is None:
+        return
+    if not low <= value <= (math.inf if high is None else high):
+        limits = f"{low:g} to {high:g}" if high is not None else f"{low:g} or more"
+        raise FigureError(f"{name.replace('_', ' ').capitalize()} is {limits}; got {value:g}.")
+
+
+def _at_most(what: str, values: tuple[Any, ...], most: int) -> None:
+    if len(values) > most:
+        raise FigureError(f"A figure takes at most {most} {what}; got {len(values)}.")
+
+
+def _choices(kind: type[Any]) -> dict[str, tuple[str, ...]]:
+    """Fields whose type is a plain Literal, with what it allows."""
+    hints = typing.get_type_hints(kind)
+    return {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Literal}

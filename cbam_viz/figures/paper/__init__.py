@@ -1,0 +1,1 @@
+"""The page: type, texts and axes at exact places, and the page as the bytes of a file."""

@@ -1,0 +1,376 @@
+"""Watching one forward: which operation made which tensor out of which, in which module.
+
+The mode below sits under autograd and autocast and sees what really runs: functional code, einsum,
+TorchScript. It keeps no tensor alive, changes none, and its own failures never reach the user.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import finalize
+
+import torch
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ..layout.axes import (
+    COLUMN,
+    ROW,
+    Layout,
+    axis_size,
+    image_layout,
+    labels,
+    lost,
+    moved,
+    plain_layout,
+    same_place,
+)
+from ..layout.inputs import picture_layout
+from ..layout.operators import ASKING, DRAWING, PARTING, PASSES, VALUELESS, base
+from ..layout.placement import layout_after
+from ..layout.same import Same, is_told, same_after, same_of
+
+
+@dataclass(eq=False)
+class Frame:
+    """One call of one module."""
+
+    module: str
+    serial: int
+    parent: Frame | None
+    number: int = 1
+    """Which call of the module in this forward."""
+
+    def path(self) -> Iterator[Frame]:
+        """The call itself and those around it, innermost first."""
+        frame: Frame | None = self
+        while frame is not None:
+            yield frame
+            frame = frame.parent
+
+
+@dataclass(eq=False, slots=True)
+class Node:
+    """One tensor value: what made it. Holds no data."""
+
+    name: str
+    """The operator without its namespace, such as `mul`; `input`, `constant` or a parameter."""
+    func: Any
+    args: Sequence[Any]
+    kwargs: dict[str, Any]
+    inputs: tuple[Node, ...]
+    shape: tuple[int, ...]
+    layout: Layout
+    frame: Frame
+    order: int
+    depends: bool
+    """True if it was computed from the network's input."""
+    same: Same
+    """Dimensions along which it holds one value again and again."""
+    certain: bool = False
+    """True if along all other dimensions it can vary, by operations that are known."""
+    parameter: str | None = None
+    users: list[Node] = field(default_factory=list)
+    number: int = 0
+    """Of the operation that made it, among all of the forward, from 1; 0 if none did."""
+
+    @property
+    def base(self) -> str:
+        """The operator's name, in place or not."""
+        return base(self.name)
+
+
+def origin(node: Node) -> Node:
+    """The node whose values these are, before views and copies."""
+    while (node.base in PASSES or node.base in PARTING) and node.inputs:
+        if node.base in PARTING and math.prod(node.shape) != math.prod(node.inputs[0].shape):
+            break
+        node = node.inputs[1 if node.base == "copy" and len(node.inputs) > 1 else 0]
+    return node
+
+
+Watcher = Callable[[Node, Node, Tensor, Tensor], None]
+
+
+class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Builds the graph of one forward; `before` and `after` are told of each multiplication."""
+
+    def __init__(self, parameters: dict[int, str]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.root = Frame("", 0, None)
+        self.frame = self.root
+        self.operations = 0
+        """How many have run."""
+        self.calls: dict[str, int] = {}
+        self.errors: list[tuple[Frame, Exception]] = []
+        self.asked = False
+        """True if a number was read out of a tensor, as a condition does."""
+        self.used: set[str] = set()
+        """Names of the parameters that took part."""
+        self._parameters = parameters
+        self._nodes: dict[tuple[Any, ...], tuple[int, Node]] = {}
+        self._latest: dict[int, tuple[int, Node]] = {}
+        self._alive: dict[int, Any] = {}
+        self._mixed: set[int] = set()
+        """Storages into parts of which values from elsewhere were written."""
+        self._order = 0
+        self._placed = False
+        self._awaited: Node | None = None
+        self.awaits: tuple[int, int] | bool = False
+        """The size of the picture whose tensor is to come; True if that is not known."""
+        self.input_size: tuple[int, int] | None = None
+        """Of the picture that came, or else of what the first convolution was given."""
+
+    def enter(self, module: str) -> Frame:
+        """A module begins."""
+        self._order += 1
+        self.calls[module] = self.calls.get(module, 0) + 1
+        self.frame = Frame(module, self._order, self.frame, self.calls[module])
+        return self.frame
+
+    def leave(self, module: str) -> None:
+        """A module ends; those inside it that raised end with it."""
+        for frame in self.frame.path():
+            if frame.module == module and frame.parent is not None:
+                self.frame = frame.parent
+                return
+
+    def place_input(self, image: Tensor) -> None:
+        """Say which tensor, (B, C, H, W) or (C, H, W), is an image, its pixels in place."""
+        self._placed = True
+        node = self._new("input", None, (), {}, (), image)
+        node.depends = node.certain = True
+        node.layout = image_layout((1, *image.shape)[-4:], placed=True)[-image.ndim :]
+        self._store(image, node)
+
+    def node(self, tensor: Tensor) -> Node:
+        """The node of a tensor as it is now."""
+        key = _key(tensor)
+        version, latest = self._latest.get(key[0], (0, None))
+        found = self._nodes.get(key)
+        if found is not None and found[0] == version:
+            return found[1]
+        if latest is not None:
+            node = self._new("alias", None, (), {}, (latest,), tensor)
+            node.depends = latest.depends
+            if found is not None:
+                node.layout = found[1].layout
+            if found is None or key[0] in self._mixed:
+                node.layout = lost(tuple(map(same_place, node.layout)))
+        else:
+            parameter = self._parameters.get(key[0])
+            name = "parameter" if parameter is not None else "input"
+            node = self._new(name, None, (), {}, (), tensor)
+            node.parameter, node.depends = parameter, parameter is None
+            if parameter is not None:
+                self.used.add(parameter)
+                node.certain = True
+            elif self.awaits and not self._placed:
+                self._place(node)
+        self._nodes[key] = (version, node)
+        self._hold(tensor, key[0])
+        return node
+
+    def _place(self, node: Node) -> None:
+        """A tensor that came from outside, and may be the picture that is waited for."""
+        size = self.awaits if isinstance(self.awaits, tuple) else None
+        layout = picture_layout(node.shape, size)
+        if layout is not None:
+            node.layout, self._awaited, self._placed = layout, node, True
+            sides = [axis_size(axis) for axis in layout if labels(axis) & {ROW, COLUMN}]
+            self.input_size = size or (sides[0], sides[1])
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Run the operation and note it."""
+        kwargs = kwargs or {}
+        out = in_parts(self, func, args, kwargs)
+        if out is not NotImplemented:
+            return out
+        self.operations += 1
+        noted = self._guard(self._before, func, args, kwargs)
+        out = func(*args, **kwargs)
+        if noted is not None:
+            self._guard(self._after, func, args, kwargs, noted, out)
+        return out
+
+    def _guard(self, step: Callable[..., Any], *args: Any) -> Any:
+        try:
+            with torch.no_grad():
+                return step(*args)
+        except Exception as error:
+            self.errors.append((self.frame, error))
+            return None
+
+    def _before(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        tensors = [*_tensors(args), *_tensors(tuple(kwargs.values()))]
+        if any(tensor.is_nested for tensor in tensors):
+            return None
+        nodes = [self.node(tensor) for tensor in tensors]
+        name = func._schema.name.split("::")[-1]
+        self.asked = self.asked or name in ASKING
+        return name, tensors, nodes, self.about_to(name, args, nodes)
+
+    def _after(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], noted: Any, out: Any
+    ) -> None:
+        name, tensors, nodes, extra = noted
+        if name in ("set_", "resize_"):
+            return
+        if name == "convolution" and self.input_size is None and len(nodes[0].shape) == 4:
+            self.input_size = (nodes[0].shape[2], nodes[0].shape[3])
+        lookup = {id(tensor): node for tensor, node in zip(tensors, nodes, strict=True)}
+        saved = tuple(_saved(value, lookup) for value in args)
+        saved_kwargs = {key: _saved(value, lookup) for key, value in kwargs.items()}
+        inputs = tuple(nodes)
+        layouts = [node.layout for node in nodes]
+        operands = [(node.shape, node.same) for node in nodes]
+        for result in _tensors(out if isinstance(out, tuple) else (out,)):
+            node = self._new(name, func, saved, saved_kwargs, inputs, result)
+            node.layout = layout_after(name, args, kwargs, layouts, result)
+            node.same = same_after(name, args, kwargs, operands, result)
+            node.number = self.operations
+            node.certain = is_told(name) and all(one.certain for one in inputs)
+            # torch.tensor(...) in the forward, unless of the picture
+            constant = name == "lift_fresh" and self._placed and nodes[0] is not self._awaited
+            source = self._is_source(func, name, nodes) or any(one.depends for one in inputs)
+            node.depends = not constant and base(name) not in VALUELESS and source
+            for one in inputs:
+                one.users.append(node)
+            written = name.endswith("_") and not name.startswith("_")
+            if written and layouts and moved(layouts[0], node.layout):
+                self._mixed.add(_key(result)[0])
+            self._store(result, node, written=written)
+            self.happened(node, args, nodes, result, extra)
+
+    def _is_source(self, func: Any, name: str, nodes: Sequence[Node]) -> bool:
+        """A network that takes no tensor draws one, or reads one from a file."""
+        read = not nodes and func.namespace != "aten"
+        return bool(self.awaits) and (read or base(name) in DRAWING)
+
+    def about_to(self, name: str, args: Sequence[Any], nodes: Sequence[Node]) -> Any:
+        """Called before an operation; what it returns comes back in `happened`."""
+
+    def happened(
+        self, node: Node, args: Sequence[Any], nodes: Sequence[Node], result: Tensor, extra: Any
+    ) -> None:
+        """Called after an operation, for each result."""
+
+    def _new(  # noqa: PLR0917
+        self,
+        name: str,
+        func: Any,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        inputs: tuple[Node, ...],
+        tensor: Tensor,
+    ) -> Node:
+        self._order += 1
+        shape = () if tensor.is_nested else tuple(tensor.shape)
+        return Node(
+            name, func, args, kwargs, inputs, shape, plain_layout(shape), self.frame, self._order,
+            False, same_of(tensor),
+        )  # fmt: skip
+
+    def _store(self, tensor: Tensor, node: Node, *, written: bool = False) -> None:
+        key = _key(tensor)
+        version = self._latest.get(key[0], (0, None))[0] + (1 if written else 0)
+        self._latest[key[0]] = (version, node)
+        self._nodes[key] = (version, node)
+        self._hold(tensor, key[0])
+
+    def _hold(self, tensor: Tensor, storage: int) -> None:
+        """Keep the storage's identity (not its memory) from being given to another tensor."""
+        if storage in self._alive:
+            return
+        if _is_stored(tensor):
+            self._alive[storage] = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
+        else:
+            self._alive[storage] = finalize(tensor, self._forget, _key(tensor))
+
+    def _forget(self, key: tuple[Any, ...]) -> None:
+        """A tensor without a storage is gone, and its identity may be given to another."""
+        for known in (self._latest, self._alive):
+            known.pop(key[0], None)
+        self._nodes.pop(key, None)
+
+
+def parameter_storages(model: nn.Module) -> dict[int, str]:
+    """Identity of each parameter's and buffer's storage, and its dotted name."""
+    found: dict[int, str] = {}
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        try:
+            found[tensor.untyped_storage()._cdata] = name
+        except (RuntimeError, NotImplementedError, ValueError):
+            continue
+    return found
+
+
+COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
+"""The compositions of C++: `func.decompose` prefers Python's, which round otherwise (bilinear
+interpolation does), and the network's output must not change."""
+
+_composite: dict[Any, bool] = {}
+
+
+def is_composite(func: Any) -> bool:
+    """Under inference mode whole compositions arrive; only their parts can be understood."""
+    known = _composite.get(func)
+    if known is None:
+        try:
+            known = hasattr(func, "decompose") and torch._C._dispatch_has_kernel_for_dispatch_key(
+                func.name(), "CompositeImplicitAutograd"
+            )
+        except RuntimeError:  # no operator of a library: prim::device
+            known = False
+        _composite[func] = known
+    return known
+
+
+def in_parts(
+    mode: TorchDispatchMode, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """What a composition gives if `mode` meets its parts; NotImplemented if `func` is none."""
+    if not is_composite(func):
+        return NotImplemented
+    with mode:
+        return func._op_dk(COMPOSITE, *args, **kwargs)
+
+
+def _is_stored(tensor: Tensor) -> bool:
+    """Sparse tensors have no storage of their own, nor have those of torch.func's transforms."""
+    if tensor.layout is not torch.strided or tensor.is_nested:
+        return False
+    try:
+        tensor.untyped_storage()
+    except NotImplementedError:
+        return False
+    return True
+
+
+def _key(tensor: Tensor) -> tuple[Any, ...]:
+    if not _is_stored(tensor):
+        return (-id(tensor), 0, (), ())
+    storage: int = tensor.untyped_storage()._cdata
+    return (storage, tensor.storage_offset(), tuple(tensor.shape), tensor.stride())
+
+
+def _tensors(values: Sequence[Any]) -> Iterator[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from (item for item in value if isinstance(item, Tensor))
+
+
+def _saved(value: Any, lookup: dict[int, Node]) -> Any:
+    if isinstance(value, Tensor):
+        return lookup[id(value)]
+    if isinstance(value, (list, tuple)):
+        return [_saved(item, lookup) for item in value]
+    return value
