@@ -10,7 +10,7 @@ from torch import nn
 
 from cbam_viz import capture, create_model, insert_cbam
 from cbam_viz.attention import LayerAttention
-from cbam_viz.gates.model.structure import stage_of
+from cbam_viz.gates.model.names import stage_of
 from cbam_viz.layer_names import both_names, titles
 
 

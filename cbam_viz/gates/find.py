@@ -11,7 +11,7 @@ from ..attention import Attention, LayerAttention
 from ..errors import CaptureError, NoAttentionError
 from ..wrappers import undriven, unwrap
 from .api import capture
-from .model.structure import ROOT_NAME
+from .model.names import ROOT_NAME
 from .plan.table import table_of
 
 
@@ -28,9 +28,9 @@ def find_cbam_layers(model: nn.Module, *args: Any, **kwargs: Any) -> list[str]:
     if not isinstance(model, nn.Module):
         raise CaptureError(f"find_cbam_layers needs a torch.nn.Module, not {type(model).__name__}.")
     model = undriven(model)
-    table, _ = table_of(unwrap(model))
-    if table.known and not table.lookalikes and not args and not kwargs:
-        return [layer.name for layer in table.known.values()]
+    modules = table_of(unwrap(model))[0].modules
+    if modules.known and not modules.lookalikes and not args and not kwargs:
+        return [layer.name for layer in modules.known.values()]
     layers = cbam_layers_seen(model, *(args if args or kwargs else (noise_for(model),)), **kwargs)
     return list(dict.fromkeys(layer.module for layer in layers))
 

@@ -156,6 +156,15 @@ def test_what_is_said_of_a_checkpoint(make: Make, tmp_path: Path) -> None:
     assert sizeless.spec.assumed == ("size",)
 
 
+def test_an_upload_is_read_in_a_process_of_its_own(make: Make, tmp_path: Path) -> None:
+    path = save(tmp_path / "best.pt", make())
+    found, wanted = load_model(path.read_bytes(), apart=True, name="mine"), load_model(path)
+    assert found.name == "mine"
+    assert found.spec == wanted.spec
+    ours, theirs = found.model.state_dict(), wanted.model.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
 def test_a_classifier_is_fed_its_crop(make: Make, tmp_path: Path) -> None:
     loaded = load_model(
         save(tmp_path / "b.pt", make("ClassificationModel", "yolov8n-cls.yaml", 64))

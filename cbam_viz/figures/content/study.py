@@ -49,4 +49,4 @@ def analyse_for(
     if spec.layout != "channel":
         return analysis
     layer = find_layer(analysis.attention, spec.layer or "-1")
-    return analyse(network, photo, view, features=[layer.module])
+    return analyse(network, photo, view, features=[layer.name])

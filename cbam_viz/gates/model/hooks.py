@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
 from weakref import ref
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.module import _has_any_global_hook
 from torch.utils.hooks import RemovableHandle
 
@@ -212,10 +212,3 @@ def _after(told: _Told, where: ref[nn.Module], key: Sighting) -> Callable[..., N
 
 
 _HOOKS = {"called": _called, "before": _before, "after": _after, "finally": _after}
-
-
-def kept(value: Any) -> Tensor | None:
-    """A detached copy on the tensor's own device, safe from in-place operations that follow."""
-    if not isinstance(value, Tensor):
-        return None
-    return value.detach().clone() if value.requires_grad else value.clone()

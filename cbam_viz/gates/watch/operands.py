@@ -1,10 +1,10 @@
-"""Along which axes an operand varies, and its values reduced to those."""
+"""The operands of a product: along which axes each varies, and its values reduced to those."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Container, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -27,6 +27,9 @@ from ..layout.axes import (
     image_layout,
     labels,
 )
+from ..layout.same import varying
+from .anatomy import anatomy
+from .graph import Node
 
 Kind = Literal["channel", "spatial"]
 
@@ -34,6 +37,18 @@ CONSTANT = 2e-6
 """A dense gate counts as constant along an axis if it varies by less, relative to its size."""
 
 _PLACE = {BATCH: 0, PIECE: 0, CHANNEL: 1, ROW: 2, COLUMN: 3}
+
+
+@dataclass(eq=False)
+class Operand:
+    """One of the two factors."""
+
+    tensor: Tensor
+    node: Node
+    dims: set[int]
+    """Dimensions of the result along which it varies, batch aside."""
+    even: bool = False
+    """True if it only happens to be the same along some, for all that is known."""
 
 
 def readable(layout: Layout) -> Layout | None:
@@ -87,7 +102,7 @@ def _renamed(axis: Axis, label: str, which: Container[str]) -> Axis:
     return tuple(Factor(label, f.size) if f.label in which else f for f in axis)
 
 
-def varying_dims(tensor: Tensor, layout: Layout) -> set[int]:
+def _varying_dims(tensor: Tensor, layout: Layout) -> set[int]:
     skip = len(layout) - tensor.ndim
     return {
         d + skip
@@ -96,7 +111,7 @@ def varying_dims(tensor: Tensor, layout: Layout) -> set[int]:
     }
 
 
-def is_constant(tensor: Tensor, dims: Collection[int], ndim: int) -> bool:
+def _is_constant(tensor: Tensor, dims: Collection[int], ndim: int) -> bool:
     """Whether the values are the same along `dims`; what is not finite shows no difference."""
     skip = ndim - tensor.ndim
     start = probe = tensor
@@ -160,3 +175,81 @@ class _One:
 
 
 _UNIT: tuple[Any, ...] = (_One(),)
+
+
+def find_dims(one: Operand, two: Operand, layout: Layout, every: set[int]) -> bool:
+    """Say what each operand varies along; False if both are gates made as large as features."""
+    fewer = []
+    for operand in (one, two):
+        operand.dims = _varying_dims(operand.tensor, layout) & every
+        skip = len(layout) - operand.tensor.ndim
+        made = {d + skip for d in varying(operand.node.shape, operand.node.same)}
+        fewer.append(operand.dims & made)
+    if fewer[0] | fewer[1] == every:
+        one.dims, two.dims = fewer
+        return True
+    return not one.dims == two.dims == every
+
+
+def are_halves(one: Operand, two: Operand, every: set[int]) -> bool:
+    """Neither is as large as features, and both together are: a gate is put together."""
+    return every not in (one.dims, two.dims) and one.dims | two.dims == every
+
+
+def look_at_values(one: Operand, two: Operand, layout: Layout) -> None:
+    """Both operands are dense: note if just one is constant over space, or just over channels.
+
+    That is read from this forward's values, so only where the operations do not tell: a gate that
+    can vary may be even by chance, on a black photo or before training.
+    """
+    dense = one.dims
+    places = frozenset(d for d in dense if labels(layout[d]) <= {ROW, COLUMN})
+    channels = frozenset(d for d in dense if labels(layout[d]) == {CHANNEL})
+    if one.node.certain and two.node.certain:
+        return
+    flat_one, flat_two = (
+        [
+            dims
+            for dims in (places, channels)
+            if dims and dims != dense and _is_constant(operand.tensor, dims, len(layout))
+        ]
+        for operand in (one, two)
+    )
+    one.even = bool(flat_one) and not one.node.certain
+    two.even = bool(flat_two) and not two.node.certain
+    for gate, flat, other in ((two, flat_two, flat_one), (one, flat_one, flat_two)):
+        if gate.even and len(flat) == 1 and flat[0] not in other:
+            gate.dims = dense - flat[0]
+            return
+
+
+def the_gate(one: Operand, two: Operand, every: set[int]) -> Operand | None:
+    """The operand that varies along fewer dimensions than the feature map."""
+    if one.dims == every and two.dims < every:
+        return two
+    if two.dims == every and one.dims < every:
+        return one
+    if one.dims == two.dims == every and len(every) <= 1:
+        for gate, feature in ((two, one), (one, two)):
+            path = anatomy(gate.node, feature.node)
+            if path.reaches and path.learned:
+                return gate
+    return None
+
+
+def are_disjoint(one: Operand, two: Operand, every: set[int]) -> bool:
+    return one.dims | two.dims == every and not one.dims & two.dims
+
+
+def kind_of(dims: set[int], layout: Layout) -> Kind | None:
+    """What a gate that varies along these dimensions is."""
+    over = frozenset(label for d in dims for label in labels(layout[d])) - MANY
+    places = {d for d, axis in enumerate(layout) if labels(axis) & {ROW, COLUMN}}
+    channels = {d for d, axis in enumerate(layout) if CHANNEL in labels(axis)}
+    if over == {CHANNEL} or (not over and places and not channels):
+        return "channel"
+    if over and over <= {ROW, COLUMN} and dims >= places:
+        return "spatial"
+    if not over and channels and not places:
+        return "spatial"
+    return None
