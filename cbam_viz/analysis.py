@@ -31,6 +31,8 @@ from cbam_viz.models import LoadedModel, wrap_model
 from cbam_viz.models.feed import as_weights, input_of, inputs_of, running
 from cbam_viz.predictions import TOP, Prediction, read_output
 
+OF_PARTS = "No prediction of the whole photo: the network detects or segments what is on it."
+"""As `prediction_note` where there are `detections`."""
 BATCH = 8
 """Photos in one forward of `analyse_batch`."""
 
@@ -332,7 +334,8 @@ def analysis_of(
 
     found = read_detections(loaded, attention.output, geometry.input_size)
     reading = read_output(attention.output, loaded.classes, loaded.model, run=run)
-    note = reading.note if found.detections is None or reading.predictions else ""
+    detects = found.detections is not None and not reading.predictions
+    note = OF_PARTS if detects else reading.note
     own = loaded.transform is not None
     return Analysis(
         photo=photo if own else seen_as(photo, loaded.spec),

@@ -51,7 +51,8 @@ def print_analysis(analysis: Analysis, statistics: Sequence[LayerStatistics]) ->
     for prediction in analysis.predictions:
         say(f"  {prediction.probability:6.1%}  {prediction.label}")
     print_detections(analysis)
-    for sentence in filter(None, (analysis.prediction_note, analysis.no_gates)):
+    note = analysis.prediction_note if analysis.detections is None else ""
+    for sentence in filter(None, (note, analysis.no_gates)):
         say(sentence)
     if analysis.no_gates:
         return

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import cbam_viz
 from cbam_viz import Detections
 from cbam_viz._compat import suppressed
-from cbam_viz.analysis import analyse
+from cbam_viz.analysis import OF_PARTS, analyse
 from cbam_viz.detectors import inside_mask, on_photo
 from cbam_viz.detectors.segmenters import regions
 from cbam_viz.errors import ModelError
@@ -154,7 +154,7 @@ def test_own_decode_in_an_analysis() -> None:
     assert found.detections is not None
     assert found.detections.labels == ("dog",)
     np.testing.assert_allclose(found.detections.boxes, [[32, 24, 96, 96]])
-    assert found.prediction_note == ""
+    assert found.prediction_note == OF_PARTS
 
     def broken(output: Any) -> Any:
         raise KeyError("boxes")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from cbam_viz.analysis import Analysis, analyse
+from cbam_viz.analysis import OF_PARTS, Analysis, analyse
 from cbam_viz.detections import Detections
 from cbam_viz.images import read_photo
 from cbam_viz.models import load_model
@@ -106,7 +106,7 @@ def test_boxes_are_those_of_predict(
         ours, wanted_corners = detections.corners[mine], wanted.obb.xyxyxyxy.numpy()[theirs]
         away = np.abs(np.sort(ours, 1) - np.sort(wanted_corners, 1))
         assert np.quantile(away, 0.9) < 2  # cut at the photo's edges, several may look alike
-    assert found.prediction_note == ""
+    assert found.prediction_note == OF_PARTS
     assert found.predictions == ()
 
 

@@ -142,6 +142,7 @@ def test_what_is_said_of_a_checkpoint(make: Make, tmp_path: Path) -> None:
     assert loaded.name == "best"
     assert loaded.spec.size == (160, 160)
     assert loaded.spec.assumed == ()
+    assert cbam_viz.cost(loaded.model, layers=BLOCKS).input_size == (160, 160)
     assert loaded.fed() == (
         "Input: letterbox within 160 × 160 (filled with 114), values from 0 to 1 (size stated by "
         "the checkpoint; normalisation and crop as ultralytics feeds it)."

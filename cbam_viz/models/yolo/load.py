@@ -61,6 +61,7 @@ def load_ultralytics(
     state = model.state_dict()
     check_values(model, state)
     _freeze(model)
+    vars(model)["args"] = {"imgsz": max(spec.size)}  # for whoever asks the network alone
     named = names_of_network(model)
     return LoadedModel(
         model=model,
