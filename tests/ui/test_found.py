@@ -64,6 +64,6 @@ def test_sentences() -> None:
     assert in_words(found()) == "Found: dog 87.5 %"
     share = Share("layer", inside=0.5, area=0.25, pattern=0.75)
     assert share_in_words(share, found()) == (
-        "50.0 % of this layer's map lies in the boxes, which are 25.0 % of the photo; of its "
-        "pattern (the map less its lowest value), 75.0 %."
+        "50.0 % of this layer's map lies in the boxes, which are 25.0 % of what the network "
+        "saw; of its pattern (the map less its lowest value), 75.0 %."
     )

@@ -72,8 +72,8 @@ def share_in_words(share: Share, found: Detections) -> str:
     where = "boxes" if found.masks is None else "masks"
     return (
         f"{words.percent(share.inside)} of this layer's map lies in the {where}, which are "
-        f"{words.percent(share.area)} of the photo; of its pattern (the map less its lowest "
-        f"value), {words.percent(share.pattern)}."
+        f"{words.percent(share.area)} of what the network saw; of its pattern (the map less its "
+        f"lowest value), {words.percent(share.pattern)}."
     )
 
 
