@@ -35,6 +35,15 @@ from cbam_viz.errors import (
 )
 
 if TYPE_CHECKING:
+    from cbam_viz.ablation import (
+        Effects,
+        GateMeans,
+        ablate,
+        channel_importance,
+        effects,
+        gate_means,
+        gate_variance,
+    )
     from cbam_viz.analysis import Analysis, analyse, analyse_tensor
     from cbam_viz.attention import (
         Attention,
@@ -77,7 +86,9 @@ __all__ = [
     "ChannelBranches",
     "CheckpointError",
     "Detections",
+    "Effects",
     "FigureError",
+    "GateMeans",
     "Geometry",
     "ImageError",
     "InputSpec",
@@ -97,15 +108,20 @@ __all__ = [
     "SpatialDescriptors",
     "StoreError",
     "Unsupported",
+    "ablate",
     "analyse",
     "analyse_tensor",
     "capture",
     "capturing",
+    "channel_importance",
     "convert_checkpoint",
     "cost",
     "create_model",
     "default_checkpoint",
+    "effects",
     "find_cbam_layers",
+    "gate_means",
+    "gate_variance",
     "input_spec",
     "insert_cbam",
     "layer_statistics",
@@ -121,6 +137,15 @@ __all__ = [
 ]
 
 _HOMES = {
+    "cbam_viz.ablation": (
+        "Effects",
+        "GateMeans",
+        "ablate",
+        "channel_importance",
+        "effects",
+        "gate_means",
+        "gate_variance",
+    ),
     "cbam_viz.analysis": ("Analysis", "analyse", "analyse_tensor"),
     "cbam_viz.attention": (
         "Attention",

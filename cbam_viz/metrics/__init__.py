@@ -15,9 +15,11 @@ from cbam_viz.metrics.inside import (
 )
 from cbam_viz.metrics.intervals import bootstrap_interval, correlation_interval
 from cbam_viz.metrics.regions import Region, box_mask, read_regions, regions_of
+from cbam_viz.metrics.variance import VarianceShares, variance_shares
 
 __all__ = [
     "Region",
+    "VarianceShares",
     "above_minimum",
     "bootstrap_interval",
     "box_mask",
@@ -34,4 +36,5 @@ __all__ = [
     "spearman",
     "top_overlap",
     "uniform",
+    "variance_shares",
 ]

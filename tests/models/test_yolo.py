@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import cbam_viz
+from cbam_viz.ablation import ablate
 from cbam_viz.analysis import analyse
 from cbam_viz.errors import CheckpointError, ModelError
 from cbam_viz.images import InputSpec, prepare, read_photo
@@ -377,6 +378,8 @@ def test_the_wrapper_is_taken_apart_and_never_trained(
         yolo.model(x)
     assert list(recorder.attention()) == BLOCKS
     assert cbam_viz.find_cbam_layers(yolo, x) == BLOCKS
+    with torch.no_grad(), ablate(yolo, {BLOCKS[0]: "one"}) as ablated:
+        ablated(x)
     assert cbam_viz.cost(yolo, layers=BLOCKS).parameters > 0
     described = cbam_viz.LoadedModel(yolo, "mine", InputSpec(), None)
     assert described.model is yolo.model

@@ -185,10 +185,13 @@ def _teller(model: _Model, users: set[Tapping]) -> _Told:
 
 
 def _called(told: _Told, where: ref[nn.Module], key: Sighting) -> Callable[..., None]:
-    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    # Without them if another thread takes the hooks off while torch goes through them in this one.
+    def hook(
+        module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None
+    ) -> None:
         sink = told()
         if sink is not None and module is where():
-            sink.see(key, args, kwargs, None)
+            sink.see(key, args, kwargs or {}, None)
 
     return hook
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
-from torch.utils._python_dispatch import _disable_current_modes
 
 from ...attention import Cells
 from ..layout.axes import Layout
@@ -16,6 +15,7 @@ from ..layout.inputs import tensors_in
 from ..model.copies import kept
 from ..model.hooks import Sighting
 from ..model.modules import Modules
+from ..model.restore import unseen
 from ..model.timm_layers import Event, event
 from .graph import Node
 from .limits import transformed
@@ -74,7 +74,7 @@ class WatchedForward:
             elif key.what == "leave":
                 self.watch.leave(key.module)
             return
-        with _disable_current_modes():
+        with unseen():
             if key.what == "enter":
                 self._enter(key.module, args)
             elif key.what == "leave":
@@ -84,7 +84,7 @@ class WatchedForward:
 
     def done(self, output: Any) -> None:
         """The network returned this."""
-        with _disable_current_modes():
+        with unseen():
             self._sample("", 1, "out", output)
             with suppress(NotImplementedError, RuntimeError):  # tensors without a storage
                 self.returned = {self.watch.node(tensor) for tensor in tensors_in(output)}

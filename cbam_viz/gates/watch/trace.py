@@ -30,6 +30,7 @@ from ..layout.inputs import picture_layout
 from ..layout.operators import ASKING, DRAWING, VALUELESS, base
 from ..layout.placement import layout_after
 from ..layout.same import is_told, same_after, same_of
+from ..model.restore import unseen
 from .graph import Frame, Node
 
 
@@ -138,7 +139,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _guard(self, step: Callable[..., Any], *args: Any) -> Any:
         try:
-            with torch.no_grad():
+            with torch.no_grad(), unseen():
                 return step(*args)
         except Exception as error:
             self.errors.append((self.frame, error))

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from cbam_viz.ablation.block import ablate
 from cbam_viz.attention import LayerAttention
 from cbam_viz.computation import GateKind
-from cbam_viz.errors import CaptureError
-from cbam_viz.gates.watch.replacing import gates_of_ones
 from cbam_viz.images import DEFAULT_VIEW, Photo, View
 from cbam_viz.models import LoadedModel
 from cbam_viz.models.feed import as_weights, inputs_of, running
@@ -44,27 +43,19 @@ def predict_without(
 ) -> Outcome:
     """Run the network once on the photo, with ones for these gates of the layer.
 
-    `layer` was captured on the same photo, in the same view, with `steps`. The network itself is
-    not touched, and other threads may use it meanwhile.
+    The network itself is not touched, and other threads may use it meanwhile.
 
     Raises:
-        CaptureError: the layer has no such gate, was captured without its steps, or the network
-            does not do the same when it is run again.
+        CaptureError: the layer has no such gate, or the network does not do the same when it is run
+            again.
         ModelError: the network fails on these features.
     """
-    if layer.computation is None:
-        raise CaptureError(
-            f"Where {layer.name} multiplies was not captured. Capture the layer with steps=True."
-        )
     inputs = as_weights(loaded.model, inputs_of(loaded, photo, view)[1])
 
     def run() -> Tensor:
-        assert layer.computation is not None
-        with (
-            running(loaded, inputs, view),
-            gates_of_ones(loaded.model, [(layer.computation, gate) for gate in gates]),
-        ):
-            output: Tensor = loaded.model(*inputs)
+        wanted = {layer.name: dict.fromkeys(gates, "one")}
+        with running(loaded, inputs, view), ablate(loaded.model, wanted) as ablated:
+            output: Tensor = ablated(*inputs)
         return output
 
     reading = read_output(run(), loaded.classes, loaded.model, run=run)
