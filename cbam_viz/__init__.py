@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         Unsupported,
     )
     from cbam_viz.costs import ModelCost, cost
+    from cbam_viz.detections import Detections
     from cbam_viz.gates import Capture as capturing  # noqa: N813
     from cbam_viz.gates import capture, find_cbam_layers
     from cbam_viz.images import Geometry, InputSpec, Photo, prepare, read_photo, samples
@@ -84,6 +85,7 @@ __all__ = [
     "Cells",
     "ChannelBranches",
     "CheckpointError",
+    "Detections",
     "Effects",
     "FigureError",
     "GateMeans",
@@ -156,6 +158,7 @@ _HOMES = {
     ),
     "cbam_viz.gates": ("capture", "find_cbam_layers"),
     "cbam_viz.costs": ("ModelCost", "cost"),
+    "cbam_viz.detections": ("Detections",),
     "cbam_viz.images": ("Geometry", "InputSpec", "Photo", "prepare", "read_photo", "samples"),
     "cbam_viz.models": (
         "LoadReport",

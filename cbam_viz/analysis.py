@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from cbam_viz.attention import Attention, LayerAttention, Unsupported, html_of
+from cbam_viz.detections import Detections
+from cbam_viz.detectors import on_photo, read_detections
 from cbam_viz.errors import ModelError, NoAttentionError
 from cbam_viz.gates import capture
 from cbam_viz.images import (
@@ -29,6 +31,8 @@ from cbam_viz.models import LoadedModel, wrap_model
 from cbam_viz.models.feed import as_weights, input_of, inputs_of, running
 from cbam_viz.predictions import TOP, Prediction, read_output
 
+OF_PARTS = "No prediction of the whole photo: the network detects or segments what is on it."
+"""As `prediction_note` where there are `detections`."""
 BATCH = 8
 """Photos in one forward of `analyse_batch`."""
 
@@ -48,6 +52,8 @@ class Analysis:
     """The five most probable classes, best first; empty where the output is no class scores."""
     prediction_note: str = ""
     """A sentence: why there is no prediction, or that the names of its classes are not known."""
+    detections: Detections | None = None
+    """Of a detector or segmenter, on the photo's pixels; None for networks that are none."""
     spec: InputSpec | None = None
     """What the network was fed, with who says so or that it was assumed; None where its input was
     made by code of its own (`pipeline`)."""
@@ -197,7 +203,7 @@ def _looked_at(
 def _without_gates(loaded: LoadedModel, inputs: Sequence[Tensor], geometry: Geometry) -> Attention:
     """What a network without gates gives, and no layers."""
     inputs = as_weights(loaded.model, inputs)
-    with running(loaded.name, inputs, geometry.view):
+    with running(loaded, inputs, geometry.view):
         output = loaded.model(*inputs)
     return Attention({}, output, geometry.input_size)
 
@@ -272,7 +278,7 @@ def _forward(
 ) -> Attention:
     """Run the network once under inference_mode, on its own device and in its own dtype."""
     inputs = as_weights(loaded.model, inputs)
-    with running(loaded.name, inputs, view):
+    with running(loaded, inputs, view):
         found = capture(loaded.model, *inputs, **options)
         return _with_layers(_of_photos(found, len(inputs[0])))
 
@@ -326,7 +332,10 @@ def analysis_of(
         with torch.inference_mode():
             return loaded.model(*inputs)
 
+    found = read_detections(loaded, attention.output, geometry.input_size)
     reading = read_output(attention.output, loaded.classes, loaded.model, run=run)
+    detects = found.detections is not None and not reading.predictions
+    note = OF_PARTS if detects else reading.note
     own = loaded.transform is not None
     return Analysis(
         photo=photo if own else seen_as(photo, loaded.spec),
@@ -335,7 +344,8 @@ def analysis_of(
         attention=attention,
         geometry=geometry,
         predictions=reading.predictions,
-        prediction_note=reading.note,
+        prediction_note=found.note or note,
+        detections=None if found.detections is None else on_photo(found.detections, geometry),
         spec=None if own else loaded.spec,
         pipeline=f"by the transform of {loaded.name}, as its code gives it" if own else "",
     )

@@ -29,7 +29,7 @@ from cbam_viz.ablation.wishes import wanted
 from cbam_viz.attention import Attention, LayerAttention
 from cbam_viz.computation import GateKind
 from cbam_viz.errors import CaptureError
-from cbam_viz.wrappers import unwrap
+from cbam_viz.wrappers import undriven, unwrap
 
 
 def ablate(model: nn.Module, gates: Mapping[str, Wish | Mapping[GateKind, Wish]]) -> Ablation:
@@ -80,7 +80,7 @@ class Ablation:
     """The block that `ablate` opens; call it, or the network itself, inside."""
 
     def __init__(self, model: nn.Module, gates: Mapping[str, Wish]) -> None:
-        self.model, self.root = model, unwrap(model)
+        self.model, self.root = undriven(model), unwrap(model)
         self.wishes = tuple(gates.items())
         self.acted: dict[GateName, Tensor] = {}
         """By layer and kind, what the gates were replaced by in the last forward, as it acted:

@@ -54,7 +54,7 @@ def predict_without(
 
     def run() -> Tensor:
         wanted = {layer.name: dict.fromkeys(gates, "one")}
-        with running(loaded.name, inputs, view), ablate(loaded.model, wanted) as ablated:
+        with running(loaded, inputs, view), ablate(loaded.model, wanted) as ablated:
             output: Tensor = ablated(*inputs)
         return output
 
