@@ -1,0 +1,143 @@
+"""The shards of a run, one after the other or shared out to processes; each costs one thread.
+
+A worker gets the network by the fork where the system can do that: it starts at once, and weights
+are in memory once. Elsewhere it opens the network itself.
+"""
+
+from __future__ import annotations
+
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from cbam_viz.batch.lock import forget_locks
+from cbam_viz.batch.looking import Looker
+from cbam_viz.batch.machine import become_worker, can_fork
+from cbam_viz.batch.plan import Plan
+from cbam_viz.batch.record import Record
+from cbam_viz.batch.shard import ShardResult, make_shard
+from cbam_viz.errors import CbamVizError
+from cbam_viz.models import LoadedModel
+
+_WORKER_DIED = (
+    "A worker process ended without a word: the system killed it, perhaps as memory ran out, or "
+    "the network's code or a picture ended it. What was done stays, and the same command does the "
+    "rest. Fewer --workers need less memory."
+)
+_LOOK = 0.5
+"""Seconds between two looks at how far the workers are."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all shards of a run have in common."""
+
+    store: Path
+    record: Record
+    plan: Plan
+    looker: Looker
+    reopen: Callable[[], LoadedModel] | None = None
+    """Opens the network in a process that does not inherit it; picklable."""
+
+
+def run_shards(
+    work: Work, shards: Sequence[int], workers: int, progress: Callable[[int], None]
+) -> Iterator[ShardResult]:
+    """Yield what came of each shard, as they are done; `progress` is told of photos in between.
+
+    Raises CbamVizError if a worker dies, StoreError if a shard cannot be written.
+    """
+    if workers == 1:
+        for shard in shards:
+            yield _made(work, shard, progress)
+        return
+    fork = can_fork()
+    context = get_context("fork" if fork else "spawn")
+    counter = context.Value("q", 0)
+    initial = (work if fork else _portable(work), counter)
+    pool = ProcessPoolExecutor(workers, context, _start, initial)
+    try:
+        yield from _results(pool, shards, workers, counter, progress)
+    except BrokenProcessPool as error:
+        raise CbamVizError(_WORKER_DIED) from error
+    except BaseException:
+        _end_at_once(pool)
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _results(
+    pool: ProcessPoolExecutor,
+    shards: Sequence[int],
+    workers: int,
+    counter: Any,
+    progress: Callable[[int], None],
+) -> Iterator[ShardResult]:
+    left = iter(shards)
+    running: set[Future[ShardResult]] = set()
+    told = 0
+    while True:
+        while len(running) < workers + 1 and (shard := next(left, None)) is not None:
+            running.add(pool.submit(_process, shard))
+        if not running:
+            return
+        ended, running = wait(running, _LOOK, FIRST_COMPLETED)
+        now = int(counter.value)
+        progress(now - told)
+        told = now
+        for future in ended:
+            yield future.result()
+
+
+def _end_at_once(pool: ProcessPoolExecutor) -> None:
+    """Do not wait for shards that are under way: their files are not there, and come again."""
+    for process in list((getattr(pool, "_processes", None) or {}).values()):
+        process.kill()
+
+
+def _made(work: Work, shard: int, progress: Callable[[int], None]) -> ShardResult:
+    """One shard. A network that draws random numbers draws the same for a shard at every run."""
+    import torch
+
+    with torch.random.fork_rng():
+        torch.manual_seed(shard)
+        return make_shard(work.store, work.record, work.plan, work.looker, shard, progress)
+
+
+def _portable(work: Work) -> Work:
+    """Without the network, which the worker opens itself."""
+    assert work.reopen is not None
+    return replace(work, looker=replace(work.looker, loaded=None, forward=None))  # type: ignore[arg-type]
+
+
+_work: Work | None = None
+_counter: Any = None
+"""A worker's own, made when the worker starts."""
+
+
+def _start(work: Work, counter: Any) -> None:
+    global _work, _counter  # noqa: PLW0603
+    become_worker()
+    forget_locks()
+    if work.looker.loaded is None:
+        assert work.reopen is not None
+        work = replace(work, looker=replace(work.looker, loaded=work.reopen()))
+    _work, _counter = work, counter
+
+
+def _process(shard: int) -> ShardResult:
+    assert _work is not None
+
+    def progress(count: int) -> None:
+        with _counter.get_lock():
+            _counter.value += count
+
+    return _made(_work, shard, progress)
+
+
