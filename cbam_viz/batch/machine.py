@@ -58,12 +58,17 @@ def can_fork() -> bool:
     return sys.platform == "linux" and not torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
 
 
-def become_worker() -> None:
-    """Make this process a worker: one thread, deaf to Ctrl-C, and gone when its parent is."""
+def become_worker(parent: int) -> None:
+    """Make this process a worker: one thread, deaf to Ctrl-C, and gone when its parent is.
+
+    `parent` is that one's process id; it may be gone before this is called.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     os.environ["OMP_NUM_THREADS"] = "1"
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
     keep_memory()
     import torch
 

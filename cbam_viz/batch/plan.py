@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -50,8 +50,10 @@ class Plan:
             yield from (_item(row) for row in batch.to_pylist())
 
 
-def write_plan(items: Iterable[Item], path: Path) -> Plan:
-    """Write a plan, replacing one that is there, all at once.
+def write_plan(
+    items: Iterable[Item], path: Path, check: Callable[[str], None] = lambda _: None
+) -> Plan:
+    """Write a plan, all at once, in place of one that is there unless `check` raises on its digest.
 
     Raises
     ------
@@ -79,6 +81,7 @@ def write_plan(items: Iterable[Item], path: Path) -> Plan:
                 writer.write_table(pa.Table.from_pylist(rows, schema))
         if not count:
             raise ImageError("There is no photo in these sources.")
+        check(digest.hexdigest())
         with part.open("rb") as stream:
             os.fsync(stream.fileno())
         part.replace(path)

@@ -47,6 +47,7 @@ from cbam_viz.batch.settings import (
     shard_size,
 )
 from cbam_viz.batch.shard import ShardResult, read_result
+from cbam_viz.batch.sources.item import Item
 from cbam_viz.batch.sources.listing import photos_of
 from cbam_viz.batch.workers import Work, run_shards
 from cbam_viz.errors import CbamVizError, StoreError
@@ -134,19 +135,20 @@ def run_batch(
         device = torch.device(settings.device or ("cuda" if torch.cuda.is_available() else "cpu"))
         stack.enter_context(_exactly_on(device))
         loaded.model.to(device)
-        plan = write_plan(_items(sources, settings, out), out / PLAN)
         on_gpu = device.type == "cuda"
-        looker = Looker(
-            loaded,
-            settings,
-            settings.batch or (GPU_BATCH if on_gpu else BATCH),
-            (cores() if on_gpu else 0) if threads is None else threads,
-        )
-        made_with = {
-            **fingerprint(settings, loaded, code, plan.digest),
-            "device": device.type,
-        }
-        record = _record(out, plan, looker, made_with, list(sources), reporter)
+        batch = settings.batch or (GPU_BATCH if on_gpu else BATCH)
+        ahead = (cores() if on_gpu else 0) if threads is None else threads
+        looker = Looker(loaded, settings, batch, ahead)
+        made_with = {**fingerprint(settings, loaded, code), "device": device.type}
+        known = read_record(out)
+
+        def check(digest: str) -> None:
+            made_with["photos and labels"] = digest
+            if known is not None:
+                _refuse_other(out, known, made_with, settings.batch)
+
+        plan = write_plan(_items(sources, settings, out), out / PLAN, check)
+        record = known or _new_record(out, plan, looker, made_with, list(sources), reporter)
         looker = replace(looker, batch=record.batch)
         if settings.fast:
             looker = _faster(looker, plan, reporter)
@@ -154,7 +156,7 @@ def run_batch(
         return _follow(work, part, 1 if on_gpu else workers, retry, reporter)
 
 
-def _items(sources: Sequence[str], settings: Settings, out: Path) -> Iterator[object]:
+def _items(sources: Sequence[str], settings: Settings, out: Path) -> Iterator[Item]:
     inside = out.resolve()
     return photos_of(
         sources,
@@ -164,7 +166,18 @@ def _items(sources: Sequence[str], settings: Settings, out: Path) -> Iterator[ob
     )
 
 
-def _record(
+def _refuse_other(
+    out: Path, known: Record, made_with: dict[str, str], batch: int | None
+) -> None:
+    size = {"batch size": str(known.batch)}
+    refuse_other(
+        out,
+        {**known.fingerprint, **size},
+        {**made_with, **(size if batch is None else {"batch size": str(batch)})},
+    )
+
+
+def _new_record(
     out: Path,
     plan: Plan,
     looker: Looker,
@@ -172,15 +185,7 @@ def _record(
     sources: list[str],
     reporter: Reporter,
 ) -> Record:
-    """Read what the store says of itself, and refuse another; or say it, by the first photos."""
-    asked = looker.settings.batch
-    known = read_record(out)
-    if known is not None:
-        if asked not in (None, known.batch):
-            made_with = {**made_with, "batch size": str(asked)}
-            refuse_other(out, {**known.fingerprint, "batch size": str(known.batch)}, made_with)
-        refuse_other(out, known.fingerprint, made_with)
-        return known
+    """Write what the store says of itself, by what the network gives for the first photos."""
     photos = first_photos(looker, plan.all_items(), 2)
     probe = analyse_inputs(looker.loaded, photos[:1])[0]
     batch = _together(looker, photos, probe, reporter)

@@ -98,10 +98,8 @@ def network_parts(loaded: LoadedModel, code: str | None = None) -> dict[str, str
     }
 
 
-def fingerprint(
-    settings: Settings, loaded: LoadedModel, code: str | None, digest: str
-) -> dict[str, str]:
-    """All that decides the bits of a store, by what people call it."""
+def fingerprint(settings: Settings, loaded: LoadedModel, code: str | None) -> dict[str, str]:
+    """All that decides the bits of a store but its photos, by what people call it."""
     from cbam_viz.store.provenance import versions
 
     asked = {
@@ -110,7 +108,6 @@ def fingerprint(
         "window": json.dumps(settings.window),
         "slice": json.dumps(settings.index),
         "fast ways": " ".join(settings.fast) or "none",
-        "photos and labels": digest,
     }
     known = {f"version of {name}": version for name, version in versions().items()}
     return {**known, **network_parts(loaded, code), **asked}

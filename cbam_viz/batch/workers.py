@@ -6,7 +6,7 @@ are in memory once. Elsewhere it opens the network itself.
 
 from __future__ import annotations
 
-
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -59,7 +59,7 @@ def run_shards(
     fork = can_fork()
     context = get_context("fork" if fork else "spawn")
     counter = context.Value("q", 0)
-    initial = (work if fork else _portable(work), counter)
+    initial = (work if fork else _portable(work), counter, os.getpid())
     pool = ProcessPoolExecutor(workers, context, _start, initial)
     try:
         yield from _results(pool, shards, workers, counter, progress)
@@ -121,9 +121,9 @@ _counter: Any = None
 """A worker's own, made when the worker starts."""
 
 
-def _start(work: Work, counter: Any) -> None:
+def _start(work: Work, counter: Any, parent: int) -> None:
     global _work, _counter  # noqa: PLW0603
-    become_worker()
+    become_worker(parent)
     forget_locks()
     if work.looker.loaded is None:
         assert work.reopen is not None

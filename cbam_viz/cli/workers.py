@@ -5,6 +5,7 @@ Worker processes share the batches out.
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -62,7 +63,7 @@ def run(
     told: set[Future[list[Outcome]]] = set()
     futures: list[Future[list[Outcome]]] = []
     context = get_context("fork" if own else "spawn")
-    shared = (job, loaded if own else None)
+    shared = (job, loaded if own else None, os.getpid())
     pool = ProcessPoolExecutor(workers, context, _start_worker, shared)
     try:
         with _without_interrupts():
@@ -192,9 +193,9 @@ _state: _State | None = None
 """A worker's own, made when the worker starts."""
 
 
-def _start_worker(job: Job, loaded: LoadedModel | None) -> None:
+def _start_worker(job: Job, loaded: LoadedModel | None, parent: int) -> None:
     global _state  # noqa: PLW0603
-    become_worker()
+    become_worker(parent)
     _state = _State(job, loaded or open_network(job.choice, quiet=True))
 
 
