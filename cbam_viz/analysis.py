@@ -218,7 +218,11 @@ def analyse_batch(
     Gates differ from those of `analyse` by rounding only (about 2e-7). Networks whose output is
     not one tensor with a row a photo get one photo at a time. Raises what `analyse` raises.
     """
-    options = {"branches": branches, "descriptors": descriptors, "features": features}
+    options: dict[str, Any] = {
+        "branches": branches,
+        "descriptors": descriptors,
+        "features": features,
+    }
     prepared = [(photo, input_of(loaded, photo, view)) for photo in photos]
     results: dict[int, Analysis] = {}
     for positions in _batches([model_input for _, model_input in prepared]):

@@ -89,5 +89,5 @@ def forget_locks() -> None:
         return
     for entry in list(Path("/proc/self/fd").iterdir()):
         with suppress(OSError, ValueError):
-            if Path(os.readlink(entry)).name.startswith(LOCK):
+            if entry.readlink().name.startswith(LOCK):
                 os.close(int(entry.name))

@@ -142,7 +142,7 @@ def first_photos(looker: Looker, items: Iterator[Item], count: int) -> list[Prep
     finally:
         opener.close()
     if not found:
-        raise ImageError(f"None of the {len(reasons):,} photos can be read. The first: {reasons[0]}")
+        raise ImageError(f"None of {len(reasons):,} photos can be read. The first: {reasons[0]}")
     return found
 
 

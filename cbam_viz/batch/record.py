@@ -216,5 +216,3 @@ def _layers(attention: Attention) -> list[dict[str, Any]]:
 
 def _size(maps: Tensor) -> tuple[int, int]:
     return maps.shape[1], maps.shape[2]
-
-

@@ -36,6 +36,7 @@ from cbam_viz.batch.record import (
     read_record,
     write_record,
 )
+from cbam_viz.batch.reporter import Reporter
 from cbam_viz.batch.settings import (
     BATCH,
     GPU_BATCH,
@@ -46,10 +47,10 @@ from cbam_viz.batch.settings import (
     refuse_other,
     shard_size,
 )
-from cbam_viz.batch.shard import ShardResult, read_result
+from cbam_viz.batch.shard import ShardResult, Work, read_result
 from cbam_viz.batch.sources.item import Item
 from cbam_viz.batch.sources.listing import photos_of
-from cbam_viz.batch.workers import Work, run_shards
+from cbam_viz.batch.workers import run_shards
 from cbam_viz.errors import CbamVizError, StoreError
 from cbam_viz.models import LoadedModel
 from cbam_viz.store.files import write_atomic
@@ -57,19 +58,6 @@ from cbam_viz.store.shards import unfit
 
 ROUNDING = 1e-5
 """How far gates of photos that go together may be from those of photos alone."""
-
-
-class Reporter:
-    """Is told what a run does; this one is silent."""
-
-    def say(self, text: str) -> None:
-        """A sentence."""
-
-    def begin(self, total: int, done: int) -> None:
-        """How many photos this run answers for, and how many were done before."""
-
-    def advance(self, photos: int) -> None:
-        """So many more are through."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +136,10 @@ def run_batch(
                 _refuse_other(out, known, made_with, settings.batch)
 
         plan = write_plan(_items(sources, settings, out), out / PLAN, check)
-        record = known or _new_record(out, plan, looker, made_with, list(sources), reporter)
+        record = known
+        if record is None:
+            record = _new_record(plan, looker, made_with, list(sources), reporter)
+            write_record(out, record)
         looker = replace(looker, batch=record.batch)
         if settings.fast:
             looker = _faster(looker, plan, reporter)
@@ -166,9 +157,7 @@ def _items(sources: Sequence[str], settings: Settings, out: Path) -> Iterator[It
     )
 
 
-def _refuse_other(
-    out: Path, known: Record, made_with: dict[str, str], batch: int | None
-) -> None:
+def _refuse_other(out: Path, known: Record, made_with: dict[str, str], batch: int | None) -> None:
     size = {"batch size": str(known.batch)}
     refuse_other(
         out,
@@ -178,14 +167,13 @@ def _refuse_other(
 
 
 def _new_record(
-    out: Path,
     plan: Plan,
     looker: Looker,
     made_with: dict[str, str],
     sources: list[str],
     reporter: Reporter,
 ) -> Record:
-    """Write what the store says of itself, by what the network gives for the first photos."""
+    """What the store says of itself, by what the network gives for the first photos."""
     photos = first_photos(looker, plan.all_items(), 2)
     probe = analyse_inputs(looker.loaded, photos[:1])[0]
     batch = _together(looker, photos, probe, reporter)
@@ -201,13 +189,10 @@ def _new_record(
     reason = unfit(record.layout, gates_of(probe.attention))
     if reason:
         raise StoreError(f"The gates of this network have no columns: {reason}.")
-    write_record(out, record)
     return record
 
 
-def _together(
-    looker: Looker, photos: list[Prepared], probe: Analysis, reporter: Reporter
-) -> int:
+def _together(looker: Looker, photos: list[Prepared], probe: Analysis, reporter: Reporter) -> int:
     """How many photos may share a forward: one, where they would change each other's gates."""
     batch = min(looker.batch, LARGEST)
     same = [one for one in photos if one[1].tensor.shape == photos[0][1].tensor.shape]
@@ -353,7 +338,7 @@ def _exactly_on(device: torch.device) -> Iterator[None]:
     flags = torch.backends.cudnn.flags(deterministic=True, benchmark=False, allow_tf32=False)
     try:
         if device.type == "cuda":
-            with flags:  # type: ignore[no-untyped-call]
+            with flags:
                 yield
             return
         torch.set_num_threads(1)

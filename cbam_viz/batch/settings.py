@@ -144,5 +144,3 @@ def _digest_of(path: Path) -> str:
 
 def _digest(*values: Any) -> str:
     return hashlib.sha256(json.dumps(values).encode("utf-8", "surrogatepass")).hexdigest()
-
-

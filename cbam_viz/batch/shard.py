@@ -13,11 +13,24 @@ from cbam_viz.batch.looking import Looker
 from cbam_viz.batch.plan import Plan
 from cbam_viz.batch.record import Record, gates_of, other_placement, row_of, shard_path
 from cbam_viz.errors import StoreError
+from cbam_viz.models import LoadedModel
 from cbam_viz.store.files import write_atomic
 from cbam_viz.store.shards import PhotoRow, read_document, shard_bytes, unfit
 
 Failure = tuple[int, str, str]
 """A photo's number, its name, and why it is not in the store."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all shards of a run have in common."""
+
+    store: Path
+    record: Record
+    plan: Plan
+    looker: Looker
+    reopen: Callable[[], LoadedModel] | None = None
+    """Opens the network in a process that does not inherit it; picklable."""
 
 
 @dataclass(frozen=True)
@@ -30,22 +43,19 @@ class ShardResult:
     failed: tuple[Failure, ...]
 
 
-def make_shard(
-    store: Path,
-    record: Record,
-    plan: Plan,
-    looker: Looker,
-    shard: int,
-    done: Callable[[int], None],
-) -> ShardResult:
-    """Compute a shard and write its file. Raises StoreError if it cannot be written."""
-    items = plan.items(shard, record.shard_size)
+def make_shard(work: Work, shard: int, done: Callable[[int], None]) -> ShardResult:
+    """Compute a shard and write its file; `done` is told of photos in between.
+
+    Raises StoreError if it cannot be written.
+    """
+    record = work.record
+    items = work.plan.items(shard, record.shard_size)
     first = shard * record.shard_size
     rows: list[PhotoRow] = []
     failed: list[Failure] = []
     placement: dict[str, list[dict[str, Any]]] = {}
     for number, (item, result) in enumerate(
-        zip(items, looker.results(items, done), strict=True), first
+        zip(items, work.looker.results(items, done), strict=True), first
     ):
         reason = result if isinstance(result, str) else _unfit(record, gates_of(result.attention))
         if isinstance(result, str) or reason:
@@ -63,7 +73,7 @@ def make_shard(
         "placement": placement,
     }
     data = shard_bytes(record.layout, rows, document)
-    write_atomic(shard_path(store, shard), data, force=True)
+    write_atomic(shard_path(work.store, shard), data, force=True)
     return ShardResult(shard, len(items), tuple(failed))
 
 

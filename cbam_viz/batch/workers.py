@@ -10,19 +10,15 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 from cbam_viz.batch.lock import forget_locks
 from cbam_viz.batch.looking import Looker
 from cbam_viz.batch.machine import become_worker, can_fork
-from cbam_viz.batch.plan import Plan
-from cbam_viz.batch.record import Record
-from cbam_viz.batch.shard import ShardResult, make_shard
+from cbam_viz.batch.shard import ShardResult, Work, make_shard
 from cbam_viz.errors import CbamVizError
-from cbam_viz.models import LoadedModel
 
 _WORKER_DIED = (
     "A worker process ended without a word: the system killed it, perhaps as memory ran out, or "
@@ -31,18 +27,6 @@ _WORKER_DIED = (
 )
 _LOOK = 0.5
 """Seconds between two looks at how far the workers are."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """What all shards of a run have in common."""
-
-    store: Path
-    record: Record
-    plan: Plan
-    looker: Looker
-    reopen: Callable[[], LoadedModel] | None = None
-    """Opens the network in a process that does not inherit it; picklable."""
 
 
 def run_shards(
@@ -59,7 +43,9 @@ def run_shards(
     fork = can_fork()
     context = get_context("fork" if fork else "spawn")
     counter = context.Value("q", 0)
-    initial = (work if fork else _portable(work), counter, os.getpid())
+    # A fork has the network already; another process must open it.
+    shared = replace(work, reopen=None) if fork else replace(work, looker=_without_network(work))
+    initial = (shared, counter, os.getpid())
     pool = ProcessPoolExecutor(workers, context, _start, initial)
     try:
         yield from _results(pool, shards, workers, counter, progress)
@@ -107,13 +93,12 @@ def _made(work: Work, shard: int, progress: Callable[[int], None]) -> ShardResul
 
     with torch.random.fork_rng():
         torch.manual_seed(shard)
-        return make_shard(work.store, work.record, work.plan, work.looker, shard, progress)
+        return make_shard(work, shard, progress)
 
 
-def _portable(work: Work) -> Work:
-    """Without the network, which the worker opens itself."""
-    assert work.reopen is not None
-    return replace(work, looker=replace(work.looker, loaded=None, forward=None))  # type: ignore[arg-type]
+def _without_network(work: Work) -> Looker:
+    """The looker for a process that opens the network itself."""
+    return replace(work.looker, loaded=None, forward=None)  # type: ignore[arg-type]
 
 
 _work: Work | None = None
@@ -122,11 +107,10 @@ _counter: Any = None
 
 
 def _start(work: Work, counter: Any, parent: int) -> None:
-    global _work, _counter  # noqa: PLW0603
+    global _work, _counter
     become_worker(parent)
     forget_locks()
-    if work.looker.loaded is None:
-        assert work.reopen is not None
+    if work.reopen is not None:
         work = replace(work, looker=replace(work.looker, loaded=work.reopen()))
     _work, _counter = work, counter
 
@@ -139,5 +123,3 @@ def _process(shard: int) -> ShardResult:
             _counter.value += count
 
     return _made(_work, shard, progress)
-
-

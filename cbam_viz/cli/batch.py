@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cbam_viz.batch.reporter import Reporter
 from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.input_options import input_options, reading_options
 from cbam_viz.cli.inputs import Reading
@@ -155,9 +156,9 @@ def batch(
     A SOURCE is an image, a folder, a pattern in quotes, a tar archive as of WebDataset, a Parquet
     file with a column of images, or a Hugging Face dataset on disk.
 
-    The run may be stopped at any moment, also by a crash: the same command goes on, and the store is
-    the same in the end. Photos that cannot be read are named on standard error and in failed.csv;
-    the exit status is then 1.
+    The run may be stopped at any moment, also by a crash: the same command goes on, and the store
+    is the same in the end. Photos that cannot be read are named on standard error and in
+    failed.csv; the exit status is then 1.
     """
     from cbam_viz.batch.machine import keep_memory
 
@@ -205,7 +206,7 @@ def batch(
     return _conclude(summary, mine, as_json=as_json)
 
 
-class _Progress:
+class _Progress(Reporter):
     """Photos a second and the time left: a bar at a terminal, else a line now and then."""
 
     def __init__(self) -> None:

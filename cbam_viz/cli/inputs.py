@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import glob
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cbam_viz.batch.sources.files import can_be_a_path, matches, walk
+
 if TYPE_CHECKING:
     from cbam_viz.images import Photo
     from cbam_viz.models import LoadedModel
-
-SUFFIXES = frozenset(
-    f".{ending}"
-    for ending in "jpg jpeg jpe jfif png webp bmp tif tiff gif avif heic heif npy dcm nii".split()  # noqa: SIM905
-)
-"""What counts as an image inside a folder. A file named on its own is read whatever its name."""
 
 SAMPLE = "sample:"
 """`sample:cat` is one of the photos that come with the project."""
@@ -78,30 +72,16 @@ def _expand(source: str) -> list[Path]:
     if source.startswith(SAMPLE):
         return [_sample(source.removeprefix(SAMPLE))]
     path = Path(source)
-    if not _can_be_a_path(path):
+    if not can_be_a_path(path):
         raise click.UsageError(f"{source[:40]}… is too long for the name of a file.")
     if path.is_dir():
-        inside = (file for file in path.rglob("*") if not _hidden(file.relative_to(path)))
-        return sorted(file for file in inside if _is_image(file.name) and file.is_file())
+        return list(walk(path))
     if path.exists():
         return [path]
-    matches = sorted(Path(match) for match in glob.glob(source, recursive=True))  # noqa: PTH207
-    if not matches:
+    found = matches(source)
+    if not found:
         raise click.UsageError(f"There is no file, folder or match of pattern {source!r}.")
-    return [file for file in matches if file.is_file()]
-
-
-def _is_image(name: str) -> bool:
-    lower = name.lower()
-    return Path(lower).suffix in SUFFIXES or lower.endswith(".nii.gz")
-
-
-def _can_be_a_path(path: Path) -> bool:
-    try:
-        path.exists()
-    except OSError as error:
-        return error.errno != errno.ENAMETOOLONG
-    return True
+    return found
 
 
 def _sample(name: str) -> Path:
@@ -111,7 +91,3 @@ def _sample(name: str) -> Path:
     if name not in known:
         raise click.UsageError(f"There is no sample {name!r}; there are {', '.join(known)}.")
     return known[name]
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)

@@ -207,14 +207,12 @@ def _gates(layout: Layout, rows: Sequence[PhotoRow]) -> dict[str, pyarrow.Array]
             if layout.varying:
                 heights = [None if one is None else one.shape[0] for one in maps]
                 columns[f"{layer.name}/height"] = arrow().array(heights, arrow().int32())
-            length = None if layout.varying else layer.map_size[0] * layer.map_size[1]
-            columns[key] = _lists(maps, length, half)
+            height, width = layer.map_size
+            columns[key] = _lists(maps, None if layout.varying else height * width, half)
     return columns
 
 
-def _lists(
-    arrays: Sequence[Array | None], length: int | None, half: bool = False
-) -> pyarrow.Array:
+def _lists(arrays: Sequence[Array | None], length: int | None, half: bool = False) -> pyarrow.Array:
     """A column of lists of floats, of equal `length` or each of its own; None is missing."""
     pa = arrow()
     filler = np.zeros(length or 0, np.float32)

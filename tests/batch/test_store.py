@@ -84,8 +84,8 @@ def test_duckdb_reads_the_files(loaded: LoadedModel, photos: Path, tmp_path: Pat
     run_batch(loaded, [str(photos)], tmp_path / "store", Settings(view="crop"))
     layer = json.loads((tmp_path / "store" / "store.json").read_text())["layers"][0]["name"]
     found = duckdb.sql(
-        f"""SELECT label, count(*), avg("{layer}/channel"[3]) FROM '{tmp_path}/store/gates/*.parquet'
-        GROUP BY label ORDER BY label"""
+        f"""SELECT label, count(*), avg("{layer}/channel"[3])
+        FROM '{tmp_path}/store/gates/*.parquet' GROUP BY label ORDER BY label"""
     ).fetchall()
     rows = table_of(tmp_path / "store")
     for label, count, mean in found:

@@ -56,11 +56,15 @@ def read_labels(path: Path) -> dict[str, str]:
             rows = [(row[name], row[label]) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ImageError(f"The labels in {path} cannot be read: {error}.") from error
-    return {file.replace("\\", "/").removeprefix("./"): text for file, text in rows if file and text}
+    return {
+        file.replace("\\", "/").removeprefix("./"): text for file, text in rows if file and text
+    }
 
 
 def _by_folder(item: Item) -> Item:
-    return replace(item, label=PurePosixPath(item.name).parent.name or None)
+    folder = PurePosixPath(item.name).parent.name
+    archive = item.kind != "file" and folder == Path(item.path).name
+    return replace(item, label=None if archive else folder or None)
 
 
 def _column(columns: object, known: tuple[str, ...]) -> str | None:

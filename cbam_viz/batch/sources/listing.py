@@ -44,19 +44,20 @@ def photos_of(
     several = len(sources) > 1
     seen: set[bytes] = set()
     for source in sources:
-        for item in _expanded(source, columns):
+        for item in map(labelled, _expanded(source, columns)):  # by the name below its source
             if leave_out(Path(item.path)):
                 continue
-            if several:
-                mark = blake2b(
-                    f"{Path(item.path).resolve()}\n{item.offset}".encode("utf-8", "surrogateescape"),
-                    digest_size=8,
-                ).digest()
-                if mark in seen:
-                    continue
+            if not several:
+                yield item
+            elif (mark := _mark(item)) not in seen:
                 seen.add(mark)
-            item = labelled(item)  # by its name below its source
-            yield replace(item, name=f"{Path(source).name}/{item.name}") if several else item
+                yield replace(item, name=f"{Path(source).name}/{item.name}")
+
+
+def _mark(item: Item) -> bytes:
+    """Of the place where a photo lies; short, as there may be millions."""
+    place = f"{Path(item.path).resolve()}\n{item.offset}"
+    return blake2b(place.encode("utf-8", "surrogateescape"), digest_size=8).digest()
 
 
 def _expanded(source: str, columns: Columns) -> Iterator[Item]:
@@ -80,8 +81,7 @@ def _folder(folder: Path, columns: Columns) -> Iterator[Item]:
     if is_saved_dataset(folder):
         yield from _without_prefix(photos_in_dataset(folder, "", columns))
         return
-    wanted: Iterable[Callable[[str], bool]] = (is_image, lambda name: is_tar(name) or is_table(name))
-    for kind in wanted:
+    for kind in (is_image, _is_container):
         found = False
         for file in walk(folder, kind):
             found = True
@@ -89,6 +89,10 @@ def _folder(folder: Path, columns: Columns) -> Iterator[Item]:
         if found:
             return
     raise ImageError(f"The folder {folder} holds no images, no .tar and no .parquet.")
+
+
+def _is_container(name: str) -> bool:
+    return is_tar(name) or is_table(name)
 
 
 def _file(file: Path, name: str, columns: Columns) -> Iterator[Item]:

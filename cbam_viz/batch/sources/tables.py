@@ -98,7 +98,7 @@ def image_column(schema: pyarrow.Schema, asked: str | None, path: Path) -> str:
             f"{path} should have one column of images, of bytes or as Hugging Face stores them; "
             f"it has {has}. Say which by --image-column."
         )
-    return found[0]
+    return str(found[0])
 
 
 def label_column(schema: pyarrow.Schema, asked: str | None, path: Path) -> str | None:

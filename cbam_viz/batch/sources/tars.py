@@ -52,7 +52,7 @@ def photos_in_tar(path: Path, below: str) -> Iterator[Item]:
 
 def _files(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     for member in archive:
-        archive.members.clear()  # or every member stays in memory
+        archive.members = []  # type: ignore[attr-defined]  # or every member stays in memory
         if member.isreg() and not PurePosixPath(member.name).name.startswith("."):
             yield member
 
@@ -71,9 +71,7 @@ def _sample(
     label = next(filter(None, (_label(member, stream) for member in members)), None)
     for member in photos:
         name = member.name.removeprefix("./")
-        folder = PurePosixPath(name).parent.name
-        found = label if label is not None else folder or None
-        yield Item(f"{below}/{name}", "tar", path, found, member.offset_data, member.size)
+        yield Item(f"{below}/{name}", "tar", path, label, member.offset_data, member.size)
 
 
 def _label(member: tarfile.TarInfo, stream: object) -> str | None:
