@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from cbam_viz.analysis import Analysis, analyse_inputs
-from cbam_viz.batch.fast import Effect, fast_forward
+from cbam_viz.batch.fast import Effect, faster
 from cbam_viz.batch.lock import LOCK, locked
 from cbam_viz.batch.looking import Looker, Prepared, first_photos
 from cbam_viz.batch.machine import cores
@@ -142,7 +142,13 @@ def run_batch(
             write_record(out, record)
         looker = replace(looker, batch=record.batch)
         if settings.fast:
-            looker = _faster(looker, plan, reporter)
+            if record.layout.varying:
+                raise StoreError(
+                    "--fast is for inputs of one size, and those of this run vary. Leave it out, "
+                    "or take the view 'crop'."
+                )
+            looker, effect = faster(looker, plan.all_items())
+            reporter.say(_told(effect))
         work = Work(out, record, plan, looker, reopen)
         return _follow(work, part, 1 if on_gpu else workers, retry, reporter)
 
@@ -227,14 +233,6 @@ def difference(one: Analysis, other: Analysis) -> float:
     if ours is not None and theirs is not None:
         apart.append(float(abs(ours - theirs).max() / max(1.0, float(abs(ours).max()))))
     return max(apart, default=0.0)
-
-
-def _faster(looker: Looker, plan: Plan, reporter: Reporter) -> Looker:
-    """Prepare the network for speed, and say what that gains and costs on the first photos."""
-    photos = first_photos(looker, plan.all_items(), looker.batch)
-    forward, effect = fast_forward(looker.loaded, photos, looker.batch, looker.settings.fast)
-    reporter.say(_told(effect))
-    return replace(looker, forward=forward)
 
 
 def _told(effect: Effect) -> str:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from multiprocessing import get_context
 from typing import Any
 
+from cbam_viz.batch.fast import faster
 from cbam_viz.batch.lock import forget_locks
 from cbam_viz.batch.looking import Looker
 from cbam_viz.batch.machine import become_worker, can_fork
@@ -111,7 +112,10 @@ def _start(work: Work, counter: Any, parent: int) -> None:
     become_worker(parent)
     forget_locks()
     if work.reopen is not None:
-        work = replace(work, looker=replace(work.looker, loaded=work.reopen()))
+        looker = replace(work.looker, loaded=work.reopen())
+        if looker.settings.fast:
+            looker, _ = faster(looker, work.plan.all_items())
+        work = replace(work, looker=looker)
     _work, _counter = work, counter
 
 

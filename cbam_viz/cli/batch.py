@@ -117,7 +117,7 @@ def _part(
     multiple=True,
     type=click.Choice(FAST),
     help="Compute faster; may be repeated. Checked on the first photos against the exact forward, "
-    "and refused with the figure if gates differ by more than 1e-5 (bf16: 2e-2).",
+    "and refused with the figure if gates differ by more than 1e-5 (bf16: 0.03).",
 )
 @click.option(
     "--shard",
