@@ -24,7 +24,7 @@ BATCH, GPU_BATCH = 8, 64
 """Photos in one forward: on two cores more gain nothing, on a GPU few leave it idle."""
 SMALLEST, LARGEST = 8, ROWS
 """Photos in a shard."""
-_SHARDS = 16
+_SHARDS = 8
 """At least so many, where photos are few: so that several processes have work."""
 
 

@@ -57,7 +57,9 @@ def _part(
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option(
     "--out",
+    "--output",
     "-o",
+    "out",
     required=True,
     type=click.Path(path_type=Path),
     metavar="STORE",
