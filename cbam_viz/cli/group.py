@@ -34,6 +34,7 @@ COMMANDS = {
     "figure": "figure:figure",
     "layers": "layers:layers",
     "show": "show:show",
+    "stats": "stats:stats",
     "steps": "steps:steps",
 }
 
