@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from cbam_viz.dataset.caching import kept
 from cbam_viz.dataset.moments import Moments
 from cbam_viz.dataset.reading import Block, Part, Store
 from cbam_viz.errors import StoreError
@@ -78,7 +80,19 @@ class Selectivity:
 
 
 def gate_summary(store: Store, layer: str, part: Part) -> GateSummary:
-    """Read one gate of all photos and sum it up. Raises StoreError as `Store.blocks` does."""
+    """Sum up one gate of all photos, read once and kept beside the store from then on.
+
+    Raises StoreError as `Store.blocks` does.
+    """
+    store.shape(layer, part)
+    name = f"{layer}/{part}"
+    summary: GateSummary = kept(
+        store.path, store.files, name, GateSummary, lambda: _made(store, layer, part)
+    )
+    return summary
+
+
+def _made(store: Store, layer: str, part: Part) -> GateSummary:
     classes = store.classes
     shape = store.shape(layer, part)
     moments = Moments(len(classes) + 1, int(np.prod(shape)))
@@ -142,7 +156,7 @@ def _variance_shares(moments: Moments, whole: Moments, areas: Real) -> dict[str,
     photos = float(areas @ moments.squares.sum(0)) / count
     total = pattern + classes + photos
     parts = {"pattern": pattern, "classes": classes, "photos": photos}
-    return {name: part / total if total > 0 else float("nan") for name, part in parts.items()}
+    return {name: float(part / total) if total > 0 else math.nan for name, part in parts.items()}
 
 
 def selectivity(summary: GateSummary) -> Selectivity:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +12,13 @@ import pytest
 
 import cbam_viz
 from cbam_viz.batch.run import run_batch
-from cbam_viz.batch.settings import Settings
+from cbam_viz.batch.settings import Part, Settings
 from cbam_viz.dataset import (
     Moments,
     compare_stores,
     extremes,
     gate_summary,
+    gates,
     neighbours,
     open_store,
     selectivity,
@@ -164,6 +165,25 @@ def test_selectivity_in_closed_form() -> None:
     assert found.order[0] == 2
     with pytest.raises(StoreError, match="compares classes"):
         selectivity(made([[0.5]]))
+
+
+def test_summaries_are_kept_and_only_for_the_same_shards(
+    loaded: LoadedModel, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "store"
+    run_batch(loaded, [str(photos)], folder, Settings(view="crop"), part=Part(1, 2))
+    layer, _ = open_store(folder).gates()[0]
+    first = gate_summary(open_store(folder), layer, "channel")
+    with monkeypatch.context() as patch:
+        patch.setattr(gates, "_made", None)
+        again = gate_summary(open_store(folder), layer, "channel")
+    for field in fields(GateSummary):
+        np.testing.assert_equal(getattr(again, field.name), getattr(first, field.name))
+    run_batch(loaded, [str(photos)], folder, Settings(view="crop"))  # the other half
+    assert first.photos < gate_summary(open_store(folder), layer, "channel").photos == 32
+    (path,) = (folder / "summaries").iterdir()
+    path.write_bytes(path.read_bytes()[:100])
+    assert gate_summary(open_store(folder), layer, "channel").photos == 32
 
 
 def test_photos_by_their_weights(store: Path) -> None:
