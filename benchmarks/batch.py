@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from benchmarks._harness import machine, table
 from cbam_viz import create_model, read_photo, wrap_model
 from cbam_viz.analysis import analyse_inputs
 from cbam_viz.batch.machine import cores, keep_memory
+from cbam_viz.batch.plan import ROWS
 from cbam_viz.batch.record import layout_of, row_of
 from cbam_viz.batch.run import run_batch
 from cbam_viz.batch.settings import BATCH, Settings
@@ -54,12 +56,13 @@ def main(count: int = 64, network: str = "resnet50") -> None:
     """Print photos a second, ratios to the bare forward, and what the store takes."""
     keep_memory()
     torch.manual_seed(0)
+    torch.set_num_threads(1)
     loaded = wrap_model(create_model(network, zero_init_last=False).eval(), name=network)
     print(f"{machine(1)}; {cores()} processes; {network}, {count} photos of {SIZE}\n", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         photos = make_photos(Path(folder) / "photos", count)
         measure(loaded, photos, Path(folder))
-        store(loaded, photos[:64])
+        store(loaded, photos[:ROWS])
 
 
 def make_photos(folder: Path, count: int) -> list[Path]:
@@ -81,8 +84,11 @@ def measure(loaded: LoadedModel, photos: Sequence[Path], folder: Path) -> None:
     rows = [("", "photos a second", "to the bare forward", "1.28 million photos, hours")]
     base = partial(bare, loaded, len(photos))
     last = base()
-    rows.append(row("bare forward, ready tensors, all cores in one process", last, 1.0))
+    rows.append(row("bare forward, ready tensors, a process a core", last, 1.0))
     candidates: dict[str, Callable[[], float | None]] = {
+        f"bare forward, one process of {cores()} threads": partial(threaded, loaded, len(photos))
+    }
+    candidates |= {
         name: partial(ours, loaded, photos, folder / "store", ways) for name, ways in WAYS.items()
     }
     candidates["a script: one photo at a time, hooks, matplotlib"] = partial(
@@ -105,19 +111,58 @@ def row(name: str, rate: float, ratio: float) -> tuple[str, str, str, str]:
 
 
 def bare(loaded: LoadedModel, count: int) -> float:
-    """Photos a second of forwards alone, with as many threads as there are cores."""
-    threads = torch.get_num_threads()
+    """Photos a second of forwards alone, a process of one thread on each core.
+
+    The strictest baseline, and the one that other work on the machine disturbs least.
+    """
+    context = get_context("fork")
+    batches = max(1, count // BATCH // cores())
+    start = context.Barrier(cores() + 1)
+    processes = [
+        context.Process(target=forwards, args=(loaded, batches, start)) for _ in range(cores())
+    ]
+    for process in processes:
+        process.start()
+    start.wait()
+    began = time.perf_counter()
+    for process in processes:
+        process.join()
+    return batches * BATCH * cores() / (time.perf_counter() - began)
+
+
+def threaded(loaded: LoadedModel, count: int) -> float:
+    """Photos a second of forwards alone, with as many threads as there are cores.
+
+    In a process of its own: threads that have worked once do not live through a fork.
+    """
+    context = get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(threaded_rate, (loaded, count))
+
+
+def threaded_rate(loaded: LoadedModel, count: int) -> float:
+    """The same, in that process."""
+    keep_memory()
     torch.set_num_threads(cores())
     inputs = torch.rand(BATCH, 3, *loaded.spec.size)
-    try:
-        with torch.inference_mode():
+    batches = max(1, count // BATCH)
+    with torch.inference_mode():
+        loaded.model(inputs)
+        began = time.perf_counter()
+        for _ in range(batches):
             loaded.model(inputs)
-            began = time.perf_counter()
-            for _ in range(max(1, count // BATCH)):
-                loaded.model(inputs)
-            return max(1, count // BATCH) * BATCH / (time.perf_counter() - began)
-    finally:
-        torch.set_num_threads(threads)
+        return batches * BATCH / (time.perf_counter() - began)
+
+
+def forwards(loaded: LoadedModel, batches: int, start: Any) -> None:
+    """So many forwards of a batch, once all processes are ready."""
+    torch.set_num_threads(1)
+    inputs = torch.rand(BATCH, 3, *loaded.spec.size)
+    with torch.inference_mode():
+        loaded.model(inputs)
+        start.wait()
+        for _ in range(batches):
+            loaded.model(inputs)
 
 
 def ours(
@@ -142,8 +187,8 @@ def script(loaded: LoadedModel, photos: Sequence[Path], folder: Path) -> float:
     plt: Any = importlib.import_module("matplotlib.pyplot")
     plt.switch_backend("agg")
     maps: list[Any] = []
-    gate = loaded.model.get_submodule("layer4.2.se.spatial.gate")
-    handle = gate.register_forward_hook(lambda *parts: maps.append(parts[-1]))
+    gates = [part for name, part in loaded.model.named_modules() if name.endswith("spatial.gate")]
+    handle = gates[-1].register_forward_hook(lambda *parts: maps.append(parts[-1]))
     began = time.perf_counter()
     try:
         for photo in photos:
@@ -174,7 +219,7 @@ def grad_cam(loaded: LoadedModel, photos: Sequence[Path]) -> float | None:
 
 
 def store(loaded: LoadedModel, photos: Sequence[Path]) -> None:
-    """What writing a shard takes, without the disk."""
+    """What writing a shard of so many photos takes, without the disk."""
     analyses = []
     for start in range(0, len(photos), BATCH):
         read = [read_photo(photo) for photo in photos[start : start + BATCH]]
@@ -186,7 +231,7 @@ def store(loaded: LoadedModel, photos: Sequence[Path]) -> None:
         layout = layout_of(analyses[0], precision)
         shard = [
             row_of(one, Item(f"{n}.jpg", "file", ""), n, layout) for n, one in enumerate(analyses)
-        ] * 4
+        ]
         times = []
         for _ in range(5):
             began = time.perf_counter()

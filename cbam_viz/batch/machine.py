@@ -10,6 +10,9 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import current_thread, main_thread
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 """From glibc's malloc.h."""
@@ -73,3 +76,25 @@ def become_worker(parent: int) -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@contextmanager
+def without_interrupts() -> Iterator[None]:
+    """Let processes start with Ctrl-C blocked, as they inherit it; here it waits until the end.
+
+    A worker that is interrupted while it starts would leave the parent with a broken pipe, and the
+    other way round. Blocking alone does not do here: another thread may take the signal.
+    """
+    if not hasattr(signal, "pthread_sigmask") or current_thread() is not main_thread():
+        yield
+        return
+    came: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, handler)
+    if came and callable(handler):
+        handler(came[0], None)

@@ -22,7 +22,7 @@ from cbam_viz.analysis import Analysis, analyse_inputs
 from cbam_viz.batch.fast import Effect, faster
 from cbam_viz.batch.lock import LOCK, locked
 from cbam_viz.batch.looking import Looker, Prepared, first_photos
-from cbam_viz.batch.machine import cores
+from cbam_viz.batch.machine import can_fork, cores
 from cbam_viz.batch.plan import Plan, write_plan
 from cbam_viz.batch.record import (
     FAILED,
@@ -136,10 +136,7 @@ def run_batch(
                 _refuse_other(out, known, made_with, settings.batch)
 
         plan = write_plan(_items(sources, settings, out), out / PLAN, check)
-        record = known
-        if record is None:
-            record = _new_record(plan, looker, made_with, list(sources), reporter)
-            write_record(out, record)
+        record = known or _new_record(plan, looker, made_with, list(sources), reporter)
         looker = replace(looker, batch=record.batch)
         if settings.fast:
             if record.layout.varying:
@@ -149,18 +146,22 @@ def run_batch(
                 )
             looker, effect = faster(looker, plan.all_items())
             reporter.say(_told(effect))
+        if known is None:  # last, so that what was refused leaves no store
+            write_record(out, record)
         work = Work(out, record, plan, looker, reopen)
         return _follow(work, part, 1 if on_gpu else workers, retry, reporter)
 
 
 def _items(sources: Sequence[str], settings: Settings, out: Path) -> Iterator[Item]:
-    inside = out.resolve()
-    return photos_of(
-        sources,
-        settings.labels,
-        settings.columns,
-        leave_out=lambda path: inside in path.resolve().parents,
-    )
+    """All photos of the sources, but for what lies in the store, should it be among them."""
+    place = out.resolve()
+    if not any(Path(source).resolve() in place.parents for source in sources):
+        return photos_of(sources, settings.labels, settings.columns)
+
+    def inside(path: Path) -> bool:
+        return place in path.resolve().parents
+
+    return photos_of(sources, settings.labels, settings.columns, leave_out=inside)
 
 
 def _refuse_other(out: Path, known: Record, made_with: dict[str, str], batch: int | None) -> None:
@@ -202,7 +203,8 @@ def _together(looker: Looker, photos: list[Prepared], probe: Analysis, reporter:
     """How many photos may share a forward: one, where they would change each other's gates."""
     batch = min(looker.batch, LARGEST)
     same = [one for one in photos if one[1].tensor.shape == photos[0][1].tensor.shape]
-    if batch == 1 or not isinstance(probe.attention.output, torch.Tensor):
+    output = probe.attention.output
+    if batch == 1 or not isinstance(output, torch.Tensor) or output.shape[:1] != (1,):
         return 1
     both = (same * 2)[:2]
     try:
@@ -259,6 +261,8 @@ def _follow(
         else:
             before += count
             failed += len(known.failed)
+    if work.reopen is None and not can_fork():
+        workers = 1
     count = max(1, min(workers or cores(), len(todo)))
     reporter.say(_plan_told(work, count, part, total, before))
     reporter.begin(total, before)

@@ -100,6 +100,8 @@ def network_parts(loaded: LoadedModel, code: str | None = None) -> dict[str, str
 
 def fingerprint(settings: Settings, loaded: LoadedModel, code: str | None) -> dict[str, str]:
     """All that decides the bits of a store but its photos, by what people call it."""
+    import PIL
+
     from cbam_viz.store.provenance import versions
 
     asked = {
@@ -109,7 +111,8 @@ def fingerprint(settings: Settings, loaded: LoadedModel, code: str | None) -> di
         "slice": json.dumps(settings.index),
         "fast ways": " ".join(settings.fast) or "none",
     }
-    known = {f"version of {name}": version for name, version in versions().items()}
+    computing = {**versions(), "pillow": PIL.__version__}
+    known = {f"version of {name}": version for name, version in computing.items()}
     return {**known, **network_parts(loaded, code), **asked}
 
 

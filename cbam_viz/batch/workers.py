@@ -17,7 +17,7 @@ from typing import Any
 from cbam_viz.batch.fast import faster
 from cbam_viz.batch.lock import forget_locks
 from cbam_viz.batch.looking import Looker
-from cbam_viz.batch.machine import become_worker, can_fork
+from cbam_viz.batch.machine import become_worker, can_fork, without_interrupts
 from cbam_viz.batch.shard import ShardResult, Work, make_shard
 from cbam_viz.errors import CbamVizError
 
@@ -70,8 +70,9 @@ def _results(
     running: set[Future[ShardResult]] = set()
     told = 0
     while True:
-        while len(running) < workers + 1 and (shard := next(left, None)) is not None:
-            running.add(pool.submit(_process, shard))
+        with without_interrupts():  # processes start here
+            while len(running) < workers + 1 and (shard := next(left, None)) is not None:
+                running.add(pool.submit(_process, shard))
         if not running:
             return
         ended, running = wait(running, _LOOK, FIRST_COMPLETED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -162,7 +163,7 @@ def batch(
     is the same in the end. Photos that cannot be read are named on standard error and in
     failed.csv; the exit status is then 1.
     """
-    from cbam_viz.batch.machine import keep_memory
+    from cbam_viz.batch.machine import cores, keep_memory
 
     keep_memory()
     import torch
@@ -184,6 +185,12 @@ def batch(
         device=device,
     )
     mine = Part(*part) if part is not None else Part()
+    local = os.environ.get("LOCAL_RANK", "")
+    if local.isdigit() and device != "cpu" and torch.cuda.is_available():
+        settings = replace(settings, device=f"cuda:{local}")
+    beside = os.environ.get("LOCAL_WORLD_SIZE", "")
+    if workers is None and beside.isdigit() and int(beside) > 1:
+        workers = max(1, cores() // int(beside))
     loaded = open_network(choice, view=view)
     progress = _Progress()
     try:
@@ -197,7 +204,8 @@ def batch(
             threads=threads,
             retry=retry,
             code=choice.factory,
-            reopen=partial(open_network, choice, quiet=True),
+            # What code of one's own draws at random, each call of it might draw anew.
+            reopen=None if choice.factory else partial(open_network, choice, quiet=True),
             reporter=progress,
         )
     except BaseException:

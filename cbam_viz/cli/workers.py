@@ -6,19 +6,16 @@ Worker processes share the batches out.
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict
 from multiprocessing import get_context
-from threading import current_thread, main_thread
 from typing import TYPE_CHECKING
 
 import click
 
-from cbam_viz.batch.machine import become_worker, can_fork
+from cbam_viz.batch.machine import become_worker, can_fork, without_interrupts
 from cbam_viz.cli.jobs import Job, Outcome, Target
 from cbam_viz.cli.network import open_network
 from cbam_viz.cli.results import remove_results, write_results
@@ -66,7 +63,7 @@ def run(
     shared = (job, loaded if own else None, os.getpid())
     pool = ProcessPoolExecutor(workers, context, _start_worker, shared)
     try:
-        with _without_interrupts():
+        with without_interrupts():
             futures += [pool.submit(_process, batch) for batch in batches]
         for future in as_completed(futures):
             told.add(future)
@@ -84,28 +81,6 @@ def run(
 
 def _is_good(future: Future[list[Outcome]]) -> bool:
     return future.done() and not future.cancelled() and future.exception() is None
-
-
-@contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Let processes start with Ctrl-C blocked, as they inherit it; here it waits until the end.
-
-    A worker that is interrupted while it starts would leave the parent with a broken pipe, and the
-    other way round. Blocking alone does not do here: another thread may take the signal.
-    """
-    if not hasattr(signal, "pthread_sigmask") or current_thread() is not main_thread():
-        yield
-        return
-    came: list[int] = []
-    handler = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        signal.signal(signal.SIGINT, handler)
-    if came and callable(handler):
-        handler(came[0], None)
 
 
 class _State:

@@ -158,3 +158,5 @@ def test_stores_agree(loaded: LoadedModel, photos: Path, tmp_path: Path) -> None
     varying = Settings(view="whole", fast=("fuse",))
     with pytest.raises(StoreError, match="inputs of one size"):
         run_batch(loaded, [str(photos)], tmp_path / "whole", varying)
+    # What was refused is no store, so that the same place takes another.
+    run_batch(loaded, [str(photos)], tmp_path / "whole", Settings(view="whole"))

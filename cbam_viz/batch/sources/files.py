@@ -41,13 +41,15 @@ def walk(folder: Path, wanted: Callable[[str], bool] = is_image) -> Iterator[Pat
 def _walk(folder: Path, wanted: Callable[[str], bool], above: tuple[str, ...]) -> Iterator[Path]:
     try:
         with os.scandir(folder) as entries:
-            inside = sorted((one.name, one.is_dir()) for one in entries if one.name[0] != ".")
+            inside = sorted(
+                (one.name, one.is_dir(), one.is_file()) for one in entries if one.name[0] != "."
+            )
     except OSError as error:
         raise ImageError(f"The folder {folder} cannot be read: {error.strerror}.") from error
-    for name, is_folder in inside:
+    for name, is_folder, is_file in inside:
         path = folder / name
         if not is_folder:
-            if wanted(name) and path.is_file():
+            if is_file and wanted(name):
                 yield path
             continue
         real = os.path.realpath(path)
