@@ -22,14 +22,17 @@ from cbam_viz.methods.maps import (
     method_maps,
     photo_maps,
 )
+from cbam_viz.methods.randomised import Randomised, randomised
 
 __all__ = [
     "METHODS",
     "NO_CLASS",
     "Method",
     "MethodMap",
+    "Randomised",
     "is_installed",
     "method_map",
     "method_maps",
     "photo_maps",
+    "randomised",
 ]
