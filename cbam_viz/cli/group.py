@@ -29,6 +29,7 @@ COMMANDS = {
     "completion": "completion:completion",
     "convert": "convert:convert",
     "cost": "cost:cost",
+    "evaluate": "evaluate:evaluate",
     "export": "export:export",
     "figure": "figure:figure",
     "layers": "layers:layers",
