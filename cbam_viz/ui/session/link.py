@@ -54,10 +54,14 @@ class Settings:
     channel: int | None = None
     cells: str = "smooth"
     layer2: str | None = None
-    """Of the picture beside the first, as `model2` and `image2`: what it differs in from the first.
-    There is none while all three are None."""
+    """Of the picture beside the first, as `model2`, `image2` and `method2`: what it differs in from
+    the first. There is none while all four are None."""
     model2: str | None = None
     image2: str | None = None
+    method2: str | None = None
+    """What made the picture beside the first; None for the gates."""
+    class2: int | None = None
+    """The class that it is for; None for the predicted one."""
 
 
 def to_params(settings: Settings) -> dict[str, str]:
@@ -141,6 +145,8 @@ def _readers(colormaps: Sequence[str]) -> dict[str, Callable[[str], Any]]:
         "layer2": _name,
         "model2": _name,
         "image2": _name,
+        "method2": _name,
+        "class2": _index,
     }
 
 
