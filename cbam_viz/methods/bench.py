@@ -47,18 +47,16 @@ class Place:
 
 
 def places_of(
-    model: nn.Module, x: Tensor, layers: Sequence[str], attention: Attention | None
+    model: nn.Module, x: Tensor, layers: Sequence[str], gated: Attention | None
 ) -> list[Place]:
     """Where to meet each layer: a captured layer by its name, else a module or stage by its path.
 
-    `attention` is what was captured on this very input; without it, that is done here if a layer
-    may need it.
+    `gated` is what was captured on this very input; None for a network without gates.
 
     Raises:
         MethodError: there is no such layer.
     """
     modules = {name for name, _ in model.named_modules() if name}
-    gated = attention if attention is not None else _captured(model, x)
     places = []
     for name in layers:
         layer = gated.get(name) if gated is not None else None
@@ -79,7 +77,7 @@ def places_of(
     return places
 
 
-def _captured(model: nn.Module, x: Tensor) -> Attention | None:
+def captured(model: nn.Module, x: Tensor) -> Attention | None:
     """None for a network without gates that could be captured; its modules are still there."""
     try:
         with torch.no_grad():
@@ -112,7 +110,6 @@ class Bench(nn.Module):
         self.score = score
         self.see: Callable[[int, Tensor], None] | None = None
         self._looking = True
-        self.output: Any = None
         self.eval()
 
     def only(self, k: int) -> Bench:
@@ -126,7 +123,7 @@ class Bench(nn.Module):
         try:
             yield
         finally:
-            self._looking, self.output = True, None
+            self._looking = True
 
     def names(self) -> list[str]:
         """What torchcam calls the places, in their order."""
@@ -148,7 +145,6 @@ class Bench(nn.Module):
         return self._scored(output)
 
     def _scored(self, output: Any) -> Tensor:
-        self.output = output
         return torch.empty(0) if self.score is None else self.score(output)[:, None]
 
     def through(self, k: int, features: Any) -> Tensor:

@@ -14,7 +14,7 @@ from cbam_viz._text import quoted, shortened
 from cbam_viz.attention import Attention, Cells
 from cbam_viz.errors import CbamVizError, MethodError
 from cbam_viz.images import DEFAULT_VIEW, Photo, View
-from cbam_viz.methods.bench import Bench, Place, cells_at, places_of
+from cbam_viz.methods.bench import Bench, Place, captured, cells_at, places_of
 from cbam_viz.methods.gradients import Values, gradient_maps, score_cam
 from cbam_viz.methods.own import CHUNK, Sweep, eigen_cams, occlusion
 from cbam_viz.methods.replica import replica
@@ -183,12 +183,16 @@ def method_maps(
     try:
         with torch.inference_mode(False), torch.no_grad():
             x = x.clone() if x.is_inference() else x
+            if attention is None and layered:
+                attention = captured(model, x)
             places = places_of(model, x, layers, attention) if layered else []
             bench = Bench(replica(model), places)
             cells = cells_at(bench, x)
             aim = None
             if any(METHODS[name].of_class for name in methods):
-                aim = _aimed(bench, model, x, target, classes)
+                output = model(x) if attention is None else attention.output
+                aim = _aimed(model, x, output, target, classes)
+                bench.score = aim.target.score
             work = _Work(bench, x, cells, aim, Sweep(window, stride, chunk))
             return tuple(one for name in methods for one in work.maps(METHODS[name]))
     except CbamVizError:
@@ -248,22 +252,19 @@ class _Aim:
 
 
 def _aimed(
-    bench: Bench, model: nn.Module, x: Tensor, wish: Wish, classes: Sequence[str] | None
+    model: nn.Module, x: Tensor, output: Any, wish: Wish, classes: Sequence[str] | None
 ) -> _Aim:
-    """Give the bench its target."""
+    """What is wished for in the network's output for this input."""
 
     def run() -> Any:
         with torch.inference_mode():  # there, operations come as the code calls them
             return model(x)
 
-    with bench.unseen():
-        bench(x)
-        target = target_of(wish, bench.output, classes, model, run)
-        found = target.score(bench.output)
+    target = target_of(wish, output, classes, model, run)
+    found = target.score(output)
     if found.numel() != 1 or not bool(found.isfinite().all()):
         what = "no finite number" if found.numel() == 1 else f"{found.numel()} numbers"
         raise MethodError(f"The target's score is {what} for this photo.")
-    bench.score = target.score
     return _Aim(target, float(found))
 
 

@@ -53,7 +53,7 @@ def test_method_class_and_layer_are_chosen_and_in_the_link(open_app, three):
     np.testing.assert_allclose(
         values(shown(app)["second"]), expected(three, NAME, "layer4", "layercam", 2), atol=2e-6
     )
-    assert shown(app)["second"]["title"] == f"LayerCAM of all of layer4 for {CLASSES[2]}"
+    assert shown(app)["second"]["title"] == f"LayerCAM of the output of layer4 for {CLASSES[2]}"
     app.selectbox(key="set_class2").select(1).run()
     assert app.query_params["class2"] == "1"
     app.selectbox(key="set_method2").select("eigencam").run()

@@ -36,7 +36,7 @@ def layer_names(scene: Scene) -> dict[str, str]:
     found = {name: scene.title(layer) for name, layer in scene.layers.items()}
     modules = {name for name, _ in scene.loaded.model.named_modules()}
     stages = [str(entry.get("module", "")) for entry in feature_entries(scene.loaded.model)]
-    return found | {name: f"all of {name}" for name in stages if name in modules and name}
+    return found | {name: f"the output of {name}" for name in stages if name in modules and name}
 
 
 def choose_class(scene: Scene) -> int | None:
@@ -50,12 +50,12 @@ def choose_class(scene: Scene) -> int | None:
         names |= {str(index): name for index, name in enumerate(classes)}
     titles = words.distinct(names)
     options = [None, *map(int, titles)]
+    same = f"{predictions[0].label} (predicted)"
     picked: int | None = st.selectbox(
         "Class that it is for",
         options,
-        format_func=lambda index: (
-            f"{predictions[0].label} (predicted)" if index is None else titles[str(index)]
-        ),
+        format_func=lambda index: same if index is None else titles[str(index)],
+        placeholder=same,
         **session.control("class2", among=options),
     )
     return picked

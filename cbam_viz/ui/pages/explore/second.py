@@ -95,7 +95,7 @@ def _by_method(beside: Scene, first: LayerAttention, method: str, slot: DeltaGen
     name = ""
     if METHODS[method].of_layer:
         options = {
-            one: one if title == one else f"{title} · {one}"
+            one: title if one in title else f"{title} · {one}"
             for one, title in by_method.layer_names(beside).items()
         }
         name = _choose_layer(beside, first, options, slot) or ""
@@ -223,6 +223,7 @@ def _select(label: str, name: str, same: str, titles: dict[str, str]) -> str | N
         label,
         options,
         format_func=lambda key: same if key is None else titles[key],
+        placeholder=same,
         **session.control(name, among=options),
     )
     return picked
