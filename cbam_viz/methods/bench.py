@@ -7,6 +7,7 @@ somebody's forward.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -109,12 +110,16 @@ class Bench(nn.Module):
         self.spots = nn.ModuleList(nn.Identity() for _ in places)
         self.score = score
         self.see: Callable[[int, Tensor], None] | None = None
+        self.expected: float | None = None
+        """The score that the network itself gives for the input that is looked at."""
         self._looking = True
         self.eval()
 
     def only(self, k: int) -> Bench:
         """A bench of the same copy and target that has one of the places."""
-        return Bench(self.network, self.places[k : k + 1], self.score)
+        one = Bench(self.network, self.places[k : k + 1], self.score)
+        one.expected = self.expected
+        return one
 
     @contextmanager
     def unseen(self) -> Iterator[None]:
@@ -142,7 +147,19 @@ class Bench(nn.Module):
                     f"{place.what[0].upper()}{place.what[1:]} did not come by: the layer does not "
                     "run in this forward, or is made in a way that cannot be followed."
                 )
-        return self._scored(output)
+        scores = self._scored(output)
+        if self.expected is not None:
+            self._demand_same(float(scores[0, 0].detach()), self.expected)
+        return scores
+
+    @staticmethod
+    def _demand_same(score: float, expected: float) -> None:
+        if not math.isclose(score, expected, rel_tol=1e-3, abs_tol=1e-5):
+            raise MethodError(
+                f"With its layers looked at, the network gives {score:g} for the target, and "
+                f"{expected:g} without: it draws random numbers, or writes into what a layer has "
+                "given. A map of it would not be of this network."
+            )
 
     def _scored(self, output: Any) -> Tensor:
         return torch.empty(0) if self.score is None else self.score(output)[:, None]
@@ -158,12 +175,13 @@ class Bench(nn.Module):
                 f"{place.what[0].upper()}{place.what[1:]} is {what}, and a map is made of feature "
                 "maps, (B, C, h, w)."
             )
+        # What follows may write into them (an in-place ReLU, `x += shortcut`).
+        features = features.clone()
         if torch.is_grad_enabled() and not features.requires_grad:
-            features = features.detach().requires_grad_()
+            features.requires_grad_()
         passed: Tensor = self.spots[k](features)
         if self.see is not None:
             self.see(k, passed)
-        # What follows may write into it (an in-place ReLU, `x += shortcut`).
         return passed.clone()
 
 
@@ -211,7 +229,9 @@ class _Finding(TorchFunctionMode):
         for k, after in self._wanted.items():
             if k not in self._met and _equal(out, after):
                 self._met.add(k)
-                out = self._bench.through(k, out)
+                passed = self._bench.through(k, out)
+                # `x.mul_(gate)`: what follows goes on with `x`, whatever is returned.
+                out = out.copy_(passed) if args and out is args[0] else passed
         return out
 
 

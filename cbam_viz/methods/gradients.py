@@ -36,10 +36,12 @@ def gradient_maps(bench: Bench, x: Tensor, method: str) -> list[Values]:
             if "connected" not in str(error):
                 raise
             names = ", ".join(one.name for one in bench.places)
-            raise MethodError(
-                f"No gradient of the score reaches every one of {names}: it does not depend on the "
-                "layer, or the network computes something on the way that has no gradient."
-            ) from error
+            # torchcam says so of whatever torch.autograd.grad refuses.
+            if "inplace operation" in str(error.__cause__):
+                why = "the network overwrites what its gradient needs (an in-place operation)"
+            else:
+                why = "it does not depend on the layer, or by something that has no gradient"
+            raise MethodError(f"No gradient of the score reaches {names}: {why}.") from error
         for k, one in enumerate(bench.places):
             demand_numbers(one.what, cam.hook_a[k], cam.hook_g[k], maps[k])
     return [as_array(one[0]) for one in maps]

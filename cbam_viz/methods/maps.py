@@ -192,7 +192,7 @@ def method_maps(
             if any(METHODS[name].of_class for name in methods):
                 output = model(x) if attention is None else attention.output
                 aim = _aimed(model, x, output, target, classes)
-                bench.score = aim.target.score
+                bench.score, bench.expected = aim.target.score, aim.score
             work = _Work(bench, x, cells, aim, Sweep(window, stride, chunk))
             return tuple(one for name in methods for one in work.maps(METHODS[name]))
     except CbamVizError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -57,6 +59,7 @@ class Gated(nn.Module):
     num_classes = 2
 
     def __init__(self, in_place: bool = False) -> None:
+        """Its last product may be `x.mul_(gate)`, whose result nobody takes."""
         super().__init__()
         self.stem = nn.Conv2d(3, 4, 3, stride=2, padding=1)
         self.mlp = nn.Conv2d(4, 4, 1)
@@ -68,15 +71,17 @@ class Gated(nn.Module):
         x = self.stem(x)
         x = x * self.mlp(x.mean((2, 3), keepdim=True)).sigmoid()
         both = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)
+        if self.in_place:
+            x.mul_(self.conv(both).sigmoid())
+            return self.fc(x.relu_().mean((2, 3)))
         x = x * self.conv(both).sigmoid()
-        x = x.relu_() if self.in_place else x.relu()
-        return self.fc(x.mean((2, 3)))
+        return self.fc(x.relu().mean((2, 3)))
 
 
-def ready(network: nn.Module, seed: int = 0) -> nn.Module:
+def ready(make: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
     """In eval mode, with weights that are the same every time."""
     torch.manual_seed(seed)
-    return network.eval()
+    return make().eval()
 
 
 def picture(height: int = 4, width: int = 6, seed: int = 0) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import timm
@@ -69,9 +71,11 @@ def test_cells_of_a_way_that_is_not_known_are_not_exact() -> None:
     assert not method_map(Shuffled().eval(), picture(), "stage", "gradcam", 0).cells.exact
 
 
-def test_gates_inside_a_forward_are_met_where_they_multiply() -> None:
-    network, x = ready(Gated()), picture(8, 12)
-    attention = capture(network, x, features=True)
+@pytest.mark.parametrize("in_place", [False, True])
+def test_gates_inside_a_forward_are_met_where_they_multiply(in_place: bool) -> None:
+    network, x = ready(partial(Gated, in_place)), picture(8, 12)
+    with torch.no_grad():
+        attention = capture(network, x, features=True)
     (name,) = attention
     found = method_map(network, x, name, "gradcam", 1)
     after = attention[name].features.after[0].double().requires_grad_()
@@ -96,7 +100,7 @@ def test_a_module_that_runs_twice_has_a_map_of_each_call() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.fc(self.cbam(self.cbam(self.stem(x)) * 2).mean((2, 3)))
 
-    network, x = ready(Twice()), picture(8, 8)
+    network, x = ready(Twice), picture(8, 8)
     features = capture(network, x, features=True)
     found = method_maps(network, x, ["cbam", "cbam#2"], ["eigencam"])
     for one in found:
@@ -136,3 +140,31 @@ def test_a_layer_on_which_the_score_does_not_depend_is_a_sentence() -> None:
 
     with pytest.raises(MethodError, match="No gradient of the score reaches"):
         method_map(Aside().eval(), picture(), "aside", "gradcam", 0)
+
+
+def test_a_network_that_writes_into_what_its_layer_gave_is_refused_rather_than_wrong() -> None:
+    class Writes(Linear):
+        """The layer gives its input itself, into which is written before the layer's is used."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = x * 1
+            given = self.stage(x)
+            x.mul_(2)
+            return self.fc(given.mean((2, 3)))
+
+    with pytest.raises(MethodError, match="writes into what a layer has given"):
+        method_map(Writes().eval(), picture(), "stage", "gradcam", 0)
+
+
+def test_a_network_that_overwrites_what_its_gradient_needs_is_a_sentence() -> None:
+    class Overwrites(Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            features = self.stage(x)
+            gate = features.sigmoid()
+            scaled = features * gate
+            gate.mul_(2)
+            return self.fc(scaled.mean((2, 3)))
+
+    with pytest.raises(MethodError, match=r"overwrites what its gradient needs"):
+        method_map(Overwrites().eval(), picture(), "stage", "gradcam", 0)
+    assert method_map(Overwrites().eval(), picture(), "stage", "occlusion", 0).values.any()

@@ -27,7 +27,7 @@ class Chain(nn.Module):
 
 
 def test_parts_are_randomised_from_the_last_that_ran_and_stay_so() -> None:
-    network, x = ready(Chain()), picture(12, 12)
+    network, x = ready(Chain), picture(12, 12)
     state = {name: value.clone() for name, value in network.state_dict().items()}
     seen: list[dict[str, Tensor]] = []
 
@@ -53,7 +53,7 @@ def test_parts_are_randomised_from_the_last_that_ran_and_stay_so() -> None:
 
 
 def test_each_alone_starts_anew() -> None:
-    network, x = ready(Chain()), picture(12, 12)
+    network, x = ready(Chain), picture(12, 12)
     together = randomised(network, lambda one: _map(one, x), by="layer")
     alone = randomised(network, lambda one: _map(one, x), "each alone", by="layer")
     assert alone[0] == together[0]
@@ -78,13 +78,13 @@ def test_a_map_that_does_not_depend_on_weights_stays_the_same() -> None:
         one(picture(12, 12))
         return ramp
 
-    found = randomised(ready(Chain()), make)
+    found = randomised(ready(Chain), make)
     assert [one.spearman for one in found] == [pytest.approx(1)] * len(found)
     assert all(one.changed > 0 for one in found if one.part != "")
 
 
 def test_gates_do_not_depend_on_what_comes_after_them() -> None:
-    network, x = ready(Gated()), picture(16, 16)
+    network, x = ready(Gated), picture(16, 16)
     (name,) = capture(network, x)
     found = randomised(
         network, lambda one: capture(one, x)[name].spatial[0].numpy(), "each alone", by="layer"
@@ -96,7 +96,7 @@ def test_gates_do_not_depend_on_what_comes_after_them() -> None:
 
 
 def test_the_same_seed_gives_the_same_and_another_another() -> None:
-    network, x = ready(Chain()), picture(12, 12)
+    network, x = ready(Chain), picture(12, 12)
     one, two, three = (randomised(network, lambda n: _map(n, x), seed=s) for s in (0, 0, 1))
     assert one == two
     assert one != three
