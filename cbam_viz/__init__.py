@@ -36,6 +36,15 @@ from cbam_viz.errors import (
 )
 
 if TYPE_CHECKING:
+    from cbam_viz.ablation import (
+        Effects,
+        GateMeans,
+        ablate,
+        channel_importance,
+        effects,
+        gate_means,
+        gate_variance,
+    )
     from cbam_viz.analysis import Analysis, analyse, analyse_tensor
     from cbam_viz.attention import (
         Attention,
@@ -47,6 +56,7 @@ if TYPE_CHECKING:
         Unsupported,
     )
     from cbam_viz.costs import ModelCost, cost
+    from cbam_viz.detections import Detections
     from cbam_viz.gates import Capture as capturing  # noqa: N813
     from cbam_viz.gates import capture, find_cbam_layers
     from cbam_viz.images import Geometry, InputSpec, Photo, prepare, read_photo, samples
@@ -76,7 +86,10 @@ __all__ = [
     "Cells",
     "ChannelBranches",
     "CheckpointError",
+    "Detections",
+    "Effects",
     "FigureError",
+    "GateMeans",
     "Geometry",
     "ImageError",
     "InputSpec",
@@ -97,15 +110,20 @@ __all__ = [
     "SpatialDescriptors",
     "StoreError",
     "Unsupported",
+    "ablate",
     "analyse",
     "analyse_tensor",
     "capture",
     "capturing",
+    "channel_importance",
     "convert_checkpoint",
     "cost",
     "create_model",
     "default_checkpoint",
+    "effects",
     "find_cbam_layers",
+    "gate_means",
+    "gate_variance",
     "input_spec",
     "insert_cbam",
     "layer_statistics",
@@ -121,6 +139,15 @@ __all__ = [
 ]
 
 _HOMES = {
+    "cbam_viz.ablation": (
+        "Effects",
+        "GateMeans",
+        "ablate",
+        "channel_importance",
+        "effects",
+        "gate_means",
+        "gate_variance",
+    ),
     "cbam_viz.analysis": ("Analysis", "analyse", "analyse_tensor"),
     "cbam_viz.attention": (
         "Attention",
@@ -133,6 +160,7 @@ _HOMES = {
     ),
     "cbam_viz.gates": ("capture", "find_cbam_layers"),
     "cbam_viz.costs": ("ModelCost", "cost"),
+    "cbam_viz.detections": ("Detections",),
     "cbam_viz.images": ("Geometry", "InputSpec", "Photo", "prepare", "read_photo", "samples"),
     "cbam_viz.models": (
         "LoadReport",

@@ -67,7 +67,7 @@ def app(
         raise click.UsageError(" ".join(said), ctx)
     _offer(choices)
     script = app_script()
-    settings = {"server.address": address or "localhost", "server.showEmailPrompt": "false"}
+    settings = {"server.address": address or "localhost"}
     if port is not None:
         refuse_taken(address or "localhost", port)
         settings["server.port"] = str(port)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cbam_viz.cli.found import detections_json, print_detections, print_shares
 from cbam_viz.cli.text import print_table, say
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def print_analysis(analysis: Analysis, statistics: Sequence[LayerStatistics]) ->
         say(f"  {note}; numbers of maps are of the photo alone")
     for prediction in analysis.predictions:
         say(f"  {prediction.probability:6.1%}  {prediction.label}")
-    for sentence in filter(None, (analysis.prediction_note, analysis.no_gates)):
+    print_detections(analysis)
+    note = analysis.prediction_note if analysis.detections is None else ""
+    for sentence in filter(None, (note, analysis.no_gates)):
         say(sentence)
     if analysis.no_gates:
         return
@@ -57,6 +60,7 @@ def print_analysis(analysis: Analysis, statistics: Sequence[LayerStatistics]) ->
     head = ("layer", "gate", "values", "mean", "spread", "min", "max", "saturated", "entropy")
     rows = [row for layer in statistics for row in _rows(layer)]
     print_table(head, rows, right="values mean spread min max saturated entropy")
+    print_shares(analysis)
     flagged = [f"{layer.name}: {flag}" for layer in statistics for flag in layer.flags]
     if flagged:
         say("\n" + "\n".join(flagged))
@@ -108,6 +112,7 @@ def analysis_json(analysis: Analysis, statistics: Sequence[LayerStatistics]) -> 
         "input": analysis.input,
         "predictions": [asdict(prediction) for prediction in analysis.predictions],
         "prediction_note": analysis.prediction_note,
+        **detections_json(analysis),
         "no_gates": analysis.no_gates,
         "layers": [
             {**layer, "statistics": asdict(by_name[layer["name"]])}

@@ -1,16 +1,33 @@
 """Capturing the gates of any network, exactly: `capture`, `Capture`, `find_cbam_layers`.
 
-The way of a capture: `api` opens a `recorder`, whose `hooks` tell it what passes. A network seen
-for the first time is watched (`trace`, `products`): every multiplication of a feature map is looked
-at, `same` sees through gates made as large as the features, `anatomy` and `sums` tell attention
-from other factors, `pairing` puts channel and spatial gates together by the `flow` of data, `axes`
-and `placement` (a rule per operator, many of them in `windows` and `resampling`; `merging` where
-tensors meet) say where a map's cells lie on the input, `reasons` what is told of gates that are
-neither. What a forward showed (`forward`) is learnt (`learn`) as a plan (`table`, `recipes`,
-`checks`), with which later forwards need plain hooks alone, as long as what their code may ask for
-its way (`switches`) is the same at a `glance`. Layers of timm's own classes (`known`) are hooked in
-any case. `assemble` makes the result. `computed` gives the operations between features and gates,
-where they are asked for; `replacing` puts ones in the place of gates.
+Its rooms, each of which uses only those below it:
+
+    find, api, recorder    the public functions; one capture at work
+    assemble, readings     the layers that a forward showed, and the result made of them
+    plan/                  what a forward taught, so that hooks alone suffice for later ones
+    watch/                 a forward at which every operation is looked at: gates at their products
+    model/                 a network's modules; what is put on them, and what they are called
+    layout/                what the axes of a tensor mean, and where its cells lie on the input
+
+The way of a capture: `api` opens a `recorder`, whose hooks tell it what passes. A network seen for
+the first time is watched: `watch.trace` writes down the dataflow graph, `watch.products` looks at
+every multiplication of a feature map, `watch.pairing` puts channel and spatial gates together. What
+such a forward showed is learnt (`plan.learn`) as a plan, with which later forwards need plain hooks
+alone, as long as what their code may ask for its way is the same at a `model.glance`. Layers of
+timm's own classes (`model.timm_layers`) are hooked in any case.
+
+Words that are used throughout:
+
+    gate             a factor of features: channel weights M_c (B, C) or a spatial map M_s (B, h, w)
+    product          the multiplication in which a gate acts on features; a layer has one or two
+    layer            the gates that belong together, named after the module that holds them
+    dataflow graph   the tensor values of one forward (nodes), each with the operation that made it
+    backward slice   all nodes that one node was computed from; a gate's ends at its features
+    layout           what each axis of a tensor means; of rows and columns also where they lie
+    receptive field  the part of the input that a value depends on; a cell lies at its centre
+    watched forward  one whose dataflow graph is written down; it costs more than a plain one
+    plan             how to get such gates by hooks: recipes, and checks that they still hold
+    way              the calls of modules and gates of one forward, in order; a plan is for one
 """
 
 from .api import Capture, capture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from types import TracebackType
 from typing import Any
 
@@ -10,8 +10,9 @@ from torch import nn
 
 from ..attention import Attention
 from ..errors import CaptureError
-from ..wrappers import unwrap
+from ..wrappers import undriven, unwrap
 from .model.restore import allow_compiled, force_eager
+from .model.wanted import Wanted, layers
 from .recorder import Recorder
 
 
@@ -20,8 +21,8 @@ def capture(
     *args: Any,
     branches: bool = False,
     descriptors: bool = False,
-    features: bool | Sequence[str] = False,
-    steps: bool | Sequence[str] = False,
+    features: bool | str | Collection[str] = False,
+    steps: bool | str | Collection[str] = False,
     **kwargs: Any,
 ) -> Attention:
     """Run one forward, `model(*args, **kwargs)`, and return its gates and its output.
@@ -58,9 +59,10 @@ def capture(
         branches: also the two summands of the channel logits (CBAM, eq. 2), where there are two.
         descriptors: also the mean and maximum over channels that the spatial gate sees (eq. 3).
         features: also copies of the feature maps before, between and after the gates; of all
-            layers, or of those named.
+            layers, or of those with these names in the result (`layer1.0.se`, or `layer1.0.se#2`
+            for its second call).
         steps: also each operation between a layer's features and its gates, with its result; of all
-            layers, or of those named. Such a forward is watched, whatever is known.
+            layers, or of those with these names. Such a forward is watched, whatever is known.
         **kwargs: what the model takes by keyword.
 
     Returns:
@@ -73,6 +75,7 @@ def capture(
             it went another way and cannot be run again with the same random numbers.
     """
     _demand_module(model)
+    model = undriven(model)
     recorder = Capture(
         model, branches=branches, descriptors=descriptors, features=features, steps=steps
     )
@@ -105,26 +108,24 @@ class Capture:
         *,
         branches: bool = False,
         descriptors: bool = False,
-        features: bool | Sequence[str] = False,
-        steps: bool | Sequence[str] = False,
+        features: bool | str | Collection[str] = False,
+        steps: bool | str | Collection[str] = False,
     ) -> None:
         _demand_module(model)
+        model = undriven(model)
         self.model = model
         self.alone = False
         """True if the caller takes the output from the result, as `capture` does."""
         self._recorder = Recorder(
             unwrap(model),
-            branches=branches,
-            descriptors=descriptors,
-            features=features,
-            steps=steps,
+            Wanted(branches, descriptors, layers(features), layers(steps)),
         )
         self._eager = False
 
     def __enter__(self) -> Capture:
         recorder = self._recorder
         recorder.error, recorder.alone = None, self.alone
-        if recorder.prepare().compiled or self.model is not recorder.root:
+        if recorder.prepare().modules.compiled or self.model is not recorder.root:
             self._eager = True
             force_eager()
         try:

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from cbam_viz.errors import MethodError
-from cbam_viz.gates.model.structure import stage_of
+from cbam_viz.gates.model.names import stage_of
 from cbam_viz.methods.replica import loose_copy
 from cbam_viz.metrics import pearson, spearman
 

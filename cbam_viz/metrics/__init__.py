@@ -19,11 +19,13 @@ from cbam_viz.metrics.intervals import bootstrap_interval, correlation_interval
 from cbam_viz.metrics.regions import Region, box_mask, read_regions, regions_of
 from cbam_viz.metrics.removal import Removal, blurred, filled, removal
 from cbam_viz.metrics.sparseness import gini
+from cbam_viz.metrics.variance import VarianceShares, variance_shares
 
 __all__ = [
     "Confidence",
     "Region",
     "Removal",
+    "VarianceShares",
     "above_minimum",
     "blurred",
     "bootstrap_interval",
@@ -46,4 +48,5 @@ __all__ = [
     "spearman",
     "top_overlap",
     "uniform",
+    "variance_shares",
 ]

@@ -46,6 +46,7 @@ from cbam_viz.models.stated import (
     read_stated,
 )
 from cbam_viz.models.trial import on_trial, refuse_giant_forward
+from cbam_viz.models.yolo.load import load_ultralytics, network_in
 
 _MOST_PREFIXES = 3
 _MOST_AT_RANDOM = 100_000_000
@@ -122,6 +123,8 @@ def load_model(
             return _untrained(architecture, attention, num_classes, name, kwargs)
     source = Path(checkpoint) if isinstance(checkpoint, str) else checkpoint
     file = read_weights(source, folder=folder, apart=apart)
+    if architecture is None and network_in(file.content) is not None:
+        return load_ultralytics(file, source, name=name)
     metadata = parse_metadata(file.metadata)
     config = read_config(source, folder)
     weights = find_weights(file.content)

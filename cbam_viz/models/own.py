@@ -16,6 +16,7 @@ from cbam_viz.models.metadata import parse_metadata
 from cbam_viz.models.placing import check_places, under_own_names
 from cbam_viz.models.state import find_weights
 from cbam_viz.models.stated import read_config, read_stated
+from cbam_viz.wrappers import undriven
 
 
 def load_own_model(
@@ -48,6 +49,7 @@ def load_own_model(
         The file cannot be read safely, has no value for some other tensor, one of another shape,
         or more of them for a part of the network than the part has.
     """
+    module = undriven(module)
     source = Path(checkpoint) if isinstance(checkpoint, str) else checkpoint
     file = read_weights(source)
     wanted = module.state_dict()

@@ -24,6 +24,8 @@ from cbam_viz.models.loaded import config_of, imagenet_classes, input_spec
 from cbam_viz.models.names import ClassNames, find_names, read_names
 from cbam_viz.models.records import mapping_of
 from cbam_viz.models.schema import Input
+from cbam_viz.models.yolo.feeding import feeding_of, is_ultralytics
+from cbam_viz.wrappers import unwrap
 
 CONFIG = "config.json"
 MAX_CONFIG_BYTES = 16 * 1024**2
@@ -188,10 +190,16 @@ def read_stated(
     spec = _describe_input(
         model, (THE_FILE, {**trained, **own}), (BESIDE, beside), assumed_of=architecture
     )
+    if is_ultralytics(unwrap(model)):
+        spec = feeding_of(unwrap(model), _entry(content, "train_args"))
     by_config = [part for part in PARTS if getattr(spec.origin, part) == BESIDE]
     on_input = [f"{', '.join(by_config).capitalize()} of the input: {BESIDE}."] * bool(by_config)
     notes = (*config.notes, *named.notes, *notes_on_training, *notes_beside, *on_input)
     return Stated(spec, classes, notes)
+
+
+def _entry(content: Any, name: str) -> Any:
+    return content.get(name) if isinstance(content, Mapping) else None
 
 
 def _describe_input(

@@ -22,6 +22,7 @@ from cbam_viz.images import Photo, View
 from cbam_viz.layer_names import Titles, titles
 from cbam_viz.models import LoadedModel
 from cbam_viz.render import Scale
+from cbam_viz.shares import Share, share_inside
 from cbam_viz.statistics import LayerStatistics, all_statistics, doubted, layer_to_show
 from cbam_viz.steps import analyse_steps
 from cbam_viz.ui import words
@@ -108,7 +109,12 @@ class Scene:
             geometry=self.analysis.geometry,
             field=field,
             key=(self.key, name),
+            found=self.analysis.detections,
         )
+
+    def share(self, layer: LayerAttention) -> Share | None:
+        """How much of a layer's map lies on what a detector found."""
+        return self._kept(("share", layer.name), lambda: share_inside(self.analysis, layer))
 
     def statistics(self) -> tuple[LayerStatistics, ...]:
         """The numbers of every layer, on the photo."""

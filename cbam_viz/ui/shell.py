@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from cbam_viz.images import Photo
-from cbam_viz.render import COLORMAPS
 from cbam_viz.ui import session
 from cbam_viz.ui.entries import ENTRIES, Entry
 from cbam_viz.ui.errors import boundary
@@ -55,7 +54,7 @@ def _run() -> None:
     pages = _pages()
     chosen = st.navigation(list(pages.values()), position="top")
     entry = next(one for one in ENTRIES if pages[one.address] is chosen)
-    session.open_page(entry.address, entry.prefix, COLORMAPS)
+    session.open_page(entry.address, entry.prefix)
     masthead.draw(session.memory().pages.values())
     strip = st.container()
     with st.sidebar:

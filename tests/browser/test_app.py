@@ -469,4 +469,5 @@ def test_the_walk_on_a_phone_and_the_switches_at_its_end(visit):
     assert cut == 0
     page.get_by_text("Without the spatial map", exact=True).click()
     page.get_by_text("Without the spatial map of this layer it").wait_for()
+    settle(page)
     assert page.locator("table.ranking").count() == 2

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from cbam_viz import CaptureError, NoAttentionError
 from cbam_viz.gates import Capture, capture, find_cbam_layers
-from cbam_viz.gates.model.structure import stage_of
+from cbam_viz.gates.model.names import stage_of
 
 from .networks import (
     AuthorsCbam,

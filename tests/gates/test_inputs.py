@@ -334,13 +334,18 @@ def test_odd_tensors(kind: type[nn.Module], name: str) -> None:
 def test_an_error_of_the_capture_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever goes wrong in a hook of ours, the network runs on and the user reads why."""
     from cbam_viz.gates import recorder
+    from cbam_viz.gates.watch import forward
 
     def fail(*_: Any, **__: Any) -> None:
         raise KeyError("lost")
 
-    for name in ("_sample", "input_size_of", "attention_of"):
+    for where, name in (
+        (forward, "sampled"),
+        (recorder, "input_size_of"),
+        (recorder, "attention_of"),
+    ):
         with monkeypatch.context() as patch, torch.no_grad():
-            patch.setattr(recorder, name, fail)
+            patch.setattr(where, name, fail)
             model, output = net(), []
             model.register_forward_hook(lambda *args, seen=output: seen.append(args[2]))
             with pytest.raises(CaptureError, match=r"could not be read \(KeyError: 'lost'\)"):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import threading
+import warnings
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 import torch
@@ -93,6 +95,31 @@ def test_other_sizes_and_models_are_let_go() -> None:
     del result, model
     gc.collect()
     assert (gate(), layer(), inner()) == (None, None, None)
+
+
+def test_hooks_taken_off_while_another_thread_is_among_them() -> None:
+    """Torch asks for each hook whether it takes keywords; it may be gone by then."""
+    model = tiny_cbam()
+    table = model._forward_pre_hooks_with_kwargs
+
+    def take_off(*_: object) -> None:
+        table.clear()
+
+    handle = model.register_forward_pre_hook(take_off, prepend=True)
+    with torch.no_grad():
+        expected = model(photos(1))
+        with Capture(model) as recorder:
+            other: list[object] = []
+            model_thread = threading.Thread(
+                target=lambda: other.append(torch.equal(model(photos(1)), expected))
+            )
+            model_thread.start()
+            model_thread.join()
+            handle.remove()
+            table.update(dict.fromkeys(model._forward_pre_hooks, True))
+            model(photos(1))
+    assert other == [True]
+    assert len(recorder.results) == 1
 
 
 class Rerun(BaseException):
@@ -229,3 +256,111 @@ def test_what_is_no_network_is_refused() -> None:
     with pytest.raises(CaptureError, match="not Tensor"):
         Capture(photos())  # the arguments swapped
     assert isinstance(nn.Identity(), nn.Module)
+
+
+class Refused(Exception):
+    """What a hook of the user's raises."""
+
+
+def refuse(*_: object) -> None:
+    raise Refused
+
+
+@TINY
+@pytest.mark.parametrize("error", [Refused, KeyboardInterrupt, Rerun])
+@pytest.mark.parametrize("when", ["before ours", "after ours", "inside", "at the end"])
+@pytest.mark.parametrize("watched", [True, False], ids=["first capture", "later capture"])
+def test_forwards_after_one_that_failed_are_captured(
+    make: type, error: type[BaseException], when: str, watched: bool
+) -> None:
+    """Wherever it fails, and whether or not hooks are told of its end."""
+    model, image, armed = make(), photos(1), [True]
+
+    def bomb(*_: object) -> None:
+        if armed[0]:
+            raise error
+
+    if not watched:
+        with torch.no_grad():
+            capture(model, image)
+    if when == "before ours":
+        handle = model.register_forward_pre_hook(bomb)
+    elif when == "inside":
+        handle = model.stem.register_forward_hook(bomb)
+    elif when == "at the end":
+        handle = model.register_forward_hook(bomb)
+    with warnings.catch_warnings(), torch.no_grad(), Capture(model) as recorder:
+        warnings.simplefilter("error")
+        if when == "after ours":
+            handle = model.register_forward_pre_hook(bomb)
+        for _ in range(2):
+            with pytest.raises(error):
+                model(image)
+        armed[0] = False
+        outputs = [model(image), model(image * 2)]
+    handle.remove()
+    assert len(recorder.results) == 2
+    assert hooks_of(model) == 0
+    assert _get_current_dispatch_mode_stack() == []
+    with torch.no_grad():
+        for found, output, x in zip(recorder.results, outputs, (image, image * 2), strict=True):
+            assert found.output is output
+            assert same_layers(found, capture(make(), x))
+
+
+class Again(nn.Module):
+    """Calls itself on what it made, `times` times, and goes on if that fails."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.net, self.times = tiny_authors(), times
+
+    def forward(self, x: torch.Tensor, depth: int = 0) -> torch.Tensor:
+        if depth < self.times:
+            with suppress(Refused):
+                self(x * 0.5, depth + 1)
+        return self.net(x)
+
+
+@pytest.mark.parametrize("failing", [1, 2, None])
+def test_a_network_that_calls_itself_and_fails(failing: int | None) -> None:
+    """The outer forward is one, whichever call of its own inside it is refused before it begins."""
+    model = Again(2).eval()
+
+    def hook(_: nn.Module, args: tuple[object, ...]) -> None:
+        if len(args) > 1 and args[1] == failing:
+            raise Refused
+
+    handle = model.register_forward_pre_hook(hook)
+    with torch.no_grad(), Capture(model) as recorder:
+        outputs = [model(photos(1)) for _ in range(2)]
+    handle.remove()
+    assert len(recorder.results) == 2
+    for found, output in zip(recorder.results, outputs, strict=True):
+        assert found.output is output
+    calls = [layer.call for layer in recorder.results[0].values() if layer.module == "net.layer1"]
+    assert calls == list(range(1, 2 + (2 if failing is None else failing - 1)))
+
+
+def test_what_cannot_be_sampled_is_told_once_and_without_a_warning(
+    monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    """A capture that fails before the watch begins has no watch to end."""
+    model, image = tiny_authors(), photos(1)
+
+    def fail(*_: object) -> None:
+        raise ValueError("no sample")
+
+    with torch.no_grad():
+        with monkeypatch.context() as patch:
+            patch.setattr("cbam_viz.gates.watch.forward.sampled", fail)
+            with pytest.raises(CaptureError, match="no sample") as told:
+                capture(model, image)
+            assert "deque" not in str(told.value)
+            handle = model.stem.register_forward_pre_hook(refuse)
+            with pytest.raises(Refused):
+                capture(model, image)
+            handle.remove()
+        assert _get_current_dispatch_mode_stack() == []
+        assert same_layers(capture(model, image), capture(tiny_authors(), image))
+    assert [str(one.message) for one in recwarn] == []

@@ -86,7 +86,7 @@ def test_what_is_not_ours_reaches_the_app_behind():
 
 
 def test_a_page_that_does_not_exist_is_named_without_markup():
-    settings, notes = from_params({"no_such_page": "<b>x</b>"}, colormaps=())
+    settings, notes = from_params({"no_such_page": "<b>x</b>"})
     assert settings == Settings()
     assert notes == ("There is no page “·b·x··b·”, so this is the first one.",)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from cbam_viz.render import COLORMAPS
 from cbam_viz.ui.session import Recent
 from cbam_viz.ui.session.link import Settings, from_params, to_params
 
@@ -22,6 +21,7 @@ FULL = Settings(
     top=5,
     channel=17,
     cells="grid",
+    found=False,
     layer2="layer3.0.se",
     model2="other.safetensors",
     image2="cat",
@@ -29,7 +29,7 @@ FULL = Settings(
 
 
 def test_a_link_reads_back_as_what_wrote_it():
-    assert from_params(to_params(FULL), colormaps=COLORMAPS) == (FULL, ())
+    assert from_params(to_params(FULL)) == (FULL, ())
 
 
 def test_defaults_are_left_out_of_a_link():
@@ -67,22 +67,20 @@ def test_defaults_are_left_out_of_a_link():
     ],
 )
 def test_a_value_that_is_none_of_the_choices_becomes_the_default_and_a_note(name, text):
-    settings, notes = from_params({name: text}, colormaps=COLORMAPS)
+    settings, notes = from_params({name: text})
     assert settings == Settings()
     assert len(notes) == 1
     assert name in notes[0]
 
 
 def test_notes_carry_no_markup_and_no_novel():
-    _, notes = from_params({"show": "<script>[x](http://y)" + "z" * 500}, colormaps=COLORMAPS)
+    _, notes = from_params({"show": "<script>[x](http://y)" + "z" * 500})
     assert not set("<>[](){}$`*\\") & set(notes[0])
     assert len(notes[0]) < 120
 
 
 def test_one_bad_value_does_not_spoil_the_others_and_strangers_are_ignored():
-    settings, notes = from_params(
-        {"opacity": "x", "colormap": "grey", "utm_source": "mail"}, colormaps=COLORMAPS
-    )
+    settings, notes = from_params({"opacity": "x", "colormap": "grey", "utm_source": "mail"})
     assert settings == Settings(colormap="grey")
     assert len(notes) == 1
 

@@ -100,7 +100,6 @@ class Run:
         student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = student.to(device).train()
         self.average = copy.deepcopy(self.model).eval()
-        self.gates = GateWatch(self.model)
         self.optimizers = make_optimizers(self.model, recipe)
         self.batches = Batches(train, recipe, targets)
         self.shown_at = evaluation_side(recipe.phases[-1].side)
@@ -108,6 +107,7 @@ class Run:
         out.mkdir(parents=True, exist_ok=True)
         if (out / "state.pt").exists():
             self._resume()
+        self.gates = GateWatch(self.model)  # until the end of `train`
 
     def _resume(self) -> None:
         state = load_state(self.out / "state.pt")
@@ -204,20 +204,21 @@ class Run:
         saved, accuracy = time.monotonic(), 0.0
         losses: list[torch.Tensor] = []  # on the device: reading each would wait for it
         bar = tqdm(total=stop, initial=self.step, desc="train", unit="step", disable=None)
-        for batch in in_order(self.batches.batch, range(self.step, stop), workers):
-            losses.append(self.train_step(self.step, batch))
-            self.step += 1
-            bar.update()
-            at_end = self.step == stop
-            if self.step % LOOK_EVERY == 0 or at_end:
-                bar.set_postfix(loss=f"{self.mean_loss(losses):.3f}", best=f"{self.best:.1%}")
-            if self.step % max(1, evaluate_every // self.recipe.batch) == 0 or at_end:
-                accuracy = self.evaluate(self.mean_loss(losses))
-                losses.clear()
-            if time.monotonic() - saved > save_every:
-                self.mean_loss(losses)  # never save what is no longer a number
-                self.save()
-                saved = time.monotonic()
+        with contextlib.closing(self.gates):
+            for batch in in_order(self.batches.batch, range(self.step, stop), workers):
+                losses.append(self.train_step(self.step, batch))
+                self.step += 1
+                bar.update()
+                at_end = self.step == stop
+                if self.step % LOOK_EVERY == 0 or at_end:
+                    bar.set_postfix(loss=f"{self.mean_loss(losses):.3f}", best=f"{self.best:.1%}")
+                if self.step % max(1, evaluate_every // self.recipe.batch) == 0 or at_end:
+                    accuracy = self.evaluate(self.mean_loss(losses))
+                    losses.clear()
+                if time.monotonic() - saved > save_every:
+                    self.mean_loss(losses)  # never save what is no longer a number
+                    self.save()
+                    saved = time.monotonic()
         bar.close()
         self.save()
         return accuracy

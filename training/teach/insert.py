@@ -14,6 +14,7 @@ import argparse
 import copy
 import json
 import time
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -181,7 +182,6 @@ def train(gated: Any, lessons: Lessons, recipe: InsertRecipe, out: Path) -> None
     """Train the gates; everything else stays as it is."""
     first = recipe.stages[0]
     modules: list[CbamModule] = [gated.blocks[stage].cbam for stage in recipe.stages]
-    watch = GateWatch(gated)
     gated.eval().requires_grad_(False)
     for module in modules:
         module.train().requires_grad_(True)
@@ -193,26 +193,27 @@ def train(gated: Any, lessons: Lessons, recipe: InsertRecipe, out: Path) -> None
     )
     generator = torch.Generator().manual_seed(recipe.seed)
     count, started = len(lessons.logits), time.monotonic()
-    for step in tqdm(range(steps), desc="gates", disable=None):
-        index = torch.randint(count, (recipe.batch,), generator=generator)
-        features = lessons.features[index].contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = behind_gate(gated, features, first)
-        kl = divergence(logits, lessons.logits[index], recipe.temperature)
-        loss = kl + min(1.0, step / (0.2 * steps)) * openness(watch, recipe)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        if step % 25 == 0 or step == steps - 1:
-            record = {
-                "images": (step + 1) * recipe.batch,
-                "kl": round(kl.item(), 4),
-                **watch.describe(),
-                "seconds": round(time.monotonic() - started),
-            }
-            with (out / "log.jsonl").open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(record) + "\n")
+    with closing(GateWatch(gated)) as watch:
+        for step in tqdm(range(steps), desc="gates", disable=None):
+            index = torch.randint(count, (recipe.batch,), generator=generator)
+            features = lessons.features[index].contiguous(memory_format=torch.channels_last)
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = behind_gate(gated, features, first)
+            kl = divergence(logits, lessons.logits[index], recipe.temperature)
+            loss = kl + min(1.0, step / (0.2 * steps)) * openness(watch, recipe)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            if step % 25 == 0 or step == steps - 1:
+                record = {
+                    "images": (step + 1) * recipe.batch,
+                    "kl": round(kl.item(), 4),
+                    **watch.describe(),
+                    "seconds": round(time.monotonic() - started),
+                }
+                with (out / "log.jsonl").open("a", encoding="utf-8") as stream:
+                    stream.write(json.dumps(record) + "\n")
 
 
 def metadata(recipe: InsertRecipe, network: Any, classes: list[str]) -> dict[str, Any]:

@@ -218,6 +218,7 @@ class Refining:
         self.starts = cell_starts(self.model, self.metadata["pretrained_cfg"]["input_size"])
         self.gates = GateWatch(self.model)
         if self.gates.layers not in (0, len(recipe.map_layers)):
+            self.gates.close()
             raise TrainingError(
                 f"The network has {self.gates.layers} layers with CBAM; --map-layers gives "
                 f"{len(recipe.map_layers)} weights."
@@ -298,19 +299,19 @@ class Refining:
         """Train to the end, saving every `save_every` seconds."""
         saved = began = time.monotonic()
         costs: list[dict[str, float]] = []
-        while self.step < self.recipe.steps:
-            costs.append(self.update())
-            now = time.monotonic()
-            if self.step % LOG_EVERY == 0:
-                speed = len(costs) * self.recipe.batch / (now - began)
-                record = {"step": self.step, **means(costs), "img/s": round(speed, 1)}
-                print(json.dumps(record), flush=True)
-                began, costs = now, []
-            if now - saved > save_every:
-                self.save()
-                saved = now
+        with contextlib.closing(self.gates):
+            while self.step < self.recipe.steps:
+                costs.append(self.update())
+                now = time.monotonic()
+                if self.step % LOG_EVERY == 0:
+                    speed = len(costs) * self.recipe.batch / (now - began)
+                    record = {"step": self.step, **means(costs), "img/s": round(speed, 1)}
+                    print(json.dumps(record), flush=True)
+                    began, costs = now, []
+                if now - saved > save_every:
+                    self.save()
+                    saved = now
         self.save()
-        self.gates.close()
 
 
 def means(costs: list[dict[str, float]]) -> dict[str, float]:

@@ -23,7 +23,7 @@ from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.spec import FigureSpec, Region, Row
 from cbam_viz.figures.ask.venues import POINTS_PER_INCH
 from cbam_viz.figures.content.values import Floats, MapPicture, Picture
-from cbam_viz.figures.draw.plan import Rect
+from cbam_viz.figures.paper.rect import Rect
 from cbam_viz.figures.paper.sheet import Sheet
 from cbam_viz.images import Photo
 from cbam_viz.render import CellStyle, Placed, method_of, overlay, place, resize_photo

@@ -15,12 +15,13 @@ import numpy.typing as npt
 from cbam_viz.ablation import GATES, Outcome
 from cbam_viz.analysis import Analysis
 from cbam_viz.figures.ask.spec import FigureSpec
-from cbam_viz.figures.draw.legend import tick_text
 from cbam_viz.figures.draw.pictures import OwnPixels
-from cbam_viz.figures.draw.plan import Rect, split_rows
+from cbam_viz.figures.draw.plan import split_rows
+from cbam_viz.figures.paper.rect import Rect
 from cbam_viz.figures.paper.settings import pinned_settings
 from cbam_viz.figures.paper.sheet import INK, PaperFigure, Sheet, Style, style_of
 from cbam_viz.figures.paper.typesetting import line_height
+from cbam_viz.figures.wording import tick_text
 from cbam_viz.images import Geometry, Photo
 from cbam_viz.predictions import Prediction
 from cbam_viz.render import (

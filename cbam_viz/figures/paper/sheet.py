@@ -16,8 +16,8 @@ from matplotlib.text import Text
 
 from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.ask.venues import POINTS_PER_INCH, venue
-from cbam_viz.figures.draw.plan import Rect
 from cbam_viz.figures.paper import typesetting
+from cbam_viz.figures.paper.rect import Rect
 
 INK = "black"
 SOFT = "0.45"

@@ -1,11 +1,13 @@
-"""Pictures that a network is given as something else than tensors, and tensors made of them."""
+"""What a network is given: where the pictures are in its arguments, tensors or not."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from .axes import BATCH, CHANNEL, COLUMN, ROW, Layout, image_layout
 
@@ -53,3 +55,79 @@ def picture_layout(shape: Sequence[int], size: tuple[int, int] | None) -> Layout
     usual = (BATCH, CHANNEL, ROW, COLUMN)
     whole = image_layout([int(sizes.get(axis, 1)) for axis in usual], placed=True)
     return tuple(whole[usual.index(axis)] for axis in axes)
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """All tensors in nested tuples, lists, mappings and dataclasses, in order."""
+    if isinstance(value, Tensor):
+        yield value
+    else:
+        for part in parts_of(value):
+            yield from tensors_in(part)
+
+
+def parts_of(value: Any) -> Iterator[Any]:
+    """What a tuple, list, mapping or dataclass holds; nothing for anything else."""
+    if isinstance(value, Mapping):
+        yield from value.values()
+    elif isinstance(value, (tuple, list)):
+        yield from value
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        yield from (getattr(value, field.name) for field in dataclasses.fields(value))
+
+
+def images_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
+    """The network's input: the first (B, C, H, W) tensor among its arguments.
+
+    Where there is none, the first list of (C, H, W) tensors, as detectors take it.
+    """
+    for tensor in tensors_in((args, kwargs)):
+        if tensor.is_nested and tensor.ndim == 4:
+            return list(tensor.unbind())
+        if tensor.ndim == 4:
+            return [tensor]
+    lists = (found for one in (*args, *kwargs.values()) for found in _lists_of_images(one))
+    return next(lists, [])
+
+
+def _lists_of_images(value: Any) -> Iterator[list[Tensor]]:
+    """Lists of images; tuples of them, and lists of dicts, if they look like images."""
+    if isinstance(value, (list, tuple)):
+        rows = [list(one.values()) if isinstance(one, Mapping) else [one] for one in value]
+        for images in zip(*rows, strict=False):
+            if all(isinstance(one, Tensor) and one.ndim == 3 for one in images):
+                plain = isinstance(value, list) and isinstance(value[0], Tensor)
+                if plain or all(one.shape[0] in (1, 3, 4) for one in images):
+                    yield list(images)
+    for part in parts_of(value):
+        if not isinstance(part, Tensor):
+            yield from _lists_of_images(part)
+
+
+def input_size_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, int]:
+    """Height and width of the network's input; (0, 0) if no image is among its arguments."""
+    images = images_in(args, kwargs)
+    pictured = None if images else pictured_size(args, kwargs)
+    if pictured is not None:
+        return pictured
+    images = images or [
+        tensor
+        for tensor in tensors_in((args, kwargs))
+        if tensor.ndim >= 2 and tensor.is_floating_point()
+    ]
+    return (int(images[0].shape[-2]), int(images[0].shape[-1])) if images else (0, 0)
+
+
+def pictured_size(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, int] | None:
+    """Height and width of the first picture that is no tensor: an array, or one of Pillow's."""
+    sizes = (picture_size(one) for one in _leaves((args, kwargs)) if not isinstance(one, Tensor))
+    return next((size for size in sizes if size is not None), None)
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """What is in nested tuples, lists, mappings and dataclasses."""
+    parts = [] if isinstance(value, Tensor) else list(parts_of(value))
+    if not parts:
+        yield value
+    for part in parts:
+        yield from _leaves(part)

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
 from weakref import ref
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.module import _has_any_global_hook
 from torch.utils.hooks import RemovableHandle
 
@@ -191,10 +191,13 @@ def _teller(model: _Model, users: set[Tapping]) -> _Told:
 
 
 def _called(told: _Told, where: ref[nn.Module], key: Sighting) -> Callable[..., None]:
-    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    # Without them if another thread takes the hooks off while torch goes through them in this one.
+    def hook(
+        module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None
+    ) -> None:
         sink = told()
         if sink is not None and module is where():
-            sink.see(key, args, kwargs, None)
+            sink.see(key, args, kwargs or {}, None)
 
     return hook
 
@@ -218,10 +221,3 @@ def _after(told: _Told, where: ref[nn.Module], key: Sighting) -> Callable[..., N
 
 
 _HOOKS = {"called": _called, "before": _before, "after": _after, "finally": _after}
-
-
-def kept(value: Any) -> Tensor | None:
-    """A detached copy on the tensor's own device, safe from in-place operations that follow."""
-    if not isinstance(value, Tensor):
-        return None
-    return value.detach().clone() if value.requires_grad else value.clone()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import nn
 
 from ...wrappers import clean_name
-from .structure import ROOT_NAME
+from .names import ROOT_NAME
 
 _MOST_MODULES = 40
 """A CBAM has fewer parts than that; a network that merely has one somewhere has more."""

@@ -6,12 +6,14 @@ import random
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import _disable_current_modes
 
 train_lock = threading.RLock()
 """Held during a forward in train mode, whose buffers are put back at its end."""
@@ -100,6 +102,16 @@ def _set_generators(states: dict[str, Any]) -> None:
         random.setstate(states["random"])
     if "numpy" in states:
         sys.modules["numpy.random"].set_state(states["numpy"])
+
+
+altered: ContextVar[bool] = ContextVar("cbam_viz_altered", default=False)
+"""True in a forward whose values somebody changes on the way: what it shows holds for it alone."""
+
+
+def unseen() -> AbstractContextManager[Any]:
+    """For our own arithmetic inside a forward: no mode counts it, or changes it."""
+    on = torch._C._len_torch_dispatch_stack() > 0
+    return _disable_current_modes() if on else nullcontext()
 
 
 @contextmanager

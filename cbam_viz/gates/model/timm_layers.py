@@ -7,15 +7,17 @@ what feature maps are multiplied by.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, NamedTuple
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from ...wrappers import clean_name
-from .structure import ROOT_NAME
-
-Part = Literal["channel", "spatial"]
+from .copies import kept
+from .hooks import Sighting
+from .names import ROOT_NAME
 
 
 @dataclass(frozen=True)
@@ -124,3 +126,58 @@ def _without_shared_gates(model: nn.Module, layers: dict[str, KnownLayer]) -> di
                 users.setdefault(id(gate), []).append(prefix)
     shared = {prefix for prefixes in users.values() if len(prefixes) > 1 for prefix in prefixes}
     return {prefix: layer for prefix, layer in layers.items() if prefix not in shared}
+
+
+class Event(NamedTuple):
+    """What a hook saw in a layer of a known class."""
+
+    prefix: str
+    """The layer's module, by its name in the network."""
+    part: str
+    copy: Tensor | None
+
+
+KnownCall = dict[str, list[Tensor]]
+"""One call of a layer of a known class: what was seen, by part."""
+
+
+def event(key: Sighting, args: tuple[Any, ...], output: Any) -> Event:
+    """What a hook in a layer of a known class saw."""
+    value = args[0] if key.what in ("before", "descriptors") and args else output
+    return Event(key.module, key.what, kept(value))
+
+
+def known_calls(
+    events: Iterable[Event], orders: Mapping[tuple[str, int], int] | None = None
+) -> list[tuple[int, str, int, KnownCall]]:
+    """Calls of layers of known classes: (order, prefix, number, what was seen).
+
+    The order is that of the events where no other is given, by prefix and number.
+    """
+    calls: list[tuple[int, str, int, KnownCall]] = []
+    running: dict[str, KnownCall] = {}
+    counts: dict[str, int] = {}
+    orders = orders or {}
+    for order, (prefix, part, copy) in enumerate(events):
+        if copy is None:
+            continue
+        call = running.get(prefix)
+        if call is None or (part in call and part != "branches"):
+            number = counts[prefix] = counts.get(prefix, 0) + 1
+            call = running[prefix] = {}
+            calls.append((orders.get((prefix, number), order), prefix, number, call))
+        call.setdefault(part, []).append(copy)
+    return calls
+
+
+def known_gates(layer: KnownLayer, call: KnownCall) -> tuple[Tensor | None, Tensor | None]:
+    """Channel weights and map of one call, in the shapes that the layer gives them."""
+    gates: list[Tensor | None] = []
+    for what, site in (("channel", layer.channel), ("spatial", layer.spatial)):
+        if site is None or what not in call:
+            gates.append(None)
+        elif site.sigmoid:
+            gates.append(torch.sigmoid(call[what][0]))
+        else:
+            gates.append(call[what][0])
+    return gates[0], gates[1]

@@ -11,27 +11,32 @@ from ...attention import Cells, Unsupported
 from ...wrappers import clean_name
 from ..layout.cells import cells_of, holds_for_other_sizes, upright
 from ..model.hooks import Sighting
-from ..model.structure import ROOT_NAME
+from ..model.modules import Modules
+from ..model.names import ROOT_NAME
+from ..model.timm_layers import known_calls, known_gates
+from ..watch.forward import WatchedForward, cells_hold, cells_on_input, layers_of
+from ..watch.graph import origin
 from ..watch.limits import TRANSFORMED, first_line
 from ..watch.pairing import Found, weights_of
 from ..watch.products import Gate, Odd, Product, Watch
 from ..watch.reasons import BRANCHES, ONE_CELL, POOLING
+from ..watch.samples import Leaf
 from ..watch.sums import role
-from ..watch.trace import origin
 from .checks import Check, check_for
-from .forward import Forward, cells_hold, cells_on_input, general_layers, known_calls, known_gates
-from .recipes import Leaf, Recipe, recipe_for
-from .table import LayerPlan, Plan, Table
+from .plan import LayerPlan, Plan
+from .recipes import Recipe, recipe_for
 
 _SQUASHING = (nn.Sigmoid, nn.Hardsigmoid, nn.Tanh, nn.Softmax)
 
 
-def learned_plan(table: Table, forward: Forward) -> Plan:
-    """What the watched forward showed, for the ones to come."""
-    watch = forward.watch
-    assert watch is not None
+def learned_plan(forward: WatchedForward, *, draws: bool) -> Plan:
+    """What the watched forward showed, for the ones to come.
+
+    `draws` says that it drew from Python's or NumPy's random numbers.
+    """
+    watch, modules = forward.watch, forward.modules
     layers: list[LayerPlan] = []
-    found = general_layers(table, forward)
+    found = layers_of(forward)
     sizes = True
     for one in found:
         recipes = [
@@ -47,30 +52,44 @@ def learned_plan(table: Table, forward: Forward) -> Plan:
         sizes = sizes and (cells is None or cells.within is not None)
         layers.append(
             LayerPlan(
-                one.key, one.module, one.call, channel, spatial, cells, one.composition,
-                all(product.verified for product in one.products),
-                weights_of(one),
-                _working_check(one, forward),
+                key=one.key,
+                module=one.module,
+                call=one.call,
+                channel=channel,
+                spatial=spatial,
+                cells=cells,
+                composition=one.composition,
+                verified=all(product.verified for product in one.products),
+                weights=weights_of(one),
+                check=_working_check(one, forward),
             )
-        )  # fmt: skip
-    cells_known, verified, fixed = _known_placements(table, forward)
-    gates = _gates(table, layers)
-    trail = _trail(table, forward, set(gates.values()), found)
+        )
+    cells_known, verified, fixed = _known_placements(forward)
+    gates = _gates(modules, layers)
+    trail = _trail(forward, set(gates.values()), found)
     steps = frozenset((*gates, *(Sighting("enter", name) for name in trail)))
-    quick = _repeatable(table, forward) and all(
+    quick = _repeatable(forward) and all(
         plan.check is not None
         and (plan.channel is not None or one.channel is None)
         and (plan.spatial is not None or one.spatial is None)
         for plan, one in zip(layers, found, strict=True)
     )
     return Plan(
-        layers, quick, cells_known, verified, _unsupported(table, forward, found),
-        _never_entered(table, forward, found), sizes and fixed and not watch.odd,
-        trail, steps, tuple(step for step in forward.way if step in steps), forward.state.drawn(),
-    )  # fmt: skip
+        layers=tuple(layers),
+        quick=quick,
+        cells=cells_known,
+        verified=verified,
+        unsupported=_unsupported(forward),
+        not_called=_never_entered(forward),
+        any_size=sizes and fixed and not watch.odd,
+        trail=trail,
+        steps=steps,
+        way=tuple(step for step in forward.way if step in steps),
+        draws=draws,
+    )
 
 
-def _gates(table: Table, layers: Iterable[LayerPlan]) -> dict[Sighting, str]:
+def _gates(modules: Modules, layers: Iterable[LayerPlan]) -> dict[Sighting, str]:
     """What tells of gates, and the modules that give them or that they are made of."""
     gates = {
         Sighting("leaf", name): name
@@ -78,7 +97,7 @@ def _gates(table: Table, layers: Iterable[LayerPlan]) -> dict[Sighting, str]:
         for recipe in layer.recipes
         for name, _ in recipe.leaves
     }
-    for prefix, known in table.known.items():
+    for prefix, known in modules.known.items():
         inside = f"{prefix}." if prefix else ""
         if known.channel is not None:
             gates[Sighting("channel", prefix)] = inside + known.channel.path
@@ -87,37 +106,36 @@ def _gates(table: Table, layers: Iterable[LayerPlan]) -> dict[Sighting, str]:
     return gates
 
 
-def _trail(table: Table, forward: Forward, gates: set[str], found: list[Found]) -> frozenset[str]:
+def _trail(forward: WatchedForward, gates: set[str], found: list[Found]) -> frozenset[str]:
     """The modules whose calls tell of another way, if gates may differ or lie elsewhere there.
 
     Those that were never entered cost nothing until they are. Of the others, following all would
     cost as much as everything else: what matters are those that multiply by what cannot be given,
     resize maps, or return what a gate could be made of. Modules that give gates tell themselves.
     """
-    watch = forward.watch
-    assert watch is not None
+    watch, modules = forward.watch, forward.modules
     products: list[Product | Odd] = [*watch.products, *watch.odd]
-    multiplying = _outside({product.frame.module for product in products}, table.known)
+    multiplying = _outside({product.frame.module for product in products}, modules.known)
     by_gates = {product for one in found for product in one.products}  # their calls tell of these
     odd = {product.frame.module for product in products if product not in by_gates}
-    telling = {name for name in watch.calls if isinstance(table.module(name), _SQUASHING)}
-    telling |= _innermost(_outside(forward.resizing, table.known))
+    telling = {name for name in watch.calls if isinstance(modules.module(name), _SQUASHING)}
+    telling |= _innermost(_outside(forward.resizing, modules.known))
     telling |= _innermost(
-        _outside(forward.small, (*table.known, *gates, *(name for name in multiplying if name)))
+        _outside(forward.small, (*modules.known, *gates, *(name for name in multiplying if name)))
     )
-    telling |= _outside(odd, table.known)
+    telling |= _outside(odd, modules.known)
     followed = {
         name
-        for name in table.modules
+        for name in modules.by_name
         if name and name not in gates and (name not in watch.calls or name in telling)
     }
     told = followed | gates
-    return frozenset(name for name in followed if not _runs_one_of(table, name, told))
+    return frozenset(name for name in followed if not _runs_one_of(modules, name, told))
 
 
-def _runs_one_of(table: Table, name: str, told: set[str]) -> bool:
+def _runs_one_of(modules: Modules, name: str, told: set[str]) -> bool:
     """Whether one call more of a `Sequential` is one call more of a module that tells its calls."""
-    module = table.module(name)
+    module = modules.module(name)
     plain = type(module) is nn.Sequential and "forward" not in module.__dict__
     return plain and any(f"{name}.{child}" in told for child in module._modules)
 
@@ -134,27 +152,25 @@ def _outside(names: Iterable[str], holders: Iterable[str]) -> set[str]:
     return {name for name in names if not name.startswith(inside)}
 
 
-def _repeatable(table: Table, forward: Forward) -> bool:
+def _repeatable(forward: WatchedForward) -> bool:
     """Whether a forward that calls the same modules in the same order does the same.
 
     Not if numbers were read out of tensors, for the code may have asked them for its way; if what
     was recognised hangs on the values of this photo; or where hooks do not see.
     """
     watch = forward.watch
-    assert watch is not None
-    return not (watch.asked or watch.by_values or watch.errors or table.scripted)
+    return not (watch.asked or watch.by_values or watch.errors or forward.modules.scripted)
 
 
 def _known_placements(
-    table: Table, forward: Forward
+    forward: WatchedForward,
 ) -> tuple[dict[Leaf, Cells], dict[Leaf, bool], bool]:
     """Cells and verification of layers of known classes; whether cells hold for any size."""
     cells: dict[Leaf, Cells] = {}
     verified: dict[Leaf, bool] = {}
     fixed = True
-    assert forward.watch is not None
-    for _, prefix, number, call in known_calls(table, forward):
-        known = table.known[prefix]
+    for _, prefix, number, call in known_calls(forward.events):
+        known = forward.modules.known[prefix]
         key = (prefix, number)
         channel, spatial = known_gates(known, call)
         node = forward.known_inputs.get((prefix, number))
@@ -176,7 +192,7 @@ def _call_in(product: Product | Odd, prefix: str) -> int | None:
     return next((f.number for f in product.frame.path() if f.module == prefix), None)
 
 
-def _checked_recipe(gate: Gate, forward: Forward) -> Recipe | None:
+def _checked_recipe(gate: Gate, forward: WatchedForward) -> Recipe | None:
     """A recipe that gives the very gate that was multiplied."""
     recipe = recipe_for(gate.node, forward.outputs, tuple(gate.value.shape[1:]))
     if recipe is None:
@@ -188,7 +204,7 @@ def _checked_recipe(gate: Gate, forward: Forward) -> Recipe | None:
     return recipe if torch.equal(again, gate.value) else None
 
 
-def _working_check(found: Found, forward: Forward) -> Check | None:
+def _working_check(found: Found, forward: WatchedForward) -> Check | None:
     """A check that holds for the forward that was watched."""
     gates = [gate for gate in (found.channel, found.spatial) if gate is not None]
     check = check_for(
@@ -206,9 +222,9 @@ def _working_check(found: Found, forward: Forward) -> Check | None:
     return check if holds else None
 
 
-def _unsupported(table: Table, forward: Forward, found: list[Found]) -> tuple[Unsupported, ...]:
-    assert forward.watch is not None
-    watch, inside = forward.watch, forward.watch.inside
+def _unsupported(forward: WatchedForward) -> tuple[Unsupported, ...]:
+    watch, known = forward.watch, forward.modules.known
+    inside = watch.inside
     seen = [
         (odd.node.order, odd.frame, odd.reason)
         for odd in watch.odd
@@ -220,13 +236,13 @@ def _unsupported(table: Table, forward: Forward, found: list[Found]) -> tuple[Un
         if product.node not in inside and (reason := _of_sum(product, watch)) is not None
     ]
     unread = set()
-    for frame, error in forward.watch.errors:
+    for frame, error in watch.errors:
         if frame not in unread:
             unread.add(frame)
             reason = f"an operation that could not be read ({first_line(error)})"
             seen.append((frame.serial, frame, reason))
     told: dict[str, list[str]] = {}
-    hidden = {frame for frame in watch.transformed if frame.module in table.known}
+    hidden = {frame for frame in watch.transformed if frame.module in known}
     seen += [(frame.serial, frame, TRANSFORMED) for frame in hidden]
     seen += [
         (product.node.order, product.frame, TRANSFORMED)
@@ -235,7 +251,7 @@ def _unsupported(table: Table, forward: Forward, found: list[Found]) -> tuple[Un
     ]
     for _, frame, seen_as in sorted(seen, key=lambda one: one[0]):
         reason = TRANSFORMED if watch.in_transform(frame) else seen_as
-        if frame in hidden or not any(around.module in table.known for around in frame.path()):
+        if frame in hidden or not any(around.module in known for around in frame.path()):
             reasons = told.setdefault(clean_name(frame.module) or ROOT_NAME, [])
             if reason not in reasons:
                 reasons.append(reason)
@@ -251,12 +267,11 @@ def _of_sum(product: Product, watch: Watch) -> str | None:
     return POOLING if meant != "gate" and origin(product.feature) in results else None
 
 
-def _never_entered(table: Table, forward: Forward, found: list[Found]) -> tuple[str, ...]:
-    assert forward.watch is not None
+def _never_entered(forward: WatchedForward) -> tuple[str, ...]:
     # A module whose `forward` was called itself is not entered: its parameters tell.
     entered = {clean_name(name) for name in (*forward.watch.calls, *forward.watch.used)}
     return tuple(
         name
-        for name in table.lookalikes
+        for name in forward.modules.lookalikes
         if name not in entered and not any(other.startswith(name + ".") for other in entered)
     )

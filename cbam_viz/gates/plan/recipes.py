@@ -9,34 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
 from ..layout.operators import REPEATABLE, RESHAPING
-from ..watch.trace import Node
-
-Leaf = tuple[str, int]
-"""A module's dotted name and which of its calls in a forward."""
+from ..watch.graph import Node
+from ..watch.samples import Leaf
+from .program import Step, Writer, run
 
 _MOST_STEPS = 12
-
-
-@dataclass(frozen=True)
-class Step:
-    """One operation; integers wrapped in `Ref` stand for earlier results."""
-
-    func: Any
-    name: str
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Ref:
-    """An earlier value: a leaf (negative, -1 the first) or a step's result."""
-
-    index: int
 
 
 @dataclass(frozen=True)
@@ -56,18 +37,7 @@ class Recipe:
 
     def gate(self, seen: Mapping[Leaf, Tensor]) -> Tensor:
         """The gate, (B, C) or (B, h, w), from what the leaves gave in this forward."""
-        values: list[Tensor] = []
-        leaves = [seen[leaf] for leaf in self.leaves]
-
-        def value(ref: Any) -> Any:
-            if isinstance(ref, Ref):
-                return values[ref.index] if ref.index >= 0 else leaves[-1 - ref.index]
-            return [value(item) for item in ref] if isinstance(ref, list) else ref
-
-        for step in self.steps:
-            args = [value(arg) for arg in step.args]
-            values.append(step.func(*args, **step.kwargs))
-        gate = values[-1] if values else leaves[0]
+        gate = run(self.steps, [seen[leaf] for leaf in self.leaves])
         if len(self.shape) == 1:
             return gate.reshape(-1, *self.shape)
         shape = gate.shape[-2:] if self.any_size else self.shape
@@ -83,58 +53,25 @@ def recipe_for(gate: Node, outputs: Mapping[Node, Leaf], shape: Sequence[int]) -
     node = gate
     while node not in outputs and node.name in RESHAPING:
         node = node.inputs[0]
-    leaves: list[Leaf] = []
-    steps: list[Step] = []
-    if not _collect(node, outputs, leaves, steps, {}) or not leaves:
+    writer: Writer[Leaf] = Writer()
+    if not _write(node, outputs, writer) or not writer.leaves:
         return None
-    any_size = not any(step.name in RESHAPING for step in steps)
+    any_size = not any(step.name in RESHAPING for step in writer.steps)
     if len(shape) == 2:
         any_size = any_size and len(node.shape) in (3, 4) and node.shape[-2:] == tuple(shape)
-    return Recipe(tuple(leaves), tuple(steps), tuple(shape), any_size)
+    return Recipe(tuple(writer.leaves), tuple(writer.steps), tuple(shape), any_size)
 
 
-def _collect(  # noqa: PLR0911
-    node: Node,
-    outputs: Mapping[Node, Leaf],
-    leaves: list[Leaf],
-    steps: list[Step],
-    places: dict[Node, Ref],
-) -> bool:
-    if node in places:
+def _write(node: Node, outputs: Mapping[Node, Leaf], writer: Writer[Leaf]) -> bool:
+    if node in writer.places:
         return True
     if node in outputs:
-        leaves.append(outputs[node])
-        places[node] = Ref(-len(leaves))
+        writer.leaf(node, outputs[node])
         return True
-    if node.func is None or len(steps) >= _MOST_STEPS:
+    if node.func is None or len(writer.steps) >= _MOST_STEPS:
         return False
     if node.base not in REPEATABLE and node.name not in RESHAPING:
         return False
     if any(not one.depends for one in node.inputs):
         return False
-    if not all(_collect(one, outputs, leaves, steps, places) for one in node.inputs):
-        return False
-    args = tuple(referred(arg, places) for arg in node.args)
-    if any(isinstance(value, Node) for value in node.kwargs.values()):
-        return False
-    func = on_a_copy(node.func) if node.name != node.base else node.func
-    steps.append(Step(func, node.name, args, dict(node.kwargs)))
-    places[node] = Ref(len(steps) - 1)
-    return True
-
-
-def on_a_copy(func: Any) -> Any:
-    """An in-place operation that leaves its argument as it was."""
-
-    def run(first: Tensor, *rest: Any, **kwargs: Any) -> Tensor:
-        return func(first.clone(), *rest, **kwargs)  # type: ignore[no-any-return]
-
-    return run
-
-
-def referred(arg: Any, places: Mapping[Node, Ref]) -> Any:
-    if isinstance(arg, Node):
-        return places[arg]
-    if isinstance(arg, (list, tuple)):
-        return [referred(item, places) for item in arg]
-    return arg
+    return all(_write(one, outputs, writer) for one in node.inputs) and writer.step(node)

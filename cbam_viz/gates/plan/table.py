@@ -4,126 +4,42 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Container, Hashable, Mapping
-from dataclasses import dataclass, field
-from enum import Enum
-from types import SimpleNamespace
-from typing import Any, ClassVar
-from weakref import WeakKeyDictionary, ref
+from collections.abc import Callable, Hashable
+from typing import ClassVar
+from weakref import WeakKeyDictionary
 
-import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ...attention import Cells, Composition, Unsupported
-from ..model.glance import Switches
-from ..model.hooks import Hooks, Sighting, Tap
-from ..model.lookalikes import lookalikes
-from ..model.restore import is_compiled
-from ..model.structure import Survey, parts_of, survey
-from ..model.switches import switch
-from ..model.timm_layers import KnownLayer, known_layers
-from .checks import Check
-from .recipes import Recipe
+from ...wrappers import clean_name
+from ..model.hooks import Hooks
+from ..model.modules import Modules, modules_of
+from ..model.names import place_of
+from ..model.survey import Survey, survey
+from .plan import Plan
+from .signature import Signature, without_sizes
 
 _MOST_CHANGES = 2
 
 
-@dataclass(frozen=True)
-class LayerPlan:
-    """How to get one layer's gates again without watching."""
-
-    key: str
-    module: str
-    call: int
-    channel: Recipe | None
-    spatial: Recipe | None
-    cells: Cells | None
-    composition: Composition
-    verified: bool
-    weights: tuple[str, ...]
-    check: Check | None
-
-    @property
-    def recipes(self) -> list[Recipe]:
-        """Of the channel gate and of the map, where there are both."""
-        return [recipe for recipe in (self.channel, self.spatial) if recipe is not None]
-
-
-@dataclass
-class Plan:
-    """What watching one forward has shown."""
-
-    layers: list[LayerPlan]
-    """Layers of unknown classes; those of known ones are hooked anyway."""
-    quick: bool
-    """True if plain hooks give all gates of these layers, and enough to check them."""
-    cells: dict[tuple[str, int], Cells]
-    """Where the maps of layers of known classes lie, by prefix and call."""
-    verified: dict[tuple[str, int], bool]
-    unsupported: tuple[Unsupported, ...]
-    not_called: tuple[str, ...]
-    any_size: bool
-    """True if all this holds for inputs of other sizes too."""
-    trail: frozenset[str]
-    """Modules that are followed although no gate is made of what they give."""
-    steps: frozenset[Sighting]
-    """Their calls, and the gates: what tells whether a forward goes the same way."""
-    way: tuple[Sighting, ...]
-    """The steps that it took, in order."""
-    draws: bool
-    """True if it drew from Python's or NumPy's random numbers."""
-    overhangs: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """How far each layer's cells reach beyond the input, by the layer's name."""
-    hooks: dict[Hashable, Hooks] = field(default_factory=dict)
-    """Where to look, by what is wanted."""
-
-
-@dataclass(frozen=True)
-class Signature:
-    """What a forward's way through the network may depend on, besides values."""
-
-    inputs: Any
-    """Shapes, dtypes and devices of tensors, and the other arguments as they are."""
-    around: Any
-    """Autocast, each module's mode, and numbers and switches that modules keep as attributes."""
-
-
-@dataclass
 class Table:
-    """A model's modules by name, as they were when the table was made."""
+    """One model's plans, by the kind of forward that they are for.
 
-    marks: tuple[int, ...]
-    known: dict[str, KnownLayer]
-    lookalikes: tuple[str, ...]
-    modules: dict[str, ref[nn.Module]]
-    """Every module that can be hooked, under its first name; the root is ""."""
-    children: tuple[str, ...]
-    """The root's own children."""
-    scripted: bool
-    """True if some modules are TorchScript, so that hooks do not see all."""
-    compiled: bool
-    """True if torch.compile has been applied to the model or a part of it."""
-    switches: Switches
-    """Of the modules whose code is not known, and may ask what they keep as attributes."""
-    ends: Hooks
-    """What notices the beginning and the end of a forward."""
-    hooks: dict[Hashable, Hooks] = field(default_factory=dict)
-    """Where to look while watching, by what is wanted."""
-    places: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Stage and block of each layer's module that has been asked for."""
+    Captures in several threads share it; what it keeps is read and written under its lock, and
+    what it gives out are values that nobody changes.
+    """
+
     max_plans: ClassVar[int] = 16
-    _plans: OrderedDict[Signature, Plan] = field(default_factory=OrderedDict)
-    _changes: int = 0
-    """How often a forward went another way than its plan."""
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def module(self, name: str) -> nn.Module:
-        """The module of this name; KeyError if it is gone."""
-        found = self.modules[name]()
-        if found is None:
-            raise KeyError(name)
-        return found
+    def __init__(self, modules: Modules) -> None:
+        self.modules = modules
+        self._plans: OrderedDict[Signature, Plan] = OrderedDict()
+        self._own_size: set[Signature] = set()
+        """Of plans that turned out not to hold for other sizes."""
+        self._changes = 0
+        """How often a forward went another way than its plan."""
+        self._hooks: WeakKeyDictionary[Plan | Modules, dict[Hashable, Hooks]] = WeakKeyDictionary()
+        self._places: dict[str, tuple[str, str]] = {}
+        self._lock = threading.RLock()  # a finalizer may end a capture while another one asks
 
     @property
     def fickle(self) -> bool:
@@ -135,14 +51,15 @@ class Table:
         with self._lock:
             found = self._plans.get(signature)
             if found is None:
-                sizeless = _without_sizes(signature.inputs)
+                sizeless = without_sizes(signature.inputs)
                 found = next(
                     (
                         plan
                         for known, plan in self._plans.items()
                         if plan.any_size
+                        and known not in self._own_size
                         and known.around == signature.around
-                        and _without_sizes(known.inputs) == sizeless
+                        and without_sizes(known.inputs) == sizeless
                     ),
                     None,
                 )
@@ -152,8 +69,9 @@ class Table:
         """Remember a plan; the oldest of many is forgotten."""
         with self._lock:
             self._plans[signature] = plan
+            self._own_size.discard(signature)
             while len(self._plans) > self.max_plans:
-                self._plans.popitem(last=False)
+                self._own_size.discard(self._plans.popitem(last=False)[0])
 
     def left(self, signature: Signature, plan: Plan) -> None:
         """A forward went another way than its plan: none that is kept may hold any longer.
@@ -162,20 +80,44 @@ class Table:
         """
         with self._lock:
             if self._plans.get(signature) is plan:
-                self._plans.clear()
+                self._forget_plans()
                 self._changes += 1
             else:  # lent, or left in another thread already
-                plan.any_size = False
+                self._own_size |= {one for one, kept in self._plans.items() if kept is plan}
 
     def distrust(self) -> None:
         """Watch every forward from now on."""
         with self._lock:
-            self._plans.clear()
+            self._forget_plans()
             self._changes = _MOST_CHANGES
+
+    def hooks(self, plan: Plan | None, asked: Hashable, make: Callable[[], Hooks]) -> Hooks:
+        """With what to look at a forward by this plan, or at one that is watched: made once."""
+        with self._lock:
+            made = self._hooks.setdefault(self.modules if plan is None else plan, {})
+            if asked not in made:
+                made[asked] = make()
+            return made[asked]
+
+    def place(self, module: str, weights: tuple[str, ...], *, known: bool) -> tuple[str, str]:
+        """Stage and block that a layer is in, looked up once for each module."""
+        with self._lock:
+            if module not in self._places:
+                there = {
+                    clean_name(name): one
+                    for name, reference in self.modules.by_name.items()
+                    if (one := reference()) is not None  # a compiled one cannot be asked for truth
+                }
+                self._places[module] = place_of(module, weights, there, known=known)
+            return self._places[module]
+
+    def _forget_plans(self) -> None:
+        self._plans.clear()
+        self._own_size.clear()
 
 
 _tables: WeakKeyDictionary[nn.Module, Table] = WeakKeyDictionary()
-_lock = threading.Lock()
+_lock = threading.RLock()
 
 
 def table_of(model: nn.Module) -> tuple[Table, Survey]:
@@ -183,8 +125,8 @@ def table_of(model: nn.Module) -> tuple[Table, Survey]:
     seen = survey(model)
     with _lock:
         table = _tables.get(model)
-        if table is None or table.marks != seen.marks:
-            table = _tables[model] = _made(model, seen.marks)
+        if table is None or table.modules.marks != seen.marks:
+            table = _tables[model] = Table(modules_of(model, seen.marks))
         return table, seen
 
 
@@ -192,81 +134,3 @@ def forget(model: nn.Module) -> None:
     """Make the model's table anew at the next capture."""
     with _lock:
         _tables.pop(model, None)
-
-
-def _made(model: nn.Module, marks: tuple[int, ...]) -> Table:
-    modules: dict[str, ref[nn.Module]] = {}
-    inside: list[str] = []
-    for name, module in model.named_modules():
-        if any(name.startswith(prefix) for prefix in inside):
-            continue
-        if isinstance(module, torch.jit.ScriptModule):
-            inside.append(name + "." if name else "")
-            continue
-        modules[name] = ref(module)
-    known = known_layers(model)
-    children = tuple(name for name, _ in model.named_children())
-    there = [module for name in modules if (module := modules[name]()) is not None]
-    ours = [module for module in there if not _is_torchs(module)]
-    asked = _outside(model, {model.get_submodule(name) for name in known})
-    return Table(
-        marks, known, lookalikes(model, known), modules, children, bool(inside), is_compiled(model),
-        Switches([module for module in ours if module in asked], ours),
-        Hooks(model, [
-            Tap(model, Sighting("begin"), "called"),
-            Tap(model, Sighting("done")),
-            Tap(model, Sighting("end"), "finally"),
-        ]),
-    )  # fmt: skip
-
-
-def _outside(model: nn.Module, layers: Container[nn.Module]) -> set[nn.Module]:
-    """All modules but those that only these layers call."""
-    found: set[nn.Module] = set()
-    waiting = [model]
-    while waiting:
-        module = waiting.pop()
-        if module not in found and module not in layers:
-            found.add(module)
-            waiting.extend(module.children())
-    return found
-
-
-def _is_torchs(module: nn.Module) -> bool:
-    return type(module).__module__.startswith("torch.nn.") and "forward" not in module.__dict__
-
-
-def signature_of(
-    table: Table, args: tuple[Any, ...], kwargs: dict[str, Any], seen: Survey
-) -> Signature:
-    """What this forward's way through the network may depend on, besides values."""
-    autocast = tuple(
-        (torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None)
-        for kind in ("cpu", "cuda")
-    )
-    switches = table.switches.now(seen.put_on)
-    return Signature((_described(args), _described(kwargs)), (autocast, seen.training, switches))
-
-
-def _described(value: Any) -> Any:  # noqa: PLR0911
-    if isinstance(value, np.ndarray):
-        return ("array", value.shape, str(value.dtype), "cpu")
-    if isinstance(value, Tensor) and value.is_nested:
-        return ("nested", *(_described(part) for part in value.unbind()))
-    if isinstance(value, Tensor):
-        return ("tensor", tuple(value.shape), value.dtype, value.device.type)
-    if isinstance(value, Mapping):
-        return tuple((str(key), _described(item)) for key, item in value.items())
-    if isinstance(value, (int, float, str, bool, type(None))):
-        return value
-    if isinstance(value, (bytes, Enum, np.generic, set, frozenset, SimpleNamespace)):
-        return switch(value)
-    return (type(value).__name__, *(_described(part) for part in parts_of(value)))
-
-
-def _without_sizes(described: Any) -> Any:
-    if isinstance(described, tuple):
-        if len(described) == 4 and described[0] in ("tensor", "array"):
-            return (described[0], len(described[1]), *described[2:])
-        return tuple(_without_sizes(item) for item in described)
-    return described

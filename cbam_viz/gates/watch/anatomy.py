@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from ..layout.operators import AFFINE, CUTTING, NORMALISING, POINTWISE, SPREADING, SQUASHING
-from .trace import Node, origin
+from .graph import Node, origin
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Anatomy:
 
 
 def anatomy(gate: Node, feature: Node, limit: int = 300) -> Anatomy:
-    """Walk from a gate back to the feature map it multiplies."""
+    """The backward slice from a gate to the feature map it multiplies."""
     found, start = Anatomy(), origin(feature)
     size = math.prod(feature.shape)
     waiting, seen = [(gate, False)], {gate}

@@ -18,28 +18,25 @@ from ...computation import (
     Source,
 )
 from ..layout.operators import RESHAPING
-from ..model.structure import plain_copy
-from ..plan.forward import Forward
+from ..model.copies import plain_copy
+from .forward import WatchedForward
+from .graph import Node, origin
 from .pairing import Found, paired
 from .products import Gate, Product, Watch
-from .trace import Node, origin
 
 _MOST_OPERATIONS = 200
 """No gate of any code takes so many; a walk that leaves the layer does."""
 
 
-def computation_in(forward: Forward, prefix: str, number: int) -> Computation | None:
-    """Of a layer of a known class, in one of its calls; None if that was not watched."""
-    watch = forward.watch
-    if watch is None:
-        return None
+def computation_in(forward: WatchedForward, prefix: str, number: int) -> Computation | None:
+    """Of a layer of a known class, in one of its calls; None if its products do not show it."""
     mine = [
         product
-        for product in watch.products
+        for product in forward.watch.products
         if any(frame.module == prefix and frame.number == number for frame in product.frame.path())
     ]
     found = paired(mine, forward.returned)
-    return computation_of(found[0], watch) if len(found) == 1 else None
+    return computation_of(found[0], forward.watch) if len(found) == 1 else None
 
 
 def computation_of(found: Found, watch: Watch) -> Computation | None:
@@ -87,7 +84,7 @@ def _sources(found: Found) -> dict[Node, Source]:
 def _operations(
     gate: Gate, product: Product, sources: dict[Node, Source], watch: Watch
 ) -> tuple[Operation, ...]:
-    """What lies between the features and the gate, in order of execution."""
+    """The backward slice of a gate, up to its features, in order of execution."""
     end = origin(gate.node)
     if end in sources:
         return ()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from torch import Tensor
 
 from ...attention import ChannelBranches, SpatialDescriptors
 from ..layout.axes import CHANNEL, labels
 from ..layout.operators import AVERAGING, MAXIMISING
-from ..model.structure import plain_copy
+from ..model.copies import plain_copy
+from .graph import Node, backward_slice, origin
 from .pairing import Found
 from .products import Watch
-from .trace import Node, origin
+
+_MOST_VALUES = 200
+"""No gate of any code takes so many; a slice that leaves the layer does."""
 
 
 def branches_of(found: Found, watch: Watch) -> ChannelBranches | None:
@@ -49,7 +50,7 @@ def descriptors_of(found: Found, watch: Watch) -> SpatialDescriptors | None:
     shape = tuple(found.spatial.value.shape)
     copies: dict[str, Tensor] = {}
     start = {origin(product.feature) for product in found.products}
-    for node in _ancestors(found.spatial.node, start):
+    for node in backward_slice([found.spatial.node], stop=start, limit=_MOST_VALUES):
         for kind, names in (("mean", AVERAGING), ("maximum", MAXIMISING)):
             if node.base in names and _over_channels(node):
                 value = watch.small.get(node)
@@ -65,23 +66,13 @@ def _over_channels(node: Node) -> bool:
     return before and not any(CHANNEL in labels(axis) for axis in node.layout)
 
 
-def _ancestors(node: Node, stop: set[Node], limit: int = 200) -> Iterator[Node]:
-    waiting, seen = [node], {node}
-    while waiting and limit:
-        limit -= 1
-        one = waiting.pop()
-        if one in stop:
-            continue
-        yield one
-        for before in one.inputs:
-            if before not in seen:
-                seen.add(before)
-                waiting.append(before)
-
-
 def _pooled_by(node: Node, found: Found) -> str:
     stop = {origin(product.feature) for product in found.products}
-    names = {one.base for one in _ancestors(node, stop) if not _over_channels_safe(one)}
+    names = {
+        one.base
+        for one in backward_slice([node], stop=stop, limit=_MOST_VALUES)
+        if not _over_channels_safe(one)
+    }
     average, maximum = bool(names & AVERAGING), bool(names & MAXIMISING)
     if average == maximum:
         return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..layout.operators import NORMALISING, PASSES, POINTWISE
-from .trace import Node, origin
+from .graph import Node, backward_slice, origin
 
 _JOINING = frozenset({"add", "sub", "maximum"})
 _STEPS = 4
@@ -13,7 +13,7 @@ class Flow:
     """The ways of one forward; only those that lead to what the network returned count."""
 
     def __init__(self, returned: set[Node]) -> None:
-        self._live = before(returned)
+        self._live = set(backward_slice(returned))
 
     def ends_in(self, values: set[Node], product: Node, gate: Node) -> bool:
         """Whether `values` serve `product` alone: as its features and to compute its gate.
@@ -21,7 +21,7 @@ class Flow:
         The gate itself may be used again, the values may be added to the gated features, and
         whatever only looks at them (statistics, logging) leads nowhere.
         """
-        serving = before({gate}, since=min(value.order for value in values))
+        serving = set(backward_slice({gate}, since=min(value.order for value in values)))
         waiting, seen = list(values), set(values)
         while waiting:
             node = waiting.pop()
@@ -38,17 +38,6 @@ class Flow:
 
     def _leads_on(self, node: Node) -> bool:
         return not self._live or node in self._live
-
-
-def before(nodes: set[Node], since: int = 0) -> set[Node]:
-    """These nodes and all that they were made of, back to the one numbered `since`."""
-    found, waiting = set(nodes), list(nodes)
-    while waiting:
-        for one in waiting.pop().inputs:
-            if one not in found and one.order >= since:
-                found.add(one)
-                waiting.append(one)
-    return found
 
 
 def _adds(node: Node, product: Node) -> bool:

@@ -6,11 +6,11 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 from ...attention import Composition
-from ..model.structure import ROOT_NAME
+from ..model.names import ROOT_NAME
 from .anatomy import anatomy
 from .flow import Flow
+from .graph import Frame, Node, origin
 from .products import Gate, Product
-from .trace import Frame, Node, origin
 
 
 @dataclass(eq=False)

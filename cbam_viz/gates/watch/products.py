@@ -12,10 +12,22 @@ from torch import Tensor
 from ...computation import Site
 from ..layout.axes import CHANNEL, COLUMN, MANY, OTHER, ROW, Layout, as_image, labels
 from ..layout.operators import CONTRACTING, MULTIPLYING
-from ..layout.same import varying
-from ..plan.checks import agree
 from .anatomy import Anatomy, anatomy, is_attention, is_squashed
+from .graph import Frame, Node, origin
 from .limits import has_values
+from .operands import (
+    Kind,
+    Operand,
+    are_disjoint,
+    are_halves,
+    as_map,
+    find_dims,
+    kind_of,
+    look_at_values,
+    readable,
+    reduced,
+    the_gate,
+)
 from .reasons import (
     BLEND,
     CONTRACTED,
@@ -26,8 +38,8 @@ from .reasons import (
     of_full_size,
     of_other_axes,
 )
-from .trace import Frame, Node, Trace, origin
-from .varying import Kind, as_map, is_constant, readable, reduced, varying_dims
+from .samples import agree
+from .trace import Trace
 
 
 @dataclass(eq=False)
@@ -78,22 +90,12 @@ class _Outer:
     spatial: Gate
 
 
-@dataclass(eq=False)
-class _Operand:
-    tensor: Tensor
-    node: Node
-    dims: set[int]
-    """Dimensions of the result along which it varies, batch aside."""
-    even: bool = False
-    """True if it only happens to be the same along some, for all that is known."""
-
-
 @dataclass(frozen=True, eq=False)
 class _Multiplied:
     node: Node
     operands: list[Tensor]
-    feature: _Operand
-    gate: _Operand
+    feature: Operand
+    gate: Operand
     layout: Layout
     result: Tensor
 
@@ -164,13 +166,13 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
     ) -> None:
         layout = readable(node.layout)
         one, two = (
-            _Operand(tensor, nodes[len(operands) - 2 + k], set())
+            Operand(tensor, nodes[len(operands) - 2 + k], set())
             for k, tensor in enumerate(operands[-2:])
         )
         if layout is None or one.node is two.node or not (one.node.depends and two.node.depends):
             return
         every = {d for d, axis in enumerate(layout) if labels(axis) - MANY}
-        if not _find_dims(one, two, layout, every):
+        if not find_dims(one, two, layout, every):
             return
         if one.dims == two.dims == every:
             for feature, both in ((one, two), (two, one)):
@@ -178,9 +180,9 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
                 if outer is not None and node.base != "div":
                     self._both(_Multiplied(node, operands, feature, both, layout, result), outer)
                     return
-            _constant_dims(one, two, layout)
-        gate = _the_gate(one, two, every)
-        if gate is None and node.base in ("mul", "bmm") and _disjoint(one, two, every):
+            look_at_values(one, two, layout)
+        gate = the_gate(one, two, every)
+        if gate is None and node.base in ("mul", "bmm") and are_disjoint(one, two, every):
             self._remember_outer(node, one, two, layout)
             return
         if node.base not in MULTIPLYING:
@@ -190,13 +192,13 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
             feature = two if gate is one else one
             outer = self._outer.get(origin(feature.node))
             if outer is not None and node.base == "mul":
-                site = self._site(node, int(gate is two), gate.tensor)
+                site = self._site(node, int(gate is two), gate.tensor, layout)
                 more = _with_gate(outer, gate, layout, site)
                 if more is not None:
                     self._outer[node] = more
                 return
             self._gate(_Multiplied(node, operands, feature, gate, layout, result))
-        elif gate is None and node.base != "div" and not _halves(one, two, every):
+        elif gate is None and node.base != "div" and not are_halves(one, two, every):
             self._dense(_Multiplied(node, operands, one, two, layout, result))
         if (one.even or two.even) and len(self.products) + len(self.odd) > told:
             self.by_values = True
@@ -206,7 +208,7 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
         path = anatomy(seen.gate.node, seen.feature.node)
         if not is_attention(node, seen.gate.node, path) or not _told_apart(layout, path):
             return
-        kind = _kind(seen.gate.dims, layout)
+        kind = kind_of(seen.gate.dims, layout)
         reason = None
         if _one_cell(layout) and not _plain_at_one_cell(kind, seen.gate.node, path):
             reason = ONE_CELL
@@ -223,17 +225,17 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
             return
         small, value = reduced(seen.gate.tensor, kind, layout)
         feature = seen.feature.tensor
-        one = 1.0
+        scale = 1.0
         if node.base == "div":
             value, again = 1 / value, feature / small
         elif len(seen.operands) == 3:
             scale = node.kwargs.get("value", 1)
-            value, one = value * scale, 1 / scale if scale else 1.0
+            value = value * scale
             again = torch.addcmul(seen.operands[0], feature, small, value=scale)
         else:
             again = feature * small
         place = next(k for k, operand in enumerate(seen.operands) if operand is seen.gate.tensor)
-        sites = self._site(node, place, seen.gate.tensor, one)
+        sites = self._site(node, place, seen.gate.tensor, layout, scale)
         product = Product(
             node,
             seen.feature.node,
@@ -247,20 +249,22 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
             product.after = as_map(seen.result, layout).clone()
         self.products.append(product)
 
-    def _site(self, node: Node, operand: int, tensor: Tensor, one: float = 1.0) -> tuple[Site, ...]:
+    def _site(
+        self, node: Node, operand: int, tensor: Tensor, layout: Layout, scale: float = 1.0
+    ) -> tuple[Site, ...]:
         """Where a gate is a factor, if that is wanted."""
         if not self.wants.sites:
             return ()
         total = float(tensor.sum(dtype=torch.float64))
-        return (Site(node.number, node.name, operand, tuple(tensor.shape), total, one),)
+        return (Site(node.number, node.name, operand, tuple(tensor.shape), total, scale, layout),)
 
-    def _remember_outer(self, node: Node, one: _Operand, two: _Operand, layout: Layout) -> None:
+    def _remember_outer(self, node: Node, one: Operand, two: Operand, layout: Layout) -> None:
         found: dict[str, Gate] = {}
         for place, operand in enumerate((one, two)):
-            kind = _kind(operand.dims, layout)
+            kind = kind_of(operand.dims, layout)
             if kind is not None:
                 value = reduced(operand.tensor, kind, layout)[1]
-                sites = self._site(node, place, operand.tensor)
+                sites = self._site(node, place, operand.tensor, layout)
                 found[kind] = Gate(kind, value, operand.node, sites)
         if len(found) == 2:
             self._outer[node] = _Outer(found["channel"], found["spatial"])
@@ -302,7 +306,7 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
         again = before * (channel.value[:, :, None, None] * spatial.value[:, None])
         if len(seen.operands) == 3:
             scale = node.kwargs.get("value", 1)
-            sites = tuple(replace(one, one=one.one / (scale or 1)) for one in channel.sites)
+            sites = tuple(replace(one, scale=one.scale * scale) for one in channel.sites)
             channel = Gate("channel", channel.value * scale, channel.node, sites)
             again = as_map(seen.operands[0].expand(shape), layout) + again * scale
         product = Product(
@@ -324,30 +328,11 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
             self.odd.append(Odd(node.frame, BLEND, node, end))
 
 
-def _find_dims(one: _Operand, two: _Operand, layout: Layout, every: set[int]) -> bool:
-    """Say what each operand varies along; False if both are gates made as large as features."""
-    fewer = []
-    for operand in (one, two):
-        operand.dims = varying_dims(operand.tensor, layout) & every
-        skip = len(layout) - operand.tensor.ndim
-        made = {d + skip for d in varying(operand.node.shape, operand.node.same)}
-        fewer.append(operand.dims & made)
-    if fewer[0] | fewer[1] == every:
-        one.dims, two.dims = fewer
-        return True
-    return not one.dims == two.dims == every
-
-
-def _halves(one: _Operand, two: _Operand, every: set[int]) -> bool:
-    """Neither is as large as features, and both together are: a gate is put together."""
-    return every not in (one.dims, two.dims) and one.dims | two.dims == every
-
-
 def _with_gate(
-    outer: _Outer, gate: _Operand, layout: Layout, sites: tuple[Site, ...]
+    outer: _Outer, gate: Operand, layout: Layout, sites: tuple[Site, ...]
 ) -> _Outer | None:
     """A channel gate times a map, and one gate more of either kind: still no features."""
-    kind = _kind(gate.dims, layout)
+    kind = kind_of(gate.dims, layout)
     if kind is None:
         return None
     value = reduced(gate.tensor, kind, layout)[1]
@@ -359,51 +344,6 @@ def _with_gate(
 def _is_outer(node: Node) -> bool:
     """A column times a row: the outer product, as a product of matrices."""
     return node.base == "bmm" and node.inputs[0].shape[-1] == 1
-
-
-def _constant_dims(one: _Operand, two: _Operand, layout: Layout) -> None:
-    """Both operands are dense: note if just one is constant over space, or just over channels.
-
-    That is read from this forward's values, so only where the operations do not tell: a gate that
-    can vary may be even by chance, on a black photo or before training.
-    """
-    dense = one.dims
-    places = frozenset(d for d in dense if labels(layout[d]) <= {ROW, COLUMN})
-    channels = frozenset(d for d in dense if labels(layout[d]) == {CHANNEL})
-    if one.node.certain and two.node.certain:
-        return
-    flat_one, flat_two = (
-        [
-            dims
-            for dims in (places, channels)
-            if dims and dims != dense and is_constant(operand.tensor, dims, len(layout))
-        ]
-        for operand in (one, two)
-    )
-    one.even = bool(flat_one) and not one.node.certain
-    two.even = bool(flat_two) and not two.node.certain
-    for gate, flat, other in ((two, flat_two, flat_one), (one, flat_one, flat_two)):
-        if gate.even and len(flat) == 1 and flat[0] not in other:
-            gate.dims = dense - flat[0]
-            return
-
-
-def _the_gate(one: _Operand, two: _Operand, every: set[int]) -> _Operand | None:
-    """The operand that varies along fewer dimensions than the feature map."""
-    if one.dims == every and two.dims < every:
-        return two
-    if two.dims == every and one.dims < every:
-        return one
-    if one.dims == two.dims == every and len(every) <= 1:
-        for gate, feature in ((two, one), (one, two)):
-            path = anatomy(gate.node, feature.node)
-            if path.reaches and path.learned:
-                return gate
-    return None
-
-
-def _disjoint(one: _Operand, two: _Operand, every: set[int]) -> bool:
-    return one.dims | two.dims == every and not one.dims & two.dims
 
 
 def _one_cell(layout: Layout) -> bool:
@@ -428,20 +368,6 @@ def _plain_at_one_cell(kind: Kind | None, gate: Node, path: Anatomy) -> bool:
     both = made.base == "mul" and sum(one.depends for one in made.inputs) > 1
     widened = kind == "channel" and not any(CHANNEL in labels(axis) for axis in gate.layout)
     return path.reaches and not both and not widened
-
-
-def _kind(dims: set[int], layout: Layout) -> Kind | None:
-    """What a gate that varies along these dimensions is."""
-    over = frozenset(label for d in dims for label in labels(layout[d])) - MANY
-    places = {d for d, axis in enumerate(layout) if labels(axis) & {ROW, COLUMN}}
-    channels = {d for d, axis in enumerate(layout) if CHANNEL in labels(axis)}
-    if over == {CHANNEL} or (not over and places and not channels):
-        return "channel"
-    if over and over <= {ROW, COLUMN} and dims >= places:
-        return "spatial"
-    if not over and channels and not places:
-        return "spatial"
-    return None
 
 
 def _feature_layout(feature: Node, layout: Layout) -> Layout:

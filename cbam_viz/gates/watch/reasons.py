@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from ..layout.axes import BRANCH, CHANNEL, COLUMN, MANY, OTHER, ROW, Layout, labels
 from ..layout.operators import JOINING
 from ..layout.same import varying
-from .trace import Node, origin
+from .graph import Node, origin
 
 BLEND = "features blended by torch.lerp: no product of features and a gate"
 ONE_CELL = "a gate on a map of one cell, where it cannot be told from the features"

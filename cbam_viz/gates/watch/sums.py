@@ -7,9 +7,9 @@ from typing import Literal
 
 from ..layout.axes import CHANNEL, COLUMN, ROW, Layout
 from ..layout.operators import AFFINE, LIMITING, PASSES, POINTWISE, SPREADING, SQUASHING
+from .graph import Node, origin
+from .operands import readable
 from .products import Gate, Product
-from .trace import Node, origin
-from .varying import readable
 
 Role = Literal["gate", "branches", "mean", "similarity"]
 """What a product is for: `gate`, features that go on gated, pooled or not; `branches`, weights of

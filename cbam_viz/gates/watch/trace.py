@@ -1,4 +1,4 @@
-"""Watching one forward: which operation made which tensor out of which, in which module.
+"""Writing down the dataflow graph of one forward: what made which tensor, in which module.
 
 The mode below sits under autograd and autocast and sees what really runs: functional code, einsum,
 TorchScript. It keeps no tensor alive, changes none, and its own failures never reach the user.
@@ -6,9 +6,7 @@ TorchScript. It keeps no tensor alive, changes none, and its own failures never 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 from weakref import finalize
 
@@ -20,7 +18,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ..layout.axes import (
     COLUMN,
     ROW,
-    Layout,
     axis_size,
     image_layout,
     labels,
@@ -30,74 +27,15 @@ from ..layout.axes import (
     same_place,
 )
 from ..layout.inputs import picture_layout
-from ..layout.operators import ASKING, DRAWING, PARTING, PASSES, VALUELESS, base
+from ..layout.operators import ASKING, DRAWING, VALUELESS, base
 from ..layout.placement import layout_after
-from ..layout.same import Same, is_told, same_after, same_of
-
-
-@dataclass(eq=False)
-class Frame:
-    """One call of one module."""
-
-    module: str
-    serial: int
-    parent: Frame | None
-    number: int = 1
-    """Which call of the module in this forward."""
-
-    def path(self) -> Iterator[Frame]:
-        """The call itself and those around it, innermost first."""
-        frame: Frame | None = self
-        while frame is not None:
-            yield frame
-            frame = frame.parent
-
-
-@dataclass(eq=False, slots=True)
-class Node:
-    """One tensor value: what made it. Holds no data."""
-
-    name: str
-    """The operator without its namespace, such as `mul`; `input`, `constant` or a parameter."""
-    func: Any
-    args: Sequence[Any]
-    kwargs: dict[str, Any]
-    inputs: tuple[Node, ...]
-    shape: tuple[int, ...]
-    layout: Layout
-    frame: Frame
-    order: int
-    depends: bool
-    """True if it was computed from the network's input."""
-    same: Same
-    """Dimensions along which it holds one value again and again."""
-    certain: bool = False
-    """True if along all other dimensions it can vary, by operations that are known."""
-    parameter: str | None = None
-    users: list[Node] = field(default_factory=list)
-    number: int = 0
-    """Of the operation that made it, among all of the forward, from 1; 0 if none did."""
-
-    @property
-    def base(self) -> str:
-        """The operator's name, in place or not."""
-        return base(self.name)
-
-
-def origin(node: Node) -> Node:
-    """The node whose values these are, before views and copies."""
-    while (node.base in PASSES or node.base in PARTING) and node.inputs:
-        if node.base in PARTING and math.prod(node.shape) != math.prod(node.inputs[0].shape):
-            break
-        node = node.inputs[1 if node.base == "copy" and len(node.inputs) > 1 else 0]
-    return node
-
-
-Watcher = Callable[[Node, Node, Tensor, Tensor], None]
+from ..layout.same import is_told, same_after, same_of
+from ..model.restore import unseen
+from .graph import Frame, Node
 
 
 class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Builds the graph of one forward; `before` and `after` are told of each multiplication."""
+    """Builds the dataflow graph of one forward. To look at it, override `happened`."""
 
     def __init__(self, parameters: dict[int, str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -201,7 +139,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _guard(self, step: Callable[..., Any], *args: Any) -> Any:
         try:
-            with torch.no_grad():
+            with torch.no_grad(), unseen():
                 return step(*args)
         except Exception as error:
             self.errors.append((self.frame, error))

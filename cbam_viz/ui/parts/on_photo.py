@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbam_viz.attention import Cells
+from cbam_viz.detections import Detections
 from cbam_viz.images import Geometry, Photo
 from cbam_viz.render import Scale, shared_scale
 
@@ -48,6 +49,8 @@ class OnPhoto:
     """None for the photo alone, as of a network that has no attention."""
     key: Hashable
     """What tells this field from all others of the session; pictures of it are kept by it."""
+    found: Detections | None = None
+    """What the network found on the photo, of a detector."""
 
 
 def on_one_scale(*sides: OnPhoto) -> tuple[OnPhoto, ...]:

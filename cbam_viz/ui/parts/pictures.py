@@ -40,6 +40,7 @@ from cbam_viz.render import (
     strip,
 )
 from cbam_viz.ui.glossary import hint
+from cbam_viz.ui.parts.found import drawn
 from cbam_viz.ui.parts.on_photo import OnPhoto
 
 Pixels = npt.NDArray[np.uint8]
@@ -124,9 +125,18 @@ def field_layer(picture: OnPhoto, *, show: str, style: str, colormap: str) -> st
 
 
 def full_picture(
-    picture: OnPhoto, *, show: str, style: str, colormap: str, opacity: float
+    picture: OnPhoto,
+    *,
+    show: str,
+    style: str,
+    colormap: str,
+    opacity: float,
+    outlined: bool = False,
 ) -> bytes:
-    """The current picture as PNG at the photo's own resolution, with what it shows in its text."""
+    """The current picture as PNG at the photo's own resolution, with what it shows in its text.
+
+    With `outlined`, also outlines of what the network found.
+    """
     field, photo, geometry = picture.field, picture.photo, picture.geometry
     assert field is not None
     scale = field.scale
@@ -142,6 +152,8 @@ def full_picture(
         pixels = overlay(photo.shown, placed, scale=scale, colormap=colormap, opacity=opacity)
     if style == "grid" and show != "contours":
         pixels = draw_grid(pixels, cell_edges(field.values.shape, field.cells, geometry))
+    if outlined and picture.found is not None:
+        pixels = drawn(pixels, picture.found, geometry)
     return describe_png(encode(pixels), description(picture, show=show, colormap=colormap))
 
 

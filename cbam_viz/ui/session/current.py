@@ -135,7 +135,7 @@ def uploaded(key: str) -> list[UploadedFile]:
     return held if isinstance(held, list) else [] if held is None else [held]
 
 
-def open_page(address: str, prefix: str, colormaps: tuple[str, ...]) -> None:
+def open_page(address: str, prefix: str) -> None:
     """Begin a run that shows a page, whose own settings have names in a link with this prefix.
 
     Settings are taken from the URL when a link was opened or the visitor went back or forward. At
@@ -151,7 +151,7 @@ def open_page(address: str, prefix: str, colormaps: tuple[str, ...]) -> None:
     if ours.linked and not (params and _went_back_or_forward()):
         return
     ours.linked = True
-    ours.settings, ours.notes = from_params(params, colormaps=colormaps)
+    ours.settings, ours.notes = from_params(params)
     ours.link = ours.settings
     ours.newcomer = not params
     of_page.open_link(params)

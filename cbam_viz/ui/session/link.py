@@ -9,11 +9,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from cbam_viz._defaults import COLORMAP, OPACITY
-from cbam_viz.images import DEFAULT_VIEW, View
+from cbam_viz._defaults import COLORMAP, COLORMAPS, OPACITY, VIEW, View
 
 SCALES = {"absolute": "absolute, 0 to 1", "shared": "shared by all layers", "per map": "per map"}
 SHOWS = {"overlay": "Overlay", "map": "Map only", "contours": "Contours"}
@@ -28,39 +27,87 @@ NO_SUCH_PAGE = "no_such_page"
 """Stands in a URL for the address that led here, because there is no page of that address."""
 
 
+def _one_of(choices: Sequence[str] | Mapping[str, str]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in choices:
+            raise ValueError(text)
+        return text
+
+    return read
+
+
+def _name(text: str) -> str:
+    """A name to be compared with existing ones; never used as a path."""
+    if not text or len(text) > MAX_TEXT or not text.isprintable():
+        raise ValueError(text)
+    return text
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ValueError(text)
+    return round(value, 2)
+
+
+def _top(text: str) -> int:
+    if text not in {str(k) for k in TOP_KS}:
+        raise ValueError(text)
+    return int(text)
+
+
+def _index(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 5):
+        raise ValueError(text)
+    return int(text)
+
+
+def _switch(text: str) -> bool:
+    if text not in ("0", "1"):
+        raise ValueError(text)
+    return text == "1"
+
+
+def _setting(default: Any, read: Callable[[str], Any]) -> Any:
+    """A field of this default, which is read from a link's text by `read` or not at all."""
+    return field(default=default, metadata={"read": read})
+
+
 @dataclass(frozen=True)
 class Settings:
-    """All that a link reopens. Names are those of the URL's parameters.
+    """All that a link reopens and more than one page reads. Names are the URL's parameters.
 
     `image`, `model`, `arch` (architecture) and `layer` are names to be looked up among what exists;
     None means the default. Whether a name exists is known only once the samples, the checkpoints or
     the captured layers are at hand, so it is checked there.
     """
 
-    image: str | None = None
-    own: int | None = None
+    image: str | None = _setting(None, _name)
+    own: int | None = _setting(None, _index)
     """Which of this session's own photos, where `image` is UPLOAD: so that Back finds it again."""
-    model: str | None = None
-    arch: str | None = None
-    view: View = DEFAULT_VIEW
-    layer: str | None = None
+    model: str | None = _setting(None, _name)
+    arch: str | None = _setting(None, _name)
+    view: View = _setting(VIEW, _one_of(VIEWS))  # noqa: RUF009 - it gives a field
+    layer: str | None = _setting(None, _name)
     """None until the visitor picks one: then the layer that suits the photo is shown."""
-    show: str = "overlay"
-    opacity: float = OPACITY
-    colormap: str = COLORMAP
-    scale: str = "absolute"
-    order: str = "index"
-    top: int = 10
-    channel: int | None = None
-    cells: str = "smooth"
-    layer2: str | None = None
+    show: str = _setting("overlay", _one_of(SHOWS))
+    opacity: float = _setting(OPACITY, _share)
+    colormap: str = _setting(COLORMAP, _one_of(COLORMAPS))
+    scale: str = _setting("absolute", _one_of(SCALES))
+    order: str = _setting("index", _one_of(ORDERS))
+    top: int = _setting(10, _top)
+    channel: int | None = _setting(None, _index)
+    cells: str = _setting("smooth", _one_of(CELLS))
+    found: bool = _setting(True, _switch)
+    """Whether what a detector found is outlined on the photo."""
+    layer2: str | None = _setting(None, _name)
     """Of the picture beside the first, as `model2`, `image2` and `method2`: what it differs in from
     the first. There is none while all four are None."""
-    model2: str | None = None
-    image2: str | None = None
-    method2: str | None = None
+    model2: str | None = _setting(None, _name)
+    image2: str | None = _setting(None, _name)
+    method2: str | None = _setting(None, _name)
     """What made the picture beside the first; None for the gates."""
-    class2: int | None = None
+    class2: int | None = _setting(None, _index)
     """The class that it is for; None for the predicted one."""
 
 
@@ -68,18 +115,16 @@ def to_params(settings: Settings) -> dict[str, str]:
     """The parameters of the shortest URL that reopens `settings`: defaults are left out."""
     default = Settings()
     params = {}
-    for field in fields(Settings):
-        value = getattr(settings, field.name)
-        if value is not None and value != getattr(default, field.name):
-            params[field.name] = f"{value:g}" if isinstance(value, float) else str(value)
+    for one in fields(Settings):
+        value = getattr(settings, one.name)
+        if value is not None and value != getattr(default, one.name):
+            params[one.name] = f"{value:g}" if isinstance(value, (float, bool)) else str(value)
     return params
 
 
-def from_params(
-    params: Mapping[str, str], *, colormaps: Sequence[str]
-) -> tuple[Settings, tuple[str, ...]]:
+def from_params(params: Mapping[str, str]) -> tuple[Settings, tuple[str, ...]]:
     """Settings from a URL's parameters, and a note for each value that could not be used."""
-    readers = _readers(colormaps)
+    readers = {one.name: one.metadata["read"] for one in fields(Settings)}
     values: dict[str, Any] = {}
     notes = []
     for name, text in params.items():
@@ -124,65 +169,6 @@ def read_like(text: str, example: Any) -> Any:
 
 def _refuse(text: str) -> Any:
     raise ValueError(text)
-
-
-def _readers(colormaps: Sequence[str]) -> dict[str, Callable[[str], Any]]:
-    return {
-        "image": _name,
-        "own": _index,
-        "model": _name,
-        "arch": _name,
-        "view": _one_of(VIEWS),
-        "layer": _name,
-        "show": _one_of(SHOWS),
-        "opacity": _share,
-        "colormap": _one_of(colormaps),
-        "scale": _one_of(SCALES),
-        "order": _one_of(ORDERS),
-        "top": _top,
-        "channel": _index,
-        "cells": _one_of(CELLS),
-        "layer2": _name,
-        "model2": _name,
-        "image2": _name,
-        "method2": _name,
-        "class2": _index,
-    }
-
-
-def _one_of(choices: Sequence[str] | Mapping[str, str]) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in choices:
-            raise ValueError(text)
-        return text
-
-    return read
-
-
-def _name(text: str) -> str:
-    """A name to be compared with existing ones; never used as a path."""
-    if not text or len(text) > MAX_TEXT or not text.isprintable():
-        raise ValueError(text)
-    return text
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise ValueError(text)
-    return round(value, 2)
-
-
-def _top(text: str) -> int:
-    if text not in {str(k) for k in TOP_KS}:
-        raise ValueError(text)
-    return int(text)
-
-
-def _index(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 5):
-        raise ValueError(text)
-    return int(text)
 
 
 def _shown(text: str) -> str:

@@ -22,7 +22,8 @@ from cbam_viz.attention import Attention
 from cbam_viz.errors import CaptureError, NoAttentionError
 from cbam_viz.gates import Capture, capture
 from cbam_viz.gates.model.hooks import Part, Passing, Root
-from cbam_viz.gates.plan.table import signature_of, table_of
+from cbam_viz.gates.plan.signature import signature_of
+from cbam_viz.gates.plan.table import table_of
 from tests.gates.networks import AuthorsCbam, hooks_of, photos
 
 WIDTH = 8
@@ -367,7 +368,7 @@ def test_what_modules_and_hooks_collect_is_no_switch() -> None:
             capture(model, photos(seed=seed))
     table, now = table_of(model)
     assert calls == [0, 1, 2, 3]
-    assert table.plan(signature_of(table, (photos(),), {}, now)) is not None
+    assert table.plan(signature_of(table.modules, (photos(),), {}, now)) is not None
     assert len(table._plans) == 1
 
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from cbam_viz.gates import capture
+from cbam_viz.gates.watch.graph import Node
 from cbam_viz.gates.watch.products import Watch
-from cbam_viz.gates.watch.trace import Node, parameter_storages
+from cbam_viz.gates.watch.trace import parameter_storages
 
 from . import innocent, published, spread, unsupported
 from .test_exact import EXACT, SIZES, assert_exact, ready_again

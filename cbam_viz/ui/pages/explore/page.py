@@ -8,7 +8,7 @@ from cbam_viz.attention import LayerAttention
 from cbam_viz.ui import session, words
 from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.pages.explore import agreeing, by_method, picture, second
-from cbam_viz.ui.parts import channel_panel, display_controls, downloads, layer_choice
+from cbam_viz.ui.parts import channel_panel, display_controls, downloads, found, layer_choice
 from cbam_viz.ui.parts.layout import two_columns
 from cbam_viz.ui.parts.on_photo import OnPhoto
 from cbam_viz.ui.parts.prediction import top_classes
@@ -39,7 +39,15 @@ def _one(scene: Scene, layer: LayerAttention) -> None:
         _about(scene)
     with right:
         top_classes(scene.analysis)
+        _share(scene, layer)
         channel_panel.draw(scene, layer)
+
+
+def _share(scene: Scene, layer: LayerAttention) -> None:
+    """How much of the layer's map lies on what the network found."""
+    share = scene.share(layer)
+    if share is not None and scene.analysis.detections is not None:
+        st.caption(words.plain(found.share_in_words(share, scene.analysis.detections)))
 
 
 def _two(scene: Scene, layer: LayerAttention) -> None:
@@ -76,6 +84,8 @@ def _controls(scene: Scene, layer: LayerAttention, *sides: OnPhoto) -> None:
             _segments("Show", "show", SHOWS)
             if scene.settings.show != "contours":
                 _segments("Cells", "cells", CELLS)
+        if scene.analysis.detections:
+            st.toggle("Detections", **session.control("found"))
         downloads.button(scene, *sides)
     second.offer(scene, layer)
     display_controls.draw()

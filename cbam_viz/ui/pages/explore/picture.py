@@ -8,7 +8,7 @@ import streamlit as st
 
 from cbam_viz.render import fit_size
 from cbam_viz.ui import session
-from cbam_viz.ui.parts import components, pictures
+from cbam_viz.ui.parts import components, found, pictures
 from cbam_viz.ui.parts.on_photo import OnPhoto, on_one_scale
 from cbam_viz.ui.scene import Scene
 
@@ -63,6 +63,7 @@ def _side(side: OnPhoto, scene: Scene) -> dict[str, Any]:
         "seen": pictures.seen_box(side.geometry, size),
         "alt": side.alt,
         "cells": None if side.field is None else pictures.readout(side, size),
+        "found": _found(side, size, scene),
     }
 
 
@@ -72,6 +73,16 @@ def _layer(side: OnPhoto, scene: Scene) -> str:
     how = {"show": settings.show, "style": settings.cells, "colormap": settings.colormap}
     return scene.results.pictures.get_or_make(
         (side.key, side.field.scale, *how.values()), lambda: pictures.field_layer(side, **how)
+    )
+
+
+def _found(side: OnPhoto, size: tuple[int, int], scene: Scene) -> list[dict[str, Any]]:
+    """Outlines of what was found, where the visitor wants them."""
+    detections = side.found
+    if detections is None or not scene.settings.found:
+        return []
+    return scene.results.pictures.get_or_make(
+        ("found", side.key, size), lambda: found.marks(detections, side.geometry, size)
     )
 
 

@@ -58,6 +58,8 @@ function addSide(viewer, element) {
     frame: element.querySelector(".frame"),
     canvas: element.querySelector("canvas"),
     marks: element.querySelector(".marks"),
+    foundPath: element.querySelector(".found"),
+    labels: element.querySelector(".labels"),
     cross: element.querySelector(".cross"),
     readout: element.querySelector(".readout"),
     numbers: element.querySelector(".numbers"),
@@ -123,6 +125,7 @@ function fillSide(side, data, several) {
   const [height, width] = data.size
   side.data = data
   side.axes = data.cells && axesOf(data.cells)
+  fillFound(side, data)
   if (side.canvas.width !== width || side.canvas.height !== height) {
     side.canvas.width = width
     side.canvas.height = height
@@ -212,6 +215,7 @@ function mark(viewer, side) {
   const [height, width] = data.size
   const [x, y, part] = corner(viewer.window)
   marks.setAttribute("viewBox", [x * width, y * height, part * width, part * height].join(" "))
+  placeFound(side, [x, y, part])
   const path = (name, text) => marks.querySelector(`.${name}`).setAttribute("d", text)
   path("grid", axes && viewer.data.style === "grid" ? gridPath(axes) : "")
   const cursor = viewer.cursor

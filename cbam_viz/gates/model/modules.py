@@ -1,0 +1,96 @@
+"""A network's modules, as far as a forward's way hangs on which there are."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass
+from weakref import ref
+
+import torch
+from torch import nn
+
+from .glance import Switches
+from .hooks import Hooks, Sighting, Tap
+from .lookalikes import lookalikes
+from .restore import is_compiled
+from .timm_layers import KnownLayer, known_layers
+
+
+@dataclass(frozen=True, eq=False)
+class Modules:
+    """The modules as they were when they were looked at; none of them is kept alive."""
+
+    marks: tuple[int, ...]
+    """Those of the `survey` that showed them."""
+    by_name: dict[str, ref[nn.Module]]
+    """Every module that can be hooked, under its first name; the root is ""."""
+    known: dict[str, KnownLayer]
+    """Layers of known classes, by their modules' names."""
+    lookalikes: tuple[str, ...]
+    """Names of modules of other classes that look like CBAM."""
+    children: tuple[str, ...]
+    """The root's own children."""
+    scripted: bool
+    """True if some modules are TorchScript, so that hooks do not see all."""
+    compiled: bool
+    """True if torch.compile has been applied to the model or a part of it."""
+    switches: Switches
+    """Of the modules whose code is not known, and may ask what they keep as attributes."""
+    ends: Hooks
+    """What notices the beginning and the end of a forward."""
+
+    def module(self, name: str) -> nn.Module:
+        """The module of this name; KeyError if it is gone."""
+        found = self.by_name[name]()
+        if found is None:
+            raise KeyError(name)
+        return found
+
+
+def modules_of(model: nn.Module, marks: tuple[int, ...]) -> Modules:
+    """The model's modules now, when a survey gave these marks."""
+    by_name: dict[str, ref[nn.Module]] = {}
+    inside: list[str] = []
+    for name, module in model.named_modules():
+        if any(name.startswith(prefix) for prefix in inside):
+            continue
+        if isinstance(module, torch.jit.ScriptModule):
+            inside.append(name + "." if name else "")
+            continue
+        by_name[name] = ref(module)
+    known = known_layers(model)
+    there = [module for name in by_name if (module := by_name[name]()) is not None]
+    ours = [module for module in there if not _is_torchs(module)]
+    asked = _outside(model, {model.get_submodule(name) for name in known})
+    ends = (
+        Tap(model, Sighting("begin"), "called"),
+        Tap(model, Sighting("done")),
+        Tap(model, Sighting("end"), "finally"),
+    )
+    return Modules(
+        marks=marks,
+        by_name=by_name,
+        known=known,
+        lookalikes=lookalikes(model, known),
+        children=tuple(name for name, _ in model.named_children()),
+        scripted=bool(inside),
+        compiled=is_compiled(model),
+        switches=Switches([module for module in ours if module in asked], ours),
+        ends=Hooks(model, ends),
+    )
+
+
+def _outside(model: nn.Module, layers: Container[nn.Module]) -> set[nn.Module]:
+    """All modules but those that only these layers call."""
+    found: set[nn.Module] = set()
+    waiting = [model]
+    while waiting:
+        module = waiting.pop()
+        if module not in found and module not in layers:
+            found.add(module)
+            waiting.extend(module.children())
+    return found
+
+
+def _is_torchs(module: nn.Module) -> bool:
+    return type(module).__module__.startswith("torch.nn.") and "forward" not in module.__dict__

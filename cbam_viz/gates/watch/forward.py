@@ -1,0 +1,166 @@
+"""A forward that was watched: its operations, and what modules received and returned."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from ...attention import Cells
+from ..layout.axes import Layout
+from ..layout.cells import are_placed, cells_of, holds_for_other_sizes
+from ..layout.inputs import tensors_in
+from ..model.copies import kept
+from ..model.hooks import Sighting
+from ..model.modules import Modules
+from ..model.restore import unseen
+from ..model.timm_layers import Event, event
+from .graph import Node
+from .limits import transformed
+from .pairing import Found, name_layers, paired
+from .products import Product, Watch
+from .samples import Boundary, Leaf, sampled, samples_of
+from .sums import role
+
+_LARGEST_LEAF = 1 << 18
+
+
+@dataclass(eq=False)
+class WatchedForward:
+    """What a forward shows whose every operation is looked at."""
+
+    input_size: tuple[int, int]
+    """Height and width; (0, 0) while they are not known."""
+    modules: Modules
+    watch: Watch
+    way: list[Sighting] = field(default_factory=list)
+    """The calls of modules and the gates, in order."""
+    events: list[Event] = field(default_factory=list)
+    """What was seen in layers of known classes, in order."""
+    known_inputs: dict[tuple[str, int], Node] = field(default_factory=dict)
+    """What layers of known classes received, by prefix and call."""
+    outputs: dict[Node, Leaf] = field(default_factory=dict)
+    """Which nodes are outputs of modules; of these, `leaves` has copies."""
+    leaves: dict[Leaf, Tensor] = field(default_factory=dict)
+    returned: set[Node] = field(default_factory=set)
+    """What the network returned."""
+    boundaries: dict[Node, Boundary] = field(default_factory=dict)
+    """What modules received and returned, first."""
+    ends: dict[Node, Boundary] = field(default_factory=dict)
+    """The same, last: what one module returned and the next one received."""
+    samples: dict[Boundary, Tensor] = field(default_factory=dict)
+    resizing: set[str] = field(default_factory=set)
+    """Modules that returned maps of another size than they received."""
+    small: set[str] = field(default_factory=set)
+    """Modules that returned one map, or values without positions."""
+    found: list[Found] | None = None
+    """Its layers, as soon as they have been asked for."""
+
+    def begin(self, args: tuple[Any, ...]) -> None:
+        """The network is given these."""
+        self._sample("", 1, "in", args)
+
+    def see(self, key: Sighting, args: tuple[Any, ...], output: Any) -> None:
+        """Take what a hook saw."""
+        if key.what in ("enter", "channel", "spatial"):
+            self.way.append(key)
+        elif key.what == "leave":
+            self.way.append(Sighting("leaf", key.module))
+        if transformed():  # nothing can be read there, but where it is
+            if key.what == "enter":
+                self.watch.transformed.add(self.watch.enter(key.module))
+            elif key.what == "leave":
+                self.watch.leave(key.module)
+            return
+        with unseen():
+            if key.what == "enter":
+                self._enter(key.module, args)
+            elif key.what == "leave":
+                self._leave(key.module, args, output)
+            else:
+                self.events.append(event(key, args, output))
+
+    def done(self, output: Any) -> None:
+        """The network returned this."""
+        with unseen():
+            self._sample("", 1, "out", output)
+            with suppress(NotImplementedError, RuntimeError):  # tensors without a storage
+                self.returned = {self.watch.node(tensor) for tensor in tensors_in(output)}
+
+    def _enter(self, name: str, args: tuple[Any, ...]) -> None:
+        self.watch.enter(name)
+        number = self.watch.calls[name]
+        self._sample(name, number, "in", args)
+        if name in self.modules.known and args and isinstance(args[0], Tensor):
+            self.known_inputs[name, number] = self.watch.node(args[0])
+
+    def _leave(self, name: str, args: tuple[Any, ...], output: Any) -> None:
+        leaf = (name, self.watch.calls.get(name, 1))
+        self._sample(*leaf, "out", output)
+        if isinstance(output, Tensor):
+            self._mark(name, args, output)
+            node = self.watch.node(output)
+            if node not in self.outputs and output.numel() <= _LARGEST_LEAF:
+                self.outputs[node] = leaf
+                copy = kept(output)
+                assert copy is not None
+                self.leaves[leaf] = copy
+        self.watch.leave(name)
+
+    def _mark(self, name: str, args: tuple[Any, ...], output: Tensor) -> None:
+        """Note what a module returned, if that is no map of features like those it received."""
+        if output.ndim != 4 or 1 in (output.shape[1], output.shape[-2:].numel()):
+            self.small.add(name)
+        elif not (args and isinstance(args[0], Tensor) and args[0].shape[2:] == output.shape[2:]):
+            self.resizing.add(name)
+
+    def _sample(self, name: str, number: int, way: str, value: Any) -> None:
+        """Keep a few positions of what a module received or returned, if that may be compared."""
+        for k, one in samples_of(value):
+            boundary = (name, number, way, k)
+            self.samples[boundary] = sampled(one)
+            node = self.watch.node(one)
+            self.boundaries.setdefault(node, boundary)
+            self.ends[node] = boundary
+
+
+def _last(forward: WatchedForward, products: list[Product]) -> set[Node]:
+    """Stands for what the network returned where that holds no tensor: text, arrays, nothing."""
+    seen = [*forward.ends, *(product.node for product in products)]
+    return {max(seen, key=lambda node: node.order)} if seen else set()
+
+
+def layers_of(forward: WatchedForward) -> list[Found]:
+    """All layers that the products show, but those of known classes."""
+    if forward.found is None:
+        watch, modules = forward.watch, forward.modules
+        products = [
+            product
+            for product in watch.products
+            if role(product) == "gate"
+            and not watch.in_transform(product.frame)
+            and not any(frame.module in modules.known for frame in product.frame.path())
+        ]
+        forward.found = paired(products, forward.returned or _last(forward, products))
+        name_layers(forward.found, len(modules.children), watch.calls, scripted=modules.scripted)
+    return forward.found
+
+
+def cells_on_input(found: Found, forward: WatchedForward) -> Cells | None:
+    if found.spatial is None:
+        return None
+    size = found.spatial.value.shape
+    return cells_of(map_layout(found), forward.input_size, (int(size[1]), int(size[2])))
+
+
+def cells_hold(found: Found) -> bool:
+    """True if the cells of its map, where it has one, are the same at other sizes of the input."""
+    return found.spatial is None or holds_for_other_sizes(map_layout(found))
+
+
+def map_layout(found: Found) -> Layout:
+    """The layout of the product with the map: the features lie there, and so should the gate."""
+    product = next(p for p in found.products if "spatial" in p.kinds)
+    return product.node.layout if are_placed(product.node.layout) else product.layout
