@@ -19,8 +19,15 @@ def draw(scene: Scene, *sides: OnPhoto) -> tuple[OnPhoto, ...]:
     """Draw one picture or two beside each other; returns them as they were coloured."""
     sides = on_one_scale(*sides)
     settings = scene.settings
-    scales = [side.field.scale for side in sides if side.field is not None]
+    fields = [side.field for side in sides if side.field is not None]
     lines = settings.show == "contours"
+    several = len({field.unit for field in fields}) > 1
+    bars = [
+        pictures.colour_bar(
+            field.scale, settings.colormap, lines=lines, name=field.unit if several else "Scale"
+        )
+        for field in (fields if several else fields[:1])
+    ]
     first, *second = (_side(side, scene) for side in sides)
     components.viewer(
         first
@@ -29,9 +36,8 @@ def draw(scene: Scene, *sides: OnPhoto) -> tuple[OnPhoto, ...]:
             "show": settings.show,
             "style": "smooth" if lines else settings.cells,
             "opacity": settings.opacity,
-            "bar": pictures.colour_bar(scales[0], settings.colormap, lines=lines)
-            if scales
-            else None,
+            "bar": bars[0] if bars else None,
+            "second_bar": bars[1] if len(bars) > 1 else None,
         },
         key=VIEWER,
         on_opacity_change=_take_opacity,
