@@ -98,17 +98,14 @@ def measure_photo(
 ) -> Measured:
     """Measure all maps that are planned, for one class: the predicted one by default.
 
-    Without `regions`, what needs them is left out. Removal and confidence go by the class's
+    What needs `regions` is left out, with a note, where there are none or the network looked at
+    none of them. Removal and confidence go by the class's
     probability, on the network's input.
 
     Raises:
         MethodError: the output is no class scores, there is no such class, layer or method.
-        MetricError: no object lies where the network looked.
     """
-    _, inputs = inputs_of(loaded, photo, plan.view)
-    if len(inputs) != 1:
-        raise MethodError("Only networks of one input can be measured.")
-    x = as_weights(loaded.model, inputs)[0]
+    (x,) = as_weights(loaded.model, inputs_of(loaded, photo, plan.view)[1])
     analysis = analyse(loaded, photo, plan.view, gates=False)
     scores = _class_scores(loaded, analysis, x)
     of_class = scores.probabilities(analysis.attention.output)[0]
@@ -118,16 +115,19 @@ def measure_photo(
     candidates = list(_candidates(loaded, analysis, x, plan, index))
     meter = _Meter(loaded, analysis, x, plan, scores, index)
     found = {one.name: meter.numbers(one) for one in candidates}
-    notes: tuple[str, ...] = ()
-    if "boxes" in plan.groups and regions:
-        mask = _mask(regions, analysis, loaded.classes, index)
-        for one in candidates:
-            found[one.name] |= _on_boxes(one, analysis.geometry, mask)
-    elif "boxes" in plan.groups:
-        notes = ("no objects are known of it, so that nothing is said of where maps lie.",)
+    notes = []
+    if "boxes" in plan.groups:
+        try:
+            mask = _mask(regions, analysis, loaded.classes, index)
+            on_boxes = {one.name: _on_boxes(one, analysis.geometry, mask) for one in candidates}
+        except MetricError as error:
+            notes.append(f"{error} So nothing is said of where maps lie on it.")
+        else:
+            for name, numbers in on_boxes.items():
+                found[name] |= numbers
     names = loaded.classes
     name = names[index] if names and len(names) == scores.count else f"class {index}"
-    return Measured(index, name, float(of_class[index]), found, notes)
+    return Measured(index, name, float(of_class[index]), found, tuple(notes))
 
 
 def _class_scores(loaded: LoadedModel, analysis: Analysis, x: Tensor) -> ClassScores:
@@ -266,7 +266,12 @@ def mean_colour_words(loaded: LoadedModel) -> str:
 def _mask(
     regions: Sequence[Region], analysis: Analysis, classes: Sequence[str] | None, target: int
 ) -> npt.NDArray[np.bool_]:
-    """The objects of the target's class if any is called so, else all."""
+    """The objects of the target's class if any is called so, else all.
+
+    Raises MetricError if there are none.
+    """
+    if not regions:
+        raise MetricError("No objects are known of it.")
     height, width = analysis.geometry.photo_size
     scale = min(1.0, SHOWN_SIDE / min(height, width))
     size = (max(1, round(height * scale)), max(1, round(width * scale)))

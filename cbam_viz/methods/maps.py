@@ -224,10 +224,8 @@ def photo_maps(
     **more: Any,
 ) -> tuple[MethodMap, ...]:
     """The same for a photo, prepared as `analyse` prepares it."""
-    inputs = inputs_of(loaded, photo, view)[1]
-    return method_maps(
-        loaded.model, inputs[0], layers, methods, target, classes=loaded.classes, **more
-    )
+    (x,) = inputs_of(loaded, photo, view)[1]
+    return method_maps(loaded.model, x, layers, methods, target, classes=loaded.classes, **more)
 
 
 def _check(x: Tensor, methods: Sequence[str]) -> None:

@@ -80,7 +80,7 @@ def test_photos_without_boxes_or_labels_are_named_and_the_rest_goes_on(
     (boxes / f"{one.stem}.txt").write_text("0 0.5 0.5 0.5 0.5\n")
     result = run(folder, "--measure", "boxes", "--boxes", boxes, "--method", "gate", "--json")
     assert result.exit_code == 0, result.output
-    assert f"{two.name}: no objects are known of it" in result.stderr
+    assert f"{two.name}: No objects are known of it" in result.stderr
     rows = {(r["map"], r["measure"]): r for r in json.loads(result.stdout)["rows"]}
     assert rows["uniform", "energy inside"]["photos"] == 1
     labels = tmp_path / "labels.csv"

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from cbam_viz.errors import MethodError, MetricError
+from cbam_viz.errors import MethodError
 from cbam_viz.evaluation import Plan, measure_photo
 from cbam_viz.images import InputSpec, read_photo
 from cbam_viz.metrics import Region, box_mask
@@ -143,5 +143,10 @@ def test_a_layer_without_a_map_is_a_sentence(tmp_path) -> None:
 
 def test_an_object_that_is_nowhere_is_a_sentence(tmp_path) -> None:
     nothing = np.zeros((SIDE, SIDE), bool)
-    with pytest.raises(MetricError, match="where the network looked"):
-        measure_photo(loaded(), white(tmp_path), PLAN, regions=(Region(None, mask=nothing),))
+    found = measure_photo(loaded(), white(tmp_path), PLAN, regions=(Region(None, mask=nothing),))
+    assert "where the network looked" in found.notes[0]
+    assert "energy inside" not in found.maps["uniform"]
+    assert found.maps["uniform"]["drop"] == 0
+    other_shape = Region(None, mask=np.ones((SIDE, 2 * SIDE), bool))
+    found = measure_photo(loaded(), white(tmp_path), PLAN, regions=(other_shape,))
+    assert "those of a photo of 64 x 32" in found.notes[0]
