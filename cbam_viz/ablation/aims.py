@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
-from cbam_viz.ablation.scores import class_scores
 from cbam_viz.analysis import Analysis
 from cbam_viz.detections import Detections
 from cbam_viz.detectors import on_photo, read_detections
 from cbam_viz.errors import MetricError
 from cbam_viz.models import LoadedModel
 from cbam_viz.models.feed import as_weights, inputs_of, running
-from cbam_viz.predictions import read_output
+from cbam_viz.predictions import ClassScores, scores_in
 
 MOST = 12
 """Objects that can be followed: the best."""
 SAME_PLACE = 0.5
 """Intersection over union from which a box is where the object was."""
-EVERY = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -59,10 +58,16 @@ def share_of(aim: Aim, loaded: LoadedModel, analysis: Analysis) -> Callable[[Any
 
     An object's score is the highest of its class among boxes that overlap its own by half or more
     (intersection over union); 0 if there is none any more. A region's is its class's; 0 if no pixel
-    is taken for it. The function raises MetricError for an output that has no class scores.
+    is taken for it.
+
+    Raises:
+        MetricError: the network of `analysis` has no such class.
     """
     if aim.kind == "class":
-        return lambda output: _probability(aim.place, loaded, analysis, output)
+        scores = scores_of(loaded, analysis)
+        if scores is None or aim.place >= scores.count:
+            raise MetricError(f"The network has no class {aim.place}.")
+        return lambda output: float(shares_in(output, scores)[aim.place])
     before = analysis.detections
     assert before is not None
 
@@ -75,22 +80,20 @@ def share_of(aim: Aim, loaded: LoadedModel, analysis: Analysis) -> Callable[[Any
     return score
 
 
-def logit_of(aim: Aim, analysis: Analysis) -> Callable[[Any], float] | None:
-    """A function from an output to the class's score as the network gives it; None without one."""
-    if aim.kind != "class":
+def logit_of(aim: Aim, loaded: LoadedModel, analysis: Analysis) -> Callable[[Any], float] | None:
+    """A function from an output to the class's logit; None where the network gives none."""
+    scores = scores_of(loaded, analysis) if aim.kind == "class" else None
+    if scores is None or scores.kind != "logits":
         return None
-
-    def logit(output: Any) -> float:
-        return float(class_scores(output, 1)[0, aim.place])
-
-    try:
-        logit(analysis.attention.output)
-    except MetricError:
-        return None
-    return logit
+    return lambda output: float(scores.of(output)[0, aim.place])
 
 
-def _probability(number: int, loaded: LoadedModel, analysis: Analysis, output: Any) -> float:
+def scores_of(loaded: LoadedModel, analysis: Analysis) -> ClassScores | None:
+    """Where and what the class scores in the output of an analysis are; None without any.
+
+    With other gates they are the same, whatever the numbers look like: logits may then lie between
+    0 and 1 by chance.
+    """
     view = analysis.geometry.view
 
     def run() -> Any:
@@ -98,11 +101,15 @@ def _probability(number: int, loaded: LoadedModel, analysis: Analysis, output: A
         with running(loaded, inputs, view):
             return loaded.model(*inputs)
 
-    reading = read_output(output, loaded.classes, loaded.model, run=run, top=EVERY)
-    for one in reading.predictions:
-        if one.index == number:
-            return one.probability
-    raise MetricError(reading.note or f"The network has no class {number}.")
+    if not analysis.predictions:
+        return None
+    return scores_in(analysis.attention.output, loaded.classes, loaded.model, run=run)
+
+
+def shares_in(output: Any, scores: ClassScores) -> Tensor:
+    """The probabilities (K,) in an output, double precision on the CPU."""
+    row = scores.of(output).detach().double().cpu()
+    return replace(scores, place=0).probabilities(row)[0]
 
 
 def _score(before: Detections, place: int, after: Detections) -> float:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from cbam_viz.ablation.aims import Aim, logit_of, share_of
+from cbam_viz.ablation.aims import Aim, logit_of, scores_of, share_of, shares_in
 from cbam_viz.ablation.block import ablate
 from cbam_viz.ablation.channels import ChannelImportance, channel_importance
 from cbam_viz.ablation.measuring import Measuring
@@ -17,18 +18,17 @@ from cbam_viz.ablation.scores import Score
 from cbam_viz.analysis import Analysis, analysis_of, of_photos
 from cbam_viz.computation import GateKind
 from cbam_viz.errors import MetricError
-from cbam_viz.images import Photo, View
 from cbam_viz.models import LoadedModel
 from cbam_viz.models.feed import as_weights, inputs_of, running
+from cbam_viz.predictions import TOP, Prediction
 
 
 def analyse_with(
     loaded: LoadedModel,
-    photo: Photo,
+    analysis: Analysis,
     gates: Mapping[str, Wish | Mapping[GateKind, Wish]],
-    view: View,
 ) -> Analysis:
-    """What `analyse` gives with other gates, as for `ablate`: one forward.
+    """The same photo with other gates, as for `ablate`: one forward.
 
     Gates that were replaced are as they acted, all others as the network then computed them.
 
@@ -36,11 +36,25 @@ def analyse_with(
         CaptureError: a gate is not there or cannot be replaced by this.
         ModelError: the network fails on these features.
     """
-    geometry, inputs = inputs_of(loaded, photo, view)
+    view = analysis.geometry.view
+    geometry, inputs = inputs_of(loaded, analysis.photo, view)
     inputs = as_weights(loaded.model, inputs)
     with running(loaded, inputs, view), ablate(loaded.model, gates) as block:
         attention = of_photos(block.capture(*inputs), len(inputs[0]))
-    return analysis_of(loaded, photo, geometry, inputs, attention)
+    found = analysis_of(loaded, analysis.photo, geometry, inputs, attention)
+    scores = scores_of(loaded, analysis)
+    if scores is None:
+        return found
+    shares = shares_in(attention.output, scores)
+    if not bool(shares.isfinite().all()):
+        return found  # which says that the output is no finite numbers
+    best = shares.topk(min(TOP, scores.count))
+    names = loaded.classes if len(loaded.classes or ()) == scores.count else None
+    told = tuple(
+        Prediction(int(k), names[int(k)] if names else f"class {int(k)}", float(share))
+        for share, k in zip(best.values, best.indices, strict=True)
+    )
+    return replace(found, predictions=told, prediction_note=analysis.prediction_note)
 
 
 def effects_on_photo(
@@ -56,7 +70,7 @@ def effects_on_photo(
     is one. `go_on` is that of `Measuring`. Raises what `effects` raises.
     """
     share = share_of(aim, loaded, analysis)
-    logit = logit_of(aim, analysis)
+    logit = logit_of(aim, loaded, analysis)
     scores: list[Score] = [_named("share", share)]
     if logit is not None:
         scores.append(_named("logit", logit))
@@ -87,7 +101,7 @@ def importance_on_photo(
         MetricError: the aim is no class: only classes have logits.
         CaptureError: the layer has no channel gate that could be replaced.
     """
-    if logit_of(aim, analysis) is None:
+    if logit_of(aim, loaded, analysis) is None:
         raise MetricError(
             "How much a channel matters is told by the logit of a class, and this network's "
             "output has none."

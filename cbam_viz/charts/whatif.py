@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cbam_viz.charts.common import ACCENT, SCHEMA, STRONG, Spec, channel_values, json_number
+from cbam_viz.charts.common import ACCENT, MUTED, SCHEMA, STRONG, Spec, channel_values, json_number
 from cbam_viz.errors import RenderError
 
-KINDS = {"channel weights": STRONG, "spatial map": ACCENT}
+KINDS = {"channel weights": STRONG, "spatial map": ACCENT, "both": MUTED}
+PADDING = {"left": 4, "top": 4, "right": 16, "bottom": 4}
+"""Room for what stands at the right end of an axis."""
 CLOSED, OPENED = "closed (0)", "opened (1)"
 
 
@@ -35,20 +37,22 @@ def effects_chart(
             f"{row['gate']} {row['change']:+.1f}" for row in rows
         ),
         "width": "container",
+        "padding": PADDING,
         "height": {"step": 24},
         "data": {"values": rows},
         "layer": [
             {
                 "mark": {"type": "bar", "height": {"band": 0.72}},
                 "encoding": {
-                    "x": {"field": "change", "type": "quantitative",
-                          "title": f"change of {what}, percentage points"},
+                    "x": {"field": "change", "type": "quantitative", "title": None,
+                          "axis": {"format": "+~g",
+                                   "labelExpr": "datum.value == 0 ? '0' : datum.label"}},
                     "y": {"field": "gate", "type": "nominal", "sort": None, "title": None,
                           "axis": {"labelLimit": 190, "ticks": False, "domain": False}},
                     "color": {
                         "field": "kind", "type": "nominal", "title": None,
                         "scale": {"domain": shown, "range": [KINDS[kind] for kind in shown]},
-                        "legend": {"orient": "top", "labelLimit": 0} if len(shown) > 1 else None,
+                        "legend": None,
                     },
                     "tooltip": [
                         {"field": "gate", "type": "nominal", "title": "gate"},
@@ -91,6 +95,7 @@ def importance_chart(
         f"from {np.min(closed):.3g} to {np.max(closed):.3g} when a channel is closed, from "
         f"{np.min(opened):.3g} to {np.max(opened):.3g} when it is opened.",
         "width": "container",
+        "padding": PADDING,
         "height": 300,
         "layer": [
             {

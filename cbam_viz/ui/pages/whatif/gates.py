@@ -71,11 +71,13 @@ def progress(text: str) -> Iterator[Callable[[float], None]]:
 def _chart(scene: Scene, rows: list[Effect], aim: Aim) -> None:
     """The largest effects as bars."""
     shown = rows[:BARS]
+    what = f"{aim.label}'s {NUMBER[aim.kind]}"
+    st.caption(words.plain(f"Change of {what}, in percentage points:"))
     spec = effects_chart(
         [telling.place_of(row, scene.titles) for row in shown],
         [KINDS[row.kind] for row in shown],
         [100 * row.mean for row in shown],
-        f"{aim.label}'s {NUMBER[aim.kind]}",
+        what,
     )
     st.vega_lite_chart(spec=spec, width="stretch", key="whatif_effects")
     if len(rows) > BARS:

@@ -32,7 +32,7 @@ def changed(scene: Scene, change: Change) -> Analysis:
     """The photo in the network with other gates: one forward, once."""
     return scene.results.pictures.get_or_make(
         key_of(scene, change),
-        lambda: analyse_with(scene.loaded, scene.photo, change.wishes, scene.view),
+        lambda: analyse_with(scene.loaded, scene.analysis, change.wishes),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cbam_viz._numbers import number
 from cbam_viz._text import few
 from cbam_viz.ablation import Aim, Constant, Effect, Mean, Replacement
 from cbam_viz.ablation.results import SMALL
@@ -40,7 +39,7 @@ def with_instead(by: Replacement, gates: str, *, one: bool) -> str:
     if by == Constant(1.0):
         return f"Without {gates}"
     if isinstance(by, Constant):
-        return f"With {number(by.value)} in place of {gates}"
+        return f"With {by.value:g} in place of {gates}"
     if isinstance(by, Mean):
         return f"With {'its mean' if one else 'means'} in place of {gates}"
     return f"With {gates} shuffled"
@@ -78,28 +77,35 @@ def outcome(lead: str, aim: Aim, after: float, before: Analysis, changed: Analys
 
 
 def summary(rows: Sequence[Effect], aim: Aim, by: Replacement, titles: Titles) -> str:
-    """What the effects on one photo amount to: by stage where there are several, else by gate."""
-    stages = [row for row in rows if row.unit == "stage"]
-    single = [row for row in rows if row.unit == "gate"]
-    few_stages = len({row.name for row in stages}) < 2
-    among = sorted(single if few_stages else stages, key=lambda row: -abs(row.mean))
+    """What the effects on one photo amount to: of single gates, and of stages if there are several.
+
+    `rows` are effects on the aim's share, of one photo.
+    """
+    told = []
+    for unit in ("stage", "gate"):
+        among = sorted((row for row in rows if row.unit == unit), key=lambda row: -abs(row.mean))
+        if unit == "gate" or len({row.name for row in among}) > 1:
+            told.append(_of_unit(among, aim, by, titles))
+    return " ".join(filter(None, told))
+
+
+def _of_unit(among: Sequence[Effect], aim: Aim, by: Replacement, titles: Titles) -> str:
+    """The largest effect, and where there is none; the rows are ranked."""
     if not among:
         return ""
-    first = among[0]
+    first, single = among[0], among[0].unit == "gate"
     if abs(first.mean) < SMALL:
-        what = "gate alone" if few_stages else "stage's gates"
-        return f"No {what} changes much on this photo: {plain(aim.label)} stays at " + (
-            f"about {percent(aim.before)}, whichever is replaced."
-        )
-    after = float(first.after[0])
-    one = first.unit == "gate"
-    told = f"{plain(with_instead(by, named(first, titles), one=one))}, **{moves(aim, after)}**"
+        alone = "single gate" if single else "stage's gates"
+        do = "changes" if single else "change"
+        return f"No {alone} {do} much here: {plain(aim.label)} stays near {percent(aim.before)}."
+    lead = with_instead(by, named(first, titles), one=single)
+    told = f"{plain(lead)}, **{moves(aim, float(first.after[0]))}**"
     nothing = [row for row in among if row.kind == first.kind and abs(row.mean) < SMALL]
     if nothing:
         least = plain(place_of(nothing[-1], titles))
+        that = "that" if single and first.kind == "spatial" else "those"
         told += (
-            f"; without {'that' if one and first.kind == 'spatial' else 'those'} of {least} nothing"
-            " changes"
+            f"; without {that} of {least} nothing changes"
             if by == Constant(1.0)
             else f"; the same at {least} changes nothing"
         )
