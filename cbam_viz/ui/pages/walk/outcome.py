@@ -34,7 +34,7 @@ def draw(scene: Scene, layer: LayerAttention) -> None:
     )
     st.page_link(
         session.memory().pages["whatif"],
-        label="What if: other replacements, several layers, and every gate in turn",
+        label="What if: change more than this",
         icon=":material/experiment:",
     )
     if not chosen:

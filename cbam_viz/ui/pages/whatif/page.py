@@ -31,12 +31,15 @@ def page(scene: Scene) -> None:
     with boundary():
         if change is not None:
             outcome.draw(scene, change, aim)
-    if aim is None:
-        return
-    with boundary():
-        gates.draw(scene, aim, by)
-    with boundary():
-        channels.draw(scene, aim)
+    if aim is not None:
+        with boundary():
+            gates.draw(scene, aim, by)
+        with boundary():
+            channels.draw(scene, aim)
+    analysis = scene.analysis
+    seen = words.what_was_seen(analysis.geometry)
+    for text in (*seen, analysis.fed, *words.missing(analysis.attention)):
+        st.caption(words.plain(text))
 
 
 def _aim(scene: Scene) -> Aim | None:
