@@ -9,12 +9,12 @@ proven (`learnt`); `wishes` says which gates a person means, `replacements` what
 `operands` how that looks where it is multiplied; `passes` brings a forward's operations to what
 exchanges some of them (`replacing`); `forwards` runs many of them on one input, and leaves out what
 they have in common (`tape`). `prediction` is what the app's How it works asks, `on_photo` what its
-What if does, of a class or an object (`aims`).
+What if does, of a class or an object (`followed`).
 """
 
-from cbam_viz.ablation.aims import Aim, aims
 from cbam_viz.ablation.block import Ablation, ablate
 from cbam_viz.ablation.channels import ChannelImportance, channel_importance
+from cbam_viz.ablation.followed import Aim, aims
 from cbam_viz.ablation.measuring import effects
 from cbam_viz.ablation.on_photo import analyse_with, effects_on_photo, importance_on_photo
 from cbam_viz.ablation.over_photos import gate_means, gate_variance

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from cbam_viz.ablation.aims import Aim, logit_of, scores_of, share_of, shares_in
 from cbam_viz.ablation.block import ablate
 from cbam_viz.ablation.channels import ChannelImportance, channel_importance
+from cbam_viz.ablation.followed import Aim, logit_of, scores_of, share_of, shares_in
 from cbam_viz.ablation.measuring import Measuring
 from cbam_viz.ablation.replacements import Wish
 from cbam_viz.ablation.results import Effects

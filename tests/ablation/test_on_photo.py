@@ -19,7 +19,7 @@ from cbam_viz.ablation import (
     importance_on_photo,
     learnt,
 )
-from cbam_viz.ablation.aims import logit_of, share_of
+from cbam_viz.ablation.followed import logit_of, share_of
 from cbam_viz.analysis import Analysis, analyse
 from cbam_viz.detections import Detections
 from cbam_viz.errors import CaptureError, MetricError

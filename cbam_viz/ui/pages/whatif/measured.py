@@ -14,7 +14,7 @@ from cbam_viz.ablation import (
     effects_on_photo,
     importance_on_photo,
 )
-from cbam_viz.ablation.aims import share_of
+from cbam_viz.ablation.followed import share_of
 from cbam_viz.analysis import Analysis
 from cbam_viz.errors import MetricError
 from cbam_viz.ui.pages.whatif.choice import Change

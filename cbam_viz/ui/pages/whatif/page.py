@@ -49,7 +49,7 @@ def _aim(scene: Scene) -> Aim | None:
         return None
     places = range(len(found))
     chosen: int = st.selectbox(
-        "Class to follow" if found[0].kind == "class" else "Object to follow",
+        f"{found[0].kind.capitalize()} to follow",
         places,
         format_func=lambda place: (
             f"{found[place].label} · {words.percent(found[place].before)}"
