@@ -205,6 +205,9 @@ def test_too_slow_is_said_and_not_tried_again(open_app, monkeypatch):
     assert not app.exception
     assert "16 of 256 channels took" in text(app)
     assert re.search(r"\d+ of 27 replacements were not measured: it took too long", text(app))
+    app.segmented_control(key="whatif_unit").set_value("all").run()
+    assert not app.error
+    assert "None of these was measured in time." in text(app)
     monkeypatch.setattr(measured, "importance_on_photo", None)
     monkeypatch.setattr(measured, "effects_on_photo", None)
     app.selectbox(key="set_colormap").set_value("grey").run()
@@ -315,6 +318,39 @@ def test_a_detectors_object_is_followed(open_app, monkeypatch):
     assert row["Then"] == pytest.approx(100 * after, abs=1e-3)
     assert row["Change"] == pytest.approx(100 * (after - before), abs=1e-3)
     assert "Logit" not in app.dataframe[0].value
+
+
+class Mixed(nn.Module):
+    """A layer with channel weights alone, and one with a map alone."""
+
+    num_classes = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.gate = nn.Conv2d(3, 8, 3, 4, 1), nn.Conv2d(8, 8, 1)
+        self.late, self.place = nn.Conv2d(8, 8, 3, 2, 1), nn.Conv2d(8, 1, 3, 1, 1)
+        self.classifier = nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.stem(x)
+        y = self.late(y * torch.sigmoid(self.gate(y.mean((2, 3), keepdim=True)))).relu()
+        return self.classifier((y * torch.sigmoid(self.place(y))).mean((2, 3)))
+
+
+def test_a_layer_without_the_chosen_gate_is_one_sentence_and_the_rest_goes_on(
+    open_app, monkeypatch
+):
+    offer(monkeypatch, Mixed())
+    app = open_app("whatif")
+    layers = memory(app).scene.layers
+    name = next(name for name, one in layers.items() if one.spatial is None)
+    app = open_app("whatif", layer=name, whatif_gates="spatial", whatif_every="1")
+    assert not app.exception
+    assert not app.error
+    assert [one.value.replace("\\", "") for one in app.info] == [
+        f"There is nothing to replace: {memory(app).scene.titles.layers[name]} has no spatial maps."
+    ]
+    assert len(app.dataframe[0].value) == 2
 
 
 def test_a_network_without_attention_is_one_sentence(open_app, monkeypatch):

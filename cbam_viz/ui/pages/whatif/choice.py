@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from cbam_viz._text import few
 from cbam_viz.ablation import Constant, Mean, Replacement, Shuffled
 from cbam_viz.ablation.wishes import KINDS
 from cbam_viz.attention import LayerAttention
@@ -15,7 +16,7 @@ from cbam_viz.ui.pages.whatif import telling
 from cbam_viz.ui.parts import layer_choice
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.session import control
-from cbam_viz.ui.words import layer_option
+from cbam_viz.ui.words import layer_option, plain
 
 REACHES = {"layer": "One layer", "stage": "Its stage", "some": "Several", "all": "All layers"}
 GATES = {"both": "Both gates", "channel": "Channel weights", "spatial": "Spatial maps"}
@@ -83,10 +84,9 @@ def choose(scene: Scene) -> tuple[Replacement, Change | None]:
     there = [kind for kind in KINDS if any(kind == each for _, each in gates)]
     titles = [scene.title(one) for one in chosen]
     if not gates:
-        st.info(
-            f"There is nothing to replace: {telling.gates_of(kinds, titles, '', False)} "
-            f"{'does' if len(chosen) == 1 and kinds == ('spatial',) else 'do'} not exist."
-        )
+        has = "has" if len(titles) == 1 else "have"
+        what = " and no ".join(telling.WORDS[kind][1] for kind in kinds)
+        st.info(plain(f"There is nothing to replace: {few(titles, 3)} {has} no {what}."))
         return by, None
     stage = scene.titles.stages[picked.stage] if reach == "stage" else ""
     return by, Change(gates, by, telling.gates_of(there, titles, stage, reach == "all"))

@@ -48,8 +48,11 @@ def draw(scene: Scene, aim: Aim, by: Replacement) -> None:
         **control("unit", "gate", among=UNITS),
     )
     rows = [row for row in found.ranked("share") if row.unit == unit]
-    _chart(scene, rows, aim)
-    _table(scene, rows, found, aim)
+    if rows:
+        _chart(scene, rows, aim)
+        _table(scene, rows, found, aim)
+    else:
+        st.info("None of these was measured in time.")
     for text in found.skipped:
         st.caption(words.plain(text))
 
