@@ -53,6 +53,13 @@ ENTRIES = (
         "CBAM step by step, with the numbers of your photo.",
     ),
     Entry(
+        "whatif",
+        "whatif",
+        "What if",
+        ":material/experiment:",
+        "Other gates in the place of its own: what the network says then, and which gates matter.",
+    ),
+    Entry(
         "figure",
         "figure",
         "Figure",

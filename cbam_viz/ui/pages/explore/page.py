@@ -7,14 +7,23 @@ import streamlit as st
 from cbam_viz.attention import LayerAttention
 from cbam_viz.ui import session, words
 from cbam_viz.ui.errors import boundary
-from cbam_viz.ui.pages.explore import agreeing, by_method, picture, second
-from cbam_viz.ui.parts import channel_panel, display_controls, downloads, found, layer_choice
+from cbam_viz.ui.pages.explore import agreeing, by_method, second
+from cbam_viz.ui.parts import (
+    channel_panel,
+    display_controls,
+    downloads,
+    found,
+    layer_choice,
+    viewer,
+)
 from cbam_viz.ui.parts.layout import two_columns
 from cbam_viz.ui.parts.on_photo import OnPhoto
 from cbam_viz.ui.parts.prediction import top_classes
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.session.link import CELLS, SHOWS
 from cbam_viz.ui.sidebar import photos
+
+VIEWER = "explore_viewer"
 
 
 def page(scene: Scene) -> None:
@@ -33,7 +42,7 @@ def _one(scene: Scene, layer: LayerAttention) -> None:
     left, right = two_columns("explore")
     with left:
         layer_choice.choose(scene, layer)
-        sides = picture.draw(scene, scene.on_photo(layer))
+        sides = viewer.draw(scene, scene.on_photo(layer), key=VIEWER)
         _notes(scene, layer)
         _controls(scene, layer, *sides)
         _about(scene)
@@ -58,7 +67,7 @@ def _two(scene: Scene, layer: LayerAttention) -> None:
     with right, boundary():
         beside = second.choose(scene, layer)
     sides = [scene.on_photo(layer)] + ([] if beside is None else [beside.picture])
-    sides = list(picture.draw(scene, *sides))
+    sides = list(viewer.draw(scene, *sides, key=VIEWER))
     if len(sides) == 2:
         agreeing.line(scene, *sides)
     left, right = two_columns("explore_below", (1, 1))
