@@ -23,6 +23,8 @@ MEAN = "mean of all classes"
 LINES = ("#2277cc", "#d9480f", "#2b8a3e", "#9c36b5", "#b08900", "#0b7285", "#c2255c", "#5c677d")
 """Of as many classes as can be told apart; each has 3 : 1 to white and to a dark page."""
 _ROW = 22
+_FIT = {"type": "fit-x", "contains": "padding"}
+"""The height is the cells' and lines' own: legend and axes are beyond it."""
 
 
 def sampled_channels(count: int, wanted: int) -> npt.NDArray[np.intp]:
@@ -68,6 +70,7 @@ def heat_map(
         "description": description,
         "width": "container",
         "height": _ROW * len(rows),
+        "autosize": _FIT,
         "data": {"values": records},
         "mark": {"type": "rect"},
         "encoding": {
@@ -140,7 +143,13 @@ def class_curves(
         "type": "nominal",
         "title": None,
         "scale": {"domain": [*names, MEAN], "range": [*LINES[: len(names)], "#808890"]},
-        "legend": {"orient": "top", "columns": 2, "labelLimit": 150, "symbolType": "stroke"},
+        "legend": {
+            "orient": "top",
+            "columns": 3,
+            "labelLimit": 110,
+            "symbolType": "stroke",
+            "symbolOpacity": 1,
+        },
     }
     dash = {"condition": {"test": f"datum.line === '{MEAN}'", "value": [5, 3]}, "value": [1, 0]}
     tooltip = [
@@ -167,6 +176,7 @@ def class_curves(
         "description": f"{title}: mean channel weights of {', '.join(names)} and {MEAN}.",
         "title": title,
         "width": "container",
-        "height": 240,
+        "height": 200,
+        "autosize": _FIT,
         "layer": drawn,
     }

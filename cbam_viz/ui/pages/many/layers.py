@@ -20,11 +20,11 @@ def draw(store: Opened) -> None:
             "Layer": one.layer,
             "Gate": "channel weights" if one.part == "channel" else "spatial map",
             "In words": in_words(one),
+            **{title: 100 * one.shares[key] for key, title in SHARES.items()},
             "Mean": one.numbers["mean"],
             "Spread": one.numbers["spread"],
             "Saturated": 100 * one.numbers["saturated"],
             "Entropy": one.numbers["entropy"],
-            **{title: 100 * one.shares[key] for key, title in SHARES.items()},
         }
         for one in summaries(store)
     ]
@@ -44,7 +44,7 @@ def draw(store: Opened) -> None:
     st.caption(
         "**Mean**, **spread** (over channels, or over the map), **saturated** (below "
         f"{SATURATED_LOW:g} or above {SATURATED_HIGH:g}) and **entropy** are means over photos; "
-        "cells of a map count by their area on the photo. The last three columns share out the "
+        "cells of a map count by their area on the photo. The other three columns share out the "
         "gate's variance: what is the **same for all** photos, what differs **between classes**, "
         "and what differs **between photos** of a class. A gate that is the same for every photo "
         "is a constant, not attention."
@@ -55,7 +55,6 @@ def _formats() -> dict[str, Any]:
     number = st.column_config.NumberColumn
     share = number(format="%.1f %%")
     return {
-        "In words": st.column_config.TextColumn(width="large"),
         **{name: number(format="%.3f") for name in ("Mean", "Spread", "Entropy")},
         "Saturated": share,
         **dict.fromkeys(SHARES.values(), share),

@@ -33,18 +33,19 @@ def ranked(store: Opened, photos: Sequence[Ranked], number: str, key: str) -> No
             f"{len(shown) - len(there)} of {len(shown)} photos are no longer where they were, or "
             "have changed, so they have no picture."
         )
-    st.dataframe(
-        {
-            "Photo": [one.name for one in photos],
-            "Class": [one.label or "–" for one in photos],
-            number: [one.value for one in photos],
-        },
-        key=f"many_table_{key}",
-        hide_index=True,
-        height="content",
-        column_config={number: st.column_config.NumberColumn(format="%.4f")},
-        alt=f"Photos with their class and {number.lower()}",
-    )
+    with st.expander("As a table", expanded=not there):
+        st.dataframe(
+            {
+                "Photo": [one.name for one in photos],
+                "Class": [one.label or "–" for one in photos],
+                number: [one.value for one in photos],
+            },
+            key=f"many_table_{key}",
+            hide_index=True,
+            height="content",
+            column_config={number: st.column_config.NumberColumn(format="%.4f")},
+            alt=f"Photos with their class and {number.lower()}",
+        )
 
 
 @st.cache_data(max_entries=600, show_spinner=False)

@@ -33,7 +33,7 @@ PHOTOS = "photos"
 """In the folder of stores: folders of photos to make stores of. No store is called so."""
 LONGEST = 120
 """Of a name that a link can carry."""
-COUNT = 12
+COUNT = 8
 """Photos in a list."""
 
 
