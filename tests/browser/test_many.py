@@ -1,4 +1,4 @@
-"""Many photos in a browser: a store by clicks, charts that are drawn, nothing cut off on a phone."""
+"""Many photos in a browser: views by clicks, charts that are drawn, nothing cut on a phone."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_every_view_is_drawn_and_none_is_wider_than_the_window(context, address,
             assert main.evaluate("main => main.scrollWidth - main.clientWidth") <= 1
             assert page.get_by_test_id("stAlertContentError").count() == 0
             if view == "Classes":
-                cells = page.locator("[data-testid=stVegaLiteChart] .mark-rect path")
+                cells = page.locator("[data-testid=stVegaLiteChart] .mark-rect.role-mark path")
                 cells.nth(3 * 32 + 9 - 1).wait_for(state="attached")
                 assert cells.count() == 3 * 32 + 3 * 3
                 box = cells.first.bounding_box()
