@@ -15,7 +15,16 @@ from tests.cli.conftest import write_photo, write_tiny
 
 pytest.importorskip("pyarrow")
 
-VIEWS = ("Layers", "Classes", "Curves", "Channel", "Photo", "Unusual photos", "Two stores")
+VIEWS = (
+    "Layers",
+    "Classes",
+    "Curves",
+    "Channel",
+    "Photo",
+    "Unusual photos",
+    "This photo",
+    "Two stores",
+)
 BEYOND = """() => [...document.querySelectorAll(
     "[data-testid=stMain] img, [data-testid=stMain] svg, [data-testid=stMain] canvas")]
   .map(part => part.getBoundingClientRect())

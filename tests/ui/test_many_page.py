@@ -18,6 +18,7 @@ from cbam_viz.dataset import gate_summary, open_store
 from cbam_viz.dataset.originals import original
 from cbam_viz.dataset.telling import in_words
 from cbam_viz.errors import StoreError
+from cbam_viz.images import samples
 from cbam_viz.ui.pages.many import job
 from tests.app_checkpoint import NAME
 from tests.cli.conftest import write_photo, write_tiny
@@ -372,6 +373,31 @@ def test_a_store_is_made_stopped_and_gone_on_with(open_app, checkpoint_folder, p
     run_batch(loaded, [str(photos)], tmp_path / "same", Settings(view="crop"), workers=1)
     for shard in (tmp_path / "same" / "gates").iterdir():
         assert shard.read_bytes() == (running.store / "gates" / shard.name).read_bytes()
+
+
+def test_the_photo_of_the_sidebar_against_a_store(open_app, checkpoint_folder, photos, tmp_path,
+                                                  monkeypatch):  # fmt: skip
+    loaded = cbam_viz.load_model(checkpoint_folder / NAME)
+    for view in ("crop", "whole"):
+        settings = Settings(view=view, precision="float32")
+        run_batch(loaded, [str(photos)], tmp_path / "stores" / view, settings, workers=1)
+    monkeypatch.setenv("CBAM_VIZ_STORES", str(tmp_path / "stores"))
+    app = open_app("many", many_store="crop", many_view="this", many_layer="layer2.0.se")
+    assert not app.exception
+    values, _, _ = whole(tmp_path / "stores" / "crop", "layer2.0.se/channel")
+    own = cbam_viz.analyse(loaded, cbam_viz.read_photo(samples()[0].path))
+    z = (own.attention["layer2.0.se"].channel[0].numpy() - values.mean(0)) / values.std(0)
+    shown = table(app, "z")
+    assert len(shown) == 20
+    np.testing.assert_allclose(np.abs(shown["z"]), np.sort(np.abs(z))[::-1][:20], rtol=1e-3)
+    np.testing.assert_allclose(shown["z"], z[shown["Channel"]], rtol=1e-3)
+    assert f"z over all channels {np.sqrt((z**2).mean()):.2f}" in app.markdown[-1].value
+    app = open_app("many", many_store="whole", many_view="this")
+    assert "what the network sees" in app.info[0].value
+
+
+def test_a_photo_is_not_compared_with_a_store_of_another_network(many):
+    assert "another network" in many(view="this").info[0].value
 
 
 def test_a_run_that_cannot_be_says_why(tmp_path, monkeypatch):

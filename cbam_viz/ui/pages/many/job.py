@@ -68,10 +68,10 @@ def current() -> Job | None:
 def start(store: Path, arguments: list[str]) -> None:
     """Run `cbam-viz batch` with these arguments. Raises StoreError if another run goes on."""
     with _lock:
-        before_this = current()
-        if before_this is not None and before_this.running:
+        earlier = current()
+        if earlier is not None and earlier.running:
             raise StoreError(
-                f"The store {before_this.store.name} is being made, and the app makes one at a "
+                f"The store {earlier.store.name} is being made, and the app makes one at a "
                 "time. Wait until it is there, or stop it."
             )
         before = progress(store).done

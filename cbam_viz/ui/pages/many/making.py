@@ -68,7 +68,8 @@ def draw(scene: Scene) -> None:
         f"{plain(place.name)}, with the network and view of the sidebar. The same on the command "
         "line:"
     )
-    st.code(shlex.join(["cbam-viz", "batch", *command]), language=None, wrap_lines=True)
+    shown = [Path(one).name if one == str(scene.request.path) else one for one in command]
+    st.code(shlex.join(["cbam-viz", "batch", *shown]), language=None, wrap_lines=True)
 
 
 def _network(scene: Scene) -> list[str] | None:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from cbam_viz._places import stores_folder
 from cbam_viz.ui import session
-from cbam_viz.ui.pages.many import beside, classes, layers, making, single, stores
+from cbam_viz.ui.pages.many import beside, classes, layers, making, single, stores, this
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.words import plain
 
@@ -23,8 +23,10 @@ OF_LAYER: dict[str, tuple[str, Callable[[stores.Opened, str], None]]] = {
     "photo": ("Photo", single.photo),
     "unusual": ("Unusual photos", single.unusual),
 }
-VIEWS = ("layers", "classes", "curves", "channel", "photo", "unusual", "stores")
+THIS = "this"
+VIEWS = ("layers", "classes", "curves", "channel", "photo", "unusual", THIS, "stores")
 TITLES = {key: title for key, (title, _) in (*OF_STORE.items(), *OF_LAYER.items())}
+TITLES[THIS] = "This photo"
 
 
 def page(scene: Scene) -> None:
@@ -63,7 +65,10 @@ def page(scene: Scene) -> None:
     layer = st.selectbox(
         "Layer", with_weights, **session.control("layer", with_weights[-1], with_weights)
     )
-    OF_LAYER[view][1](store, layer)
+    if view == THIS:
+        this.draw(scene, store, layer)
+    else:
+        OF_LAYER[view][1](store, layer)
 
 
 def _choose(names: list[str]) -> str:
