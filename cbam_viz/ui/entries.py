@@ -46,6 +46,14 @@ ENTRIES = (
         "Every layer's map and numbers, by stage.",
     ),
     Entry(
+        "many",
+        "many",
+        "Many photos",
+        ":material/photo_library:",
+        "What the gates of a whole folder of photos say together.",
+        heavy=True,
+    ),
+    Entry(
         "walk",
         "how",
         "How it works",
