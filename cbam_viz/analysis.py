@@ -6,7 +6,7 @@ Nothing here changes the network; one may serve many threads.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -29,7 +29,7 @@ from cbam_viz.images import (
 )
 from cbam_viz.models import LoadedModel, wrap_model
 from cbam_viz.models.feed import as_weights, input_of, inputs_of, running
-from cbam_viz.predictions import TOP, Prediction, read_output
+from cbam_viz.predictions import TOP, Kind, Prediction, read_output
 
 OF_PARTS = "No prediction of the whole photo: the network detects or segments what is on it."
 """As `prediction_note` where there are `detections`."""
@@ -63,6 +63,8 @@ class Analysis:
     """Further photos of the same input; maps are drawn on `photo`."""
     no_gates: str = ""
     """Why there are no layers; only where gates were not asked for."""
+    output_kind: Kind = "none"
+    """What the numbers of the output are: logits, probabilities, their logarithms, or none."""
 
     @property
     def layers(self) -> list[LayerAttention]:
@@ -222,21 +224,48 @@ def analyse_batch(
     Gates differ from those of `analyse` by rounding only (about 2e-7). Networks whose output is
     not one tensor with a row a photo get one photo at a time. Raises what `analyse` raises.
     """
-    options = {"branches": branches, "descriptors": descriptors, "features": features}
+    options: dict[str, Any] = {
+        "branches": branches,
+        "descriptors": descriptors,
+        "features": features,
+    }
     prepared = [(photo, input_of(loaded, photo, view)) for photo in photos]
     results: dict[int, Analysis] = {}
     for positions in _batches([model_input for _, model_input in prepared]):
-        inputs = torch.cat([prepared[position][1].tensor for position in positions])
-        whole = _forward(loaded, (inputs,), options, view)
-        for row, position in enumerate(positions):
-            photo, model_input = prepared[position]
-            if len(positions) > 1 and not _has_rows(whole.output, len(positions)):
-                one = _forward(loaded, (model_input.tensor,), options, view)
-            else:
-                one = select(whole, row)
-            alone = (model_input.tensor,)
-            results[position] = analysis_of(loaded, photo, model_input.geometry, alone, one)
+        found = analyse_inputs(loaded, [prepared[position] for position in positions], **options)
+        results |= zip(positions, found, strict=True)
     return [results[position] for position in range(len(prepared))]
+
+
+def analyse_inputs(
+    loaded: LoadedModel,
+    prepared: Sequence[tuple[Photo, ModelInput]],
+    *,
+    forward: Callable[[Tensor], Attention] | None = None,
+    **options: Any,
+) -> list[Analysis]:
+    """Show photos whose inputs are made, and of one size, to a network in one forward.
+
+    `forward` takes the place of capturing the network: (B, C, H, W) to what `capture` would give.
+    Options, differences from `analyse` and errors are those of `analyse_batch`.
+    """
+    view = prepared[0][1].geometry.view
+    count = len(prepared)
+    alone = [(model_input.tensor,) for _, model_input in prepared]
+    inputs = torch.cat([model_input.tensor for _, model_input in prepared])
+    if forward is None:
+        whole = _forward(loaded, (inputs,), options, view)
+    else:
+        with running(loaded, (inputs,), view):
+            whole = forward(inputs)
+    if count == 1 or _has_rows(whole.output, count):
+        ones = [select(whole, row) for row in range(count)]
+    else:
+        ones = [_forward(loaded, inputs, options, view) for inputs in alone]
+    return [
+        analysis_of(loaded, photo, model_input.geometry, inputs, one)
+        for (photo, model_input), inputs, one in zip(prepared, alone, ones, strict=True)
+    ]
 
 
 def select(attention: Attention, index: int) -> Attention:
@@ -346,6 +375,7 @@ def analysis_of(
         predictions=reading.predictions,
         prediction_note=found.note or note,
         detections=None if found.detections is None else on_photo(found.detections, geometry),
+        output_kind=reading.kind,
         spec=None if own else loaded.spec,
         pipeline=f"by the transform of {loaded.name}, as its code gives it" if own else "",
     )

@@ -25,6 +25,7 @@ DEBUG = "CBAM_VIZ_DEBUG"
 
 COMMANDS = {
     "app": "app:app",
+    "batch": "batch:batch",
     "checkpoints": "checkpoints:checkpoints",
     "completion": "completion:completion",
     "convert": "convert:convert",
@@ -34,6 +35,7 @@ COMMANDS = {
     "figure": "figure:figure",
     "layers": "layers:layers",
     "show": "show:show",
+    "stats": "stats:stats",
     "steps": "steps:steps",
 }
 
