@@ -104,6 +104,11 @@ class Detections:
         return replace(self, labels=labels)
 
     @property
+    def labelled(self) -> tuple[str, ...]:
+        """The label of each, `class 7` where no names are known."""
+        return tuple(self.labels) or tuple(f"class {number}" for number in self.classes.tolist())
+
+    @property
     def rows(self) -> list[dict[str, Any]]:
         """Each as plain data for JSON, masks left out."""
         rows = []
