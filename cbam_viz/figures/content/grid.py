@@ -104,7 +104,7 @@ class Grid:
 
     def settled(self, spec: FigureSpec) -> FigureSpec:
         """See `Content`."""
-        return spec.with_(columns=self.columns)
+        return spec.with_(columns=self.columns, layers=(), layer=None)
 
     def shown(self, study: Study) -> Iterator[Shown]:
         """See `Content`."""
