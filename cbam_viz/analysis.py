@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from cbam_viz.attention import Attention, LayerAttention, Unsupported, html_of
 from cbam_viz.detections import Detections
-from cbam_viz.detectors import on_photo, read_detections
+from cbam_viz.detectors import NoRowsError, alike, on_photo, read_detections, row_of
 from cbam_viz.errors import ModelError, NoAttentionError
 from cbam_viz.gates import capture
 from cbam_viz.images import (
@@ -221,8 +221,8 @@ def analyse_batch(
 ) -> list[Analysis]:
     """Show several photos, those of equal input size together; results in the photos' order.
 
-    Gates differ from those of `analyse` by rounding only (about 2e-7). Networks whose output is
-    not one tensor with a row a photo get one photo at a time. Raises what `analyse` raises.
+    Gates differ from those of `analyse` by rounding only (about 2e-7). Networks whose output has no
+    row for each photo get one photo at a time. Raises what `analyse` raises.
     """
     options: dict[str, Any] = {
         "branches": branches,
@@ -231,9 +231,13 @@ def analyse_batch(
     }
     prepared = [(photo, input_of(loaded, photo, view)) for photo in photos]
     results: dict[int, Analysis] = {}
-    for positions in _batches([model_input for _, model_input in prepared]):
-        found = analyse_inputs(loaded, [prepared[position] for position in positions], **options)
+    batches = _batches([model_input for _, model_input in prepared])
+    while batches:
+        positions, *batches = batches
+        found, apart = _together(loaded, [prepared[at] for at in positions], None, options)
         results |= zip(positions, found, strict=True)
+        if apart:  # so will the others be: no more forwards for nothing
+            batches = [[position] for positions in batches for position in positions]
     return [results[position] for position in range(len(prepared))]
 
 
@@ -249,6 +253,16 @@ def analyse_inputs(
     `forward` takes the place of capturing the network: (B, C, H, W) to what `capture` would give.
     Options, differences from `analyse` and errors are those of `analyse_batch`.
     """
+    return _together(loaded, prepared, forward, options)[0]
+
+
+def _together(
+    loaded: LoadedModel,
+    prepared: Sequence[tuple[Photo, ModelInput]],
+    forward: Callable[[Tensor], Attention] | None,
+    options: Mapping[str, Any],
+) -> tuple[list[Analysis], bool]:
+    """Photos in one forward, and whether each took one of its own after all."""
     view = prepared[0][1].geometry.view
     count = len(prepared)
     alone = [(model_input.tensor,) for _, model_input in prepared]
@@ -258,14 +272,30 @@ def analyse_inputs(
     else:
         with running(loaded, (inputs,), view):
             whole = forward(inputs)
-    if count == 1 or _has_rows(whole.output, count):
-        ones = [select(whole, row) for row in range(count)]
-    else:
+    ones = _selected(whole, count)
+    apart = ones is None
+    if count > 1 and not isinstance(whole.output, Tensor):
+        # Rows of several parts are a photo's if a photo alone gives parts of just that size.
+        first = _forward(loaded, alone[0], options, view)
+        apart = ones is None or not alike(ones[0].output, first.output)
+    if ones is None or apart:
         ones = [_forward(loaded, inputs, options, view) for inputs in alone]
-    return [
+    found = [
         analysis_of(loaded, photo, model_input.geometry, inputs, one)
         for (photo, model_input), inputs, one in zip(prepared, alone, ones, strict=True)
     ]
+    return found, apart
+
+
+def _selected(whole: Attention, count: int) -> list[Attention] | None:
+    """What was each photo's; None if the output has no row for each."""
+    if count == 1:
+        return [whole]
+    try:
+        outputs = [row_of(whole.output, index, count) for index in range(count)]
+    except NoRowsError:
+        return None
+    return [replace(select(whole, index), output=outputs[index]) for index in range(count)]
 
 
 def select(attention: Attention, index: int) -> Attention:
@@ -389,7 +419,3 @@ def predictions(
     The caller vouches for that; `read_output` asks the network. Empty if it cannot be.
     """
     return read_output(output, classes, top=top).predictions
-
-
-def _has_rows(output: Any, count: int) -> bool:
-    return isinstance(output, Tensor) and output.ndim > 0 and output.shape[0] == count

@@ -104,6 +104,18 @@ class Detections:
         return replace(self, labels=labels)
 
     @property
+    def told(self) -> str:
+        """The best three with their scores, and how many more, in a line."""
+        best = zip(self.labelled[:3], self.scores[:3].tolist(), strict=True)
+        more = f" and {len(self) - 3} more" if len(self) > 3 else ""
+        return ", ".join(f"{label} {score:.2f}" for label, score in best) + more or "nothing found"
+
+    @property
+    def labelled(self) -> tuple[str, ...]:
+        """The label of each, `class 7` where no names are known."""
+        return tuple(self.labels) or tuple(f"class {number}" for number in self.classes.tolist())
+
+    @property
     def rows(self) -> list[dict[str, Any]]:
         """Each as plain data for JSON, masks left out."""
         rows = []

@@ -8,12 +8,13 @@ photo, not what a network trained without it would say.
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import Any
 
 from cbam_viz.ablation.block import ablate
 from cbam_viz.attention import LayerAttention
 from cbam_viz.computation import GateKind
+from cbam_viz.detections import Detections
+from cbam_viz.detectors import on_photo, read_detections
 from cbam_viz.images import DEFAULT_VIEW, Photo, View
 from cbam_viz.models import LoadedModel
 from cbam_viz.models.feed import as_weights, inputs_of, running
@@ -32,6 +33,8 @@ class Outcome:
     """The five most probable classes, best first; empty where the output is no class scores."""
     note: str
     """A sentence: why there is no prediction, or that the names of its classes are not known."""
+    detections: Detections | None = None
+    """What a detector or segmenter finds, on the photo's pixels; None of others."""
 
 
 def predict_without(
@@ -50,13 +53,21 @@ def predict_without(
             again.
         ModelError: the network fails on these features.
     """
-    inputs = as_weights(loaded.model, inputs_of(loaded, photo, view)[1])
+    geometry, prepared = inputs_of(loaded, photo, view)
+    inputs = as_weights(loaded.model, prepared)
 
-    def run() -> Tensor:
+    def run() -> Any:
         wanted = {layer.name: dict.fromkeys(gates, "one")}
         with running(loaded, inputs, view), ablate(loaded.model, wanted) as ablated:
-            output: Tensor = ablated(*inputs)
-        return output
+            return ablated(*inputs)
 
-    reading = read_output(run(), loaded.classes, loaded.model, run=run)
-    return Outcome(layer.name, gates, reading.predictions, reading.note)
+    output = run()
+    found = read_detections(loaded, output, geometry.input_size)
+    reading = read_output(output, loaded.classes, loaded.model, run=run)
+    return Outcome(
+        layer.name,
+        gates,
+        reading.predictions,
+        found.note or reading.note,
+        None if found.detections is None else on_photo(found.detections, geometry),
+    )

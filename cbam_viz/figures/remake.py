@@ -82,7 +82,7 @@ def open_source(
     """
     path = None
     if source.checkpoint is not None:
-        found = (find_file(source.checkpoint, folder) for folder in folders)
+        found = (find_file(source.checkpoint, folder, folders=True) for folder in folders)
         path = next((file for file in found if file is not None), None)
         if path is None:
             looked = ", ".join(str(folder) for folder in folders)

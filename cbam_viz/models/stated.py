@@ -16,6 +16,7 @@ from typing import Any
 from torch import nn
 
 from cbam_viz._schema import MismatchError, checked
+from cbam_viz._text import quoted
 from cbam_viz.errors import CheckpointError
 from cbam_viz.images import InputOrigin, InputSpec
 from cbam_viz.images.spec import PARTS, InputDescription
@@ -66,6 +67,18 @@ class Config:
             return self
         note = f"The {CONFIG} beside the file is of {', '.join(others)}; not used."
         return Config({}, (*self.notes, note))
+
+    @property
+    def of_transformers(self) -> str:
+        """A sentence, with a space behind, if it is of a network of Hugging Face's transformers."""
+        made = self.content.get("architectures")
+        kind = made[0] if isinstance(made, list) and made else self.content.get("model_type")
+        if self.architecture is not None or not isinstance(kind, str):
+            return ""
+        return (
+            f"By {CONFIG} beside it, the file is of {quoted(kind)} of Hugging Face's transformers, "
+            "whose networks cbam-viz does not build. "
+        )
 
     @property
     def _family(self) -> str:

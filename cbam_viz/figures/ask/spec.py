@@ -70,7 +70,7 @@ class FigureSpec:
     and after its gates."""
     columns: tuple[Column, ...] = ()
     """Grid: from left to right. Empty: the input, and of each network the last layer of each stage
-    (at most four in all) and the prediction."""
+    (at most four in all) and the prediction, or what it found."""
     rows: tuple[Row, ...] = ()
     """Own settings of the photos, in their order; missing ones are defaults."""
     layers: tuple[str, ...] = ()
@@ -148,6 +148,19 @@ class FigureSpec:
         _in_range("sample", self.sample, 1, None)
         if self.top is not None and self.sample is not None:
             raise FigureError("Top and sample both choose channels; give one of them.")
+        if self.layout == "grid" and self.columns and self.named_layers:
+            raise FigureError(
+                "Columns name their layers themselves, so the layers "
+                f"{', '.join(self.named_layers)} would be left out: write them as columns, such as "
+                f"map:{self.named_layers[0]}, or leave the columns out."
+            )
+        if self.columns and self.layout != "grid":
+            raise FigureError(
+                f"Columns are of the layout 'grid'; the layout {self.layout!r} has none. Leave "
+                "them out, or choose the grid."
+            )
+        if self.channel is not None and self.layout != "channel":
+            raise FigureError("A channel is of the layout 'channel': choose that too.")
         asked = self.top is not None or self.sample is not None or self.plot != "auto"
         if asked and self.layout != "channels":
             raise FigureError(

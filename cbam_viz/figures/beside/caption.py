@@ -29,7 +29,7 @@ def _assumptions(figure: Composition) -> list[str]:
         (row[model].model_name, row[model].prediction_note)
         for row in study.analyses
         for model in figure.content.predicted
-        if not row[model].predictions
+        if not row[model].predictions and row[model].detections is None
     ]
     several = len(study.networks) > 1
     return [f"{name}: {text}" if several else text for name, text in dict.fromkeys(told)]

@@ -272,14 +272,17 @@ def check_network(source: NetworkSource, loaded: LoadedModel) -> None:
         )
 
 
-def find_file(file: str, folder: Path) -> Path | None:
-    """Where a file of a manifest lies: as named, or by its name beside the manifest."""
+def find_file(file: str, folder: Path, *, folders: bool = False) -> Path | None:
+    """Where a file of a manifest lies: as named, or by its name beside the manifest.
+
+    With `folders` it may be one, as of a checkpoint in shards.
+    """
     for sample in samples():
         if file == SAMPLE + sample.name:
             return sample.path
     for path in (folder / file, folder / Path(file).name):
         try:
-            if path.is_file():
+            if path.is_file() or (folders and path.is_dir()):
                 return path
         except OSError:  # a name longer than the file system's, a folder that may not be read
             continue

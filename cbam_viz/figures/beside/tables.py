@@ -50,7 +50,8 @@ def arrays_bytes(figure: Composition) -> bytes:
     """
     entries = [entry for entry in shown_values(figure) if entry.values is not None]
     described = [
-        {k: v for k, v in asdict(e).items() if k not in ("values", "photo_share")} for e in entries
+        {k: v for k, v in asdict(e).items() if k not in ("values", "photo_share", "in_table")}
+        for e in entries
     ]
     document = json.dumps({"schema": 1, "arrays": described}, ensure_ascii=False)
     arrays: dict[str, npt.NDArray[Any]] = {DOCUMENT: np.array(document)}
@@ -62,7 +63,7 @@ def arrays_bytes(figure: Composition) -> bytes:
 
 
 def numbers_text(figure: Composition) -> str:
-    """CSV: a line for each map or text; channel weights have a line for each channel.
+    """CSV: a line for each map, text or detection; channel weights have one for each channel.
 
     A map's numbers are of the photo: its cells count by the area that they have there.
     """
@@ -70,6 +71,8 @@ def numbers_text(figure: Composition) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
     for entry in shown_values(figure):
+        if not entry.in_table:
+            continue
         start = (entry.place, entry.photo, entry.network, entry.shown, entry.name)
         low, high = (f"{end!r}" for end in entry.scale) if entry.scale else ("", "")
         if entry.values is None:

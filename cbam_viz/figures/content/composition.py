@@ -19,6 +19,8 @@ class Fit:
     """How many neighbouring channels a bar stands for at most."""
     cells_without_lines: bool = False
     """Whether cells of a map are too narrow for the lines that were asked for."""
+    labels_left_out: bool = False
+    """Whether labels of what was found had no room."""
 
 
 class Content(Protocol):

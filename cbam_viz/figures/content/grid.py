@@ -14,6 +14,7 @@ from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.content.columns import answer
 from cbam_viz.figures.content.composition import Composition
 from cbam_viz.figures.content.find import find_layer, stages, top_class
+from cbam_viz.figures.content.found import found_sentences
 from cbam_viz.figures.content.sentences import (
     bar_sentences,
     map_sentences,
@@ -23,6 +24,7 @@ from cbam_viz.figures.content.sentences import (
 from cbam_viz.figures.content.values import (
     Bars,
     Floats,
+    FoundPicture,
     MapPicture,
     Picture,
     Place,
@@ -74,6 +76,11 @@ class Grid:
         return [place for place in self.places if isinstance(place, (Picture, MapPicture))]
 
     @property
+    def found(self) -> list[FoundPicture]:
+        """All photos with what was found on them."""
+        return [place for place in self.places if isinstance(place, FoundPicture)]
+
+    @property
     def bars(self) -> list[Bars]:
         """All charts of channel weights."""
         return [place for place in self.places if isinstance(place, Bars)]
@@ -97,7 +104,7 @@ class Grid:
 
     def settled(self, spec: FigureSpec) -> FigureSpec:
         """See `Content`."""
-        return spec.with_(columns=self.columns)
+        return spec.with_(columns=self.columns, layers=(), layer=None)
 
     def shown(self, study: Study) -> Iterator[Shown]:
         """See `Content`."""
@@ -111,6 +118,7 @@ class Grid:
             _shown_sentence(self, figure.study),
             *map_sentences(figure.spec, self.scale, self.gates),
             *other_sentences(figure.spec, self.others, alone=not self.gates),
+            *found_sentences(figure, self.found),
             *picture_sentences(figure, self.pictures, len(self.rows)),
             *bar_sentences(figure, self.bars),
         ]
@@ -172,7 +180,7 @@ def row_labels(spec: FigureSpec, study: Study) -> tuple[str, ...]:
 
 
 def default_columns(study: Study, layers: Sequence[str] = ()) -> tuple[Column, ...]:
-    """Input, the maps of `layers`, the prediction.
+    """Input, the maps of `layers`, the prediction or what was found.
 
     Of a layer without a map its channel weights. Without `layers`, the last map of each stage (all
     maps where there is one stage), at most the last four maps in all. Maps and prediction of every
@@ -203,6 +211,8 @@ def default_columns(study: Study, layers: Sequence[str] = ()) -> tuple[Column, .
             columns.append(Column(kind, layer.name, model))
         if analysis.predictions:
             columns.append(Column("prediction", model=model))
+        elif analysis.detections is not None:
+            columns.append(Column("detections", model=model))
     return tuple(columns)
 
 
@@ -219,7 +229,8 @@ def _shown_sentence(grid: Grid, study: Study) -> str:
     shown = "; ".join(_column_words(column, study) for column in grid.columns)
     networks = study.networks
     of = " and ".join(dict.fromkeys(networks[column.model] for column in grid.columns))
-    return f"Attention of {of}. Columns, from left to right: {shown}"
+    what = "Attention of" if grid.maps or grid.bars else "Results of"
+    return f"{what} {of}. Columns, from left to right: {shown}"
 
 
 def _column_words(column: Column, study: Study) -> str:

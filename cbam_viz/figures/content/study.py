@@ -52,9 +52,10 @@ def analyse_for(
 ) -> Analysis:
     """One photo by network number `model`, with the features that the figure shows of it.
 
-    A network beside the first one may have no attention: it shows what it predicts.
+    A network beside the first one may have no attention: it shows what it predicts. So may the
+    first where only predictions and detections are asked for.
     """
-    analysis = analyse(network, photo, view, gates=model == 0)
+    analysis = analyse(network, photo, view, gates=model == 0 and _shows_gates(spec))
     wanted = feature_layers(spec, model)
     if analysis.no_gates or not wanted:
         return analysis
@@ -73,6 +74,13 @@ def feature_layers(spec: FigureSpec, model: int = 0) -> tuple[str, ...]:
         for column in spec.columns
         if column.model == model and COLUMNS[column.kind].features
     )
+
+
+def _shows_gates(spec: FigureSpec) -> bool:
+    """Whether gates are shown of the first network, as far as the specification says."""
+    if spec.layout != "grid" or not spec.columns:
+        return True
+    return any(COLUMNS[column.kind].takes for column in spec.columns if column.model == 0)
 
 
 def averages(spec: FigureSpec) -> bool:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from cbam_viz.analysis import Analysis
 from cbam_viz.attention import Cells
+from cbam_viz.detections import Detections
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.images import border_note, photo_shares
@@ -88,13 +89,16 @@ class Shown:
     """`map`, another quantity of a map, `channel weights` or `text`."""
     name: str
     """Layer, stage or class."""
-    values: npt.NDArray[np.float32] | None
+    values: npt.NDArray[Any] | None
+    """float32; masks are truth values."""
     scale: tuple[float, float] | None = None
     text: str = ""
     cells: tuple[dict[str, Any], ...] = ()
     """Where a map's cells lie on the network's input."""
     photo_share: npt.NDArray[np.float64] | None = None
     """(h, w), of the photo, by each cell of a map; 0 for cells in a border."""
+    in_table: bool = True
+    """Whether it is a line of the table; False for arrays that other lines tell."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,42 @@ class Picture:
     def shown(self, place: str) -> Iterator[Shown]:
         """Nothing: the photo is a file of its own."""
         return iter(())
+
+
+@dataclass(frozen=True)
+class FoundPicture(Picture):
+    """A place that shows what a detector or segmenter found, on the photo."""
+
+    how: str
+    """`detections`, `boxes` or `mask`."""
+    colours: tuple[int, ...]
+    """Of each detection's class: its number in the order of appearance."""
+
+    @property
+    def found(self) -> Detections:
+        """What was found, best first, in pixels of the photo."""
+        assert self.analysis.detections is not None
+        return self.analysis.detections
+
+    def shown(self, place: str) -> Iterator[Shown]:
+        """A line for each, then boxes, scores and, where they are shown, masks as arrays."""
+        start = place, self.analysis.photo.name, self.analysis.model_name
+        found = self.found
+        if not len(found):
+            yield Shown(*start, "detection", "", None, text="nothing found")
+            return
+        for label, score, box in zip(found.labelled, found.scores, found.boxes, strict=True):
+            sides = zip(("left", "top", "right", "bottom"), box.tolist(), strict=True)
+            text = f"score {score:.4f}, " + ", ".join(f"{side} {at:.1f}" for side, at in sides)
+            yield Shown(*start, "detection", label, None, text=text)
+        arrays = {
+            "boxes": found.boxes.astype(np.float32),
+            "scores": found.scores.astype(np.float32),
+        }
+        if found.masks is not None and self.how != "boxes":
+            arrays["masks"] = found.masks
+        for name, values in arrays.items():
+            yield Shown(*start, name, "", values, in_table=False)
 
 
 @dataclass(frozen=True)
@@ -166,7 +206,7 @@ class Words:
         yield Shown(place, photo, "", "text", "", None, text=text)
 
 
-Place = Picture | MapPicture | Bars | Words
+Place = Picture | FoundPicture | MapPicture | Bars | Words
 
 Axis = tuple[float, float]
 """Lower and upper end of the axis of channel weights."""

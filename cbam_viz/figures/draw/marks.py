@@ -37,7 +37,7 @@ CONTOUR_GRID = 256
 ZOOM_SHARE = 0.46
 """Of the picture's width or height, at most, that a zoom inset covers."""
 
-_TAG = {"boxstyle": "square,pad=0.18", "facecolor": (0, 0, 0, 0.62), "edgecolor": "none"}
+TAG = {"boxstyle": "square,pad=0.18", "facecolor": (0, 0, 0, 0.62), "edgecolor": "none"}
 
 
 def draw_marks(sheet: Sheet, drawn: Drawn, spec: FigureSpec, row: Row, letter: str = "") -> None:
@@ -216,7 +216,7 @@ def draw_scale_bar(sheet: Sheet, drawn: Drawn, spec: FigureSpec, *, right: bool)
         text,
         size=sheet.small,
         color=LIGHT,
-        box=dict(_TAG),
+        box=dict(TAG),
         gid=f"{drawn.gid} scale bar length",
     )
 
@@ -238,7 +238,7 @@ def tag(sheet: Sheet, drawn: Drawn, text: str, corner: str, gid: str) -> None:
             ha=horizontal,
             va="top" if vertical == "upper" else "bottom",
             color=LIGHT,
-            box=dict(_TAG),
+            box=dict(TAG),
             gid=f"{drawn.gid} {gid}" + (f" line {number + 1}" if number else ""),
         )
 

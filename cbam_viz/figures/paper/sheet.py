@@ -43,6 +43,7 @@ class PaperFigure(Figure):
         self.channels_in_a_step = 1
         """How many neighbouring channels a bar of its charts stands for at most."""
         self.cells_without_lines = False
+        self.labels_left_out = False
         """Whether cells of a map are too narrow for the lines that were asked for."""
 
     def _repr_png_(self) -> bytes:

@@ -12,15 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from cbam_viz.detections import Detections
-from cbam_viz.detectors import inside_mask
+from cbam_viz.detectors import outlines
 from cbam_viz.images import Geometry
 from cbam_viz.shares import Share
 from cbam_viz.ui import words
 
 Pixels = npt.NDArray[np.uint8]
 
-MOST_DRAWN = 60
-"""More boxes hide the picture; these are the best."""
 LONGEST_LABEL = 40
 
 
@@ -28,18 +26,18 @@ def marks(found: Detections, geometry: Geometry, size: tuple[int, int]) -> list[
     """Each detection for the browser: outlines and where its label stands, in pixels of `size`."""
     return [
         {
-            "path": "".join(_path(points) for points in outlines),
+            "path": "".join(_path(points) for points in around),
             "label": label(found, place),
-            "at": _corner(outlines),
+            "at": _corner(around),
         }
-        for place, outlines in enumerate(_all_outlines(found, geometry, size))
-        if outlines
+        for place, around in enumerate(outlines(found, geometry, size))
+        if around
     ]
 
 
 def label(found: Detections, place: int) -> str:
     """What a detection is called on a picture, such as `dog 87 %`."""
-    name = found.labels[place] if found.labels else f"class {found.classes[place]}"
+    name = found.labelled[place]
     short = name if len(name) <= LONGEST_LABEL else name[: LONGEST_LABEL - 1] + "…"
     return f"{short} {words.percent(float(found.scores[place]))}"
 
@@ -47,9 +45,10 @@ def label(found: Detections, place: int) -> str:
 def drawn(pixels: Pixels, found: Detections, geometry: Geometry) -> Pixels:
     """A picture of the photo with what was found outlined, white on black; without labels."""
     size = (pixels.shape[0], pixels.shape[1])
-    outlines = _all_outlines(found, geometry, size)
     corners = [
-        np.round((points - 0.5) * 16).astype(np.int32) for shape in outlines for points in shape
+        np.round((points - 0.5) * 16).astype(np.int32)
+        for shape in outlines(found, geometry, size)
+        for points in shape
     ]
     thickness = max(1, round(max(size) / 400))
     picture = np.ascontiguousarray(pixels).copy()
@@ -77,37 +76,12 @@ def share_in_words(share: Share, found: Detections) -> str:
     )
 
 
-def _all_outlines(
-    found: Detections, geometry: Geometry, size: tuple[int, int]
-) -> list[list[npt.NDArray[np.float64]]]:
-    across, down = size[1] / geometry.photo_size[1], size[0] / geometry.photo_size[0]
-    count = min(len(found), MOST_DRAWN)
-    if found.masks is not None:
-        return [_mask_outlines(found, geometry, size, place) for place in range(count)]
-    if found.corners is not None:
-        return [[corners * [across, down]] for corners in found.corners[:count]]
-    boxes = found.boxes[:count] * [across, down, across, down]
-    return [
-        [np.array([[left, top], [right, top], [right, bottom], [left, bottom]])]
-        for left, top, right, bottom in boxes
-    ]
-
-
-def _mask_outlines(
-    found: Detections, geometry: Geometry, size: tuple[int, int], place: int
-) -> list[npt.NDArray[np.float64]]:
-    mask = inside_mask(found, geometry, size, [place]).astype(np.uint8)
-    shapes, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    simpler = (cv2.approxPolyDP(shape, 1.0, True)[:, 0] + 0.5 for shape in shapes)
-    return [shape for shape in simpler if len(shape) > 2]
-
-
 def _path(points: npt.NDArray[np.float64]) -> str:
     return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) + "Z"
 
 
-def _corner(outlines: list[npt.NDArray[np.float64]]) -> list[float]:
+def _corner(around: list[npt.NDArray[np.float64]]) -> list[float]:
     """The top left of the largest outline."""
-    largest = max(outlines, key=lambda points: float(np.ptp(points[:, 0]) * np.ptp(points[:, 1])))
+    largest = max(around, key=lambda points: float(np.ptp(points[:, 0]) * np.ptp(points[:, 1])))
     left, top = largest.min(0)
     return [round(float(left), 1), round(float(top), 1)]

@@ -100,3 +100,17 @@ def test_layers_choose_the_maps_of_a_grid(one: Analysis) -> None:
     ]  # fmt: skip
     with pytest.raises(FigureError, match="no attention layer 'x'"):
         build(FigureSpec(layers=("x",)), one)
+
+
+def test_layers_beside_columns_are_not_passed_over(one: Analysis) -> None:
+    columns = columns_from_text("input,map:0")
+    for layers in ({"layers": ("0", "-1")}, {"layer": "-1"}):
+        with pytest.raises(FigureError, match="Columns name their layers themselves"):
+            FigureSpec(columns=columns, **layers)
+    with pytest.raises(FigureError, match="layout 'depth' has none"):
+        FigureSpec(layout="depth", columns=columns)
+    with pytest.raises(FigureError, match="of the layout 'channel'"):
+        FigureSpec(channel=3)
+    built = build(FigureSpec(layers=("-1",)), one)  # as drawn, columns alone
+    assert built.spec.named_layers == ()
+    assert FigureSpec.from_dict(built.spec.to_dict()) == built.spec

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from cbam_viz.figures.content.values import Bars, MapPicture, Picture, Place, Words
-from cbam_viz.figures.draw.places import bars, pictures, words
+from cbam_viz.figures.content.values import Bars, FoundPicture, MapPicture, Picture, Place, Words
+from cbam_viz.figures.draw.places import bars, found, pictures, words
 from cbam_viz.figures.draw.places.drawing import Drawing, Spot
 from cbam_viz.figures.draw.plan import ColumnRoom
 from cbam_viz.figures.paper.sheet import Sheet
@@ -41,6 +41,7 @@ class PlaceDrawing(Protocol):
 
 PLACES: Mapping[type[Place], PlaceDrawing] = {
     Picture: pictures,
+    FoundPicture: found,
     MapPicture: pictures,
     Bars: bars,
     Words: words,

@@ -100,8 +100,15 @@ def _of_network(analysis: Analysis, number: int) -> dict[str, str]:
             for place in ("before", "after"):
                 title = f"Strength of features {place} {short[layer.name]}"
                 options[f"energy{at}:{layer.name}:{place}"] = title
-    for name in ("prediction", "class", "probability"):
+    for name in (*_of_what_was_found(analysis), "prediction", "class", "probability"):
         options[f"{name}{at}"] = name.capitalize()
     if not number:
         return options
     return {key: f"Second: {title[0].lower()}{title[1:]}" for key, title in options.items()}
+
+
+def _of_what_was_found(analysis: Analysis) -> tuple[str, ...]:
+    found = analysis.detections
+    if found is None:
+        return ()
+    return ("detections", "boxes") if found.masks is None else ("detections", "boxes", "mask")
