@@ -92,3 +92,14 @@ NETWORKS: dict[str, Callable[[], Made]] = {
 def folded() -> Tensor:
     """Two photos of three frames, or six."""
     return torch.randn(2, 3, 3, 24, 20, generator=torch.Generator().manual_seed(1))
+
+
+WITHOUT = frozenset(
+    (
+        *("Lerp", "SpatialGroups", "NormWeights", "Energy", "Bottleneck", "BottleneckMultiplied"),
+        *("BottleneckRepeated", "Coordinates", "CoordinatesTogether", "CoordinatesRepeated"),
+        *("MultiScale", "GlobalDense", "Strips", "LocalChannels", "GatheredPart", "Residuals"),
+        *("CoordinatesLast", "BranchMaps", "OneNumber"),
+    )
+)
+"""Those of attention of other kinds alone, in which there is no gate to replace."""
