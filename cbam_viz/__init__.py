@@ -26,6 +26,7 @@ from cbam_viz.errors import (
     FigureError,
     ImageError,
     LimitError,
+    MethodError,
     MetricError,
     ModelError,
     NoAttentionError,
@@ -98,6 +99,7 @@ __all__ = [
     "LimitError",
     "LoadReport",
     "LoadedModel",
+    "MethodError",
     "MetricError",
     "ModelCost",
     "ModelError",
@@ -178,7 +180,7 @@ _HOMES = {
 }
 _LAZY = {name: (home, name) for home, names in _HOMES.items() for name in names}
 _LAZY["capturing"] = ("cbam_viz.gates", "Capture")
-_SUBMODULES = ("ablation", "charts", "figures", "render", "steps", "store")
+_SUBMODULES = ("ablation", "charts", "figures", "methods", "metrics", "render", "steps", "store")
 """Reachable as `cbam_viz.figures` and so on without an import statement of their own."""
 
 

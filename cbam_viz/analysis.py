@@ -339,10 +339,10 @@ def _forward(
     inputs = as_weights(loaded.model, inputs)
     with running(loaded, inputs, view):
         found = capture(loaded.model, *inputs, **options)
-        return _with_layers(_of_photos(found, len(inputs[0])))
+        return _with_layers(of_photos(found, len(inputs[0])))
 
 
-def _of_photos(attention: Attention, count: int) -> Attention:
+def of_photos(attention: Attention, count: int) -> Attention:
     """Leave out layers that have no row for each photo: none of their rows is the photo's gate."""
     rows = {
         name: len(gate)

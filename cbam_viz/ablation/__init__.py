@@ -8,12 +8,15 @@ Beneath: a network is run twice so that the place of each gate among its operati
 proven (`learnt`); `wishes` says which gates a person means, `replacements` what is put there,
 `operands` how that looks where it is multiplied; `passes` brings a forward's operations to what
 exchanges some of them (`replacing`); `forwards` runs many of them on one input, and leaves out what
-they have in common (`tape`). `prediction` is what the app's How it works asks.
+they have in common (`tape`). `prediction` is what the app's How it works asks, `on_photo` what its
+What if does, of a class or an object (`followed`).
 """
 
 from cbam_viz.ablation.block import Ablation, ablate
 from cbam_viz.ablation.channels import ChannelImportance, channel_importance
+from cbam_viz.ablation.followed import Aim, aims
 from cbam_viz.ablation.measuring import effects
+from cbam_viz.ablation.on_photo import analyse_with, effects_on_photo, importance_on_photo
 from cbam_viz.ablation.over_photos import gate_means, gate_variance
 from cbam_viz.ablation.prediction import GATES, Outcome, predict_without
 from cbam_viz.ablation.replacements import (
@@ -32,6 +35,7 @@ from cbam_viz.ablation.results import Effect, Effects
 __all__ = [
     "GATES",
     "Ablation",
+    "Aim",
     "ChannelImportance",
     "Channels",
     "Constant",
@@ -46,9 +50,13 @@ __all__ = [
     "Replacement",
     "Shuffled",
     "ablate",
+    "aims",
+    "analyse_with",
     "channel_importance",
     "effects",
+    "effects_on_photo",
     "gate_means",
     "gate_variance",
+    "importance_on_photo",
     "predict_without",
 ]

@@ -102,8 +102,15 @@ class Measuring:
         units: Sequence[Unit] = ("gate", "all"),
         batch: int | None = None,
         reuse: bool = True,
+        go_on: Callable[[int, int], bool] | None = None,
     ) -> None:
+        """See `effects`; `go_on` is for measuring one photo while somebody waits.
+
+        It is called after each replacement with how many are done and how many there are. Once it
+        says no, the others have no row, and a sentence of `Effects.skipped` says so.
+        """
         self._model, self._scores, self._by, self._reuse = model, scores, by, reuse
+        self._go_on = go_on
         self._layers, self._kinds, self._units = layers, kinds, units
         classes_alone = all(isinstance(one, str) for one in scores)
         self._batch = batch or (BATCH if classes_alone else 1)
@@ -197,11 +204,14 @@ class Measuring:
             plain.values["agreement"] = np.ones(len(photos))
         after: dict[tuple[Unit, str, Any, str], Values] = {}
         own = [plain.top if score == "agreement" else targets for score in self._scores]
-        for key, group in groups.items():
+        for done, (key, group) in enumerate(groups.items(), 1):
             output = forwards.replaced({gate: wanted[gate] for gate in group})
             for score, classes in zip(self._scores, own, strict=True):
                 found = measured(output, len(photos), [score], classes)
                 after |= {(*key, name): values for name, values in found.values.items()}
+            if self._go_on is not None and not self._go_on(done, len(groups)):
+                self._leave(len(groups) - done, len(groups))
+                break
         for name, values in plain.values.items():
             self._before[name].update(zip(photos, values, strict=True))
         for place, values in after.items():
@@ -214,6 +224,19 @@ class Measuring:
         self._left_out |= dict.fromkeys(
             f"{one.module} was not replaced: {one.reason}." for one in learned.unsupported
         )
+        self._left_out |= dict.fromkeys(
+            f"The {kind} gate of {layer} was not replaced: where it multiplies was not seen as one "
+            "plain product."
+            for layer, kind in learned.values
+            if (layer, kind) not in learned.gates
+        )
+
+    def _leave(self, count: int, of: int) -> None:
+        if count:
+            was = "was" if count == 1 else "were"
+            self._left_out[
+                f"{count} of {of} replacements {was} not measured: it took too long."
+            ] = None
 
     def _replacement(self, gate: GateName) -> Replacement:
         by = replacement(self._by, *gate)

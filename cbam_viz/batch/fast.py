@@ -23,8 +23,8 @@ from cbam_viz.attention import Attention
 from cbam_viz.batch.fusing import fuse_norms
 from cbam_viz.batch.looking import Looker, first_photos
 from cbam_viz.batch.sources.item import Item
-from cbam_viz.gates import capture
 from cbam_viz.errors import CbamVizError, ModelError
+from cbam_viz.gates import capture
 from cbam_viz.images import ModelInput, Photo
 from cbam_viz.models import LoadedModel
 from cbam_viz.models.feed import as_weights, running

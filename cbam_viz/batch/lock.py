@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 from cbam_viz.errors import StoreError
 
 LOCK = ".lock"
+PATIENCE = 3.0
+"""Seconds."""
 
 
 @contextmanager
@@ -23,15 +26,15 @@ def locked(folder: Path, part: str, clean: Callable[[], None] = lambda: None) ->
     held: list[int] = []
     try:
         held.append(_opened(folder / LOCK))
-        if _locked(held[0], alone=True):
+        if _locked(held[0], alone=True) or (not part and _locked_soon(held[0], alone=True)):
             clean()
         elif not part:
             raise _taken(folder)
         if part:
-            if not _locked(held[0], alone=False):
+            if not _locked_soon(held[0], alone=False):
                 raise _taken(folder)
             held.append(_opened(folder / f"{LOCK}-{part}"))
-            if not _locked(held[1], alone=True):
+            if not _locked_soon(held[1], alone=True):
                 raise _taken(folder)
         yield
     finally:
@@ -53,6 +56,16 @@ def _opened(path: Path) -> int:
         raise StoreError(
             f"{path.parent} takes no files: {error.strerror}. Choose another place."
         ) from error
+
+
+def _locked_soon(descriptor: int, *, alone: bool) -> bool:
+    """Lock a file, waiting a moment for the workers of a run that was just killed to be gone."""
+    patience = time.monotonic() + PATIENCE
+    while not _locked(descriptor, alone=alone):
+        if time.monotonic() > patience:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def _locked(descriptor: int, *, alone: bool) -> bool:

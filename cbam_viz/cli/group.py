@@ -31,6 +31,7 @@ COMMANDS = {
     "convert": "convert:convert",
     "cost": "cost:cost",
     "effects": "effects:effects",
+    "evaluate": "evaluate:evaluate",
     "export": "export:export",
     "figure": "figure:figure",
     "layers": "layers:layers",

@@ -107,12 +107,13 @@ def _made(store: Store, layer: str, part: Part) -> GateSummary:
     whole = moments.together()
     if not whole.count[0]:
         raise StoreError(f"No photo in {store.path} has finite {part} gates at {layer}.")
-    labelled = slice(0, len(classes))
+    # A class none of whose photos has this gate has no mean either.
+    labelled = np.flatnonzero(moments.count[: len(classes)])
     return GateSummary(
         layer,
         part,
         shape,
-        classes,
+        tuple(classes[n] for n in labelled),
         moments.count[labelled],
         int(whole.count[0]),
         whole.mean[0],

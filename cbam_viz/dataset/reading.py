@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from cbam_viz._text import few
+from cbam_viz._text import few, shortened
 from cbam_viz.attention import Cells
 from cbam_viz.batch.record import GATES, STORE, Record, read_record
 from cbam_viz.errors import StoreError
@@ -111,7 +111,10 @@ class Store:
             there = np.asarray(found.is_valid())
             rows = first + np.flatnonzero(there)
             first += len(there)
-            values = found.drop_null().flatten().to_numpy().reshape(-1, int(np.prod(shape)))
+            values = found.drop_null().flatten().to_numpy()
+            if values.size != len(rows) * int(np.prod(shape)):
+                raise _damaged(file, f"{column} is not of {int(np.prod(shape))} values a photo")
+            values = values.reshape(len(rows), -1)
             if part == "channel":
                 shares = np.broadcast_to(1 / values.shape[1], values.shape)
             else:
@@ -154,8 +157,17 @@ def open_store(path: str | Path) -> Store:
 
 def _read(file: Path, columns: Sequence[str]) -> Any:
     try:
-        return parquet().ParquetFile(file).read(list(columns), use_threads=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise StoreError(
-            f"{file} is damaged ({error}). Run the same cbam-viz batch again: it makes it anew."
-        ) from error
+        table = parquet().ParquetFile(file).read(list(columns), use_threads=False)
+    except (OSError, ValueError, KeyError, NotImplementedError) as error:
+        raise _damaged(file, str(error)) from error
+    missing = [name for name in columns if name not in table.column_names]
+    if missing:  # which pyarrow passes over in silence
+        raise _damaged(file, f"it has no column {missing[0]}")
+    return table
+
+
+def _damaged(file: Path, why: str) -> StoreError:
+    return StoreError(
+        f"{file} is damaged ({shortened(why)}). Remove it and run the same cbam-viz batch again: "
+        "it makes it anew."
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from cbam_viz.models import LoadedModel
 from cbam_viz.statistics import layer_statistics
 from tests.cli.conftest import invoke, write_photo, write_tiny
 
+pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 
 LABELS = ("ant", "bee", "cat")
@@ -273,3 +275,28 @@ def test_the_command(store: Path, tmp_path: Path) -> None:
     assert "most changed class" in invoke("stats", store, "--against", store).stdout
     assert invoke("stats", store, "--layer", "nothing").exit_code == 3
     assert invoke("stats", tmp_path).exit_code == 3
+
+
+def test_a_class_none_of_whose_photos_has_a_gate_has_no_mean(store: Path, tmp_path: Path) -> None:
+    """Such as a layer that did not run for them: 0 would be a lie."""
+    folder = Path(shutil.copytree(store, tmp_path / "store"))
+    shutil.rmtree(folder / "summaries", ignore_errors=True)
+    layer, _ = open_store(folder).gates("channel")[0]
+    for shard in (folder / "gates").iterdir():
+        rows = pq.read_table(shard)
+        at = rows.column_names.index(f"{layer}/channel")
+        labels = rows["label"].to_pylist()
+        values = [
+            None if label == "bee" else value
+            for label, value in zip(labels, rows.column(at).to_pylist(), strict=True)
+        ]
+        column = pa.array(values, rows.schema.field(at).type)
+        pq.write_table(rows.set_column(at, rows.schema.field(at), column), shard)
+    summary = gate_summary(open_store(folder), layer, "channel")
+    assert summary.classes == ("ant", "cat")
+    assert summary.count.tolist() == [5, 20]
+    assert summary.photos == 27
+    assert set(selectivity(summary).best) <= {0, 1}
+    values, labels = whole(store, layer, "channel")
+    cats = values[[label == "cat" for label in labels]]
+    np.testing.assert_allclose(summary.class_mean[1], cats.mean(0), atol=1e-12)

@@ -311,7 +311,7 @@ def test_weights_that_are_not_finite_get_a_sentence(open_app, folder):
     assert "finite" in app.error[0].value
 
 
-@pytest.mark.parametrize("page", ["", "layers", "how", "figure"])
+@pytest.mark.parametrize("page", ["", "layers", "how", "whatif", "figure"])
 def test_a_network_that_has_diverged_is_shown_as_what_it_is(open_app, folder, page):
     """Its gates are NaN: nothing may fail over them, and the layer says so."""
     write_spoilt(folder / "diverged.pth", 1e30)
@@ -329,7 +329,7 @@ def test_a_network_that_has_diverged_is_shown_as_what_it_is(open_app, folder, pa
 FED = "Input: 224 × 224 crop, ImageNet mean and std"
 
 
-@pytest.mark.parametrize("page", ["", "layers", "how", "figure"])
+@pytest.mark.parametrize("page", ["", "layers", "how", "whatif", "figure"])
 def test_every_page_says_what_the_network_was_fed(open_app, folder, wrapped_state, page):
     torch.save(wrapped_state, folder / "mine.pth")
     app = open_app(page, folder=folder, model="mine.pth", view="crop")
@@ -337,7 +337,7 @@ def test_every_page_says_what_the_network_was_fed(open_app, folder, wrapped_stat
     sentence = f"{FED} (assumed: timm's default for resnet18; the file does not say)."
     captions = [caption.value.replace("\\", "") for caption in app.caption]
     # In the sidebar, and again beside numbers and flags.
-    assert captions.count(sentence) == (2 if page in ("", "layers") else 1)
+    assert captions.count(sentence) == (2 if page in ("", "layers", "whatif") else 1)
     if page == "figure":
         assert any(sentence in code.value for code in app.get("code"))
 

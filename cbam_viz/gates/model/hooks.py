@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -66,6 +67,11 @@ _running: ContextVar[Mapping[_Model, Tapping]] = ContextVar(
 )
 """The capture that each model's hooks tell in this context: the innermost one."""
 _lock = threading.RLock()  # a finalizer may end a capture while another one begins
+
+
+def steady() -> AbstractContextManager[Any]:
+    """While it is held, no capture puts hooks on a model or takes them off: to copy one."""
+    return _lock
 
 
 class Tapping:

@@ -27,6 +27,8 @@ class Field:
     """(h, w), in their own unit; a gate's are between 0 and 1."""
     cells: Cells
     scale: Scale
+    unit: str = "Spatial map"
+    """What the values are; those of different units are on no common scale."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,10 +56,12 @@ class OnPhoto:
 def on_one_scale(*sides: OnPhoto) -> tuple[OnPhoto, ...]:
     """The same pictures coloured alike: equal colours are equal values in all of them.
 
-    Scales that are equal stay as they are; others become one that holds all of them.
+    Scales that are equal stay as they are; others become one that holds all of them. Values of
+    different units stay on scales of their own.
     """
     scales = {one.field.scale for one in sides if one.field is not None}
-    if len(scales) < 2:
+    units = {one.field.unit for one in sides if one.field is not None}
+    if len(scales) < 2 or len(units) > 1:
         return sides
     among = "all layers of both" if all(one.kind == "shared" for one in scales) else "both maps"
     scale = shared_scale([np.array([one.low, one.high]) for one in scales], among)

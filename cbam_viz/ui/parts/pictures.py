@@ -229,10 +229,13 @@ def field_picture(
     return data_url(hatch_unseen(colours, placed.seen, background=backdrop))
 
 
-def colour_bar(scale: Scale, colormap: str, *, lines: bool = False) -> dict[str, Any]:
+def colour_bar(
+    scale: Scale, colormap: str, *, lines: bool = False, name: str = "Scale"
+) -> dict[str, Any]:
     """The colour bar for the browser: colours from low to high, and what the ends stand for.
 
-    With `lines`, the values of level lines are marked on it and written out.
+    With `lines`, the values of level lines are marked on it and written out. `name` says whose
+    scale it is, where there are several.
     """
     table = lookup_table(colormap)
     if scale.high > scale.low:
@@ -248,7 +251,7 @@ def colour_bar(scale: Scale, colormap: str, *, lines: bool = False) -> dict[str,
     return {
         "colors": [f"rgb({red} {green} {blue})" for red, green, blue in colours],
         "ticks": ticks,
-        "label": f"Scale: {label}",
+        "label": f"{name}: {label}",
         "hint": (hint(*ticks) or "").replace("**", ""),
         "levels": [(level - scale.low) / span for level in contour_levels(scale)] if lines else [],
         "lines": lines_at(scale).capitalize() if lines else "",

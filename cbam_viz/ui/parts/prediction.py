@@ -13,18 +13,18 @@ MOST_LISTED = 12
 """Detections that are listed; all are outlined on the photo."""
 
 
-def top_classes(analysis: Analysis, key: str = "prediction") -> None:
+def top_classes(analysis: Analysis, key: str = "prediction", title: str = "Prediction") -> None:
     """The five most probable classes with their probabilities, or why there are none.
 
     `key` is unique on the page.
     """
     if analysis.detections is not None:
-        _detections(analysis.detections, key)
+        _detections(analysis.detections, key, title)
         return
     best = analysis.predictions[:5]
     if not best and not analysis.prediction_note:
         return
-    st.subheader("Prediction", anchor=False)
+    st.subheader(title, anchor=False)
     if not best:
         st.info(words.plain(analysis.prediction_note), icon=":material/question_mark:")
         return
@@ -41,9 +41,9 @@ def top_classes(analysis: Analysis, key: str = "prediction") -> None:
         st.caption(words.plain(analysis.prediction_note))
 
 
-def _detections(detections: Detections, key: str) -> None:
+def _detections(detections: Detections, key: str, title: str) -> None:
     """What a detector found, best first."""
-    st.subheader("Prediction", anchor=False)
+    st.subheader(title, anchor=False)
     if len(detections):
         rows = [
             {"label": row["label"], "share": row["score"], "text": words.percent(row["score"])}

@@ -101,10 +101,14 @@ class Settings:
     found: bool = _setting(True, _switch)
     """Whether what a detector found is outlined on the photo."""
     layer2: str | None = _setting(None, _name)
-    """Of the picture beside the first, as `model2` and `image2`: what it differs in from the first.
-    There is none while all three are None."""
+    """Of the picture beside the first, as `model2`, `image2` and `method2`: what it differs in from
+    the first. There is none while all four are None."""
     model2: str | None = _setting(None, _name)
     image2: str | None = _setting(None, _name)
+    method2: str | None = _setting(None, _name)
+    """What made the picture beside the first; None for the gates."""
+    class2: int | None = _setting(None, _index)
+    """The class that it is for; None for the predicted one."""
 
 
 def to_params(settings: Settings) -> dict[str, str]:

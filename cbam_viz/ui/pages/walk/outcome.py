@@ -12,7 +12,7 @@ from cbam_viz.attention import LayerAttention
 from cbam_viz.computation import GateKind
 from cbam_viz.detections import Detections
 from cbam_viz.predictions import Prediction
-from cbam_viz.ui import words
+from cbam_viz.ui import session, words
 from cbam_viz.ui.parts import components
 from cbam_viz.ui.parts.layout import two_columns
 from cbam_viz.ui.scene import Scene
@@ -34,6 +34,11 @@ def draw(scene: Scene, layer: LayerAttention) -> None:
         "A gate is replaced by ones in this layer alone, so that all its features pass; the rest "
         "of the network does what it does. It shows what the gate changes on this photo, not what "
         "a network would say that was trained without it."
+    )
+    st.page_link(
+        session.memory().pages["whatif"],
+        label="What if: change more than this",
+        icon=":material/experiment:",
     )
     if not chosen:
         return

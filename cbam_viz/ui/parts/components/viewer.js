@@ -108,7 +108,7 @@ async function show(viewer, data) {
     Object.assign(viewer, { window: { ...WHOLE }, cursor: null, box: null, anchor: null })
   }
   viewer.root.querySelector(".opacity").hidden = data.show !== "overlay"
-  fillBar(viewer.root.querySelector(".bar"), data.bar)
+  fillBars(viewer.root.querySelector(".below"), [data.bar, data.second_bar].filter(Boolean))
   redraw(viewer) // at once: a canvas of a new size is empty
 }
 
@@ -249,9 +249,19 @@ function hint(side) {
     : "The wheel, or + and −, zooms."
 }
 
+// One for all pictures, or one for each if their values are of different kinds.
+function fillBars(below, specs) {
+  const bars = [...below.querySelectorAll(".bar")]
+  while (bars.length < specs.length) {
+    bars.push(bars[0].cloneNode(true))
+    below.append(bars.at(-1))
+  }
+  for (const extra of bars.splice(Math.max(1, specs.length))) extra.remove()
+  bars[0].hidden = !specs.length
+  specs.forEach((spec, i) => fillBar(bars[i], spec))
+}
+
 function fillBar(bar, spec) {
-  bar.hidden = !spec
-  if (!spec) return
   bar.querySelector(".name").textContent = spec.label
   bar.title = spec.hint
   const ramp = bar.querySelector(".ramp")

@@ -1,7 +1,8 @@
-"""The pictures of Explore: one, or two with one cursor, one zoom and one scale."""
+"""Pictures on a photo in the viewer: one, or two with one cursor, one zoom and one scale."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -12,15 +13,23 @@ from cbam_viz.ui.parts import components, found, pictures
 from cbam_viz.ui.parts.on_photo import OnPhoto, on_one_scale
 from cbam_viz.ui.scene import Scene
 
-VIEWER = "explore_viewer"
 
+def draw(scene: Scene, *sides: OnPhoto, key: str) -> tuple[OnPhoto, ...]:
+    """Draw one picture or two beside each other; returns them as they were coloured.
 
-def draw(scene: Scene, *sides: OnPhoto) -> tuple[OnPhoto, ...]:
-    """Draw one picture or two beside each other; returns them as they were coloured."""
+    `key` is unique on the page.
+    """
     sides = on_one_scale(*sides)
     settings = scene.settings
-    scales = [side.field.scale for side in sides if side.field is not None]
+    fields = [side.field for side in sides if side.field is not None]
     lines = settings.show == "contours"
+    several = len({field.unit for field in fields}) > 1
+    bars = [
+        pictures.colour_bar(
+            field.scale, settings.colormap, lines=lines, name=field.unit if several else "Scale"
+        )
+        for field in (fields if several else fields[:1])
+    ]
     first, *second = (_side(side, scene) for side in sides)
     components.viewer(
         first
@@ -29,12 +38,11 @@ def draw(scene: Scene, *sides: OnPhoto) -> tuple[OnPhoto, ...]:
             "show": settings.show,
             "style": "smooth" if lines else settings.cells,
             "opacity": settings.opacity,
-            "bar": pictures.colour_bar(scales[0], settings.colormap, lines=lines)
-            if scales
-            else None,
+            "bar": bars[0] if bars else None,
+            "second_bar": bars[1] if len(bars) > 1 else None,
         },
-        key=VIEWER,
-        on_opacity_change=_take_opacity,
+        key=key,
+        on_opacity_change=partial(_take_opacity, key),
     )
     return sides
 
@@ -80,8 +88,8 @@ def _found(side: OnPhoto, size: tuple[int, int], scene: Scene) -> list[dict[str,
     )
 
 
-def _take_opacity() -> None:
-    state: Any = st.session_state[VIEWER]
+def _take_opacity(key: str) -> None:
+    state: Any = st.session_state[key]
     value = state.get("opacity")
     if isinstance(value, int | float) and 0 <= value <= 1:
         session.change(opacity=round(float(value), 2))
