@@ -28,15 +28,24 @@ def choose_layers(attention: Attention, names: Sequence[str]) -> list[LayerAtten
     """
     if "all" in names:
         return list(attention.values())
-    return [attention[_layer_name(list(attention), name)] for name in names]
+    known = list(attention)
+    more = " 'all' means all of them."
+    return [attention[layer_name(known, name, more)] for name in names]
 
 
-def _layer_name(names: list[str], wanted: str) -> str:
+def layer_name(names: list[str], wanted: str, more: str = "") -> str:
+    """Return the name of one layer, of its name or place; `more` goes with the error.
+
+    Raises
+    ------
+    click.UsageError
+        There is no such layer; the text gives near names.
+    """
     from cbam_viz.layer_names import find_name, no_such_layer
 
     found = find_name(names, wanted)
     if found is None:
-        raise click.UsageError(f"{no_such_layer(names, wanted)} 'all' means all of them.")
+        raise click.UsageError(no_such_layer(names, wanted) + more)
     return found
 
 

@@ -18,7 +18,7 @@ from cbam_viz.cli.options import (
     model_options,
     view_option,
 )
-from cbam_viz.cli.report import choose_layers
+from cbam_viz.cli.report import layer_name
 from cbam_viz.cli.text import print_json, say
 
 if TYPE_CHECKING:
@@ -150,8 +150,7 @@ def _walk(
     if wanted is None:
         name = layer_to_show(first.layers, geometry=first.geometry).name
     else:
-        (layer,) = choose_layers(first.attention, [wanted])
-        name = layer.name
+        name = layer_name(list(first.attention), wanted)
     analysis = analyse_steps(network, photo, name, view)
     layer = analysis.attention[name]
     return analysis, walk(layer, network.model, analysis.geometry, channel=channel)

@@ -49,6 +49,11 @@ _MOST_PREFIXES = 3
 _MOST_AT_RANDOM = 100_000_000
 """Numbers of attention layers that a file lacks; those of all timm networks have fewer."""
 
+OWN_CODE = (
+    "If it is of your own code, show that as well: --model FILE.py:FACTORY, which 'cbam-viz app' "
+    "takes too."
+)
+
 PLAIN = "none"
 """As `attention`: the network as timm defines it."""
 
@@ -125,7 +130,7 @@ def load_model(
         source = checkpoint_path(source)
     file = read_checkpoint(source, name=name, folder=folder, apart=apart)
     if architecture is None and network_in(file.content) is not None:
-        return load_ultralytics(file, source, name=name)
+        return load_ultralytics(file, called, name=name)
     metadata = parse_metadata(file.metadata)
     config = read_config(source, folder)
     weights = find_weights(file.content)
@@ -133,6 +138,11 @@ def load_model(
     refuse_quantised(weights.tensors)
     translate(weights)
     _remove_unknown_prefixes(weights)
+    if architecture is not None and network_in(file.content) is not None:
+        weights.meant = (
+            "The file holds a network of ultralytics, which is opened as it is: leave the "
+            "architecture out."
+        )
     plan = _plan(
         weights,
         metadata,
@@ -276,8 +286,7 @@ def _inferred(weights: Weights, builds: Sequence[Build], config: Config) -> str:
         raise CheckpointError(
             f"{config.of_transformers}The network cannot be told from the tensors' names and "
             "shapes. If it is timm's, name its architecture (--architecture; in the app, "
-            "Architecture); if it is your own, show its code as well: --model FILE.py:FACTORY, "
-            "which 'cbam-viz app' takes too."
+            f"Architecture). {weights.meant or OWN_CODE}"
         )
     also = f" {', '.join(fitting[1:4])} would fit too." if fitting[1:] else ""
     weights.notes.append(f"From its tensors, the network is {fitting[0]}.{also}")
@@ -307,7 +316,7 @@ def _check(fit: Fit, plan: Plan, weights: Weights, *, allow_missing_attention: b
             f"The checkpoint has no weights for {len(fit.missing_attention)} of the tensors of "
             f"{plan.architecture}'s CBAM layers (such as {few(fit.missing_attention[:1])}): the "
             "attention would be noise. Load a checkpoint that was trained with CBAM, or insist "
-            "with allow_missing_attention."
+            "with allow_missing_attention (--allow-missing-attention)."
         )
     if fit.at_random > max(_MOST_AT_RANDOM, fit.given):
         raise CheckpointError(
@@ -317,14 +326,24 @@ def _check(fit: Fit, plan: Plan, weights: Weights, *, allow_missing_attention: b
     if not fit.has_attention and not plan.meant_plain:
         raise PlainCheckpointError(
             f"The checkpoint is of a plain {plan.architecture}: it holds no CBAM weights, so there "
-            "is no attention to show. Load one that was trained with CBAM, or insist with "
-            "allow_missing_attention (the gates will be noise)."
+            "is no attention to show. Load one that was trained with CBAM. What it predicts, "
+            "attention='none' shows (--attention none); allow_missing_attention "
+            "(--allow-missing-attention) insists on gates, which will be noise."
         )
 
 
 def _misfit(fit: Fit, plan: Plan, weights: Weights) -> str:
     fitting = infer_architecture(shapes_of(weights.tensors))
-    hint = f" Its tensors fit {fitting[0]}." if fitting and plan.architecture not in fitting else ""
+    if weights.meant:
+        hint = f" {weights.meant}"
+    elif fitting and plan.architecture not in fitting:
+        hint = f" Its tensors fit {fitting[0]}: name that, or leave the architecture out."
+    elif not fitting:
+        hint = f" Its tensors fit no network of timm's. {OWN_CODE}"
+    elif plan.meant_plain and attention_layers(shapes_of(weights.tensors)):
+        hint = " It holds CBAM: leave attention out, which the file decides."
+    else:
+        hint = ""
     what = []
     if fit.missing:
         what.append(f"{len(fit.missing)} tensors are missing, such as {few(fit.missing[:1])}")

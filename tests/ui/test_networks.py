@@ -7,6 +7,7 @@ import json
 import pickle
 
 import pytest
+import safetensors.torch
 import timm
 import torch
 
@@ -66,6 +67,40 @@ def test_an_upload_is_loaded_with_a_picked_architecture(open_app, wrapped_state)
     assert "resnet34" in words(app)  # does not fit, and says so
     app.selectbox(key="set_arch").select("resnet18").run()
     assert not app.error
+
+
+def test_an_uploaded_index_or_shard_says_where_shards_go(open_app):
+    app = open_app()
+    app.selectbox(key="set_model").select("upload").run()
+    index = json.dumps({"weight_map": {"a": "model-00001-of-00002.safetensors"}}).encode()
+    for name, content in (
+        ("model.safetensors.index.json", index),
+        ("model-00001-of-00002.safetensors", safetensors.torch.save({"a": torch.ones(1)})),
+    ):
+        app.file_uploader(key=UPLOADER).set_value(None).run()
+        app.file_uploader(key=UPLOADER).upload(name, content).run()
+        assert "An upload is one file" in words(app)
+        assert not app.exception
+
+
+def test_shards_in_the_folder_are_one_network(open_app, wrapped_state, tmp_path):
+    state = {name.removeprefix("module."): one for name, one in wrapped_state["state_dict"].items()}
+    (tmp_path / "mine").mkdir()
+    said = {}
+    for number, names in enumerate((sorted(state)[::2], sorted(state)[1::2]), 1):
+        file = f"model-0000{number}-of-00002.safetensors"
+        part = {name: state[name].clone() for name in names}
+        safetensors.torch.save_file(part, tmp_path / "mine" / file)
+        said |= dict.fromkeys(part, file)
+    (tmp_path / "mine" / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": said})
+    )
+    app = open_app(folder=tmp_path)
+    assert not app.exception
+    assert not app.error
+    box = app.selectbox(key="set_model")
+    assert box.value == "mine"
+    assert len(json.loads(app.get_by_key("prediction").proto.json)["rows"]) == 3
 
 
 def test_a_booby_trapped_file_runs_nothing_and_is_refused(open_app, tmp_path):
