@@ -182,6 +182,12 @@ def spec_of(wishes: Wishes, paths: Sequence[Path]) -> FigureSpec:
             "heads", "row_labels", "blocks", "per_line", "image_dpi",
         )
     }  # fmt: skip
+    layout = _layout(wishes)
+    if wishes.columns and layout != "grid":
+        raise click.UsageError(
+            f"Columns are of the layout 'grid'; the layout {layout!r} has none. Leave --columns "
+            "out, or choose the grid."
+        )
     images = len(paths)
     classes = _classes(wishes, paths)
     crops = _regions("--crop", wishes.crops, images)
@@ -199,7 +205,7 @@ def spec_of(wishes: Wishes, paths: Sequence[Path]) -> FigureSpec:
     )
     return FigureSpec(
         **same,
-        layout=_layout(wishes),
+        layout=layout,
         by=_by(wishes),  # type: ignore[arg-type]
         columns=columns_from_text(wishes.columns or ""),
         width=width_of(wishes.width),  # type: ignore[arg-type]

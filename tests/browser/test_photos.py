@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 
 from cbam_viz.images import samples
+from cbam_viz.ui.entries import ENTRIES
 from tests.browser.conftest import settle
 
 pytestmark = pytest.mark.browser
@@ -284,7 +285,7 @@ def test_a_phone_shows_name_pages_and_upload_and_cuts_nothing(visit, path):
 def test_a_wide_window_shows_the_pages_once(visit):
     page = visit()
     assert page.locator(".st-key-masthead").is_hidden()
-    assert page.get_by_test_id("stTopNavLink").count() == 5
+    assert page.get_by_test_id("stTopNavLink").count() == len(ENTRIES)
 
 
 def test_text_that_is_cut_is_found(visit):

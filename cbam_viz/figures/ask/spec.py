@@ -154,11 +154,6 @@ class FigureSpec:
                 f"{', '.join(self.named_layers)} would be left out: write them as columns, such as "
                 f"map:{self.named_layers[0]}, or leave the columns out."
             )
-        if self.columns and self.layout != "grid":
-            raise FigureError(
-                f"Columns are of the layout 'grid'; the layout {self.layout!r} has none. Leave "
-                "them out, or choose the grid."
-            )
         if self.channel is not None and self.layout != "channel":
             raise FigureError("A channel is of the layout 'channel': choose that too.")
         asked = self.top is not None or self.sample is not None or self.plot != "auto"
