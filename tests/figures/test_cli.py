@@ -126,6 +126,7 @@ def test_another_network_stands_beside_the_first(run, tmp_path: Path) -> None:
         (("sample:cat", "-o", "f.pdf", "--zoom", "1,2,3"), "--zoom takes"),
         (("sample:cat", "-o", "f.pdf", "--box", "2:1,2,3,4"), "there are images 1 to 1"),
         (("sample:cat", "-o", "f.pdf", "--label", "a", "--label", "b"), "2 times for 1 images"),
+        (("sample:cat", "-o", "f.pdf", "--columns", "input", "--top", "5"), "'channels' has none"),
     ],
 )
 def test_wrong_usage_is_status_2(run, arguments: tuple[str, ...], words: str) -> None:

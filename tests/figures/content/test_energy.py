@@ -107,8 +107,6 @@ def test_layers_beside_columns_are_not_passed_over(one: Analysis) -> None:
     for layers in ({"layers": ("0", "-1")}, {"layer": "-1"}):
         with pytest.raises(FigureError, match="Columns name their layers themselves"):
             FigureSpec(columns=columns, **layers)
-    with pytest.raises(FigureError, match="layout 'depth' has none"):
-        FigureSpec(layout="depth", columns=columns)
     with pytest.raises(FigureError, match="of the layout 'channel'"):
         FigureSpec(channel=3)
     built = build(FigureSpec(layers=("-1",)), one)  # as drawn, columns alone
