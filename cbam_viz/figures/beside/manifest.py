@@ -177,6 +177,7 @@ def make_manifest(
     about = {
         "layers": list(figure.content.layers),
         "cells": _cells(shown_values(figure)),
+        "made": _made(shown_values(figure)),
         "scale": _scale(figure),
         "inputs": [asdict(one.spec) for one in loaded],
         "fed": [analysis.fed for analysis in study.analyses[0]],
@@ -314,6 +315,18 @@ def _cells(shown: Sequence[Shown]) -> list[dict[str, Any]]:
             if described not in found:
                 found.append(described)
     return found
+
+
+def _made(shown: Sequence[Shown]) -> list[dict[str, str]]:
+    """Maps that are no gates, and what gates do: by which method, of which layer, for which."""
+    made = [one for one in shown if one.cells and one.shown != "map"]
+    made += [one for one in shown if one.shown == "effect without"]
+    entries = [
+        {"photo": one.photo, "network": one.network, "shown": one.shown, "name": one.name,
+         "for": one.text.removeprefix("for ")}
+        for one in made
+    ]  # fmt: skip
+    return entries
 
 
 def _scale(figure: Composition) -> dict[str, Any]:

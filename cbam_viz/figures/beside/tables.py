@@ -82,6 +82,9 @@ def numbers_text(figure: Composition) -> str:
                 value = _digits(weight)
                 line = (*start, channel, value, value, value, "", "", low, high, entry.text)
                 writer.writerow(line)
+        elif not entry.values.ndim:
+            value = _digits(entry.values)
+            writer.writerow((*start, "", value, value, value, "", "", low, high, entry.text))
         else:
             numbers = _map_numbers(entry.values, entry.photo_share)
             writer.writerow((*start, "", *numbers, low, high, entry.text))

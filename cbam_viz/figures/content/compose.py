@@ -9,6 +9,7 @@ from cbam_viz.figures.ask.registry import LAYOUTS
 from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.content.composition import Content
 from cbam_viz.figures.content.curves import check_classes
+from cbam_viz.figures.content.made import check_made
 from cbam_viz.figures.content.values import Study
 
 
@@ -25,11 +26,12 @@ def content_of(spec: FigureSpec, study: Study) -> Content:
 
 
 def check_photos(spec: FigureSpec, count: int) -> None:
-    """Refuse more photos than the layout can show; for use before they are analysed.
+    """Refuse what cannot be shown, such as more photos; for use before they are analysed.
 
     Raises:
         FigureError: the text says what to change.
     """
+    check_made(spec)
     labelled = {spec.row(index).group for index in range(count)}
     if spec.variant == "curves" and None not in labelled:
         check_classes(len(labelled))
