@@ -90,7 +90,7 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             "whole",
-            "All spatial gates",
+            "All spatial gates (heuristic)",
             "their product along the shortcuts",
             of_class=False,
             of_layer=False,
@@ -98,7 +98,7 @@ METHODS: dict[str, Method] = {
             nonnegative=False,
             cost="one forward",
             of_gates=True,
-            note="All spatial gates in one map is a heuristic: each shortcut is taken for as "
+            note="One map of all spatial gates is a heuristic: each shortcut is taken for as "
             "strong as the branch beside it, and convolutions for looking at one place.",
         ),
     )

@@ -111,7 +111,7 @@ def test_two_layers_follow_each_other_as_the_code_has_it(how: str) -> None:
 
 def test_it_says_what_it_is() -> None:
     found = method_map(ready(lambda: Two("residual")), picture(16, 24), "", "whole")
-    assert found.title == "All spatial gates"
+    assert found.title == "All spatial gates (heuristic)"
     assert found.of == "the spatial maps of 2 layers"
     assert (found.target, found.target_name, found.score) == (None, "", None)
     assert "heuristic" in METHODS["whole"].note

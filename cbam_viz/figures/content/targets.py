@@ -54,27 +54,38 @@ def target_sentences(
     columns: Sequence[Column], rows: Sequence[Sequence[Place]], study: Study
 ) -> list[str]:
     """Which class columns are for, and how probable the networks find it."""
-    told = []
+    told: dict[str, list[str]] = {}
     for number, column in enumerate(columns):
         places = [row[number] for row in rows]
-        targets = [(place.analysis, target_in(place)) for place in places]
-        known = [(analysis, one) for analysis, one in targets if one is not None]
-        if not known:
+        if not any(map(target_in, places)):
             continue
-        names = dict.fromkeys(one.name for _, one in known)
         whose = f" that {study.networks[0]} predicts" if column.target is None else ""
-        if len(known) <= MOST_LISTED:
-            several = len(known) > 1
-            listed = "; ".join(
-                one.name
-                + (f" on {analysis.photo.name}" if several else "")
-                + (f", probability {one.share}" if one.share else "")
-                for analysis, one in known
-            )
-        else:
-            listed = next(iter(names)) if len(names) == 1 else "as written below each picture"
-        told.append(f"Column {number + 1} is for the class{whose}: {listed}")
-    return told
+        listed = _classes(places, [row[0].photo.name for row in study.analyses])
+        told.setdefault(f"for the class{whose}: {listed}", []).append(str(number + 1))
+    return [
+        f"Column {numbers[0]} is {what}"
+        if len(numbers) == 1
+        else f"Columns {_listed(numbers)} are {what}"
+        for what, numbers in told.items()
+    ]
+
+
+def _classes(places: Sequence[Place], photos: Sequence[str]) -> str:
+    known = [
+        (photo, target)
+        for photo, place in zip(photos, places, strict=True)
+        if (target := target_in(place)) is not None
+    ]
+    names = dict.fromkeys(target.name for _, target in known)
+    if len(known) > MOST_LISTED:
+        one = next(iter(names))
+        return one if len(names) == 1 else "as written below each picture"
+    return "; ".join(
+        target.name
+        + (f" on {photo}" if len(known) > 1 else "")
+        + (f", probability {target.share}" if target.share else "")
+        for photo, target in known
+    )
 
 
 def method_sentences(maps: Sequence[MapPicture], colormap: str) -> list[str]:

@@ -53,8 +53,11 @@ def axis_around(changes: Sequence[float]) -> tuple[float, float]:
     if low == high:
         return -0.01, 0.01
     step = 10.0 ** math.floor(math.log10(max(high - low, 1e-6)))
-    return (math.floor(low / step - 1e-9) * step if low else 0.0,
-            math.ceil(high / step + 1e-9) * step if high else 0.0)  # fmt: skip
+    # No more digits than the step has, which a product of floats would have.
+    return (
+        float(f"{math.floor(low / step) * step:.12g}"),
+        float(f"{math.ceil(high / step) * step:.12g}"),
+    )
 
 
 def head(column: Column, analysis: Analysis) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from cbam_viz.analysis import Analysis
 from cbam_viz.figures.ask.columns import Column
+from cbam_viz.figures.ask.registry import COLUMNS
 from cbam_viz.figures.content.find import short_names
 from cbam_viz.figures.content.made import made_for
 from cbam_viz.figures.content.values import MapPicture, Place
@@ -52,6 +53,5 @@ def words(column: Column, analysis: Analysis) -> str:
     """See `Answer`."""
     made = made_for(column, analysis)
     assert isinstance(made.found, MethodMap)
-    method = METHODS[column.kind]
-    title = method.title if method.title[1:] != method.title[1:].lower() else method.title.lower()
-    return f"{title} of {made.found.of}" if method.of_layer or method.of_gates else title
+    title = METHODS[column.kind].title
+    return f"{title} of {made.found.of}" if COLUMNS[column.kind].takes else title

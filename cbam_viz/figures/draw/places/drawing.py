@@ -36,7 +36,8 @@ class Drawing:
         if not titles:
             return None
         what = titles.pop() if len(titles) == 1 else "Maps"
-        return legend_of(self.style, what, None, self.spec.colormap)
+        lowest = "0" if all(one.scale.low == 0 for one in self.grid.methods) else "0 or lowest"
+        return legend_of(self.style, what, None, self.spec.colormap, lowest=lowest)
 
     @cached_property
     def axis(self) -> Axis:
