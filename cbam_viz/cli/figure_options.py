@@ -13,7 +13,7 @@ import click
 from cbam_viz._defaults import COLORMAP
 from cbam_viz.cli.options import opacity_option
 from cbam_viz.figures.ask.presets import PRESETS
-from cbam_viz.figures.ask.registry import COLUMNS, LAYOUTS, ColumnKind
+from cbam_viz.figures.ask.registry import COLUMNS, OF_PHOTOS, ColumnKind
 
 if TYPE_CHECKING:
     from cbam_viz.figures import Column, FigureSpec
@@ -82,8 +82,8 @@ def _written(name: str, kind: ColumnKind) -> str:
 _COLUMNS = ", ".join(_written(name, kind) for name, kind in COLUMNS.items())
 
 _OPTIONS = (
-    click.option("--layout", type=click.Choice(tuple(LAYOUTS)),
-                 help="; ".join(f"{name}: {one.about}" for name, one in LAYOUTS.items())
+    click.option("--layout", type=click.Choice(tuple(OF_PHOTOS)),
+                 help="; ".join(f"{name}: {one.about}" for name, one in OF_PHOTOS.items())
                  + ". [default: channels with --by, --plot, --top, --sample or --group-by, else "
                  "grid]"),
     click.option("--preset", type=click.Choice(tuple(PRESETS)),

@@ -26,6 +26,9 @@ class Layout:
     """The module of each variant (see `FigureSpec.variant`); empty: it is called as the layout."""
     most_photos: int | None = None
     """None where photos are averaged, so that any number can be read."""
+    of_photos: bool = True
+    """False for what was measured before (`content.evaluated`), and is not asked for by photos."""
+
 
 
 LAYOUTS: Mapping[str, Layout] = {
@@ -39,7 +42,10 @@ LAYOUTS: Mapping[str, Layout] = {
     "channel": Layout(
         "One channel", "one channel before and after its gates", {"": "gated"}, most_photos=64
     ),
+    "evaluation": Layout("Evaluation", "what cbam-viz evaluate measured", of_photos=False),
 }
+OF_PHOTOS: Mapping[str, Layout] = {name: one for name, one in LAYOUTS.items() if one.of_photos}
+"""The layouts to choose from for photos."""
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,8 @@ class Shown:
     photo: str
     network: str
     shown: str
-    """`map`, another quantity of a map, `channel weights`, `effect without` or `text`."""
+    """`map`, another quantity of a map, `channel weights`, `effect without`, `curve`, `mean` or
+    `text`."""
     name: str
     """Layer, stage or class."""
     values: npt.NDArray[Any] | None
@@ -278,6 +279,20 @@ def axis_of(weights: Iterable[Floats]) -> Axis:
         if finite.size:
             low, high = min(low, float(finite.min())), max(high, float(finite.max()))
     return float(math.floor(low + 1e-6)), float(math.ceil(high - 1e-6))
+
+
+def axis_around(changes: Iterable[float]) -> Axis:
+    """From a round number below all and 0 to one above; beside 0 where all are 0."""
+    known = [one for one in changes if math.isfinite(one)]
+    low, high = min(0.0, *known, 0.0), max(0.0, *known, 0.0)
+    if low == high:
+        return -0.01, 0.01
+    step = 10.0 ** math.floor(math.log10(max(high - low, 1e-6)))
+    # No more digits than the step has, which a product of floats would have.
+    return (
+        float(f"{math.floor(low / step) * step:.12g}"),
+        float(f"{math.ceil(high / step) * step:.12g}"),
+    )
 
 
 def drawn_channels(spec: FigureSpec, mean: Floats) -> npt.NDArray[np.intp]:

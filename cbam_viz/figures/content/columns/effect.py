@@ -6,14 +6,13 @@ away: below 0, the network is less sure without it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from cbam_viz.ablation import Effects
 from cbam_viz.analysis import Analysis
 from cbam_viz.figures.ask.columns import Column
 from cbam_viz.figures.content.made import made_for
-from cbam_viz.figures.content.values import EffectBars, GateEffect, Place
+from cbam_viz.figures.content.values import EffectBars, GateEffect, Place, axis_around
 
 of_a_network = True
 
@@ -44,20 +43,6 @@ def places(column: Column, analyses: Sequence[Analysis]) -> list[Place]:
         assert made.target is not None
         found.append(EffectBars(analysis, row, made.target, axis, made.found.skipped))
     return found
-
-
-def axis_around(changes: Sequence[float]) -> tuple[float, float]:
-    """From a round number below all and 0 to one above."""
-    known = [one for one in changes if math.isfinite(one)]
-    low, high = min(0.0, *known, 0.0), max(0.0, *known, 0.0)
-    if low == high:
-        return -0.01, 0.01
-    step = 10.0 ** math.floor(math.log10(max(high - low, 1e-6)))
-    # No more digits than the step has, which a product of floats would have.
-    return (
-        float(f"{math.floor(low / step) * step:.12g}"),
-        float(f"{math.ceil(high / step) * step:.12g}"),
-    )
 
 
 def head(column: Column, analysis: Analysis) -> str:
