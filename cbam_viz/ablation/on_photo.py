@@ -78,9 +78,7 @@ def effects_on_photo(
         scores.append(_named("logit", logit))
     view = analysis.geometry.view
     inputs = as_weights(loaded.model, inputs_of(loaded, analysis.photo, view)[1])
-    measuring = Measuring(
-        loaded.model, scores, by=by, units=units, batch=1, go_on=go_on
-    )
+    measuring = Measuring(loaded.model, scores, by=by, units=units, batch=1, go_on=go_on)
     with running(loaded, inputs, view):
         measuring.add(inputs[0], analysis.photo.name)
     return measuring.result()

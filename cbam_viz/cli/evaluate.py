@@ -120,8 +120,8 @@ BESIDE = ("figure.csv", "figure.tex", "figure.manifest.json")
     "-o",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
-    help=f"Write {', '.join(TABLES)}, a figure of them with {', '.join(BESIDE)}, and {JOURNAL}; the "
-    "same command goes on where it ended.",
+    help=f"Write {', '.join(TABLES)}, a figure with {', '.join(BESIDE)}, and {JOURNAL}; the same "
+    "command goes on where it ended.",
 )
 @click.option(
     "--figure",
@@ -132,10 +132,20 @@ BESIDE = ("figure.csv", "figure.tex", "figure.manifest.json")
     show_default="pdf",
     help="Format of the figure; may be repeated.",
 )
-@click.option("--venue", default="cvpr", show_default=True, metavar="NAME",
-              help="Where the figure is printed; see cbam-viz figure --list-venues.")
-@click.option("--width", default="text", show_default=True, metavar="column|text|MM",
-              help="Of the figure: one column, the whole text, or so many millimetres.")
+@click.option(
+    "--venue",
+    default="cvpr",
+    show_default=True,
+    metavar="NAME",
+    help="Where the figure is printed; see cbam-viz figure --list-venues.",
+)
+@click.option(
+    "--width",
+    default="text",
+    show_default=True,
+    metavar="column|text|MM",
+    help="Of the figure: one column, the whole text, or so many millimetres.",
+)
 @input_options
 @model_options
 @view_option
@@ -408,12 +418,8 @@ def _draw(
     origin = Sources(
         (), (), command=("cbam-viz", *command_line()), evaluation=FileMade(TABLES[1], sha256(table))
     )
-    beside = extra_files(
-        built, FIGURE, ("numbers", "latex", "manifest"), origin, rendered=rendered
-    )
-    return [
-        write(output / name, data, force=True) for name, data in {**rendered, **beside}.items()
-    ]
+    beside = extra_files(built, FIGURE, ("numbers", "latex", "manifest"), origin, rendered=rendered)
+    return [write(output / name, data, force=True) for name, data in {**rendered, **beside}.items()]
 
 
 def _tell(found: Summary, settings: dict[str, Any], files: Sequence[Path]) -> None:

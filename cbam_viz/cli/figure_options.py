@@ -70,7 +70,6 @@ def _choice(name: str, values: Sequence[str], default: str, text: str, *more: st
     )
 
 
-
 def _written(name: str, kind: ColumnKind) -> str:
     """How a column is written: `gradcam[:LAYER][@CLASS]`."""
     takes = f"[:{kind.takes.upper()}]" if kind.optional else f":{kind.takes.upper()}"

@@ -62,7 +62,8 @@ def remake(
     if not pictures(manifest):
         raise FigureError("The manifest names no picture that could be made again.")
     if manifest.evaluation is not None:
-        return _rendered(manifest, build(manifest.spec, open_evaluation(manifest.evaluation, folder)))
+        measured = open_evaluation(manifest.evaluation, folder)
+        return _rendered(manifest, build(manifest.spec, measured))
     photos: Iterable[Photo] = (open_photo(source, folder) for source in manifest.photos)
     if not averages(manifest.spec):
         photos = list(photos)  # one that is gone is told of before any network is opened

@@ -215,14 +215,11 @@ def twin_of(path: Path, entries: Iterable[CheckpointEntry]) -> CheckpointEntry |
     known = list(entries)
     own = next((one for one in known if one.path.name == path.name), None)
     named = None if own is None else own.metadata.get("compare_with")
-    return next(
-        (
-            one
-            for one in known
-            if one is not own and (one.path.name == named or one.metadata.get("compare_with") == path.name)
-        ),
-        None,
-    )
+    for one in known:
+        meant = one.path.name == named or one.metadata.get("compare_with") == path.name
+        if meant and one is not own:
+            return one
+    return None
 
 
 def _says_plain(metadata: Mapping[str, Any]) -> bool:

@@ -134,7 +134,9 @@ def test_a_network_without_spatial_gates_is_a_sentence() -> None:
     with pytest.raises(MethodError, match="no spatial gate"):
         method_map(Linear().eval(), picture(), "", "whole")
     with pytest.raises(MethodError, match="no spatial gate"):
-        method_map(timm.create_model("seresnet18", num_classes=2).eval(), picture(64, 64), "", "whole")
+        method_map(
+            timm.create_model("seresnet18", num_classes=2).eval(), picture(64, 64), "", "whole"
+        )
 
 
 def test_gates_whose_way_is_lost_are_a_sentence() -> None:

@@ -37,6 +37,5 @@ def preset_columns(name: str, layer: str | None = None) -> tuple[Column, ...]:
     """The columns of a preset; where they are of a layer, of this one."""
     columns = columns_from_text(PRESETS[name].columns)
     return tuple(
-        one if one.kind == "input" or layer is None else replace(one, name=layer)
-        for one in columns
+        one if one.kind == "input" or layer is None else replace(one, name=layer) for one in columns
     )

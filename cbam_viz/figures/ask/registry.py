@@ -30,7 +30,6 @@ class Layout:
     """False for what was measured before (`content.evaluated`), and is not asked for by photos."""
 
 
-
 LAYOUTS: Mapping[str, Layout] = {
     "grid": Layout("Grid", "images as rows", most_photos=64),
     "depth": Layout("All layers", "one image, all layers", most_photos=1),

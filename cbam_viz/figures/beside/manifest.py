@@ -342,12 +342,11 @@ def _made(shown: Sequence[Shown]) -> list[dict[str, str]]:
     """Maps that are no gates, and what gates do: by which method, of which layer, for which."""
     made = [one for one in shown if one.cells and one.shown != "map"]
     made += [one for one in shown if one.shown == "effect without"]
-    entries = [
+    return [
         {"photo": one.photo, "network": one.network, "shown": one.shown, "name": one.name,
          "for": one.text.removeprefix("for ")}
         for one in made
     ]  # fmt: skip
-    return entries
 
 
 def _scale(figure: Composition) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def evaluated(source: Path | bytes | Mapping[str, Any], name: str = "table.json"
         FigureError: it cannot be read, or is no such table.
     """
     if isinstance(source, Path):
-        source, name = read_table(source), source.name
+        name, source = source.name, read_table(source)
     if isinstance(source, bytes):
         try:
             source = json.loads(source)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -74,8 +75,9 @@ class Evaluation:
         for number, bars in enumerate(self.bars, len(self.curves) + 1):
             for one in bars.bars:
                 interval = "" if one.low is None else f", interval {one.low:.9g} to {one.high:.9g}"
-                yield Shown(f"panel {number}", f"{one.photos} photos", network, "mean", one.map,
-                            np.array(one.mean, np.float32), text=f"{one.measure}{interval}")  # fmt: skip
+                start = f"panel {number}", f"{one.photos} photos", network, "mean", one.map
+                mean = np.array(one.mean, np.float32)
+                yield Shown(*start, mean, text=f"{one.measure}{interval}")
 
     def sentences(self, figure: Composition) -> list[str]:
         """See `Content`."""
@@ -94,18 +96,16 @@ class Evaluation:
             else ""
         )
         return [
-            f"Maps of {study.networks[0]}, measured on {study.counted} for "
-            f"{settings.get('class', 'a class')} class, beside a uniform map, a Gaussian in the "
-            "middle of the picture and, pale, one of chance that is as smooth as each".replace(
-                "one class", "one"
-            ),
+            f"Maps of {study.networks[0]}, measured on {study.counted}{_whose(settings)}, beside a "
+            "uniform map, a Gaussian in the middle of the picture and, pale, one of chance that is "
+            "as smooth as each",
             curves,
             "Bars: means, with intervals as lines"
             + (f" ({document.interval})" if document.interval else "")
             + "; arrows point to the better side"
             if self.bars
             else "",
-            "; ".join(others)[:1].upper() + "; ".join(others)[1:],
+            "; ".join(others).capitalize(),
             *(one.rstrip(".") for one in document.sentences),
         ]
 
@@ -128,6 +128,12 @@ def content(spec: FigureSpec, study: Evaluated) -> Evaluation:
     return Evaluation(maps, _curves(study, maps), _bars(study, maps))
 
 
+def _whose(settings: Mapping[str, Any]) -> str:
+    """Which class the maps are for."""
+    told = {"the label": " for the labelled class", "the predicted one": " for the predicted class"}
+    return told.get(str(settings.get("class")), "")
+
+
 def _in_order(maps: Sequence[str]) -> list[str]:
     """Each map before the one of chance that is like it."""
     return [one for name in maps for one in (name, RANDOM + name)]
@@ -141,7 +147,9 @@ def _curves(study: Evaluated, maps: Sequence[str]) -> tuple[CurvePanel, ...]:
     panels: list[CurvePanel] = []
     for kind in REPLACEMENTS:
         names = [
-            name for name in _in_order(maps) if all((name, kind, order) in known for order in ORDERS)
+            name
+            for name in _in_order(maps)
+            if all((name, kind, order) in known for order in ORDERS)
         ]
         lengths = {known[name, kind, order].size for name in names for order in ORDERS}
         if not names:
@@ -150,7 +158,11 @@ def _curves(study: Evaluated, maps: Sequence[str]) -> tuple[CurvePanel, ...]:
             raise FigureError("The table's curves differ in their number of steps.")
         for order in ORDERS:
             lines = tuple((name, known[name, kind, order]) for name in names)
-            panels.append(CurvePanel(f"{_ORDERS[order]} ({kind})".capitalize(), f"{kind}, {_ORDERS[order]}", lines))
+            panels.append(
+                CurvePanel(
+                    f"{_ORDERS[order]} ({kind})".capitalize(), f"{kind}, {_ORDERS[order]}", lines
+                )
+            )
         differences = tuple(
             (name, known[name, kind, "least"] - known[name, kind, "most"]) for name in names
         )

@@ -100,9 +100,7 @@ def made_for(column: Column, analysis: Analysis) -> Made:
     return found
 
 
-def _made(
-    analysis: Analysis, loaded: LoadedModel, column: Column, first: Analysis | None
-) -> Made:
+def _made(analysis: Analysis, loaded: LoadedModel, column: Column, first: Analysis | None) -> Made:
     if column.kind == EFFECT:
         aim = _aim(analysis, loaded, column, first)
         effects = effects_on_photo(loaded, analysis, aim, "one", units=("gate",))
@@ -166,9 +164,7 @@ def _class(
     return analysis.predictions[0].index
 
 
-def _aim(
-    analysis: Analysis, loaded: LoadedModel, column: Column, first: Analysis | None
-) -> Aim:
+def _aim(analysis: Analysis, loaded: LoadedModel, column: Column, first: Analysis | None) -> Aim:
     """The class whose probability gates have an effect on; of a detector its best object's."""
     if analysis.detections is not None and not analysis.predictions:
         if column.target is not None:

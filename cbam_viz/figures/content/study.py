@@ -61,8 +61,8 @@ def analyse_for(
     """One photo by network number `model`, with the features that the figure shows of it.
 
     And with what other columns ask for, for the class that the `first` network predicts; see
-    `made.with_made`. A network beside the first one may have no attention: it shows what it predicts. So may the
-    first where only predictions and detections are asked for.
+    `made.with_made`. A network beside the first one may have no attention: it shows what it
+    predicts. So may the first where only predictions and detections are asked for.
     """
     analysis = analyse(network, photo, view, gates=model == 0 and _shows_gates(spec))
     wanted = feature_layers(spec, model)

@@ -24,22 +24,20 @@ def titled(
     """A column's heading with the class that it is for, and what stands below each photo's place.
 
     Of one photo the heading says all; of several, the class if it is the same, and each photo has
-    its probability below it. Under a heading of one's own, or none, all stands below.
+    its probability below it. Else, and under a heading of one's own or none, all stands below.
     """
     targets = [target_in(place) for place in places]
     known = [one for one in targets if one is not None]
     if not known:
         return head, ("",) * len(places)
     names = {one.name for one in known}
-    if column.head is not None or not heads:
+    if column.head is not None or not heads or len(names) > 1:
         return head, tuple(map(_both, targets))
     if len(places) == 1:
         share = known[0].share
         return f"{head} for {known[0].name}" + (f", {_equals(share)}" if share else ""), ("",)
-    if len(names) == 1:
-        shares = tuple(_equals(one.share) if one and one.share else "" for one in targets)
-        return f"{head} for {known[0].name}", shares
-    return f"{head} for each photo's class", tuple(map(_both, targets))
+    shares = tuple(_equals(one.share) if one and one.share else "" for one in targets)
+    return f"{head} for {known[0].name}", shares
 
 
 def _both(target: Target | None) -> str:

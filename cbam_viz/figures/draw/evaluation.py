@@ -102,8 +102,10 @@ def draw(spec: FigureSpec, study: Evaluated, content: Evaluation) -> PaperFigure
 
     def sample(drawn: Axes, number: int, gid: str) -> None:
         name = names[number]
-        look = _look(RANDOM + content.maps[0], content.maps) if name == CHANCE else _look(
-            name, content.maps
+        look = (
+            _look(RANDOM + content.maps[0], content.maps)
+            if name == CHANCE
+            else _look(name, content.maps)
         )
         if name == CHANCE:
             look = {**look, "color": "0.6"}
@@ -139,7 +141,7 @@ def _plan(
     per_line = min(spec.per_line or (6 if style.width >= _WIDE else 3), len(panels))
     width = (style.width - per_line * margin - (per_line - 1) * _GAP) / per_line
     texts = [_head(spec, panel.head, index) for index, panel in enumerate(panels)]
-    heads = break_heads(style, texts, [width + 0.6 * margin] * len(panels))
+    heads = break_heads(style, texts, [width + 1] * len(panels))
     lines = -(-len(panels) // per_line)
     plan = _Plan(style, heads, margin, per_line, width, 0.0, lines, keys_height(style, names))
     most = (style.max_height - plan.total) / lines
@@ -163,7 +165,7 @@ def _look(name: str, maps: Sequence[str]) -> dict[str, Any]:
         return {"color": color, "linestyle": line, "linewidth": 1.0}
     if name == UNIFORM:
         return {"color": "0.55", "linestyle": (0, (1, 1)), "linewidth": 1.0}
-    return {"color": "black", "linestyle": (0, (4, 1, 1, 1)), "linewidth": 0.9}
+    return {"color": "0.3", "linestyle": (0, (4, 1, 1, 1)), "linewidth": 0.9}
 
 
 def _draw_curves(  # noqa: PLR0917
@@ -211,7 +213,7 @@ def _draw_bars(  # noqa: PLR0917
         )
         if one.low is not None and one.high is not None:
             middle = number + 0.5
-            line = Line2D([middle, middle], [one.low, one.high], color="0.25", linewidth=0.6,
+            line = Line2D([middle, middle], [one.low, one.high], color="black", linewidth=0.6,
                           linestyle="-", marker="", solid_capstyle="butt")  # fmt: skip
             line.set_gid(f"{gid} {one.map} interval")
             axes.add_line(line)

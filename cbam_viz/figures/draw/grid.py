@@ -225,9 +225,7 @@ def _draw_labels(sheet: Sheet, drawing: Drawing, plan: GridPlan) -> None:
             sheet.text(x + number * step, y, line, rotation=90, gid=name)
 
 
-def _draw_cells(
-    sheet: Sheet, drawing: Drawing, plan: GridPlan, below: tuple[float, ...]
-) -> None:
+def _draw_cells(sheet: Sheet, drawing: Drawing, plan: GridPlan, below: tuple[float, ...]) -> None:
     last_rows = {*(first - 1 for first in plan.first_rows), len(plan.cells) - 1}
     number = 0
     for r, (row, rects) in enumerate(zip(drawing.grid.rows, plan.cells, strict=True)):
@@ -238,5 +236,6 @@ def _draw_cells(
             spot = Spot(room, f"row {r + 1} column {c + 1}", r, number, r in last_rows)
             kind.draw(sheet, drawing, place, spot)
             if foot:
-                draw_note(sheet, drawing.style, drawing.grid.notes[r][c], room, foot, spot.gid)
+                under = Rect(rect.x, room.bottom, rect.width, foot)
+                draw_note(sheet, drawing.style, drawing.grid.notes[r][c], under, spot.gid)
             number += kind.is_picture

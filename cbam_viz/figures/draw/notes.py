@@ -34,9 +34,9 @@ def notes_height(style: Style, notes: Sequence[str], width: float) -> float:
     return most * line_height(style.small) + _GAP if most else 0.0
 
 
-def draw_note(sheet: Sheet, style: Style, note: str, rect: Rect, height: float, gid: str) -> None:
-    """Set a note below a picture; `rect` is the picture's, `height` that of the row's notes."""
-    lines = note_lines(style, note, rect.width)
+def draw_note(sheet: Sheet, style: Style, note: str, below: Rect, gid: str) -> None:
+    """Set a note into the room below a picture."""
+    lines = note_lines(style, note, below.width)
     if lines:
-        room = Rect(rect.x, rect.bottom + _GAP, rect.width, height - _GAP)
+        room = Rect(below.x, below.y + _GAP, below.width, below.height - _GAP)
         sheet.lines(room, lines, size=sheet.small, va="top", gid=f"{gid} note")
