@@ -14,7 +14,15 @@ from cbam_viz.analysis import Analysis
 from cbam_viz.attention import Cells
 from cbam_viz.errors import FigureError
 from cbam_viz.evaluation import as_json, mean_curves, summarise
-from cbam_viz.figures import Evaluated, FigureSpec, Study, Venue, build, columns_from_text, evaluated
+from cbam_viz.figures import (
+    Evaluated,
+    FigureSpec,
+    Study,
+    Venue,
+    build,
+    columns_from_text,
+    evaluated,
+)
 from cbam_viz.figures.content.made import Made, Studied
 from cbam_viz.figures.content.values import Target
 from cbam_viz.methods import METHODS, MethodMap

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -25,19 +26,24 @@ GATE, CHANCE, GAUSSIAN = "gate of a", "random like gate of a", "centre Gaussian"
 
 def photo(most: list[float], least: list[float], drop: float) -> tuple[dict, dict]:
     """Numbers and points of one photo, by map."""
-    combined = 0.5 * sum((a + b) / 2 for a, b in zip(least, least[1:], strict=False)) - 0.5 * sum(
-        (a + b) / 2 for a, b in zip(most, most[1:], strict=False)
-    )
+    above, below = (0.5 * sum((a + b) / 2 for a, b in pairwise(line)) for line in (least, most))
+    combined = above - below
     points = {"blur": {"most": most, "least": least}}
     names = (GATE, CHANCE, GAUSSIAN)
     return (
-        {name: {"combined (blur)": combined, "drop": drop, "insertion (blur)": 0.5} for name in names},
+        {
+            name: {"combined (blur)": combined, "drop": drop, "insertion (blur)": 0.5}
+            for name in names
+        },
         dict.fromkeys(names, points),
     )
 
 
 def document(**changes: object) -> dict:
-    photos = [photo([0.9, 0.3, 0.1], [0.9, 0.7, 0.1], 0.2), photo([0.5, 0.1, 0.1], [0.5, 0.5, 0.1], 0.4)]
+    photos = [
+        photo([0.9, 0.3, 0.1], [0.9, 0.7, 0.1], 0.2),
+        photo([0.5, 0.1, 0.1], [0.5, 0.5, 0.1], 0.4),
+    ]
     numbers, points = zip(*photos, strict=True)
     made = as_json(summarise(numbers), SETTINGS, mean_curves(points))
     return {**json.loads(json.dumps(made)), **changes}

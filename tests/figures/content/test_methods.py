@@ -65,7 +65,9 @@ class Plain(Gated):
         self.gate = nn.Identity()
 
 
-def loaded(network: type[nn.Module] = Gated, names: tuple[str, ...] = ("cat", "dog")) -> LoadedModel:
+def loaded(
+    network: type[nn.Module] = Gated, names: tuple[str, ...] = ("cat", "dog")
+) -> LoadedModel:
     return wrap_model(network().eval(), PIXELS, names, network.__name__)
 
 
@@ -263,7 +265,7 @@ def test_analyses_alone_are_not_enough() -> None:
     from cbam_viz import analyse
 
     spec = FigureSpec(columns=columns_from_text("gradcam:stage"))
-    with pytest.raises(FigureError, match="figures.study"):
+    with pytest.raises(FigureError, match=r"figures\.study"):
         build(spec, analyse(loaded(), photo()))
 
 
