@@ -182,7 +182,7 @@ def test_the_examples_in_the_help_run(run, tmp_path: Path, monkeypatch) -> None:
     for name in ("a.jpg", "b.jpg"):
         Image.new("RGB", (300, 260), "green").save(tmp_path / name)
     examples = [line.split() for line in (figure.epilog or "").splitlines() if "cbam-viz" in line]
-    assert len(examples) == 5
+    assert len(examples) == 6
     for command, name, *arguments in examples:
         assert (command, name) == ("cbam-viz", "figure")
         result = run(*arguments)

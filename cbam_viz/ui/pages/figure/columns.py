@@ -129,7 +129,13 @@ def _of_network(analysis: Analysis, number: int, loaded: LoadedModel) -> dict[st
         options[f"{name}{at}"] = name.capitalize()
     if not number:
         return options
-    return {key: f"Second: {title[0].lower()}{title[1:]}" for key, title in options.items()}
+    return {key: f"Second: {_inside(title)}" for key, title in options.items()}
+
+
+def _inside(title: str) -> str:
+    """As it stands inside a sentence: `map layer4.1`, and `Grad-CAM` as it is."""
+    named = any(letter.isupper() for letter in title.split(maxsplit=1)[0][1:])
+    return title if named else f"{title[0].lower()}{title[1:]}"
 
 
 def _of_what_was_found(analysis: Analysis) -> tuple[str, ...]:
