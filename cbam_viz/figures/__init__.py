@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from cbam_viz.figures.ask.labels import classes_by_file, classes_by_folder
     from cbam_viz.figures.ask.spec import FigureSpec, Row
     from cbam_viz.figures.ask.venues import Venue, venue, venues
+    from cbam_viz.figures.content.storestudy import StoreStudy, study_beside
     from cbam_viz.figures.content.values import Study
     from cbam_viz.figures.draw.steps import steps
     from cbam_viz.figures.make import Built, build, check, figure
@@ -49,6 +50,7 @@ __all__ = [
     "FigureSpec",
     "FileFormat",
     "Row",
+    "StoreStudy",
     "Study",
     "Venue",
     "build",
@@ -63,6 +65,7 @@ __all__ = [
     "render",
     "save",
     "steps",
+    "study_beside",
     "venue",
     "venues",
 ]
@@ -74,6 +77,7 @@ _HOMES = {
     "ask.spec": ("FigureSpec", "Row"),
     "ask.venues": ("Venue", "venue", "venues"),
     "make": ("Built", "build", "check", "figure"),
+    "content.storestudy": ("StoreStudy", "study_beside"),
     "content.values": ("Study",),
     "draw.steps": ("steps",),
     "paper.output": ("render", "save"),

@@ -76,6 +76,19 @@ class NetworkSource:
 
 
 @dataclass(frozen=True)
+class StoreSource:
+    """A store of many photos that the figure is made from."""
+
+    file: str
+    """Path of its folder, like a photo's."""
+    fingerprint: str
+    """`Store.fingerprint`: of what it was made with, its photos and labels."""
+    photos: int
+    shown: tuple[str, ...] = ()
+    """SHA-256 of its photos whose picture is in the figure."""
+
+
+@dataclass(frozen=True)
 class FileMade:
     """A file that came out."""
 
@@ -98,6 +111,7 @@ class Manifest:
     view: View = DEFAULT_VIEW
     dpi: int = 300
     files: tuple[FileMade, ...] = ()
+    stores: tuple[StoreSource, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
     """For readers: what is shown, on which scale, how the input was made, versions, command."""
 
@@ -171,6 +185,7 @@ def make_manifest(
     dpi: int,
     loaded: Sequence[LoadedModel] = (),
     command: Sequence[str] = (),
+    stores: Sequence[StoreSource] = (),
 ) -> Manifest:
     """Describe a figure that has been rendered to `files`."""
     study = figure.study
@@ -179,7 +194,7 @@ def make_manifest(
         "cells": _cells(shown_values(figure)),
         "scale": _scale(figure),
         "inputs": [asdict(one.spec) for one in loaded],
-        "fed": [analysis.fed for analysis in study.analyses[0]],
+        "fed": list(study.fed),
         "geometry": [asdict(row[0].geometry) for row in study.analyses],
         "border": study.border,
         "versions": versions(),
@@ -189,7 +204,8 @@ def make_manifest(
         spec=figure.spec,
         photos=tuple(photos),
         networks=tuple(networks),
-        view=study.analyses[0][0].geometry.view,
+        view=study.view,
+        stores=tuple(stores),
         dpi=dpi,
         files=tuple(FileMade(name, sha256(data)) for name, data in files.items()),
         about=json.loads(json.dumps(about)),

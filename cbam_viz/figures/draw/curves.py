@@ -31,6 +31,8 @@ _LINES = (
 _MEAN = ("black", (0, (1.2, 1.0)))
 _WIDTH, _MEAN_WIDTH = 0.8, 1.1
 """Points."""
+_BAND = 0.16
+"""Opacity of bands: several lie over each other."""
 _SAMPLE, _SAMPLE_GAP, _ENTRY_GAP = 12.0, 3.0, 10.0
 """Length of a line in the legend, and the white beside it and between entries."""
 _LEGEND_ABOVE = 4.0
@@ -67,7 +69,8 @@ def draw(spec: FigureSpec, study: Study, content: Curves) -> PaperFigure:
         if content.has_mean:
             curves.append(panel.mean[panel.channels])
         gid = f"panel {index + 1}"
-        _draw_curves(sheet, rect, curves, axis, has_mean=content.has_mean, gid=gid)
+        bands = content.band(panel) if content.spread else None
+        _draw_curves(sheet, rect, curves, bands, axis, has_mean=content.has_mean, gid=gid)
         draw_frame(sheet, rect, axis, y_labels=rect.x == plan.margin)
         label_channels(sheet, rect, panel.channels, spec.order)
         draw_panel_head(sheet, plan, index, rect)
@@ -80,6 +83,7 @@ def _draw_curves(
     sheet: Sheet,
     rect: Rect,
     curves: Sequence[Floats],
+    bands: Floats | None,
     axis: Axis,
     *,
     has_mean: bool,
@@ -87,6 +91,12 @@ def _draw_curves(
 ) -> None:
     axes = sheet.axes(rect, f"{gid} axes")
     last = len(curves) - 1
+    for number, around in enumerate(() if bands is None else bands):
+        middle, x = curves[number], np.arange(around.size) + 0.5
+        band = axes.fill_between(
+            x, middle - around, middle + around, color=_LINES[number][0], alpha=_BAND, linewidth=0
+        )
+        band.set_gid(f"{gid} band {number + 1}")
     for number, weights in enumerate(curves):
         mean = has_mean and number == last
         x = np.arange(weights.size) + 0.5
