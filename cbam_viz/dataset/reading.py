@@ -79,6 +79,10 @@ class Store:
             raise StoreError(f"{self.path} has no photo {photo}.")
         return int(rows[0])
 
+    def read(self, file: Path, columns: Sequence[str]) -> Any:
+        """Columns of one shard as a pyarrow table. Raises StoreError if it is damaged."""
+        return _read(file, columns)
+
     def file_of(self, row: int) -> Path:
         """The shard that a row is in. Raises StoreError for a row beyond the last."""
         return self.files[self._place_of(row)[0]]

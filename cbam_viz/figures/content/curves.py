@@ -53,12 +53,8 @@ class Curves:
 
     @property
     def axis(self) -> Axis:
-        """Of all panels, with their bands."""
-        return axis_of(
-            np.stack([panel.matrix - band, panel.matrix + band])
-            for panel in self.panels
-            for band in [self.band(panel)]
-        )
+        """Of all panels; bands are cut at its ends."""
+        return axis_of(panel.matrix for panel in self.panels)
 
     def band(self, panel: LayerClasses) -> Floats:
         """(classes, channels): how far the bands reach on both sides of their lines."""
@@ -97,7 +93,8 @@ class Curves:
             f"The dotted black line is the mean of {self.mean_of}, each counting once"
             if self.has_mean
             else "",
-            "Bands are one standard deviation within the class, on both sides of its line"
+            "Bands are one standard deviation between the photos of a class, on both sides of its "
+            "line, cut where the axis ends"
             if self.spread
             else "",
             self.whose,

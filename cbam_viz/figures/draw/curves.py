@@ -92,9 +92,10 @@ def _draw_curves(
     axes = sheet.axes(rect, f"{gid} axes")
     last = len(curves) - 1
     for number, around in enumerate(() if bands is None else bands):
-        middle, x = curves[number], np.arange(around.size) + 0.5
+        middle, places = curves[number], np.arange(around.size) + 0.5
+        color = _LINES[number][0]
         band = axes.fill_between(
-            x, middle - around, middle + around, color=_LINES[number][0], alpha=_BAND, linewidth=0
+            places, middle - around, middle + around, color=color, alpha=_BAND, linewidth=0
         )
         band.set_gid(f"{gid} band {number + 1}")
     for number, weights in enumerate(curves):

@@ -57,15 +57,11 @@ class Special:
 
     @property
     def axis(self) -> Axis:
-        """Of all panels: weights, and means with their spreads."""
+        """Of all panels: weights and means; bars are cut at its ends."""
         return axis_of(
             values[one.channels].astype(np.float32)
             for one in self.panels
-            for values in (
-                one.found.weights,
-                one.found.store.mean - one.found.store.spread,
-                one.found.store.mean + one.found.store.spread,
-            )
+            for values in (one.found.weights, one.found.store.mean)
         )
 
     def settled(self, spec: FigureSpec) -> FigureSpec:
@@ -102,8 +98,8 @@ class Special:
         return [
             f"Channel weights of {self.photo} in {figure.study.networks[0]} (dots) against "
             f"{first.store.photos:,} photos of a store: mean (line) and one standard deviation "
-            "between photos on both sides (bar), of the channels that are furthest from the mean "
-            "in standard deviations, the furthest first",
+            "between photos on both sides (bar, cut where the axis ends), of the channels that are "
+            "furthest from the mean in standard deviations, the furthest first",
             f"The short blue line is the mean of class {self.label}" if self.label else "",
             f"Root mean square of z over all channels, 1 for an ordinary photo: {whole}",
             *constant,

@@ -16,7 +16,7 @@ from cbam_viz.figures.content.grid import Grid, scales_of
 from cbam_viz.figures.content.sentences import map_sentences, picture_sentences
 from cbam_viz.figures.content.storestudy import StoreStudy, channel_layers
 from cbam_viz.figures.content.values import MapPicture, Picture, Place, Shown, Study
-from cbam_viz.figures.wording import tick_text
+from cbam_viz.images import border_note
 from cbam_viz.render import Scale
 
 LISTED = {"extremes": 4, "nearest": 7, "unusual": 8}
@@ -66,11 +66,6 @@ class RankedPhotos:
             layer=self.layer, layers=(), channel=own.channel, photo=own.photo, listed=own.listed
         )
 
-    @property
-    def study(self) -> tuple[Seen, ...]:
-        """The photos that are shown, in order."""
-        return tuple(one.seen for one in self.listed)
-
     def shown(self, study: Study) -> Iterator[Shown]:
         """See `Content`: what ranks each photo, and its map."""
         network = study.networks[0]
@@ -89,9 +84,11 @@ class RankedPhotos:
             "a white place stands for them"
         )
         grid = self.grid
+        border = border_note(*(one.seen.analysis.geometry for one in self.listed))
         return [
             *self.about,
             missing if gone else "",
+            f"Photos are {border}" if border else "",
             *map_sentences(figure.spec, grid.scale, grid.maps),
             *picture_sentences(figure, grid.pictures, len(grid.rows)),
         ]
@@ -206,6 +203,6 @@ def _grid(spec: FigureSpec, listed: tuple[Listed, ...], layer: str, study: Store
 
 
 def _label(spec: FigureSpec, one: Listed) -> str:
-    number = "" if one.where == "the photo" else tick_text(one.photo.value, 0.1)
+    number = "" if one.where == "the photo" else f"{one.photo.value:.3f}"
     start = one.where if spec.layout == "extremes" or not number else ""
     return ", ".join(part for part in (start, one.photo.label or "", number) if part)
