@@ -10,7 +10,7 @@ import streamlit as st
 from cbam_viz.charts.classes import LINES, class_curves, heat_map, sampled_channels
 from cbam_viz.dataset import GateSummary, selectivity
 from cbam_viz.ui import session
-from cbam_viz.ui.pages.many.stores import Opened, summary
+from cbam_viz.ui.parts.stores import Opened, summary
 from cbam_viz.ui.words import plain
 
 ROWS, COLUMNS = 30, (16, 32, 64)
