@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cbam_viz._places import stores_folder
 from cbam_viz.dataset import Store, open_store
 from cbam_viz.errors import FigureError, StoreError
 from cbam_viz.figures.beside.manifest import StoreSource, relative
@@ -37,7 +38,8 @@ def open_source_store(source: StoreSource, folder: Path) -> Store:
     Raises:
         FigureError: if it is gone, or holds other photos or gates now.
     """
-    for path in (folder / source.file, folder / Path(source.file).name):
+    name = Path(source.file).name
+    for path in (folder / source.file, folder / name, stores_folder() / name):
         try:
             store = open_store(path)
         except StoreError:
@@ -51,8 +53,8 @@ def open_source_store(source: StoreSource, folder: Path) -> Store:
             )
         return store
     raise FigureError(
-        f"The store {source.file} is not there, or can no longer be read (looked in {folder}). Put "
-        "it back, or beside the manifest."
+        f"The store {source.file} is not there, or can no longer be read (looked in {folder} and "
+        f"{stores_folder()}). Put it back, or beside the manifest."
     )
 
 

@@ -80,14 +80,19 @@ def study_beside(
     """
     if not networks:
         return StoreStudy((), tuple(stores))
+    check_beside(stores, networks[0], view)
+    analyses = tuple((analyse(networks[0], photo, view),) for photo in photos)
+    return StoreStudy(analyses, tuple(stores))
+
+
+def check_beside(stores: Iterable[Store], network: LoadedModel, view: View) -> None:
+    """Raise FigureError if a store is of another network, view or input than photos beside it."""
     for store in stores:
-        reason = differing(store, networks[0], view)
+        reason = differing(store, network, view)
         if reason:
             raise FigureError(
                 f"A photo cannot be compared with {store.path}, which was made with {reason}."
             )
-    analyses = tuple((analyse(networks[0], photo, view),) for photo in photos)
-    return StoreStudy(analyses, tuple(stores))
 
 
 def channel_layers(study: StoreStudy, spec: FigureSpec) -> tuple[str, ...]:
