@@ -87,6 +87,11 @@ def gate_summary(store: Store, layer: str, part: Part, per_class: int | None = N
     `per_class` below 1.
     """
     store.shape(layer, part)
+    if per_class is not None and not store.classes:
+        raise StoreError(
+            f"The photos of {store.path} have no classes to take {per_class} photos of. Put photos "
+            "of each class into a folder of its own, or give cbam-viz batch --labels."
+        )
     name = f"{layer}/{part}" + ("" if per_class is None else f"/{per_class} a class")
     chosen = None if per_class is None else sampled(store.groups, len(store.classes), per_class)
     summary: GateSummary = kept(

@@ -373,6 +373,18 @@ def test_what_cannot_be_drawn_is_a_sentence(
     assert not (tmp_path / "f.svg").exists()
 
 
+def test_photos_without_classes_have_no_curves(tmp_path: Path) -> None:
+    for number in range(3):
+        write_photo(tmp_path / "photos" / f"{number}.png", seed=number)
+    loaded = cbam_viz.load_model(write_tiny(tmp_path / "tiny.safetensors"))
+    run_batch(loaded, [str(tmp_path / "photos")], tmp_path / "store", Settings(view="crop"))
+    for each in ((), ("--per-class", "2")):
+        ended = invoke("figure", "--store", tmp_path / "store", "-o", tmp_path / "f.svg",
+                       "--plot", "curves", *each)  # fmt: skip
+        assert ended.exit_code == 3, ended.output
+        assert "have no classes" in ended.output
+
+
 def test_of_photos_a_store_is_asked_for(tmp_path: Path) -> None:
     for options, told in (
         (("--layout", "variance"), "is of a store of many photos"),
