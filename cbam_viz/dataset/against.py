@@ -133,7 +133,7 @@ def differing(store: Store, loaded: LoadedModel, view: str) -> str:
     if not same:
         return "other weights of that network"
     if made.get("view") != view:
-        return f"another view ({made.get('view')} there, {view} here)"
+        return f"another choice of what the network sees ({made.get('view')} there, {view} here)"
     if made.get("input") != json.dumps(asdict(loaded.spec), sort_keys=True):
         return "another input: its size, normalisation or resizing differs"
     return ""

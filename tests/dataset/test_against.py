@@ -84,7 +84,7 @@ def test_in_what_a_store_differs(tmp_path: Path) -> None:
     run_batch(loaded, [str(tmp_path / "photos")], tmp_path / "store", Settings(view="crop"))
     store = open_store(tmp_path / "store")
     assert differing(store, loaded, "crop") == ""
-    assert "another view" in differing(store, loaded, "whole")
+    assert "what the network sees" in differing(store, loaded, "whole")
     assert "another network" in differing(store, replace(loaded, name="other"), "crop")
     other = cbam_viz.load_model(write_tiny(tmp_path / "other.safetensors", seed=1))
     assert "other weights" in differing(store, replace(other, name=loaded.name), "crop")

@@ -98,7 +98,7 @@ def test_another_network_is_refused_with_what_differs(open_app, stores):
     assert "which was made with another network" in text(app)
     assert not [one for one in app.dataframe if "Spread" in one.value and "z" in one.value]
     whole_view = open_app("explore", against="ours", view="whole")
-    assert "another view" in text(whole_view)
+    assert "what the network sees" in text(whole_view)
     gone = open_app("explore", against="nobody", view="crop")
     assert not gone.exception
     assert "no store nobody" in text(gone)
