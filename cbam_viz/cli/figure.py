@@ -58,7 +58,6 @@ def _list_venues(ctx: click.Context, _parameter: click.Parameter, wanted: bool) 
     "  cbam-viz figure sample:cat -o cat.pdf\n"
     "  cbam-viz figure a.jpg b.jpg -o grid.pdf --columns input,map:-1,channels:-1,prediction\n"
     "  cbam-viz figure sample:cat -o depth.pdf --layout depth --venue neurips --with all\n"
-    "  cbam-viz figure --store stores/photos -o f.pdf --plot curves --per-class 50 --sample 50\n"
     "  cbam-viz figure --from depth.manifest.json -o again.pdf\n"
     "  cbam-viz figure --list-venues",
 )

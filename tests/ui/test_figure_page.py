@@ -244,7 +244,7 @@ def test_the_bundle_makes_the_same_figure_again(page, png: bytes, tmp_path: Path
         Chosen(scene.photo, "sample:cat", None),
         Chosen(brought.photo, brought.photo.name, brought.content),
     ]
-    data = bundle(shown, photos, [Network(scene.loaded, scene.request)])
+    data = bundle(shown, Material(photos, [Network(scene.loaded, scene.request)]))
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         archive.extractall(tmp_path)
         assert archive.read("figure.pdf") == shown.data
