@@ -18,7 +18,7 @@ from cbam_viz.figures import format_column
 from cbam_viz.figures.beside.manifest import read_manifest
 from cbam_viz.figures.remake import remake
 from cbam_viz.ui.pages.figure.files import Made, bundle
-from cbam_viz.ui.pages.figure.sources import SECOND, UPLOADER, Chosen, Network
+from cbam_viz.ui.pages.figure.sources import SECOND, UPLOADER, Chosen, Material, Network
 from cbam_viz.ui.pages.figure.state import Kept
 from tests.app_checkpoint import CLASSES, NAME, write_checkpoint
 from tests.ui.streamlits import go_to, memory
