@@ -16,6 +16,7 @@ from cbam_viz.figures.beside.manifest import (
     find_file,
     open_photo,
 )
+from cbam_viz.figures.beside.runs import open_study
 from cbam_viz.figures.content.study import Tick, averages, study
 from cbam_viz.figures.make import Built, build
 from cbam_viz.images import Photo, changed
@@ -60,6 +61,8 @@ def remake(
     """
     if not pictures(manifest):
         raise FigureError("The manifest names no picture that could be made again.")
+    if manifest.run is not None:
+        return _remade(manifest, build(manifest.spec, open_study(manifest.run, folder)))
     photos: Iterable[Photo] = (open_photo(source, folder) for source in manifest.photos)
     if not averages(manifest.spec):
         photos = list(photos)  # one that is gone is told of before any network is opened
@@ -68,6 +71,10 @@ def remake(
         for source in manifest.networks
     ]
     built = build(manifest.spec, study(manifest.spec, networks, photos, manifest.view, tick=tick))
+    return _remade(manifest, built)
+
+
+def _remade(manifest: Manifest, built: Built) -> Remade:
     files = {name: built.render(format_of(name), dpi=manifest.dpi) for name in pictures(manifest)}
     return Remade(built, files, tuple(differences(manifest, files)))
 

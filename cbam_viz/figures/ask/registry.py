@@ -26,6 +26,8 @@ class Layout:
     """The module of each variant (see `FigureSpec.variant`); empty: it is called as the layout."""
     most_photos: int | None = None
     """None where photos are averaged, so that any number can be read."""
+    of_networks: bool = False
+    """Whether it shows one network beside the next, such as the epochs of a training."""
 
 
 LAYOUTS: Mapping[str, Layout] = {
@@ -38,6 +40,17 @@ LAYOUTS: Mapping[str, Layout] = {
     ),
     "channel": Layout(
         "One channel", "one channel before and after its gates", {"": "gated"}, most_photos=64
+    ),
+    "epochs": Layout(
+        "Maps by epoch",
+        "maps of each network, or epoch of a training, side by side",
+        most_photos=16,
+        of_networks=True,
+    ),
+    "training": Layout(
+        "Numbers by epoch",
+        "mean and saturation of each layer's gates over networks, or epochs",
+        of_networks=True,
     ),
 }
 

@@ -76,6 +76,18 @@ class NetworkSource:
 
 
 @dataclass(frozen=True)
+class RunSource:
+    """A training run that the figure shows, in place of photos and networks."""
+
+    folder: str
+    """Its path from the manifest's folder; `sample:NAME` for a run of the project."""
+    numbers: tuple[int, ...]
+    """Epochs, or steps, that are shown."""
+    sha256: tuple[str, ...]
+    """Of their files."""
+
+
+@dataclass(frozen=True)
 class FileMade:
     """A file that came out."""
 
@@ -98,6 +110,8 @@ class Manifest:
     view: View = DEFAULT_VIEW
     dpi: int = 300
     files: tuple[FileMade, ...] = ()
+    run: RunSource | None = None
+    """Of a figure of a training run, which names no photos and networks."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """For readers: what is shown, on which scale, how the input was made, versions, command."""
 
@@ -171,6 +185,7 @@ def make_manifest(
     dpi: int,
     loaded: Sequence[LoadedModel] = (),
     command: Sequence[str] = (),
+    run: RunSource | None = None,
 ) -> Manifest:
     """Describe a figure that has been rendered to `files`."""
     study = figure.study
@@ -192,6 +207,7 @@ def make_manifest(
         view=study.analyses[0][0].geometry.view,
         dpi=dpi,
         files=tuple(FileMade(name, sha256(data)) for name, data in files.items()),
+        run=run,
         about=json.loads(json.dumps(about)),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,12 +55,9 @@ def draw(spec: FigureSpec, study: Study, content: Curves) -> PaperFigure:
     if content.has_mean:
         names.append(MEAN)
 
-    def height(style: Style) -> float:
-        entries = _entries(style, names)
-        return _LEGEND_ABOVE + (entries[-1].line + 1) * line_height(style.size)
-
     axis = content.axis
-    plan = plan_panels(spec, [panel.head for panel in content.panels], axis, height)
+    heads = [panel.head for panel in content.panels]
+    plan = plan_panels(spec, heads, axis, lambda style: legend_height(style, names))
     sheet = plan.style.sheet(plan.height)
     for index, (panel, rect) in enumerate(zip(content.panels, plan.rects(), strict=True)):
         curves = list(panel.matrix)
@@ -72,7 +69,12 @@ def draw(spec: FigureSpec, study: Study, content: Curves) -> PaperFigure:
         label_channels(sheet, rect, panel.channels, spec.order)
         draw_panel_head(sheet, plan, index, rect)
     name_axis(sheet, plan)
-    _draw_legend(sheet, plan.style, names, has_mean=content.has_mean)
+
+    def sample(number: int, x: object, y: object, gid: str) -> Line2D:
+        mean = content.has_mean and number == len(names) - 1
+        return _line(x, y, number, mean=mean, gid=gid)
+
+    draw_legend(sheet, plan.style, names, sample)
     return sheet.figure
 
 
@@ -128,8 +130,18 @@ def _entries(style: Style, names: Sequence[str]) -> list[_Entry]:
     return entries
 
 
-def _draw_legend(sheet: Sheet, style: Style, names: Sequence[str], *, has_mean: bool) -> None:
-    """Which line is which, each line of names centred."""
+def legend_height(style: Style, names: Sequence[str]) -> float:
+    """Room that the legend of these lines needs at the figure's foot."""
+    return _LEGEND_ABOVE + (_entries(style, names)[-1].line + 1) * line_height(style.size)
+
+
+def draw_legend(
+    sheet: Sheet,
+    style: Style,
+    names: Sequence[str],
+    sample: Callable[[int, list[float], list[float], str], Line2D],
+) -> None:
+    """Which line is which, each line of names centred; `sample` makes a piece of each by number."""
     entries = _entries(style, names)
     step = line_height(style.size)
     top = sheet.height - step * (entries[-1].line + 1)
@@ -140,9 +152,8 @@ def _draw_legend(sheet: Sheet, style: Style, names: Sequence[str], *, has_mean: 
         baseline = top + step * (entry.line + 1) - 0.24 * style.size
         middle = baseline - 0.3 * style.size
         axes = sheet.axes(Rect(x, middle - 1, _SAMPLE, 2), f"legend {entry.number + 1} axes")
-        mean = has_mean and entry.number == len(names) - 1
         gid = f"legend {entry.number + 1}"
-        axes.add_line(_line([0, 1], [0.5, 0.5], entry.number, mean=mean, gid=gid))
+        axes.add_line(sample(entry.number, [0, 1], [0.5, 0.5], gid))
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
         sheet.text(x + _SAMPLE + _SAMPLE_GAP, baseline, entry.text, ha="left", gid=f"{gid} name")

@@ -18,7 +18,7 @@ from cbam_viz.ui.pages.figure.sources import Chosen, Network
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.session import control
 
-LAYOUTS = {name: one.title for name, one in registry.LAYOUTS.items()}
+LAYOUTS = {n: one.title for n, one in registry.LAYOUTS.items() if not one.of_networks}
 SCALES = {
     "absolute": "absolute, 0 to 1",
     "shared": "one range for all maps",
