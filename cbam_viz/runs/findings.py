@@ -52,18 +52,20 @@ class Finding:
     @property
     def sentence(self) -> str:
         """What, where, since when, and by what number."""
-        verb = "are" if self.part == "channel" else "is"
-        when = f"since {self.unit} {self.began}" if self.lasts else self._past()
-        if not self.lasts:
-            verb = "were" if self.part == "channel" else "was"
-        first = f", the first {self.unit} that was measured" if self.at_start else ""
-        subject = f"The {WORDS[self.part]} of {self.layer}"
-        return f"{subject} {verb} {self.kind} {when}{first}: {self._why()}."
+        several = self.part == "channel"
+        now, then = ("are", "were") if several else ("is", "was")
+        subject = f"The {WORDS[self.part]} of {self.layer} {now if self.lasts else then}"
+        return f"{subject} {self.kind} {self._when()}: {self._why()}."
 
-    def _past(self) -> str:
+    def _when(self) -> str:
+        began = f"{self.unit} {self.began}"
+        if self.at_start:
+            began += ", the first that was measured"
+        if self.lasts:
+            return f"since {began}"
         if self.began == self.until:
-            return f"at {self.unit} {self.began}"
-        return f"from {self.unit} {self.began} to {self.until}"
+            return f"at {began}"
+        return f"from {began}{',' if self.at_start else ''} to {self.until}"
 
     def _why(self) -> str:
         one = self.numbers

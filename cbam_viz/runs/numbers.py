@@ -197,7 +197,8 @@ def change(gate: Gate, other: Gate) -> float | None:
     """Root mean squared difference of two epochs' gates; None if they cannot be compared."""
     if gate.values.shape != other.values.shape:
         return None
-    apart = np.where(gate.shares > 0, np.square(gate.values - other.values), 0)
+    with np.errstate(invalid="ignore"):  # infinite less infinite, which is left out below
+        apart = np.where(gate.shares > 0, np.square(gate.values - other.values), 0)
     rows = np.isfinite(apart).all(1)
     if not rows.any():
         return None

@@ -133,28 +133,30 @@ class _Work:
     ) -> Watched:
         there = {n: read_source(self.out, n) for n in measured(self.out)}
         known = {number: mark for number, mark in there.items() if mark is not None}
-        before = _read_failed(self.out)
-        same = {one.name for one in found if _text(one) in before}
-        failed = [LeftOut(one, before[_text(one)], True) for one in found if one.name in same]
-        earlier = None if self.record is None else (self.record.rule, self.record.unit)
-        order = ordered(
-            [one for one in found if one.name not in same], known=known, earlier=earlier
-        )
-        todo = {
-            number: file
-            for number, file in order.epochs.items()
-            if number not in known or not _is_of(known[number], file)
-        }
-        total(len(todo))
-        left_out, done = [*failed, *order.left_out], 0
-        for number, file in todo.items():
-            why = self._measure(number, file, order)
-            if why:
-                left_out.append(LeftOut(file, why, True))
-            done += not why
-            tick(file.name)
-        left_out.sort(key=lambda one: one.file.name)
-        if not measured(self.out):
+        before, failed, done = len(known), dict[str, LeftOut](), 0
+        while True:
+            earlier = None if self.record is None else (self.record.rule, self.record.unit)
+            rest = [one for one in found if one.name not in failed]
+            order = ordered(rest, known=known, earlier=earlier)
+            todo = {
+                number: file
+                for number, file in order.epochs.items()
+                if number not in known or not _is_of(known[number], file)
+            }
+            if not todo:
+                break
+            total(done + len(failed) + len(todo))
+            for number, file in todo.items():
+                why = self._measure(number, file, order)
+                tick(file.name)
+                if why:  # then another file of this epoch, if there is one, stands for it
+                    failed[file.name] = LeftOut(file, why, True)
+                else:
+                    before -= number in known
+                    known[number] = file.mark
+                    done += 1
+        left_out = sorted((*failed.values(), *order.left_out), key=lambda one: one.file.name)
+        if not known:
             raise CheckpointError(
                 f"None of {len(found)} checkpoints can be shown. The first, "
                 f"{left_out[0].file.name}: {left_out[0].reason}"
@@ -162,13 +164,8 @@ class _Work:
         if self.record is not None and order.rule != self.record.rule:
             write_record(self.out, replace(self.record, rule=order.rule))
         _write_left_out(self.out, left_out)
-        return Watched(
-            self.out,
-            len(known.keys() - todo.keys()),
-            done,
-            tuple(left_out),
-            order_of(order.unit, order.rule),
-        )
+        sentence = order_of(order.unit, order.rule)
+        return Watched(self.out, before, done, tuple(left_out), sentence)
 
     def _measure(self, number: int, file: File, order: Ordered) -> str:
         """Measure one epoch and write its file; return why that is not possible, else nothing."""
@@ -235,29 +232,12 @@ def _is_of(mark: Mapping[str, Any], file: File) -> bool:
     return all(mark.get(key) == value for key, value in file.mark.items())
 
 
-def _text(file: File) -> tuple[str, str, str]:
-    return file.name, str(file.size), str(file.modified)
-
-
-def _read_failed(out: Path) -> dict[tuple[str, str, str], str]:
-    """What an earlier call could not open: it is not tried again while the file is the same."""
-    try:
-        rows = list(csv.DictReader(io.StringIO((out / LEFT_OUT).read_text(encoding="utf-8"))))
-        return {
-            (one["checkpoint"], one["size"], one["modified"]): one["reason"]
-            for one in rows
-            if one["failed"] == "yes"
-        }
-    except (OSError, ValueError, KeyError, csv.Error):
-        return {}
-
-
 def _write_left_out(out: Path, left_out: Sequence[LeftOut]) -> None:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("checkpoint", "size", "modified", "failed", "reason"))
+    writer.writerow(("checkpoint", "failed", "reason"))
     for one in left_out:
-        writer.writerow((*_text(one.file), "yes" if one.failed else "no", one.reason))
+        writer.writerow((one.file.name, "yes" if one.failed else "no", one.reason))
     write_atomic(out / LEFT_OUT, text.getvalue().encode(), force=True)
 
 
