@@ -1,4 +1,4 @@
-"""Training in a browser: the slider moves the map, the chart is drawn, nothing is cut on a phone."""
+"""Training in a browser: the slider moves the map, the chart is drawn, nothing is cut."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ BEYOND = """() => [...document.querySelectorAll(
 
 
 @pytest.mark.parametrize("width", [390, 1440])
-def test_the_run_that_comes_along(context, app_address, width):
+def test_the_run_that_comes_along(context, server, width):
     page = context.new_page()
     try:
         page.set_viewport_size({"width": width, "height": 900})
-        page.goto(f"{app_address}/training?image=cat")
+        page.goto(f"{server}/training?image=cat")
         page.get_by_text("9 steps of ResNet on").wait_for()
         settle(page)
         main = page.get_by_test_id("stMain")

@@ -18,7 +18,7 @@ from cbam_viz.ui.words import plain
 
 LARGE, SMALL = 560, 240
 """Longer side in pixels."""
-WIDTH = 104
+WIDTH = 88
 """Of a picture in the strip, on the page."""
 MOST = 24
 """Pictures in the strip; of more epochs, evenly spaced ones."""
