@@ -96,7 +96,7 @@ def watch(
     """Measure the gates of every checkpoint in the folder RUN on the same photos, and say what
     became of them: a table, curves by layer, maps by epoch, and gates that went wrong since when.
 
-    RUN may also be what cbam_viz.runs.log_gates wrote during a training. Called again, only what is
+    RUN may also be what cbam_viz.log_gates wrote during a training. Called again, only what is
     new is measured, also while the training goes on.
     """
     from cbam_viz.runs import findings, open_run, run_numbers

@@ -1,6 +1,6 @@
 """The callback: gates of fixed inputs, written while one's own training runs.
 
-    from cbam_viz.runs import log_gates
+    from cbam_viz import log_gates
 
     for epoch in range(1, epochs + 1):
         train_one_epoch(model)

@@ -126,7 +126,7 @@ def open_run(place: str | Path) -> Run:
     if folder is None or record is None:
         raise StoreError(
             f"{place} holds no {RUN}, so nothing of it has been measured. For a folder of "
-            f"checkpoints, cbam-viz watch {place} does that; cbam_viz.runs.log_gates does it while "
+            f"checkpoints, cbam-viz watch {place} does that; cbam_viz.log_gates does it while "
             "a training runs."
         )
     if record.layout.varying or record.layout.output is not None:
