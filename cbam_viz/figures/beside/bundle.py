@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from cbam_viz.figures.ask.formats import DEFAULT_DPI
 from cbam_viz.figures.beside.latex import latex
 from cbam_viz.figures.beside.manifest import (
+    FileMade,
     NetworkSource,
     PhotoSource,
     RunSource,
@@ -37,6 +38,7 @@ class Sources:
     loaded: tuple[LoadedModel, ...] = ()
     command: tuple[str, ...] = ()
     run: RunSource | None = None
+    evaluation: FileMade | None = None
 
 
 def extra_files(
@@ -61,6 +63,7 @@ def extra_files(
         manifest = make_manifest(
             figure, sources.photos, sources.networks, files={**rendered, **files}, dpi=dpi,
             loaded=sources.loaded, command=sources.command, run=sources.run,
+            evaluation=sources.evaluation,
         )  # fmt: skip
         files[stem + ENDINGS["manifest"]] = manifest.to_json().encode()
     return files

@@ -100,8 +100,8 @@ def content(spec: FigureSpec, study: Study) -> Epochs:
         tuple(rows),
         labels,
         None if spec.scale == "per map" else first.scale,
-        tuple(p for p, _ in places),
-        names,
+        photos=tuple(p for p, _ in places),
+        names=names,
     )
 
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.content.training import LINES, Training
 from cbam_viz.figures.content.values import Study
 from cbam_viz.figures.draw.bars import draw_frame
-from cbam_viz.figures.draw.curves import draw_legend, legend_height
+from cbam_viz.figures.draw.keys import draw_keys, keys_height
 from cbam_viz.figures.draw.panels import draw_panel_head, name_axis, plan_panels
 from cbam_viz.figures.paper.rect import Rect
 from cbam_viz.figures.paper.sheet import PaperFigure, Sheet
@@ -35,7 +36,7 @@ def draw(spec: FigureSpec, study: Study, content: Training) -> PaperFigure:
     axis, numbers = content.axis, content.numbers
     names = [LINES[n][2] for n in content.named]
     heads = [panel.head for panel in content.panels]
-    plan = plan_panels(spec, heads, axis, lambda style: legend_height(style, names))
+    plan = plan_panels(spec, heads, axis, lambda style: keys_height(style, names))
     sheet = plan.style.sheet(plan.height)
     for index, (panel, rect) in enumerate(zip(content.panels, plan.rects(), strict=True)):
         axes = sheet.axes(rect, f"panel {index + 1} axes")
@@ -50,16 +51,16 @@ def draw(spec: FigureSpec, study: Study, content: Training) -> PaperFigure:
         draw_panel_head(sheet, plan, index, rect)
     name_axis(sheet, plan, "mean, share", "share")
 
-    def sample(n: int, x: Sequence[float], y: Sequence[float], gid: str) -> Line2D:
-        return _line(content.named[n], x, y, gid=gid)
+    def sample(axes: Axes, number: int, gid: str) -> None:
+        axes.add_line(_line(content.named[number], [0, 1], [0.5, 0.5], gid=gid, dots=False))
 
-    draw_legend(sheet, plan.style, names, sample)
+    draw_keys(sheet, plan.style, names, sample)
     return sheet.figure
 
 
-def _line(number: int, x: Sequence[float], y: Any, *, gid: str) -> Line2D:
+def _line(number: int, x: Sequence[float], y: Any, *, gid: str, dots: bool = True) -> Line2D:
     color, style = _LOOKS[number]
-    dots = len(x) <= _MOST_DOTS and not gid.startswith("legend")
+    dots = dots and len(x) <= _MOST_DOTS
     line = Line2D(
         x,
         np.ma.masked_invalid(y),
