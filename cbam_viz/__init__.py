@@ -73,6 +73,7 @@ if TYPE_CHECKING:
         save_model,
         wrap_model,
     )
+    from cbam_viz.runs import log_gates
     from cbam_viz.statistics import LayerStatistics, layer_statistics
     from cbam_viz.store import load_npz, save_npz
 
@@ -130,6 +131,7 @@ __all__ = [
     "list_checkpoints",
     "load_model",
     "load_npz",
+    "log_gates",
     "prepare",
     "read_photo",
     "samples",
@@ -175,6 +177,7 @@ _HOMES = {
         "save_model",
         "wrap_model",
     ),
+    "cbam_viz.runs": ("log_gates",),
     "cbam_viz.statistics": ("LayerStatistics", "layer_statistics"),
     "cbam_viz.store": ("load_npz", "save_npz"),
 }

@@ -38,6 +38,7 @@ COMMANDS = {
     "show": "show:show",
     "stats": "stats:stats",
     "steps": "steps:steps",
+    "watch": "watch:watch",
 }
 
 

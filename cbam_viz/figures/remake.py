@@ -17,6 +17,7 @@ from cbam_viz.figures.beside.manifest import (
     open_evaluation,
     open_photo,
 )
+from cbam_viz.figures.beside.runs import open_study
 from cbam_viz.figures.beside.stores import check_pictures, open_source_store
 from cbam_viz.figures.content.storestudy import study_beside
 from cbam_viz.figures.content.study import Tick, averages, study
@@ -63,6 +64,8 @@ def remake(
     """
     if not pictures(manifest):
         raise FigureError("The manifest names no picture that could be made again.")
+    if manifest.run is not None:
+        return _rendered(manifest, build(manifest.spec, open_study(manifest.run, folder)))
     if manifest.evaluation is not None:
         measured = open_evaluation(manifest.evaluation, folder)
         return _rendered(manifest, build(manifest.spec, measured))

@@ -127,10 +127,20 @@ def unfit(layout: Layout, gates: Mapping[str, Array]) -> str:
     return ""
 
 
-def shard_bytes(layout: Layout, rows: Sequence[PhotoRow], document: Mapping[str, Any]) -> bytes:
-    """The content of a shard's file; equal for equal rows and document."""
+def shard_bytes(
+    layout: Layout,
+    rows: Sequence[PhotoRow],
+    document: Mapping[str, Any],
+    *,
+    before: Mapping[str, Sequence[int]] | None = None,
+) -> bytes:
+    """The content of a shard's file; equal for equal rows and document.
+
+    `before` are further columns of whole numbers, which come first.
+    """
     pa, pq = arrow(), parquet()
-    columns = {**_about(rows), **_gates(layout, rows)}
+    first = {name: pa.array(list(n), pa.int64()) for name, n in (before or {}).items()}
+    columns = {**first, **_about(rows), **_gates(layout, rows)}
     schema = pa.schema(
         [pa.field(name, column.type) for name, column in columns.items()],
         metadata={DOCUMENT: json.dumps(document, ensure_ascii=True, allow_nan=False)},

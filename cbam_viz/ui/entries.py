@@ -54,6 +54,14 @@ ENTRIES = (
         heavy=True,
     ),
     Entry(
+        "training",
+        "training",
+        "Training",
+        ":material/timeline:",
+        "How gates and maps changed from epoch to epoch of a training.",
+        heavy=True,
+    ),
+    Entry(
         "walk",
         "how",
         "How it works",

@@ -33,6 +33,8 @@ class Layout:
     of a store is computed in `content.stores`), or what `evaluate` measured."""
     stores: int = 1
     """How many, of a layout of stores."""
+    of_networks: bool = False
+    """Whether it shows one network beside the next, such as the epochs of a training."""
 
 
 _STORE: tuple[Source, ...] = ("store",)
@@ -48,6 +50,17 @@ LAYOUTS: Mapping[str, Layout] = {
     ),
     "channel": Layout(
         "One channel", "one channel before and after its gates", {"": "gated"}, most_photos=64
+    ),
+    "epochs": Layout(
+        "Maps by epoch",
+        "maps of each network, or epoch of a training, side by side",
+        most_photos=16,
+        of_networks=True,
+    ),
+    "training": Layout(
+        "Numbers by epoch",
+        "mean and saturation of each layer's gates over networks, or epochs",
+        of_networks=True,
     ),
     "evaluation": Layout("Evaluation", "what cbam-viz evaluate measured", of=("evaluation",)),
     "variance": Layout(

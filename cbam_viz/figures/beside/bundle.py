@@ -12,6 +12,7 @@ from cbam_viz.figures.beside.manifest import (
     FileMade,
     NetworkSource,
     PhotoSource,
+    RunSource,
     StoreSource,
     make_manifest,
 )
@@ -37,6 +38,7 @@ class Sources:
     networks: tuple[NetworkSource, ...]
     loaded: tuple[LoadedModel, ...] = ()
     command: tuple[str, ...] = ()
+    run: RunSource | None = None
     evaluation: FileMade | None = None
     stores: tuple[StoreSource, ...] = ()
 
@@ -62,7 +64,7 @@ def extra_files(
     if "manifest" in extras:
         manifest = make_manifest(
             figure, sources.photos, sources.networks, files={**rendered, **files}, dpi=dpi,
-            loaded=sources.loaded, command=sources.command,
+            loaded=sources.loaded, command=sources.command, run=sources.run,
             evaluation=sources.evaluation, stores=sources.stores,
         )  # fmt: skip
         files[stem + ENDINGS["manifest"]] = manifest.to_json().encode()

@@ -90,6 +90,18 @@ class StoreSource:
 
 
 @dataclass(frozen=True)
+class RunSource:
+    """A training run that the figure shows, in place of photos and networks."""
+
+    folder: str
+    """Its path from the manifest's folder; `sample:NAME` for a run of the project."""
+    numbers: tuple[int, ...]
+    """Epochs, or steps, that are shown."""
+    sha256: tuple[str, ...]
+    """Of their files."""
+
+
+@dataclass(frozen=True)
 class FileMade:
     """A file that came out."""
 
@@ -112,6 +124,8 @@ class Manifest:
     view: View = DEFAULT_VIEW
     dpi: int = 300
     files: tuple[FileMade, ...] = ()
+    run: RunSource | None = None
+    """Of a figure of a training run, which names no photos and networks."""
     evaluation: FileMade | None = None
     """What was measured, of the layout that shows it; it has neither photos nor networks."""
     stores: tuple[StoreSource, ...] = ()
@@ -188,6 +202,7 @@ def make_manifest(
     dpi: int,
     loaded: Sequence[LoadedModel] = (),
     command: Sequence[str] = (),
+    run: RunSource | None = None,
     evaluation: FileMade | None = None,
     stores: Sequence[StoreSource] = (),
 ) -> Manifest:
@@ -213,6 +228,7 @@ def make_manifest(
         stores=tuple(stores),
         dpi=dpi,
         files=tuple(FileMade(name, sha256(data)) for name, data in files.items()),
+        run=run,
         evaluation=evaluation,
         about=json.loads(json.dumps(about)),
     )

@@ -79,10 +79,10 @@ def study_beside(
         CbamVizError: if the network cannot be shown them.
     """
     if not networks:
-        return StoreStudy((), tuple(stores))
+        return StoreStudy((), stores=tuple(stores))
     check_beside(stores, networks[0], view)
     analyses = tuple((analyse(networks[0], photo, view),) for photo in photos)
-    return StoreStudy(analyses, tuple(stores))
+    return StoreStudy(analyses, stores=tuple(stores))
 
 
 def check_beside(stores: Iterable[Store], network: LoadedModel, view: View) -> None:

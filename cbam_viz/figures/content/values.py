@@ -29,17 +29,28 @@ class Study:
     """The analysed photos: `analyses[photo][network]`, all photos by the same networks."""
 
     analyses: tuple[tuple[Analysis, ...], ...]
+    at: tuple[int, ...] = ()
+    """The epoch of each network, where they are those of one training; else empty."""
+    unit: str = "network"
+    """What `at` counts; without it, networks are counted from 1."""
 
     def __post_init__(self) -> None:
         if not self.analyses or not self.analyses[0]:
             raise FigureError("A figure needs at least one photo and one network.")
         if len({len(row) for row in self.analyses}) != 1:
             raise FigureError("Each photo of a figure must be analysed by the same networks.")
+        if self.at and len(self.at) != len(self.networks):
+            raise FigureError("Each network of a training needs the number of its epoch.")
 
     @property
     def networks(self) -> tuple[str, ...]:
         """Their names."""
         return tuple(analysis.model_name for analysis in self.analyses[0])
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Where each network lies on an axis: its epoch, or its place, from 1."""
+        return self.at or tuple(range(1, len(self.networks) + 1))
 
     @property
     def photos(self) -> tuple[str, ...]:

@@ -161,7 +161,7 @@ def study_of(spec: FigureSpec, material: Material, scene: Scene) -> Study:
     opened = [one.store for one in material.stores]
     for network in material.networks:
         check_beside(opened, network.loaded, scene.view)
-    return StoreStudy(tuple(rows), tuple(opened))
+    return StoreStudy(tuple(rows), stores=tuple(opened))
 
 
 def key_of(material: Material, scene: Scene) -> Hashable:
