@@ -10,11 +10,11 @@ from cbam_viz.ui.scene import Scene
 
 
 def line(scene: Scene, one: OnPhoto, other: OnPhoto) -> None:
-    """Nothing where the pictures are not of the same photo in the same view, or one has no map."""
+    """Nothing where the pictures are not of the same photo, or one has no map."""
     first, second = one.field, other.field
     if first is None or second is None:
         return
-    if one.photo.sha256 != other.photo.sha256 or one.geometry != other.geometry:
+    if one.photo.sha256 != other.photo.sha256:
         return
     if not words.are_numbers(first.values, second.values):
         return
@@ -22,7 +22,8 @@ def line(scene: Scene, one: OnPhoto, other: OnPhoto) -> None:
     def compare() -> str:
         from cbam_viz.evaluation.agreement import agreement
 
-        found = agreement((first.values, first.cells), (second.values, second.cells), one.geometry)
+        maps = (first.values, first.cells), (second.values, second.cells)
+        found = agreement(*maps, one.geometry, of_other=other.geometry)
         parts = []
         for name, value, title in (
             ("pearson", found.pearson, "Pearson"),

@@ -15,21 +15,6 @@ from cbam_viz.ui.scene import Scene
 if TYPE_CHECKING:
     from cbam_viz.methods import MethodMap
 
-NOT_HERE = ("scorecam",)
-"""Methods that take as many forwards as a layer has channels: half a minute and more of a server
-that others use too. The command line has them."""
-
-
-def offered() -> dict[str, str]:
-    """Names and titles of the methods that can be chosen here."""
-    from cbam_viz.methods import METHODS, is_installed
-
-    return {
-        one.name: one.title
-        for one in METHODS.values()
-        if one.name not in NOT_HERE and is_installed(one.name)
-    }
-
 
 def layer_names(scene: Scene) -> dict[str, str]:
     """Layers that a map can be made of, and what to call them: those with gates, then stages."""

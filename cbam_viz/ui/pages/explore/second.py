@@ -12,6 +12,7 @@ from cbam_viz.images import samples
 from cbam_viz.statistics import layer_to_show
 from cbam_viz.ui import session, words
 from cbam_viz.ui.pages.explore import by_method
+from cbam_viz.ui.parts import methods
 from cbam_viz.ui.parts.on_photo import OnPhoto
 from cbam_viz.ui.scene import Scene, make_scene_beside
 from cbam_viz.ui.session.link import UPLOAD, Settings
@@ -126,8 +127,8 @@ def _quick(scene: Scene, layer: LayerAttention) -> dict[str, tuple[str, Wanted]]
     others = [name for name in photos.choices() if name != photos.choice()]
     if others:
         options[PHOTO] = "Another photo", NOTHING | {"image2": others[0]}
-    if (methods := by_method.offered()) and scene.analysis.predictions:
-        name, title = next(iter(methods.items()))
+    if (by_name := methods.offered()) and scene.analysis.predictions:
+        name, title = next(iter(by_name.items()))
         options[METHOD] = title, NOTHING | {"method2": name}
     return options
 
@@ -208,12 +209,12 @@ def _choose_photo(settings: Settings) -> str | None:
 
 def _choose_method(settings: Settings) -> str | None:
     """What makes the second picture; None for the gates."""
-    methods = by_method.offered()
-    if settings.method2 is not None and settings.method2 not in methods:
+    by_name = methods.offered()
+    if settings.method2 is not None and settings.method2 not in by_name:
         if settings.method2 == session.memory().link.method2:
             session.note("The method that the link sets beside the map is not offered here.")
         session.change(method2=None)
-    return _select("Made by", "method2", "the gates", methods)
+    return _select("Made by", "method2", "the gates", by_name)
 
 
 def _select(label: str, name: str, same: str, titles: dict[str, str]) -> str | None:
