@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbam_viz.charts.channels import BINS, spread_of
-from cbam_viz.charts.classes import LINES
+from cbam_viz.charts.classes import FIT, LINES
 from cbam_viz.charts.common import SCHEMA, STRONG, Spec, channel_values, json_number
 from cbam_viz.errors import RenderError
 
@@ -40,7 +40,8 @@ def scatter_chart(
         "description": f"{one.size} channels, each a point: its weight in {names[0]} across, in "
         f"{names[1]} up.",
         "width": "container",
-        "height": 300,
+        "height": 280,
+        "autosize": FIT,
         "layer": [
             {
                 "data": {"values": [{"at": end} for end in ends]},
@@ -94,7 +95,8 @@ def distribution_chart(weights: Sequence[npt.NDArray[Any]], names: Sequence[str]
         "$schema": SCHEMA,
         "description": f"Shares of channels by weight, in {BINS} bins from 0 to 1. {means}.",
         "width": "container",
-        "height": 220,
+        "height": 170,
+        "autosize": FIT,
         "data": {"values": rows},
         "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 2},
         "encoding": {

@@ -27,6 +27,8 @@ LONGEST = 720
 """Longer side of a picture, in pixels: two to four stand beside each other."""
 MAP_SIDE = 480
 DIVERGING = "diverging"
+LUMA = np.array([0.299, 0.587, 0.114])
+"""Of red, green and blue in a grey level (ITU-R BT.601)."""
 
 
 def size_of(photo: Photo) -> tuple[int, int]:
@@ -59,7 +61,7 @@ def map_picture(scene: Scene, side: OnPhoto, told: str) -> dict[str, Any]:
     made, settings = scene.results.pictures, scene.settings
     how = {"show": settings.show, "style": settings.cells, "colormap": settings.colormap}
     shown: dict[str, Any] = {
-        "photo": _photo(scene, side.photo, side.geometry, side.geometry),
+        "photo": _photo(scene, side.photo, (side.geometry,)),
         "layer": None,
         "inset": [0.0] * 4,
         "opacity": settings.opacity if settings.show == "overlay" else 1.0,
@@ -89,7 +91,7 @@ def difference_picture(
     placed = difference_on(first, second, size, method)
     colours = colorize(placed.values, Scale("shared", -most, most), DIVERGING)
     return {
-        "photo": _photo(scene, photo, first.geometry, second.geometry),
+        "photo": _photo(scene, photo, (first.geometry, second.geometry), grey=True),
         "layer": pictures.data_url(colours, "jpeg" if method == "bilinear" else "png"),
         "inset": _inset(first.geometry, second.geometry),
         "opacity": settings.opacity if settings.show == "overlay" else 1.0,
@@ -97,18 +99,26 @@ def difference_picture(
     }
 
 
-def _photo(scene: Scene, photo: Photo, first: Geometry, second: Geometry) -> str:
-    """The photo, with what was not seen in either way darkened and hatched; made once."""
+def _photo(
+    scene: Scene, photo: Photo, geometries: tuple[Geometry, ...], *, grey: bool = False
+) -> str:
+    """The photo, what was not seen in all of these ways darkened and hatched; made once.
+
+    In grey below a difference: an orange photo would look like an increase.
+    """
 
     def make() -> str:
         size = size_of(photo)
         # Which pixels were seen does not depend on the map.
-        seen = [
-            place(np.zeros((1, 1)), Cells(1, 1, 0, 0), one, size).seen for one in (first, second)
-        ]
-        return pictures.data_url(hatch_unseen(resize_photo(photo.shown, size), seen[0] & seen[1]))
+        one = np.zeros((1, 1)), Cells(1, 1, 0, 0)
+        seen = [place(*one, geometry, size).seen for geometry in geometries]
+        pixels = resize_photo(photo.shown, size)
+        if grey:
+            levels = np.rint(pixels @ LUMA).astype(np.uint8)
+            pixels = np.repeat(levels[..., None], 3, axis=2)
+        return pictures.data_url(hatch_unseen(pixels, np.all(seen, axis=0)))
 
-    return scene.results.pictures.get_or_make(("frame", photo.sha256, first, second), make)
+    return scene.results.pictures.get_or_make(("frame", photo.sha256, geometries, grey), make)
 
 
 def _inset(*geometries: Geometry) -> list[float]:

@@ -10,6 +10,7 @@ import streamlit as st
 
 from cbam_viz.attention import LayerAttention
 from cbam_viz.comparison import Compared, Comparison, MapDifference
+from cbam_viz.comparison.comparing import NOT_ONE_PHOTO
 from cbam_viz.evaluation.agreement import Agreement
 from cbam_viz.layer_names import titles
 from cbam_viz.render import Scale
@@ -43,6 +44,11 @@ class _Frame:
         return self.found.sides[number].title
 
     @property
+    def differs(self) -> bool:
+        """Whether any side has a difference."""
+        return any(one and one.difference for one in self.each)
+
+    @property
     def first(self) -> str:
         """What all others are compared with."""
         return self.title(self.found.reference)
@@ -71,7 +77,9 @@ def draw(scene: Scene, looks: Sequence[Look], found: Comparison, name: str) -> N
         },
         key="compare_frames",
     )
-    _controls()
+    _controls(differs=shown.differs)
+    if NOT_ONE_PHOTO in (found.no_difference(number, name) for number in found.others):
+        st.caption(NOT_ONE_PHOTO)
     for number, one in enumerate(each):
         if one is not None and one.difference is not None:
             st.caption(_in_words(shown, number, one.difference))
@@ -86,7 +94,7 @@ def _column(shown: _Frame, number: int) -> dict[str, Any]:
     reference = number == found.reference
     column = frame.column(shown.scene, side, shown.title(number), told) | {
         "isReference": reference,
-        "reason": "" if reference else found.no_difference(number, shown.name),
+        "reason": _below(shown, number),
     }
     maps = None if reference else found.maps(number, shown.name)
     if one is None or one.difference is None or maps is None:
@@ -100,6 +108,14 @@ def _column(shown: _Frame, number: int) -> dict[str, Any]:
         "alt": f"{shown.title(number)} less {shown.first}, {side.title}: {told}",
     }
     return column
+
+
+def _below(shown: _Frame, number: int) -> str:
+    """What stands in the place of a difference."""
+    if number != shown.found.reference:
+        reason = shown.found.no_difference(number, shown.name)
+        return "" if reason == NOT_ONE_PHOTO else reason  # said once, below the frame
+    return f"Beside this: each map less that of {shown.first}." if shown.differs else ""
 
 
 def _on_photo(look: Look, layer: LayerAttention | None, scale: Scale) -> OnPhoto:
@@ -165,7 +181,7 @@ def _bars(shown: _Frame, scale: Scale) -> list[dict[str, Any]]:
     """What the colours stand for: of the maps, and of the differences if there are any."""
     settings = shown.scene.settings
     bars = [pictures.colour_bar(scale, settings.colormap, lines=settings.show == "contours")]
-    if not any(one and one.difference for one in shown.each):
+    if not shown.differs:
         return bars
     ends = Scale("shared", -shown.most, shown.most)
     low, high = (end.replace("-", "−") for end in ends.range_label)
@@ -180,7 +196,7 @@ def _bars(shown: _Frame, scale: Scale) -> list[dict[str, Any]]:
     return bars
 
 
-def _controls() -> None:
+def _controls(*, differs: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         for label, name, options in (("Show", "show", SHOWS), ("Cells", "cells", CELLS)):
             st.segmented_control(
@@ -191,13 +207,14 @@ def _controls() -> None:
                 **session.control(name),
             )
         display_controls.colours(150)
-        st.segmented_control(
-            "Colours of differences",
-            list(RANGES),
-            format_func=RANGES.__getitem__,
-            required=True,
-            **control("range", "absolute", among=RANGES),
-        )
+        if differs:
+            st.segmented_control(
+                "Colours of differences",
+                list(RANGES),
+                format_func=RANGES.__getitem__,
+                required=True,
+                **control("range", "absolute", among=RANGES),
+            )
         st.slider("Opacity", 0.0, 1.0, step=0.05, width=150, **session.control("opacity"))
 
 

@@ -11,6 +11,7 @@ from cbam_viz.comparison import Comparison
 from cbam_viz.comparison.tables import COLUMNS, csv_text, table
 from cbam_viz.layer_names import titles
 from cbam_viz.statistics import SATURATED_HIGH, SATURATED_LOW
+from cbam_viz.ui import words
 from cbam_viz.ui.glossary import hint
 from cbam_viz.ui.pages.compare.sides import Look
 from cbam_viz.ui.scene import Scene
@@ -45,13 +46,14 @@ def draw(scene: Scene, looks: Sequence[Look], found: Comparison) -> None:
             {name: [line.get(name) for line in lines] for name in names},
             key=f"compare_table_{gate}",
             hide_index=True,
+            placeholder="",
             height=min(460, 36 * (len(lines) + 1) + 2),
             column_config=_formats(),
             alt=f"{heading} of all layers that correspond: numbers and differences to the first",
         )
     first = found.sides[found.reference].title
     st.caption(
-        f"**Δ** is the difference to {_plain(first)}. **Spread** is the standard deviation, "
+        f"**Δ** is the difference to {words.plain(first)}. **Spread** is the standard deviation, "
         f"**Closed** the share below {SATURATED_LOW:g}, **Open** that above {SATURATED_HIGH:g}; "
         "each cell of a map counts by the area that it has on what its own network saw of the "
         "photo. **Pearson**, **Spearman** and **IoU** (of the highest fifth) are over what both "
@@ -91,9 +93,3 @@ def _formats() -> dict[str, Any]:
         formats[title] = number(format="%.1f %%" if share else "%.3f")
         formats[f"Δ {title}"] = number(format="%+.1f" if share else "%+.3f")
     return formats | {title: number(format="%.2f") for title in AGREEMENT.values()}
-
-
-def _plain(text: str) -> str:
-    from cbam_viz.ui.words import plain
-
-    return plain(text)

@@ -14,9 +14,9 @@ export default function (component) {
   root.querySelector(".bars").replaceChildren(...data.bars.map(bar))
   const row = root.querySelector(".row")
   row.style.setProperty("--sides", data.sides.length)
-  const all = { pictures: [], sides: data.sides, linked: data.linked }
-  row.replaceChildren(...data.sides.map((side, index) => column(side, index, all)))
-  for (const side of data.sides) side.axes = side.cells ? axesOf(side.cells) : null
+  const sides = data.sides.map(side => ({ ...side, axes: side.cells ? axesOf(side.cells) : null }))
+  const all = { pictures: [], sides, linked: data.linked }
+  row.replaceChildren(...sides.map((side, index) => column(side, index, all)))
 }
 
 function column(side, index, all) {
@@ -33,7 +33,7 @@ function column(side, index, all) {
 // One picture and the line below it that reads it out.
 function picture(shown, side, index, isDifference, all) {
   const frame = element("div", "frame")
-  frame.style.aspectRatio = `${side.size[1]} / ${side.size[0]}`
+  frame.style.setProperty("--aspect", side.size[1] / side.size[0])
   frame.tabIndex = 0
   frame.setAttribute("role", "img")
   frame.setAttribute("aria-label", `${shown.alt}. Arrow keys move the place that is read out.`)
