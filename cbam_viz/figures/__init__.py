@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from cbam_viz.figures.ask.spec import FigureSpec, Row
     from cbam_viz.figures.ask.venues import Venue, venue, venues
     from cbam_viz.figures.content.values import Study
+    from cbam_viz.figures.draw.compared import compared
     from cbam_viz.figures.draw.steps import steps
     from cbam_viz.figures.make import Built, build, check, figure
     from cbam_viz.figures.paper.output import render, save
@@ -56,6 +57,7 @@ __all__ = [
     "classes_by_file",
     "classes_by_folder",
     "columns_from_text",
+    "compared",
     "figure",
     "format_column",
     "format_of",
@@ -75,6 +77,7 @@ _HOMES = {
     "ask.venues": ("Venue", "venue", "venues"),
     "make": ("Built", "build", "check", "figure"),
     "content.values": ("Study",),
+    "draw.compared": ("compared",),
     "draw.steps": ("steps",),
     "paper.output": ("render", "save"),
 }

@@ -131,13 +131,3 @@ def _inset(*geometries: Geometry) -> list[float]:
         1 - min(bottoms) / height,
         max(lefts) / width,
     ]
-
-
-def scale_of(maps: Sequence[Any]) -> Scale:
-    """0 to 1 for all; wider where a gate's values lie beyond, as those without a sigmoid do."""
-    values = np.concatenate([np.ravel(one) for one in maps]) if maps else np.zeros(1)
-    finite = values[np.isfinite(values)]
-    low, high = float(finite.min(initial=0)), float(finite.max(initial=1))
-    if low >= 0 and high <= 1:
-        return Scale("absolute", 0.0, 1.0)
-    return Scale("shared", low, high, "all maps here")

@@ -13,7 +13,7 @@ from cbam_viz.comparison import Compared, Comparison, MapDifference
 from cbam_viz.comparison.comparing import NOT_ONE_PHOTO
 from cbam_viz.evaluation.agreement import Agreement
 from cbam_viz.layer_names import titles
-from cbam_viz.render import Scale
+from cbam_viz.render import Scale, gate_scale
 from cbam_viz.ui import session, words
 from cbam_viz.ui.pages.compare import frame
 from cbam_viz.ui.pages.compare.sides import Look
@@ -59,7 +59,7 @@ def draw(scene: Scene, looks: Sequence[Look], found: Comparison, name: str) -> N
     numbers = range(len(looks))
     layers = [found.layer(number, name) for number in numbers]
     maps = [pictures.spatial_map(one) for one in layers if one and one.spatial is not None]
-    scale = frame.scale_of(maps)
+    scale = gate_scale(maps)
     each = tuple(_compared(scene, looks, found, number, name) for number in numbers)
     shown = _Frame(
         scene,
