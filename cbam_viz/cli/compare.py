@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,12 +18,13 @@ from cbam_viz.cli.network import open_network
 from cbam_viz.cli.options import force_option, json_option, networks_options, view_option
 from cbam_viz.cli.report import layer_name
 from cbam_viz.cli.text import finite, print_json, print_table, say
-from cbam_viz.errors import MetricError
+from cbam_viz.errors import MetricError, PlainCheckpointError
 from cbam_viz.figures.ask.formats import SUFFIXES
 
 if TYPE_CHECKING:
     from cbam_viz.comparison import Comparison
     from cbam_viz.images import View
+    from cbam_viz.models import LoadedModel
 
 TABLES = (".csv", ".json")
 
@@ -148,10 +150,18 @@ def _compared(
     """
     from cbam_viz.comparison import compare as compared
 
-    loaded = [open_network(choice, view=view) for choice in choices]
+    loaded = [_opened(choice, view) for choice in choices]
     photos = [read_image(path, reading, loaded[0]) for path in images]
     found = compared(loaded, photos, view, same_scene=same_scene)
     return _repaired(found, pairs) if pairs else found
+
+
+def _opened(choice: ModelChoice, view: View) -> LoadedModel:
+    """A network; without attention if its file holds none, of which there is the prediction."""
+    try:
+        return open_network(choice, view=view)
+    except PlainCheckpointError:
+        return open_network(replace(choice, attention="none"), view=view)
 
 
 def _repaired(found: Comparison, pairs: tuple[tuple[int, str, str], ...]) -> Comparison:

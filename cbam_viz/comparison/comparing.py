@@ -261,7 +261,7 @@ def compare_sides(
     Without `kin` nothing is known of that, so that channels are compared as distributions.
     """
     if not 2 <= len(sides) <= MOST:
-        raise MetricError(f"Two to {MOST} are compared at once, not {len(sides)}.")
+        raise MetricError(f"Two to four are compared at once, not {len(sides)}.")
     reference = next((number for number, side in enumerate(sides) if side.layers), 0)
     wanted = chosen or {}
     first = sides[reference].layers
@@ -296,7 +296,7 @@ def check_counts(networks: int, photos: int) -> None:
     if min(networks, photos) == 1 and 2 <= max(networks, photos) <= MOST:
         return
     raise MetricError(
-        f"Compare two to {MOST} networks on one photo, or one network on two to {MOST} photos, not "
+        "Compare two to four networks on one photo, or one network on two to four photos, not "
         f"{networks} network{'s' if networks != 1 else ''} on {photos} "
         f"photo{'s' if photos != 1 else ''}."
     )
