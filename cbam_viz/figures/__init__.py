@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from cbam_viz.figures.ask.labels import classes_by_file, classes_by_folder
     from cbam_viz.figures.ask.spec import FigureSpec, Row
     from cbam_viz.figures.ask.venues import Venue, venue, venues
+    from cbam_viz.figures.content.evaluated import Evaluated, evaluated
+    from cbam_viz.figures.content.study import study
     from cbam_viz.figures.content.values import Study
     from cbam_viz.figures.draw.compared import compared
     from cbam_viz.figures.draw.steps import steps
@@ -47,6 +49,7 @@ __all__ = [
     "MIME_TYPES",
     "Built",
     "Column",
+    "Evaluated",
     "FigureSpec",
     "FileFormat",
     "Row",
@@ -58,6 +61,7 @@ __all__ = [
     "classes_by_folder",
     "columns_from_text",
     "compared",
+    "evaluated",
     "figure",
     "format_column",
     "format_of",
@@ -65,6 +69,7 @@ __all__ = [
     "render",
     "save",
     "steps",
+    "study",
     "venue",
     "venues",
 ]
@@ -76,6 +81,8 @@ _HOMES = {
     "ask.spec": ("FigureSpec", "Row"),
     "ask.venues": ("Venue", "venue", "venues"),
     "make": ("Built", "build", "check", "figure"),
+    "content.evaluated": ("Evaluated", "evaluated"),
+    "content.study": ("study",),
     "content.values": ("Study",),
     "draw.compared": ("compared",),
     "draw.steps": ("steps",),

@@ -15,7 +15,6 @@ import streamlit as st
 from cbam_viz.comparison import Comparison
 from cbam_viz.evaluation.agreement import agreement
 from cbam_viz.models import LoadedModel
-from cbam_viz.models.loaded import feature_entries
 from cbam_viz.render import Scale
 from cbam_viz.ui import words
 from cbam_viz.ui.errors import boundary
@@ -23,6 +22,7 @@ from cbam_viz.ui.pages.compare import frame
 from cbam_viz.ui.pages.compare.maps import agreement_in_words
 from cbam_viz.ui.pages.compare.sides import Look
 from cbam_viz.ui.parts import components, display_controls
+from cbam_viz.ui.parts.methods import stages
 from cbam_viz.ui.parts.on_photo import Field, OnPhoto
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.session import control
@@ -60,7 +60,7 @@ def draw(scene: Scene, looks: Sequence[Look], found: Comparison, name: str, meth
         },
         key="compare_frames",
     )
-    st.caption(words.plain(f"{'. '.join(told)}. {REASON}"))
+    st.caption(words.plain(f"{'. '.join(told)}. {REASON} {METHODS[method].note}".strip()))
     _agreement(scene, found, made)
     display_controls.colours()
 
@@ -140,11 +140,9 @@ def _place(network: LoadedModel, found: Comparison, number: int, name: str) -> s
     """The stage that the layer is in: networks with and without gates both have its output."""
     modules = {module for module, _ in network.model.named_modules() if module}
     layer, first = found.layer(number, name), found.layer(found.reference, name)
-    stages = [one.stage for one in (layer, first) if one is not None]
-    stages += [str(one.get("module", "")) for one in reversed(feature_entries(network.model))]
-    return next(
-        (stage for stage in stages if stage in modules), "" if layer is None else layer.name
-    )
+    names = [one.stage for one in (layer, first) if one is not None and one.stage in modules]
+    names += reversed(stages(network))
+    return next(iter(names), "" if layer is None else layer.name)
 
 
 def _column(scene: Scene, side: OnPhoto) -> dict[str, Any]:

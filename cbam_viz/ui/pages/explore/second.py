@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 DIFFERENCES = ("layer2", "model2", "image2", "method2")
 NOTHING: dict[str, str | int | None] = {**dict.fromkeys(DIFFERENCES), "class2": None}
 LAYER, PHOTO, METHOD = "layer", "photo", "method"
+WHOLE = "whole"
+"""One map of all spatial gates: a choice of its own, and the method's name."""
 QUICK = "compare"
 """Key of the row of quick choices."""
 MOST_QUICK = 3
@@ -127,16 +129,19 @@ def _quick(scene: Scene, layer: LayerAttention) -> dict[str, tuple[str, Wanted]]
     others = [name for name in photos.choices() if name != photos.choice()]
     if others:
         options[PHOTO] = "Another photo", NOTHING | {"image2": others[0]}
-    if (by_name := methods.offered()) and scene.analysis.predictions:
-        name, title = next(iter(by_name.items()))
+    if (titles := methods.offered()) and scene.analysis.predictions:
+        name, title = next(iter(titles.items()))
         options[METHOD] = title, NOTHING | {"method2": name}
+    if _maps(scene) > 1:
+        options[WHOLE] = methods.offered()[WHOLE], NOTHING | {"method2": WHOLE}
     return options
 
 
 def _current(options: list[str], chosen: Settings) -> str | None:
     """Which of the quick choices the settings come nearest to."""
     if chosen.method2 is not None:
-        return METHOD if METHOD in options else None
+        own = WHOLE if chosen.method2 == WHOLE else METHOD
+        return own if own in options else None
     if chosen.model2 is not None:
         return chosen.model2 if chosen.model2 in options else None
     if chosen.image2 is not None:
@@ -146,6 +151,11 @@ def _current(options: list[str], chosen: Settings) -> str | None:
 
 def _take(meanings: dict[str, Wanted]) -> None:
     session.choose(**meanings.get(st.session_state[QUICK], NOTHING))
+
+
+def _maps(scene: Scene) -> int:
+    """How many layers have a map."""
+    return sum(layer.spatial is not None for layer in scene.layers.values())
 
 
 def _neighbour(names: list[str], name: str) -> str | None:
@@ -209,12 +219,12 @@ def _choose_photo(settings: Settings) -> str | None:
 
 def _choose_method(settings: Settings) -> str | None:
     """What makes the second picture; None for the gates."""
-    by_name = methods.offered()
-    if settings.method2 is not None and settings.method2 not in by_name:
+    titles = methods.offered()
+    if settings.method2 is not None and settings.method2 not in titles:
         if settings.method2 == session.memory().link.method2:
             session.note("The method that the link sets beside the map is not offered here.")
         session.change(method2=None)
-    return _select("Made by", "method2", "the gates", by_name)
+    return _select("Made by", "method2", "the gates", titles)
 
 
 def _select(label: str, name: str, same: str, titles: dict[str, str]) -> str | None:
