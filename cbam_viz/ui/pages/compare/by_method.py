@@ -19,7 +19,6 @@ from cbam_viz.render import Scale
 from cbam_viz.ui import words
 from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.pages.compare import frame
-from cbam_viz.ui.pages.compare.maps import agreement_in_words
 from cbam_viz.ui.pages.compare.sides import Look
 from cbam_viz.ui.parts import components, display_controls
 from cbam_viz.ui.parts.methods import stages
@@ -167,7 +166,7 @@ def _agreement(scene: Scene, found: Comparison, made: Sequence[OnPhoto | None]) 
 
         def compare(other: Field = other, beside: Any = beside) -> str:
             maps = (one.values, one.cells), (other.values, other.cells)
-            return agreement_in_words(agreement(*maps, first.geometry, of_other=beside))
+            return words.agreement(agreement(*maps, first.geometry, of_other=beside))
 
         text = scene.results.pictures.get_or_make(("agreement", first.key, side.key), compare)
         st.caption(f"{words.plain(found.sides[number].title)}: {text}")

@@ -11,7 +11,6 @@ import streamlit as st
 from cbam_viz.attention import LayerAttention
 from cbam_viz.comparison import Compared, Comparison, MapDifference
 from cbam_viz.comparison.comparing import NOT_ONE_PHOTO
-from cbam_viz.evaluation.agreement import Agreement
 from cbam_viz.layer_names import titles
 from cbam_viz.render import Scale, gate_scale
 from cbam_viz.ui import session, words
@@ -115,7 +114,7 @@ def _below(shown: _Frame, number: int) -> str:
     if number != shown.found.reference:
         reason = shown.found.no_difference(number, shown.name)
         return "" if reason == NOT_ONE_PHOTO else reason  # said once, below the frame
-    return f"Beside this: each map less that of {shown.first}." if shown.differs else ""
+    return "The differences of the others are to this map." if shown.differs else ""
 
 
 def _on_photo(look: Look, layer: LayerAttention | None, scale: Scale) -> OnPhoto:
@@ -184,7 +183,8 @@ def _bars(shown: _Frame, scale: Scale) -> list[dict[str, Any]]:
     if not shown.differs:
         return bars
     ends = Scale("shared", -shown.most, shown.most)
-    low, high = (end.replace("-", "−") for end in ends.range_label)
+    high = words.number(shown.most) if shown.most != 1 else "1"
+    low = f"−{high}"
     bars.append(
         pictures.colour_bar(ends, frame.DIVERGING)
         | {
@@ -228,25 +228,7 @@ def _in_words(shown: _Frame, number: int, numbers: MapDifference) -> str:
         f"both saw: on average {_signed(numbers.mean)} (sign left out: "
         f"{words.number(numbers.mean_absolute)}), at most {_signed(numbers.largest)}."
     )
-    return f"{text} {agreement_in_words(numbers.agreement)}"
-
-
-def agreement_in_words(agreement: Agreement) -> str:
-    """Pearson, Spearman and overlap with what chance gives."""
-    parts = []
-    for name, title in (
-        ("pearson", "Pearson"),
-        ("spearman", "Spearman"),
-        ("overlap", "overlap of the highest fifth (IoU)"),
-    ):
-        value, chance = getattr(agreement, name), agreement.chance[name]
-        if value is not None and chance is not None:
-            low, high = (f"{end:.2f}".replace("-", "−") for end in chance)
-            said = f"{value:.2f}".replace("-", "−")
-            parts.append(f"{title} **{said}** (chance: {low} to {high})")
-    if agreement.pearson is None:
-        return "One of the maps is the same everywhere, so there is nothing to agree on."
-    return f"Agreement: {', '.join(parts)}."
+    return f"{text} {words.agreement(numbers.agreement)}"
 
 
 def _signed(value: float) -> str:

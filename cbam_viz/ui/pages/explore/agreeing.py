@@ -23,24 +23,7 @@ def line(scene: Scene, one: OnPhoto, other: OnPhoto) -> None:
         from cbam_viz.evaluation.agreement import agreement
 
         maps = (first.values, first.cells), (second.values, second.cells)
-        found = agreement(*maps, one.geometry, of_other=other.geometry)
-        parts = []
-        for name, value, title in (
-            ("pearson", found.pearson, "Pearson"),
-            ("spearman", found.spearman, "Spearman"),
-            ("overlap", found.overlap, "overlap of the highest fifth (IoU)"),
-        ):
-            chance = found.chance[name]
-            if value is not None and chance is not None:
-                low, high = (f"{end:.2f}".replace("-", "−") for end in chance)
-                said = f"{value:.2f}".replace("-", "−")
-                parts.append(f"{title} **{said}** (chance: {low} to {high})")
-        if found.pearson is None:
-            return "One of the two maps is the same everywhere, so there is nothing to agree on."
-        return (
-            f"Agreement: {', '.join(parts)}. Chance is the middle 95 % of random maps with the "
-            "second one's values, as smooth as it is."
-        )
+        return words.agreement(agreement(*maps, one.geometry, of_other=other.geometry))
 
     key = ("agreement", one.key, other.key)
     st.caption(scene.results.pictures.get_or_make(key, compare))
