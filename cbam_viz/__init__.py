@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         SpatialDescriptors,
         Unsupported,
     )
+    from cbam_viz.comparison import Comparison, compare
     from cbam_viz.costs import ModelCost, cost
     from cbam_viz.detections import Detections
     from cbam_viz.gates import Capture as capturing  # noqa: N813
@@ -87,6 +88,7 @@ __all__ = [
     "Cells",
     "ChannelBranches",
     "CheckpointError",
+    "Comparison",
     "Detections",
     "Effects",
     "FigureError",
@@ -117,6 +119,7 @@ __all__ = [
     "capture",
     "capturing",
     "channel_importance",
+    "compare",
     "convert_checkpoint",
     "cost",
     "create_model",
@@ -151,6 +154,7 @@ _HOMES = {
         "gate_variance",
     ),
     "cbam_viz.analysis": ("Analysis", "analyse", "analyse_tensor"),
+    "cbam_viz.comparison": ("Comparison", "compare"),
     "cbam_viz.attention": (
         "Attention",
         "Cells",
@@ -183,7 +187,17 @@ _HOMES = {
 }
 _LAZY = {name: (home, name) for home, names in _HOMES.items() for name in names}
 _LAZY["capturing"] = ("cbam_viz.gates", "Capture")
-_SUBMODULES = ("ablation", "charts", "figures", "methods", "metrics", "render", "steps", "store")
+_SUBMODULES = (
+    "ablation",
+    "charts",
+    "comparison",
+    "figures",
+    "methods",
+    "metrics",
+    "render",
+    "steps",
+    "store",
+)
 """Reachable as `cbam_viz.figures` and so on without an import statement of their own."""
 
 

@@ -27,6 +27,7 @@ COMMANDS = {
     "app": "app:app",
     "batch": "batch:batch",
     "checkpoints": "checkpoints:checkpoints",
+    "compare": "compare:compare",
     "completion": "completion:completion",
     "convert": "convert:convert",
     "cost": "cost:cost",

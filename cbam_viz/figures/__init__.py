@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from cbam_viz.figures.content.storestudy import StoreStudy, study_beside
     from cbam_viz.figures.content.study import study
     from cbam_viz.figures.content.values import Study
+    from cbam_viz.figures.draw.compared import compared
     from cbam_viz.figures.draw.steps import steps
     from cbam_viz.figures.make import Built, build, check, figure
     from cbam_viz.figures.paper.output import render, save
@@ -61,6 +62,7 @@ __all__ = [
     "classes_by_file",
     "classes_by_folder",
     "columns_from_text",
+    "compared",
     "evaluated",
     "figure",
     "format_column",
@@ -86,6 +88,7 @@ _HOMES = {
     "content.storestudy": ("StoreStudy", "study_beside"),
     "content.study": ("study",),
     "content.values": ("Study",),
+    "draw.compared": ("compared",),
     "draw.steps": ("steps",),
     "paper.output": ("render", "save"),
 }

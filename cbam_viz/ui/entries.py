@@ -76,6 +76,14 @@ ENTRIES = (
         "Other gates in the place of its own: what the network says then, and which gates matter.",
     ),
     Entry(
+        "compare",
+        "compare",
+        "Compare",
+        ":material/compare:",
+        "Up to four networks on your photo, or one network on up to four photos, layer by layer.",
+        heavy=True,
+    ),
+    Entry(
         "figure",
         "figure",
         "Figure",

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import streamlit as st
 
 from cbam_viz._places import SAMPLE
 from cbam_viz.analysis import Analysis
-from cbam_viz.errors import CbamVizError, PlainCheckpointError
+from cbam_viz.errors import CbamVizError
 from cbam_viz.figures import FigureSpec, StoreStudy, Study
 from cbam_viz.figures.content.made import asked, made_columns
 from cbam_viz.figures.content.storestudy import check_beside
 from cbam_viz.figures.content.study import analyse_for, feature_layers
 from cbam_viz.images import MAX_BYTES, Photo, read_photo_apart, sample_of, samples
 from cbam_viz.models import CheckpointEntry, LoadedModel
-from cbam_viz.models.load import PLAIN
 from cbam_viz.ui import session, words
 from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.pages.figure.state import Brought, kept
@@ -118,17 +117,8 @@ def choose_networks(scene: Scene) -> list[Network]:
     with boundary(), st.spinner("Loading the second network …"):
         request = _second_request(name, entries)
         if request is not None:
-            chosen.append(_beside(request))
+            chosen.append(Network(*networks.load_beside(request)))
     return chosen
-
-
-def _beside(request: Request) -> Network:
-    """The second network; without attention if its file holds none."""
-    try:
-        return Network(networks.load(request), request)
-    except PlainCheckpointError:
-        plain = replace(request, attention=PLAIN)
-        return Network(networks.load(plain), plain)
 
 
 def current(scene: Scene) -> Network:
