@@ -160,7 +160,11 @@ class _State:
         remove_results(target.folder)
         if isinstance(error, (NoAttentionError, click.UsageError)):
             self.hopeless = error
-        text = error.message if isinstance(error, click.UsageError) else str(error)
+        text = str(error)
+        if isinstance(error, click.UsageError):
+            text = error.message
+        elif isinstance(error, NoAttentionError):  # what to do is said at the end
+            text = error.reason
         return Outcome(target.source, target.folder, text or "There was not enough memory for it.")
 
 
