@@ -126,8 +126,8 @@ def _check_names(model: nn.Module, places: Sequence[str]) -> None:
         if not name or name not in modules:
             raise ModelError(
                 f"The network has no module named {quoted(name)}; near names are "
-                f"{few(nearest([*modules][1:], name))}. [name for name, _ in model.named_modules()] "
-                "lists them all."
+                f"{few(nearest([*modules][1:], name))}. "
+                "[name for name, _ in model.named_modules()] lists them all."
             )
         if CHILD in dict(modules[name].named_children()):
             raise ModelError(f"There is a CBAM layer after {shortened(name)} already.")

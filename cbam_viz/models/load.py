@@ -136,9 +136,7 @@ def load_model(
     config = read_config(source, folder)
     weights = find_weights(file.content)
     weights.notes[:0] = file.notes
-    weights.tensors, told = multiplied_out(
-        weights.tensors, block=block_size_of(config.content)
-    )
+    weights.tensors, told = multiplied_out(weights.tensors, block=block_size_of(config.content))
     weights.notes += told
     refuse_quantised(weights.tensors)
     translate(weights)

@@ -20,7 +20,7 @@ _SCALES = re.compile(
     r"(?:weight_|input_|q|nested_)?(?:scales?|absmax|zeros|zero_points?)(?:_inv|_weight)?(?:_\d)?"
     r"|SCB|g_idx|quant_map|bitsandbytes__\w+|_?weight[_:]scale"
 )
-"""What GPTQ, AWQ, bitsandbytes, compressed-tensors, torchao and the writers of 8-bit floats call them."""
+"""What GPTQ, AWQ, bitsandbytes, compressed-tensors, torchao and writers of 8-bit floats say."""
 _WEIGHTS = re.compile(r"q?weight(?:_packed)?|_?weight[_:]qdata")
 
 
