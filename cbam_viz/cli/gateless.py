@@ -31,6 +31,11 @@ TO_GET = (
 )
 
 
+def of_a_photo(error: Exception) -> str:
+    """Return what to say of a photo that is skipped; what to do is said once, at the end."""
+    return error.reason if isinstance(error, NoAttentionError) else str(error)
+
+
 def in_words_of(command: str | None, error: NoAttentionError) -> NoAttentionError:
     """Return the error with what to do on the command line in place of Python's functions."""
     advice = (ADVICE.get(command or "", ""), TO_GET)
