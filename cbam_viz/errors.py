@@ -20,7 +20,15 @@ class ModelError(CbamVizError):
 
 
 class NoAttentionError(ModelError):
-    """A model holds no attention that could be shown."""
+    """A model holds no attention that could be shown.
+
+    The text is `reason` and `advice` for Python; the app and the command line give their own.
+    """
+
+    def __init__(self, reason: str, advice: str = "") -> None:
+        super().__init__(f"{reason} {advice}".rstrip())
+        self.reason = reason
+        """What is the case, in sentences."""
 
 
 class CheckpointError(CbamVizError):

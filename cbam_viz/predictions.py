@@ -47,6 +47,13 @@ NAMES_UNKNOWN = (
     "order of the outputs or as 'class_to_idx'; on the command line, --classes FILE states them."
 )
 
+DENSE = (
+    "What it says of each place can be shown if a function of your own, decode(output) -> "
+    "cbam_viz.Detections, reads it: wrap_model(net, decode=decode) in Python; for the command line "
+    "and the app, let the factory of --model FILE.py:FACTORY return that."
+)
+"""What to do where an output is maps or the like."""
+
 _FEATURES = "the network gives features, as its classifier was taken off ({})"
 
 _LOGITS = frozenset({"logits", "logit", "class_logits", "cls_logits"})
@@ -113,6 +120,11 @@ class ClassScores:
 class _NoClassesError(Exception):
     """There is no prediction; the text says why, as the part of a sentence."""
 
+    def __init__(self, reason: str, *, dense: bool = False) -> None:
+        super().__init__(reason)
+        self.dense = dense
+        """True if the output says something of each place."""
+
 
 @dataclass(frozen=True)
 class _Row:
@@ -155,7 +167,8 @@ def read_output(
         row, is_said = _choose(_tensors(output), classes, model)
         kind, probabilities = _probabilities(row, is_said, model, run)
     except _NoClassesError as reason:
-        return Reading("none", note=f"No prediction: {reason}.")
+        more = f" {DENSE}" if reason.dense else ""
+        return Reading("none", note=f"No prediction: {reason}.{more}")
     names = classes if classes is not None and len(classes) == row.count else None
     best = probabilities.topk(min(top, row.count))
     note = "" if names else NAMES_UNKNOWN
@@ -231,7 +244,9 @@ def _choose(
     if named:
         rows = [row for row in named if row.fits]
     if not rows:
-        raise _NoClassesError(_why_no_row(named or tensors))
+        odd = named or tensors
+        dense = any(row.tensor.ndim > 2 and row.tensor.shape[-1] > 1 for row in odd)
+        raise _NoClassesError(_why_no_row(odd), dense=dense)
     proven = _proven(rows)
     if proven is not None:
         return proven, True

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from cbam_viz._text import few, quoted
+from cbam_viz._text import few, nearest, quoted
 from cbam_viz.attention import Attention, Cells
 from cbam_viz.errors import CbamVizError, MethodError
 from cbam_viz.gates import capture
@@ -65,11 +65,10 @@ def places_of(
         if layer is None and name in modules:
             places.append(Place(name, name))
         elif layer is None:
-            near = [one for one in (*(gated or ()), *sorted(modules)) if name in one]
-            there = near or list(gated or ()) or sorted(modules, key=lambda one: one.count("."))
+            there = nearest([*(gated or ()), *sorted(modules)], name)
             raise MethodError(
                 f"There is no layer {quoted(name)}. Take a layer with gates, or a module or stage "
-                f"by its name, such as {few(there, 3)}."
+                f"by its name, such as {few(there)}."
             )
         elif layer.found_by == "hook" and layer.module in modules:
             places.append(Place(name, layer.module, layer.call, None, layer.cells, True))
