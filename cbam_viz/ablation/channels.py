@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from cbam_viz.ablation.forwards import Forwards
 from cbam_viz.ablation.learnt import GateName
 from cbam_viz.ablation.replacements import Given
-from cbam_viz.ablation.scores import Values, measured
+from cbam_viz.ablation.scores import Values, class_scores, measured
 from cbam_viz.ablation.wishes import matching
 from cbam_viz.errors import CaptureError, MetricError
 from cbam_viz.metrics import correlation_interval, spearman
@@ -100,7 +100,9 @@ def channel_importance(
     forwards = Forwards(model, x.expand(copies, *x.shape[1:]).contiguous())
     gate = _gate(forwards, layer)
     wanted = None if target is None else np.full(copies, target)
-    plain = measured(forwards.unchanged([gate]), copies, ["logit"], wanted)
+    output = forwards.unchanged([gate])
+    where = class_scores(output, copies, ["logit"], model, forwards.bare)
+    plain = measured(output, copies, ["logit"], wanted, where)
     assert plain.top is not None
     classes = plain.top if wanted is None else wanted
     before = plain.values["logit"]
@@ -124,7 +126,7 @@ def channel_importance(
             gates = own.clone()
             gates[torch.arange(len(some)), some] = value
             output = forwards.replaced({gate: Given(gates)})
-            after = measured(output, copies, ["logit"], classes).values["logit"]
+            after = measured(output, copies, ["logit"], classes, where).values["logit"]
             found[start : start + len(some)] = (after - before)[: len(some)]
         if progress is not None:
             progress(min(start + copies, len(chosen)))

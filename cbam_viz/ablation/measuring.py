@@ -15,11 +15,12 @@ from cbam_viz.ablation.forwards import Forwards
 from cbam_viz.ablation.learnt import GateName, Learned
 from cbam_viz.ablation.replacements import Replacement, Wish, replacement
 from cbam_viz.ablation.results import Effect, Effects, Unit
-from cbam_viz.ablation.scores import Score, Values, check, measured, name_of
+from cbam_viz.ablation.scores import Score, Values, check, class_scores, measured, name_of
 from cbam_viz.ablation.wishes import KINDS, matching
 from cbam_viz.computation import GateKind
 from cbam_viz.errors import CaptureError, MetricError
 from cbam_viz.metrics import bootstrap_interval
+from cbam_viz.predictions import ClassScores
 
 BATCH = 2
 """Photos in one forward: what lies before each gate is kept for all of them."""
@@ -119,6 +120,7 @@ class Measuring:
         self._before: dict[str, dict[_Photo, float]] = defaultdict(dict)
         self._after: dict[tuple[Unit, str, Any, str], dict[_Photo, float]] = defaultdict(dict)
         self._targets: dict[_Photo, int] = {}
+        self._where: ClassScores | None = None
         self._whole = self._text = ""
         self._left_out: dict[str, None] = {}
         self.lost: tuple[str, ...] = ()
@@ -198,7 +200,11 @@ class Measuring:
         groups = _groups(learned, self._layers, self._kinds, self._units)
         wanted = {gate: self._replacement(gate) for group in groups.values() for gate in group}
         first = [min(group, key=lambda g: learned.gates[g].first) for group in groups.values()]
-        plain = measured(forwards.unchanged(first), len(photos), self._scores, given)
+        output = forwards.unchanged(first)
+        self._where = self._where or class_scores(
+            output, len(photos), self._scores, self._model, forwards.bare
+        )
+        plain = measured(output, len(photos), self._scores, given, self._where)
         targets = given if plain.top is None else np.where(given < 0, plain.top, given)
         if "agreement" in plain.values:  # with itself, whatever the labels say
             plain.values["agreement"] = np.ones(len(photos))
@@ -207,7 +213,7 @@ class Measuring:
         for done, (key, group) in enumerate(groups.items(), 1):
             output = forwards.replaced({gate: wanted[gate] for gate in group})
             for score, classes in zip(self._scores, own, strict=True):
-                found = measured(output, len(photos), [score], classes)
+                found = measured(output, len(photos), [score], classes, self._where)
                 after |= {(*key, name): values for name, values in found.values.items()}
             if self._go_on is not None and not self._go_on(done, len(groups)):
                 self._leave(len(groups) - done, len(groups))
