@@ -327,7 +327,9 @@ def _probabilities(
                 "sum to one by chance: labels that may hold together, or other values"
             )
         if found is not None and maker in _CHOICES:
-            raise NoClassScoresError("the network gives its choice, one 1 among zeros, and no shares")
+            raise NoClassScoresError(
+                "the network gives its choice, one 1 among zeros, and no shares"
+            )
         if found is not None and maker not in _LINEAR:
             return found
         if maker not in _LINEAR:

@@ -17,8 +17,8 @@ from cbam_viz.predictions import ClassScores, scores_in
 ScoreName = Literal["logit", "probability", "loss", "accuracy", "agreement"]
 Score = ScoreName | Callable[[Any], Any]
 """`logit` (of a network that gives logits) and `probability` of the target class, `loss` (its
-cross-entropy), `accuracy` (1 where the target is the top class), `agreement` (the same, of what the unchanged network says); or a
-function from the network's output to one number a photo, (B,)."""
+cross-entropy), `accuracy` (1 where the target is the top class), `agreement` (the same, of what the
+unchanged network says); or a function from the network's output to one number a photo, (B,)."""
 Values = npt.NDArray[np.float64]
 
 SHARES = ("probability", "accuracy", "agreement")

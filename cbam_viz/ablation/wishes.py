@@ -13,6 +13,8 @@ from cbam_viz.computation import GateKind
 from cbam_viz.errors import CaptureError
 
 KINDS: tuple[GateKind, ...] = ("channel", "spatial")
+GATES: dict[GateKind, str] = {"channel": "the channel weights", "spatial": "the spatial map"}
+"""What a layer's gates are called in sentences."""
 Wishes = Mapping[str, Wish | Mapping[GateKind, Wish]]
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import streamlit as st
 
-from cbam_viz.ablation import Outcome, predict_without
+from cbam_viz.ablation import analyse_with
 from cbam_viz.analysis import Analysis, analyse
 from cbam_viz.attention import LayerAttention
 from cbam_viz.computation import GateKind
@@ -187,11 +187,12 @@ class Scene:
 
         return self._kept(("method", method, layer, target), make)
 
-    def without(self, layer: LayerAttention, gates: tuple[GateKind, ...]) -> Outcome:
-        """What is predicted without gates of a layer that was `computed`; one forward, once."""
+    def without(self, layer: LayerAttention, gates: tuple[GateKind, ...]) -> Analysis:
+        """The photo without gates of a layer: ones in their place; one forward, once."""
+        wishes = {layer.name: dict.fromkeys(gates, "one")}
         return self._kept(
             ("without", layer.name, gates),
-            lambda: predict_without(self.loaded, self.photo, layer, *gates, view=self.view),
+            lambda: analyse_with(self.loaded, self.analysis, wishes),
         )
 
 

@@ -267,7 +267,6 @@ def given(by: float | None, photos: int = 3) -> np.ndarray:
     return by_hand(inputs(photos).numpy(), None, None if by is None else by * ONE)
 
 
-
 class Ending(Known):
     """`Known`, whose logits go out in some way."""
 
