@@ -18,6 +18,7 @@ from cbam_viz.ablation.followed import Aim, aims
 from cbam_viz.ablation.measuring import effects
 from cbam_viz.ablation.on_photo import analyse_with, effects_on_photo, importance_on_photo
 from cbam_viz.ablation.over_photos import gate_means, gate_variance
+from cbam_viz.ablation.painting import on_cells
 from cbam_viz.ablation.replacements import (
     Channels,
     Constant,
@@ -57,4 +58,5 @@ __all__ = [
     "gate_means",
     "gate_variance",
     "importance_on_photo",
+    "on_cells",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -109,30 +110,53 @@ class Given:
         fits = values.ndim == gate.ndim and values.shape[1:] == gate.shape[1:]
         if not fits or len(values) not in (1, len(gate)):
             raise _shape(self.values.shape, gate, "The values")
-        return values.to(gate.device).expand_as(gate)
+        values = values.to(gate.device).expand_as(gate)
+        # A network may have a gate that is no number, and it may be given back.
+        bad = int((~values.isfinite() & gate.isfinite()).sum())
+        if bad:
+            raise CaptureError(
+                f"{bad:,} of {values.numel():,} values for a gate are no finite numbers, and the "
+                "network would give none behind it. Fill them, with 1 where the gate is to be off."
+            )
+        return values
 
 
 @dataclass(frozen=True, eq=False)
 class Painted:
-    """A number where something was painted, the gate's own values elsewhere."""
+    """A number where something was painted, the gate's own values elsewhere.
 
-    mask: Tensor
-    """(h, w), or (C,) of channels: true or 1 where it was painted, shares in between."""
-    value: float
+    `on_cells` makes such a mask of one on the photo.
+    """
+
+    mask: Any
+    """An array or tensor, (h, w), or (C,) of channels: true or 1 where it was painted, shares in
+    between."""
+    value: Any
+    """A number, or an array of the mask's shape: one for each place."""
 
     def __call__(self, gate: Tensor) -> Tensor:
-        """Raises CaptureError if the mask is of another shape than the gate."""
-        mask = self.mask.to(gate.device)
+        """Raises CaptureError if the mask is no mask of this gate, or a value is no number."""
+        mask, value = as_tensor(self.mask).to(gate.device), as_tensor(self.value).to(gate.device)
         if mask.shape != gate.shape[1:]:
             raise _shape(mask.shape, gate, "The painted mask")
+        if value.ndim and value.shape != mask.shape:
+            raise _shape(value.shape, gate, "The painted values")
+        if not bool(((mask >= 0) & (mask <= 1)).all()):
+            raise CaptureError(
+                "A painted mask is between 0, where nothing is painted, and 1; this one has other "
+                "values. What is painted is its second argument: Painted(mask, 0.9)."
+            )
         share = mask.to(gate.dtype).expand_as(gate)
-        mixed = gate * (1 - share) + self.value * share
+        if not bool((value.isfinite() | (mask == 0)).all()):
+            raise CaptureError("What is painted must be finite numbers.")
+        mixed = gate * (1 - share) + value.to(gate.dtype) * share
         return torch.where(share == 0, gate, mixed)
 
     @property
     def text(self) -> str:
         """The number painted."""
-        return f"{self.value:g} where painted"
+        value = as_tensor(self.value)
+        return f"{float(value):g} where painted" if value.ndim == 0 else "what was painted"
 
 
 @dataclass(frozen=True)
@@ -227,6 +251,8 @@ def replacement(wish: Wish, layer: str, kind: GateKind) -> Replacement:
     if isinstance(wish, GateMeans):
         return wish.of(layer, kind)
     if isinstance(wish, (int, float, np.number)) and not isinstance(wish, bool):
+        if not math.isfinite(wish):
+            raise CaptureError(f"A gate cannot be replaced by {wish}: give a finite number.")
         return Constant(float(wish))
     if isinstance(wish, (Tensor, np.ndarray, Sequence)):
         return Given(as_tensor(wish))
@@ -239,7 +265,7 @@ def as_tensor(values: Any) -> Tensor:
     """Floating values as a tensor.
 
     Raises:
-        CaptureError: they are no numbers, or none of them is finite.
+        CaptureError: they are no numbers.
     """
     try:
         found = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))

@@ -294,7 +294,7 @@ WAYS_OUT = {
 
 @pytest.mark.parametrize("way", WAYS_OUT)
 def test_class_scores_are_found_however_they_go_out(way: str) -> None:
-    """All photos in one forward; what they are is not guessed anew from what a gate made of them."""
+    """All photos in one forward; what they are is not guessed anew with other gates."""
     found = effects(
         Ending(WAYS_OUT[way]).eval(), inputs(3), "probability", targets=[0, 1, 0], by=0.5,
         kinds=("spatial",), units=("gate",), batch=3,
