@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -14,9 +15,13 @@ from cbam_viz.computation import GateKind
 from cbam_viz.ui.glossary import hint
 from cbam_viz.ui.pages.whatif import telling
 from cbam_viz.ui.parts import layer_choice, painter
+from cbam_viz.ui.parts.layout import two_columns
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.session import control
 from cbam_viz.ui.words import layer_option, plain
+
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
 
 PAINTED = "painted"
 REACHES = {"layer": "One layer", "stage": "Its stage", "some": "Several", "all": "All layers"}
@@ -73,11 +78,20 @@ class Change:
         return telling.with_instead(self.by, self.words, one=len(self.gates) == 1)
 
 
-def choose(scene: Scene) -> tuple[Replacement, Change | None]:
-    """Controls for it; no change, and a sentence, where what was chosen has no such gate.
+@dataclass(frozen=True)
+class Chosen:
+    """What the visitor chose."""
 
-    The replacement is that for gates in turn, which is not painted.
-    """
+    by: Replacement
+    """What replaces gates in turn; their mean where one map is painted."""
+    change: Change | None
+    """None where what was chosen has no such gate; then a sentence says so."""
+    said: DeltaGenerator
+    """Where to say what the network then says: beside what is painted."""
+
+
+def choose(scene: Scene) -> Chosen:
+    """Controls for it."""
     picked = scene.layer()
     above = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
@@ -86,7 +100,9 @@ def choose(scene: Scene) -> tuple[Replacement, Change | None]:
     if kind == PAINTED:
         with above:
             layer_choice.choose(scene, picked)
-        return by, _painted(scene, picked)
+        left, right = two_columns("whatif_painted")
+        with left:
+            return Chosen(by, _painted(scene, picked), right)
     with above:
         with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
             reach = _segments("Whose gates", "reach", REACHES, "layer")
@@ -101,9 +117,10 @@ def choose(scene: Scene) -> tuple[Replacement, Change | None]:
         has = "has" if len(titles) == 1 else "have"
         what = " and no ".join(telling.WORDS[kind][1] for kind in kinds)
         st.info(plain(f"There is nothing to replace: {few(titles, 3)} {has} no {what}."))
-        return by, None
+        return Chosen(by, None, st.container())
     stage = scene.titles.stages[picked.stage] if reach == "stage" else ""
-    return by, Change(gates, by, telling.gates_of(there, titles, stage, reach == "all"))
+    change = Change(gates, by, telling.gates_of(there, titles, stage, reach == "all"))
+    return Chosen(by, change, st.container())
 
 
 def pick_layer(scene: Scene, label: str, name: str, names: list[str], default: str) -> str:
