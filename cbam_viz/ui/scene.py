@@ -6,7 +6,6 @@ is kept in `results`, so that it is computed once.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
@@ -31,17 +30,19 @@ from cbam_viz.ui.parts.on_photo import Field, OnPhoto
 from cbam_viz.ui.request import Request
 from cbam_viz.ui.session.link import UPLOAD, Settings
 from cbam_viz.ui.session.results import Results
+from cbam_viz.ui.turns import Turns
 
 if TYPE_CHECKING:
-    from cbam_viz.methods import MethodMap
+    from cbam_viz.methods import MethodMap, Progress
 
 T = TypeVar("T")
 
 SAMPLES_KEPT = 12
 """Results that all sessions share: those of sample photos, which are nobody's secret."""
 
-_one_method = threading.Lock()
-"""Occlusion takes hundreds of forwards and a backward takes memory: one visitor at a time."""
+_methods = Turns()
+"""Score-CAM and occlusion take hundreds of forwards and a backward takes memory: one visitor at a
+time, and the next one between two forwards."""
 
 
 @dataclass(frozen=True)
@@ -166,15 +167,22 @@ class Scene:
             lambda: analyse_steps(self.loaded, self.photo, name, self.view).attention[name],
         )
 
-    def by_method(self, method: str, layer: str, target: int | None) -> MethodMap:
+    def by_method(
+        self, method: str, layer: str, target: int | None, progress: Progress | None = None
+    ) -> MethodMap:
         """What another method makes of a layer for a class, or for the predicted one; once.
 
-        Raises MethodError.
+        `progress` is that of `method_maps`. Raises MethodError.
         """
         from cbam_viz.methods import photo_maps
 
+        def between(done: int, of: int) -> None:
+            if progress is not None:
+                progress(done, of)
+            _methods.pass_on()
+
         def make() -> MethodMap:
-            with _one_method:
+            with _methods.taken():
                 return photo_maps(
                     self.loaded,
                     self.photo,
@@ -183,6 +191,7 @@ class Scene:
                     target,
                     view=self.view,
                     attention=self.analysis.attention,
+                    progress=between,
                 )[0]
 
         return self._kept(("method", method, layer, target), make)
