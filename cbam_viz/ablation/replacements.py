@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from cbam_viz._text import quoted, shortened
 from cbam_viz.computation import GateKind
 from cbam_viz.errors import CaptureError
 
@@ -75,7 +77,12 @@ class Shuffled:
                 "channel weights have no positions" if gate.ndim == 2 else "a map has no channels"
             )
             raise CaptureError(f"A gate cannot be shuffled over {over} here: {kind}.")
-        rng = np.random.default_rng(self.seed)
+        try:
+            rng = np.random.default_rng(self.seed)
+        except (TypeError, ValueError) as error:
+            raise CaptureError(
+                f"The seed of a shuffle is a whole number from 0 on, not {quoted(self.seed)}."
+            ) from error
         if over == "photos":
             if len(gate) < 2:
                 raise CaptureError(
@@ -112,11 +119,12 @@ class Given:
             raise _shape(self.values.shape, gate, "The values")
         values = values.to(gate.device).expand_as(gate)
         # A network may have a gate that is no number, and it may be given back.
-        bad = int((~values.isfinite() & gate.isfinite()).sum())
-        if bad:
+        if bool((~values.isfinite() & gate.isfinite()).any()):
+            bad = int((~self.values.isfinite()).sum())
             raise CaptureError(
-                f"{bad:,} of {values.numel():,} values for a gate are no finite numbers, and the "
-                "network would give none behind it. Fill them, with 1 where the gate is to be off."
+                f"{bad:,} of {self.values.numel():,} values for a gate are no finite numbers, and "
+                "the network would give none behind it. Fill them, with 1 where the gate is to be "
+                "off."
             )
         return values
 
@@ -165,13 +173,25 @@ class Channels:
 
     indices: tuple[int, ...]
     by: Replacement
+    """Or whatever else can replace a gate, such as `one`."""
+
+    def __post_init__(self) -> None:
+        """Raises CaptureError for indices that are no whole numbers, and for no replacement."""
+        try:
+            indices = tuple(index(one) for one in self.indices)
+        except TypeError as error:
+            raise CaptureError(
+                f"Channels are chosen by their numbers, such as (3, 17): {error}."
+            ) from error
+        object.__setattr__(self, "indices", indices)
+        object.__setattr__(self, "by", replacement(self.by, "these channels", "channel"))
 
     def __call__(self, gate: Tensor) -> Tensor:
         """Raises CaptureError for a map, and for a channel that is not there."""
         if gate.ndim != 2:
             raise CaptureError("Single channels can be replaced of channel weights, not of a map.")
         count = gate.shape[1]
-        wrong = [index for index in self.indices if not -count <= index < count]
+        wrong = [one for one in self.indices if not -count <= one < count]
         if wrong:
             raise CaptureError(
                 f"There is no channel {wrong[0]}: the gate has {count}, from 0 to {count - 1}."
@@ -196,7 +216,12 @@ class Made:
 
     def __call__(self, gate: Tensor) -> Tensor:
         """Raises CaptureError if it gives another shape."""
-        return Given(as_tensor(self.function(gate.clone())))(gate)
+        try:
+            made = self.function(gate.clone())
+        except Exception as error:  # the user's own code
+            why = shortened(f"{type(error).__name__}: {error}", 200)
+            raise CaptureError(f"The function that replaces a gate fails: {why}.") from error
+        return Given(as_tensor(made))(gate)
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,14 +290,16 @@ def as_tensor(values: Any) -> Tensor:
     """Floating values as a tensor.
 
     Raises:
-        CaptureError: they are no numbers.
+        CaptureError: they are no real numbers.
     """
     try:
         found = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
-        found = found.detach()
-        return found if found.is_floating_point() else found.to(torch.float32)
     except (TypeError, ValueError) as error:
         raise CaptureError(f"The values of a gate are no numbers: {error}.") from error
+    if found.is_complex():
+        raise CaptureError("The values of a gate are real numbers, not complex ones.")
+    found = found.detach()
+    return found if found.is_floating_point() else found.to(torch.float32)
 
 
 def _shape(given: Sequence[int], gate: Tensor, what: str) -> CaptureError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from cbam_viz._text import quoted, shortened
 from cbam_viz.errors import MetricError, ModelError, NoClassScoresError
 from cbam_viz.predictions import ClassScores, scores_in
 
@@ -28,6 +30,8 @@ _CLASS_OUTPUT = (
     "The network gives no row of class scores for each photo: {}. Measure its output by a "
     "function of your own: score=lambda output: ..., one number a photo."
 )
+
+_NO_NUMBERS = "The network gives scores that are no finite numbers."
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ def name_of(score: Score) -> str:
 
 def check(scores: Sequence[Score], *, labelled: bool) -> None:
     """Raises MetricError for a score that there is not, or that needs labels."""
+    if not scores:
+        raise MetricError(f"Say what is measured: {', '.join(NAMES)}, or a function of the output.")
     for score in scores:
         if not callable(score) and score not in NAMES:
             raise MetricError(
@@ -60,6 +66,23 @@ def check(scores: Sequence[Score], *, labelled: bool) -> None:
                 "Accuracy needs the photos' true classes (targets); without them, 'agreement' "
                 "counts how often the network still says what it said."
             )
+
+
+def class_number(target: Any) -> int | None:
+    """A class that a user gave; None stays None.
+
+    Raises:
+        MetricError: it is no whole number, or below 0.
+    """
+    if target is None:
+        return None
+    try:
+        number = index(target)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise MetricError(f"There is no class {quoted(target)}: classes are numbered from 0.")
+    return number
 
 
 def class_scores(
@@ -128,6 +151,8 @@ def _rows(output: Any, count: int, where: ClassScores) -> Tensor:
         raise MetricError(str(error)) from error
     if len(rows) != count:
         raise MetricError(f"The network gives {len(rows)} rows of class scores for {count} photos.")
+    if bool((rows.isnan() | rows.isposinf()).any()):
+        raise MetricError(_NO_NUMBERS)
     return rows
 
 
@@ -145,12 +170,16 @@ def _of_class(
     found = rows[torch.arange(len(wanted)), torch.from_numpy(wanted)]
     values = (-found.clamp_min(1e-300).log() if score == "loss" else found).numpy()
     if not np.isfinite(values).all():
-        raise MetricError("The network gives scores that are no finite numbers.")
+        raise MetricError(_NO_NUMBERS)
     return np.asarray(values, dtype=np.float64)
 
 
 def _own(score: Callable[[Any], Any], output: Any, count: int) -> Values:
-    given = score(output)
+    try:
+        given = score(output)
+    except Exception as error:  # the user's own code
+        why = shortened(f"{type(error).__name__}: {error}", 200)
+        raise MetricError(f"The score fails on the network's output: {why}.") from error
     given = given.detach().cpu().numpy() if isinstance(given, Tensor) else given
     try:
         found = np.asarray(given, dtype=np.float64).reshape(-1)
