@@ -1,4 +1,8 @@
-"""Gates of one photo changed: what the network says then, what each gate does, which channels."""
+"""Gates of one photo changed: what the network says then, what each gate does, which channels.
+
+With ones for a gate, features pass as they are, and all else does what it does on them. That tells
+what the gate changes on this photo, not what a network trained without it would say.
+"""
 
 from __future__ import annotations
 

@@ -13,6 +13,8 @@ from cbam_viz.computation import GateKind
 from cbam_viz.errors import CaptureError
 
 KINDS: tuple[GateKind, ...] = ("channel", "spatial")
+GATES: dict[GateKind, str] = {"channel": "the channel weights", "spatial": "the spatial map"}
+"""What a layer's gates are called in sentences."""
 Wishes = Mapping[str, Wish | Mapping[GateKind, Wish]]
 
 
@@ -27,8 +29,9 @@ def wanted(wishes: Iterable[tuple[str, Wish]], learned: Learned) -> dict[GateNam
     for pattern, wish in wishes:
         apart = dict(wish) if isinstance(wish, Mapping) else dict.fromkeys(KINDS, wish)
         wrong = [kind for kind in apart if kind not in KINDS]
-        if wrong:
-            raise CaptureError(f"A gate is 'channel' or 'spatial', not {wrong[0]!r}.")
+        if wrong or not apart:
+            found_there = f", not {wrong[0]!r}" if wrong else f": say which of {pattern} is meant"
+            raise CaptureError(f"A gate is 'channel' or 'spatial'{found_there}.")
         layers = matching(pattern, learned)
         gates = [(layer, kind) for layer in layers for kind in KINDS if kind in apart]
         there = [gate for gate in gates if gate in learned.gates]

@@ -22,7 +22,7 @@ from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.pages.figure.state import Brought, kept
 from cbam_viz.ui.parts.stores import Opened
 from cbam_viz.ui.request import Request
-from cbam_viz.ui.scene import Scene, one_method
+from cbam_viz.ui.scene import Scene, method_turns
 from cbam_viz.ui.session import control
 from cbam_viz.ui.session.link import UPLOAD
 from cbam_viz.ui.sidebar import network_panel, networks
@@ -183,7 +183,7 @@ def analysis_of(  # noqa: PLR0917
     of = None if first is None else tuple(one.label for one in first.predictions[:1])
 
     def make() -> Analysis:
-        with one_method if made else nullcontext():
+        with method_turns.taken() if made else nullcontext():
             return analyse_for(spec, network.loaded, photo, scene.view, model=model, first=first)
 
     asks = tuple(map(asked, made))
