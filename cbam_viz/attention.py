@@ -130,6 +130,18 @@ class LayerAttention:
     features: LayerFeatures | None = None
     computation: Computation | None = None
 
+    def with_gates(
+        self, channel: Tensor | None, spatial: Tensor | None, dtype: torch.dtype
+    ) -> LayerAttention:
+        """The same layer with the gates of another forward.
+
+        What `dataclasses.replace` gives, at a tenth of its cost: every layer of every capture is
+        made so.
+        """
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__, channel=channel, spatial=spatial, dtype=dtype)
+        return made
+
 
 @dataclass(frozen=True)
 class Unsupported:

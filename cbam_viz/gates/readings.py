@@ -6,7 +6,7 @@ watching saw, or, in a forward by a plan, from recipes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -26,7 +26,8 @@ from ..wrappers import clean_name
 from .layout.cells import even_cells
 from .model.copies import own, plain_copy
 from .model.modules import Modules
-from .model.timm_layers import KnownCall, known_calls, known_gates
+from .model.timm_layers import KnownCall, KnownLayer, known_calls, known_gates
+from .plan.drafts import Gates
 from .plan.forward import PlannedForward
 from .plan.plan import LayerPlan, Plan
 from .plan.recipes import Recipe
@@ -54,17 +55,14 @@ class Reading:
     """Its place among all that were read in the same forward."""
     module: str
     call: int
-    channel: Tensor | None
-    """(B, C), a float32 copy on the CPU, as is the map."""
-    spatial: Tensor | None
-    """(B, h, w)."""
+    gates: Gates
     cells: Cells | None
     composition: Composition
     found_by: FoundBy
     verified: bool
-    dtype: torch.dtype
-    """In which the gates were multiplied."""
     weights: tuple[str, ...]
+    again: Callable[[PlannedForward], Gates] | None = None
+    """How its gates are read in the plan's next forward."""
     branches: Callable[[], ChannelBranches | None] = _nothing
     """What else there is to be had, made when it is asked for."""
     descriptors: Callable[[], SpatialDescriptors | None] = _nothing
@@ -93,8 +91,6 @@ def _hooked(modules: Modules, plan: Plan, forward: Forward) -> Iterator[Reading]
     for order, prefix, number, call in known_calls(forward.events, orders):
         known = modules.known[prefix]
         channel, spatial = known_gates(known, call)
-        some = spatial if channel is None else channel
-        assert some is not None
         composition: Composition = "channel then spatial"
         if channel is None or spatial is None:
             composition = "spatial" if channel is None else "channel"
@@ -106,19 +102,45 @@ def _hooked(modules: Modules, plan: Plan, forward: Forward) -> Iterator[Reading]
             order=order,
             module=known.name,
             call=number,
-            channel=None if channel is None else own(channel.flatten(1)),
-            spatial=None if spatial is None else own(spatial.select(1, 0)),
+            gates=_own_gates(channel, spatial),
             cells=cells,
             composition=composition,
             found_by="hook",
             verified=plan.verified.get((prefix, number), False),
-            dtype=some.dtype,
             weights=known.weights,
+            again=None if watched else partial(_hooked_again, known, _places(call, forward)),
             branches=partial(_hooked_branches, call),
             descriptors=partial(_hooked_descriptors, call),
             features=partial(_hooked_features, call),
             computation=partial(computation_in, watched, prefix, number) if watched else _nothing,
         )
+
+
+def _own_gates(channel: Tensor | None, spatial: Tensor | None) -> Gates:
+    """Of a layer of a known class, in the shapes that it gives them."""
+    some = spatial if channel is None else channel
+    assert some is not None
+    return Gates(
+        None if channel is None else own(channel.flatten(1)),
+        None if spatial is None else own(spatial.select(1, 0)),
+        some.dtype,
+    )
+
+
+def _places(call: KnownCall, forward: Forward) -> dict[str, int]:
+    """Where among a forward's events the gates of this call are, by part."""
+    at = {id(copy): k for k, (_, copy) in enumerate(forward.events)}
+    return {part: at[id(call[part][0])] for part in ("channel", "spatial") if part in call}
+
+
+def _hooked_again(known: KnownLayer, places: Mapping[str, int], forward: PlannedForward) -> Gates:
+    call: KnownCall = {}
+    for part, at in places.items():
+        copy = forward.events[at][1]
+        if copy is None:
+            raise Changed(known.name)
+        call[part] = [copy]
+    return _own_gates(*known_gates(known, call))
 
 
 def _hooked_branches(call: KnownCall) -> ChannelBranches | None:
@@ -147,13 +169,15 @@ def _watched(found: Found, forward: WatchedForward) -> Reading:
         order=found.products[0].node.order,
         module=clean_name(found.module),
         call=found.call,
-        channel=None if found.channel is None else plain_copy(found.channel.value),
-        spatial=None if found.spatial is None else plain_copy(found.spatial.value),
+        gates=Gates(
+            None if found.channel is None else plain_copy(found.channel.value),
+            None if found.spatial is None else plain_copy(found.spatial.value),
+            gate.value.dtype,
+        ),
         cells=cells_on_input(found, forward),
         composition=found.composition,
         found_by="watch",
         verified=all(product.verified for product in found.products),
-        dtype=gate.value.dtype,
         weights=tuple(map(clean_name, weights_of(found))),
         branches=partial(branches_of, found, forward.watch),
         descriptors=partial(descriptors_of, found, forward.watch),
@@ -180,19 +204,17 @@ def _watched_features(found: Found) -> LayerFeatures | None:
 
 def _planned(layer: LayerPlan, forward: PlannedForward) -> Reading:
     """A layer of an unknown class from its leaves' copies."""
-    gates = _planned_gates(layer, forward)
     return Reading(
+        gates=_planned_gates(layer, forward),  # first: it says if they are not there
         order=forward.first[layer.recipes[0].leaves[0]],
         module=clean_name(layer.module),
         call=layer.call,
-        channel=_given(layer.channel, gates[0]),
-        spatial=_given(layer.spatial, gates[-1]),
         cells=layer.cells,
         composition=layer.composition,
         found_by="watch",
         verified=layer.verified,
-        dtype=gates[0].dtype,
         weights=tuple(map(clean_name, layer.weights)),
+        again=partial(_planned_gates, layer),
     )
 
 
@@ -202,7 +224,7 @@ def _given(recipe: Recipe | None, gate: Tensor) -> Tensor | None:
     return own(gate) if recipe.makes else plain_copy(gate)
 
 
-def _planned_gates(layer: LayerPlan, forward: PlannedForward) -> list[Tensor]:
+def _planned_gates(layer: LayerPlan, forward: PlannedForward) -> Gates:
     """The gates, if they still explain what the layer's surroundings show."""
     try:
         gates = [recipe.gate(forward.leaves) for recipe in layer.recipes]
@@ -211,4 +233,4 @@ def _planned_gates(layer: LayerPlan, forward: PlannedForward) -> list[Tensor]:
         raise Changed(layer.key) from error
     if not holds:
         raise Changed(layer.key)
-    return gates
+    return Gates(_given(layer.channel, gates[0]), _given(layer.spatial, gates[-1]), gates[0].dtype)

@@ -15,7 +15,7 @@ from ..attention import Attention
 from ..errors import CaptureError
 from .assemble import attention_of, overhangs
 from .layout.inputs import images_in, input_size_of, pictured_size, tensors_in
-from .model.hooks import Hooks, Sighting, Tapping, is_bare
+from .model.hooks import Hooks, Sighting, Tapping, any_global_hook, is_bare
 from .model.restore import Buffers, State, calm, train_lock
 from .model.survey import Survey
 from .model.taps import known_taps, watch_taps
@@ -186,7 +186,7 @@ class Recorder:
             tapping.add(self._hooks(plan))
         state = State(args, kwargs, drawn=plan is None or plan.draws)
         if plan is not None:
-            forward: Forward = PlannedForward(size, plan)
+            forward: Forward = PlannedForward(size, plan, self._fresh_gates())
             forward.begin(args)
         else:
             forward = self._watched(size, args, kwargs)
@@ -208,6 +208,11 @@ class Recorder:
             watch.place_input(image)
         watch.awaits = pictured_size(args, kwargs) or size == _NO_SIZE
         return WatchedForward(size, self._table.modules, watch)
+
+    def _fresh_gates(self) -> frozenset[Sighting]:
+        """Gates that nobody else gets: none where hooks of the user's may tell of them."""
+        private = len(self._seen.put_on) == 1 and not any_global_hook()
+        return self._table.modules.fresh if private else frozenset()
 
     def _usable_plan(self, signature: Signature) -> Plan | None:
         """The plan with which hooks alone give all that is wanted."""

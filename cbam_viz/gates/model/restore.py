@@ -105,9 +105,7 @@ def _set_generators(states: dict[str, Any]) -> None:
 @contextmanager
 def calm() -> Iterator[None]:
     """Arithmetic on copies: no autograd, no autocast, and results that can be used anywhere."""
-    with ExitStack() as stack:
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.no_grad())
+    with torch.inference_mode(False), torch.no_grad(), ExitStack() as stack:
         for device in ("cpu", "cuda"):
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -117,6 +117,36 @@ def _spatial(name: str, module: object, timm: object, at: str) -> KnownLayer | N
     return None
 
 
+def inner_modules(model: nn.Module, layers: Mapping[str, KnownLayer]) -> set[nn.Module]:
+    """Modules inside these layers whose hooks, mode and code change no gate but by its value."""
+    found: set[nn.Module] = set()
+    for prefix, layer in layers.items():
+        at = model.get_submodule(prefix).get_submodule
+        sites = [site.path for site in (layer.channel, layer.spatial) if site is not None]
+        telling = {at(path) for path in ("", *layer.halves, *sites)}
+        found |= {one for one in at("").modules() if one not in telling and not one._buffers}
+    return found
+
+
+def fresh_gates(model: nn.Module, layers: Mapping[str, KnownLayer]) -> frozenset[Sighting]:
+    """Gates that nobody but their layer gets: it multiplies by them, and lets them go.
+
+    As long as no hook tells anybody else of them, they need not be copied before the forward ends.
+    """
+    found: set[Sighting] = set()
+    for prefix, layer in layers.items():
+        module = model.get_submodule(prefix)
+        for what, site in (("channel", layer.channel), ("spatial", layer.spatial)):
+            gate = module.get_submodule(site.path) if site is not None else None
+            if type(gate).__module__ in _FRESH and not getattr(gate, "inplace", False):
+                found.add(Sighting(what, prefix))
+    return frozenset(found)
+
+
+_FRESH = ("timm.layers.activations", "torch.nn.modules.activation", "torch.nn.modules.conv")
+"""Where modules are defined that keep nothing of what they return."""
+
+
 def _without_shared_gates(model: nn.Module, layers: dict[str, KnownLayer]) -> dict[str, KnownLayer]:
     users: dict[int, list[str]] = {}
     for prefix, layer in layers.items():
@@ -128,14 +158,8 @@ def _without_shared_gates(model: nn.Module, layers: dict[str, KnownLayer]) -> di
     return {prefix: layer for prefix, layer in layers.items() if prefix not in shared}
 
 
-class Event(NamedTuple):
-    """What a hook saw in a layer of a known class."""
-
-    prefix: str
-    """The layer's module, by its name in the network."""
-    part: str
-    copy: Tensor | None
-
+Event = tuple[Sighting, Tensor | None]
+"""What a hook saw in a layer of a known class, and where."""
 
 KnownCall = dict[str, list[Tensor]]
 """One call of a layer of a known class: what was seen, by part."""
@@ -144,7 +168,7 @@ KnownCall = dict[str, list[Tensor]]
 def event(key: Sighting, args: tuple[Any, ...], output: Any) -> Event:
     """What a hook in a layer of a known class saw."""
     value = args[0] if key.what in ("before", "descriptors") and args else output
-    return Event(key.module, key.what, kept(value))
+    return key, kept(value)
 
 
 def known_calls(
@@ -158,7 +182,7 @@ def known_calls(
     running: dict[str, KnownCall] = {}
     counts: dict[str, int] = {}
     orders = orders or {}
-    for order, (prefix, part, copy) in enumerate(events):
+    for order, ((part, prefix), copy) in enumerate(events):
         if copy is None:
             continue
         call = running.get(prefix)

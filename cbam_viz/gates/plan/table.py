@@ -14,7 +14,9 @@ from ...wrappers import clean_name
 from ..model.hooks import Hooks
 from ..model.modules import Modules, modules_of
 from ..model.names import place_of
-from ..model.survey import Survey, survey
+from ..model.survey import Roll, Survey
+from ..model.timm_layers import inner_modules
+from .drafts import Drafts
 from .plan import Plan
 from .signature import Signature, without_sizes
 
@@ -30,14 +32,15 @@ class Table:
 
     max_plans: ClassVar[int] = 16
 
-    def __init__(self, modules: Modules) -> None:
-        self.modules = modules
+    def __init__(self, modules: Modules, roll: Roll) -> None:
+        self.modules, self.roll = modules, roll
         self._plans: OrderedDict[Signature, Plan] = OrderedDict()
         self._own_size: set[Signature] = set()
         """Of plans that turned out not to hold for other sizes."""
         self._changes = 0
         """How often a forward went another way than its plan."""
         self._hooks: WeakKeyDictionary[Plan | Modules, dict[Hashable, Hooks]] = WeakKeyDictionary()
+        self._drafts: WeakKeyDictionary[Plan, Drafts] = WeakKeyDictionary()
         self._places: dict[str, tuple[str, str]] = {}
         self._lock = threading.RLock()  # a finalizer may end a capture while another one asks
 
@@ -99,6 +102,16 @@ class Table:
                 made[asked] = make()
             return made[asked]
 
+    def drafts(self, plan: Plan) -> Drafts | None:
+        """Those of the plan's last forward of which all was made anew."""
+        with self._lock:
+            return self._drafts.get(plan)
+
+    def keep_drafts(self, plan: Plan, drafts: Drafts) -> None:
+        """Remember them for forwards of the same size, in place of others."""
+        with self._lock:
+            self._drafts[plan] = drafts
+
     def place(self, module: str, weights: tuple[str, ...], *, known: bool) -> tuple[str, str]:
         """Stage and block that a layer is in, looked up once for each module."""
         with self._lock:
@@ -122,11 +135,14 @@ _lock = threading.RLock()
 
 def table_of(model: nn.Module) -> tuple[Table, Survey]:
     """The model's table, made anew if any module was replaced; and how its modules are now."""
-    seen = survey(model)
     with _lock:
         table = _tables.get(model)
-        if table is None or table.modules.marks != seen.marks:
-            table = _tables[model] = Table(modules_of(model, seen.marks))
+        seen = table.roll.look() if table is not None else None
+        if table is None or seen is None:
+            modules = modules_of(model)
+            roll = Roll(model, inner_modules(model, modules.known))
+            table = _tables[model] = Table(modules, roll)
+            seen = roll.look() or roll.slow_look()
         return table, seen
 
 

@@ -36,7 +36,7 @@ class WatchedForward:
     modules: Modules
     watch: Watch
     way: list[Sighting] = field(default_factory=list)
-    """The calls of modules and the gates, in order."""
+    """The calls of modules and the gates, in order; no gates that show no values."""
     events: list[Event] = field(default_factory=list)
     """What was seen in layers of known classes, in order."""
     known_inputs: dict[tuple[str, int], Node] = field(default_factory=dict)
@@ -64,16 +64,17 @@ class WatchedForward:
 
     def see(self, key: Sighting, args: tuple[Any, ...], output: Any) -> None:
         """Take what a hook saw."""
-        if key.what in ("enter", "channel", "spatial"):
-            self.way.append(key)
-        elif key.what == "leave":
-            self.way.append(Sighting("leaf", key.module))
         if transformed():  # nothing can be read there, but where it is
             if key.what == "enter":
+                self.way.append(key)
                 self.watch.transformed.add(self.watch.enter(key.module))
             elif key.what == "leave":
                 self.watch.leave(key.module)
             return
+        if key.what in ("enter", "channel", "spatial"):
+            self.way.append(key)
+        elif key.what == "leave":
+            self.way.append(Sighting("leaf", key.module))
         with _disable_current_modes():
             if key.what == "enter":
                 self._enter(key.module, args)
