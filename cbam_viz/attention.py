@@ -139,7 +139,8 @@ class LayerAttention:
         made so.
         """
         made = object.__new__(type(self))
-        made.__dict__.update(self.__dict__, channel=channel, spatial=spatial, dtype=dtype)
+        kept = {**self.__dict__, "channel": channel, "spatial": spatial, "dtype": dtype}
+        object.__setattr__(made, "__dict__", kept)
         return made
 
 

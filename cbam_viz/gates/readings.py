@@ -6,7 +6,7 @@ watching saw, or, in a forward by a plan, from recipes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -108,7 +108,7 @@ def _hooked(modules: Modules, plan: Plan, forward: Forward) -> Iterator[Reading]
             found_by="hook",
             verified=plan.verified.get((prefix, number), False),
             weights=known.weights,
-            again=None if watched else partial(_hooked_again, known, _places(call, forward)),
+            again=None if watched else _reader(known, call, forward),
             branches=partial(_hooked_branches, call),
             descriptors=partial(_hooked_descriptors, call),
             features=partial(_hooked_features, call),
@@ -127,20 +127,27 @@ def _own_gates(channel: Tensor | None, spatial: Tensor | None) -> Gates:
     )
 
 
-def _places(call: KnownCall, forward: Forward) -> dict[str, int]:
-    """Where among a forward's events the gates of this call are, by part."""
+def _reader(
+    known: KnownLayer, call: KnownCall, forward: Forward
+) -> Callable[[PlannedForward], Gates]:
+    """Reads the gates of this call in another forward of the same way, where they come as here."""
     at = {id(copy): k for k, (_, copy) in enumerate(forward.events)}
-    return {part: at[id(call[part][0])] for part in ("channel", "spatial") if part in call}
+    places = {part: at[id(call[part][0])] for part in ("channel", "spatial") if part in call}
+    first, second = places.get("channel"), places.get("spatial")
+    raw = [one for one in (known.channel, known.spatial) if one is not None and one.sigmoid]
 
+    def read(forward: PlannedForward) -> Gates:
+        events = forward.events
+        channel = None if first is None else events[first][1]
+        spatial = None if second is None else events[second][1]
+        if raw:
+            seen = {"channel": channel, "spatial": spatial}
+            channel, spatial = known_gates(
+                known, {part: [copy] for part, copy in seen.items() if copy is not None}
+            )
+        return _own_gates(channel, spatial)
 
-def _hooked_again(known: KnownLayer, places: Mapping[str, int], forward: PlannedForward) -> Gates:
-    call: KnownCall = {}
-    for part, at in places.items():
-        copy = forward.events[at][1]
-        if copy is None:
-            raise Changed(known.name)
-        call[part] = [copy]
-    return _own_gates(*known_gates(known, call))
+    return read
 
 
 def _hooked_branches(call: KnownCall) -> ChannelBranches | None:

@@ -17,18 +17,17 @@ def kept(value: Any) -> Tensor | None:
 
 def own(copy: Tensor) -> Tensor:
     """The same as `plain_copy` of a copy that nobody else has: mostly it need not be copied."""
-    if _is_plain(copy) and copy.is_contiguous() and not copy.is_inference():
-        return copy
-    return plain_copy(copy)
+    if not (_is_plain(copy) and copy.is_contiguous()):
+        return plain_copy(copy)
+    return copy.clone() if copy.is_inference() else copy
 
 
 def plain_copy(tensor: Tensor) -> Tensor:
     """A float32 copy on the CPU that nobody else owns; call it inside `restore.calm`."""
-    if _is_plain(tensor):
+    if _is_plain(tensor) and tensor.layout is torch.strided:
         return tensor.clone(memory_format=torch.contiguous_format)  # in a third of the time
     return torch.empty(tensor.shape, dtype=torch.float32).copy_(tensor)
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    plain = type(tensor) is Tensor and tensor.is_cpu and tensor.layout is torch.strided
-    return plain and tensor.dtype is torch.float32 and not tensor.requires_grad
+    return tensor.dtype is torch.float32 and tensor.is_cpu and not tensor.requires_grad
