@@ -113,9 +113,7 @@ def _drafts(seen: dict[str, Reading], attention: Attention) -> Drafts:
         for name, layer in attention.items()
         if (again := seen[name].again) is not None
     ]
-    return Drafts(
-        attention.input_size, tuple(drafts), attention.unsupported, attention.not_called
-    )
+    return Drafts(attention.input_size, tuple(drafts), attention.unsupported, attention.not_called)
 
 
 def _demand_some(layers: dict[str, LayerAttention], plan: Plan, never: tuple[str, ...]) -> None:

@@ -191,7 +191,6 @@ class Recorder:
         else:
             forward = self._watched(size, args, kwargs)
             forward.begin(args)
-            forward.watch.__enter__()  # type: ignore[no-untyped-call]
         self._run = _Run(forward, signature, state)  # last: only what has begun is ended
 
     def _watched(
@@ -207,12 +206,20 @@ class Recorder:
         for image in images_in(args, kwargs):
             watch.place_input(image)
         watch.awaits = pictured_size(args, kwargs) or size == _NO_SIZE
-        return WatchedForward(size, self._table.modules, watch)
+        return WatchedForward(size, self._table.modules, watch, self._passed())
+
+    def _passed(self) -> frozenset[str]:
+        """Layers of known classes that need not be watched inside: hooks tell all that is asked."""
+        passed = self._private() and not self.wanted.steps
+        return self._table.modules.plain if passed else frozenset()
 
     def _fresh_gates(self) -> frozenset[Sighting]:
-        """Gates that nobody else gets: none where hooks of the user's may tell of them."""
-        private = len(self._seen.put_on) == 1 and not any_global_hook()
-        return self._table.modules.fresh if private else frozenset()
+        """Gates that nobody else gets."""
+        return self._table.modules.fresh if self._private() else frozenset()
+
+    def _private(self) -> bool:
+        """True if what is inside the network's layers no hooks but ours are told of."""
+        return len(self._seen.put_on) == 1 and not any_global_hook()
 
     def _usable_plan(self, signature: Signature) -> Plan | None:
         """The plan with which hooks alone give all that is wanted."""
@@ -226,12 +233,14 @@ class Recorder:
     def _hooks(self, plan: Plan | None) -> Hooks:
         """What a forward by this plan is looked at with, or one that is watched."""
 
+        modules = self._table.modules
+        passed = self._passed() if plan is None else frozenset()
+
         def made() -> Hooks:
-            modules = self._table.modules
-            more = watch_taps(modules) if plan is None else plan_taps(modules, plan)
+            more = watch_taps(modules, passed) if plan is None else plan_taps(modules, plan)
             return Hooks(self.root, known_taps(modules, self.wanted) + more)
 
-        return self._table.hooks(plan, self.wanted, made)
+        return self._table.hooks(plan, (self.wanted, passed), made)
 
     def _finish(self) -> None:
         """End the forward that runs, if one does."""
@@ -239,7 +248,7 @@ class Recorder:
         done, self._done = self._done, None
         try:
             if run is not None and isinstance(run.forward, WatchedForward):
-                run.forward.watch.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+                run.forward.end()
         finally:
             if self._tapping is not None:
                 self._tapping.drop(keep=int(self._hooked))

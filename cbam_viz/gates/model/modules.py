@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Collection, Container
 from dataclasses import dataclass
 from weakref import ref
 
@@ -13,7 +13,7 @@ from .glance import Switches
 from .hooks import Hooks, Sighting, Tap
 from .lookalikes import lookalikes
 from .restore import is_compiled
-from .timm_layers import KnownLayer, fresh_gates, known_layers
+from .timm_layers import KnownLayer, fresh_gates, known_layers, plain_layers
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +24,8 @@ class Modules:
     """Every module that can be hooked, under its first name; the root is ""."""
     known: dict[str, KnownLayer]
     """Layers of known classes, by their modules' names."""
+    plain: frozenset[str]
+    """Those of them in which no code of the user's runs."""
     fresh: frozenset[Sighting]
     """Their gates that nobody else gets."""
     lookalikes: tuple[str, ...]
@@ -38,6 +40,11 @@ class Modules:
     """Of the modules whose code is not known, and may ask what they keep as attributes."""
     ends: Hooks
     """What notices the beginning and the end of a forward."""
+
+    def inside(self, names: Collection[str]) -> set[str]:
+        """The names of all modules that are inside one of these."""
+        holders = tuple(f"{name}." for name in names)
+        return {name for name in self.by_name if name.startswith(holders)}
 
     def module(self, name: str) -> nn.Module:
         """The module of this name; KeyError if it is gone."""
@@ -70,6 +77,7 @@ def modules_of(model: nn.Module) -> Modules:
     return Modules(
         by_name=by_name,
         known=known,
+        plain=plain_layers(model, known),
         fresh=fresh_gates(model, known),
         lookalikes=lookalikes(model, known),
         children=tuple(name for name, _ in model.named_children()),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from torch import nn
 
 from .hooks import Moment, Part, Sighting, Tap
@@ -37,11 +39,12 @@ def known_taps(modules: Modules, wanted: Wanted) -> list[Tap]:
     return taps
 
 
-def watch_taps(modules: Modules) -> list[Tap]:
-    """Where each call of a module begins and ends."""
+def watch_taps(modules: Modules, passed: Collection[str]) -> list[Tap]:
+    """Where each call of a module begins and ends, but for those inside the layers to be passed."""
     taps: list[Tap] = []
+    inside = modules.inside(passed)
     for name in modules.by_name:
-        if name:
+        if name and name not in inside:
             module = modules.module(name)
             taps.append(Tap(module, Sighting("enter", name), "before"))
             taps.append(Tap(module, Sighting("leave", name), "finally"))

@@ -117,15 +117,35 @@ def _spatial(name: str, module: object, timm: object, at: str) -> KnownLayer | N
     return None
 
 
+def telling_modules(model: nn.Module, prefix: str, layer: KnownLayer) -> set[nn.Module]:
+    """The layer's modules that multiply or give gates."""
+    at = model.get_submodule(prefix).get_submodule
+    sites = [site.path for site in (layer.channel, layer.spatial) if site is not None]
+    return {at(path) for path in ("", *layer.halves, *sites)}
+
+
 def inner_modules(model: nn.Module, layers: Mapping[str, KnownLayer]) -> set[nn.Module]:
     """Modules inside these layers whose hooks, mode and code change no gate but by its value."""
     found: set[nn.Module] = set()
     for prefix, layer in layers.items():
-        at = model.get_submodule(prefix).get_submodule
-        sites = [site.path for site in (layer.channel, layer.spatial) if site is not None]
-        telling = {at(path) for path in ("", *layer.halves, *sites)}
-        found |= {one for one in at("").modules() if one not in telling and not one._buffers}
+        telling = telling_modules(model, prefix, layer)
+        inside = model.get_submodule(prefix).modules()
+        found |= {one for one in inside if one not in telling and not one._buffers}
     return found
+
+
+def plain_layers(model: nn.Module, layers: Mapping[str, KnownLayer]) -> frozenset[str]:
+    """Those of these layers in which no code of the user's runs, so that all they do is known."""
+    return frozenset(
+        prefix
+        for prefix in layers
+        if prefix and all(map(_is_libraries, model.get_submodule(prefix).modules()))
+    )
+
+
+def _is_libraries(module: nn.Module) -> bool:
+    known = type(module).__module__.startswith(("torch.nn.modules.", "timm.layers."))
+    return known and "forward" not in module.__dict__
 
 
 def fresh_gates(model: nn.Module, layers: Mapping[str, KnownLayer]) -> frozenset[Sighting]:

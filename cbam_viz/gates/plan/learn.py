@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import torch
 from torch import nn
@@ -14,7 +14,7 @@ from ..model.hooks import Sighting
 from ..model.modules import Modules
 from ..model.names import ROOT_NAME
 from ..model.timm_layers import known_calls, known_gates
-from ..watch.forward import WatchedForward, cells_hold, cells_on_input, layers_of
+from ..watch.forward import Pass, WatchedForward, cells_hold, cells_on_input, layers_of
 from ..watch.graph import origin
 from ..watch.limits import TRANSFORMED, first_line
 from ..watch.pairing import Found, weights_of
@@ -124,11 +124,12 @@ def _trail(forward: WatchedForward, gates: set[str], found: list[Found]) -> froz
         _outside(forward.small, (*modules.known, *gates, *(name for name in multiplying if name)))
     )
     telling |= _outside(odd, modules.known)
+    inside = modules.inside(forward.passed)
     followed = {
         name
         for name in modules.by_name
         if name and name not in gates and (name not in watch.calls or name in telling)
-    }
+    } - inside
     told = followed | gates
     return frozenset(name for name in followed if not _runs_one_of(modules, name, told))
 
@@ -179,6 +180,9 @@ def _known_placements(
             layout = upright(node.layout)
             cells[key] = cells_of(layout, forward.input_size, size)
             fixed = fixed and holds_for_other_sizes(layout)
+        if key in forward.passes:
+            verified[key] = forward.passes[key].verified
+            continue
         mine = [p for p in forward.watch.products if _call_in(p, prefix) == number]
         seen = {gate.kind: gate.value for p in mine for gate in p.gates}
         verified[key] = all(p.verified for p in mine) and all(
@@ -224,7 +228,7 @@ def _working_check(found: Found, forward: WatchedForward) -> Check | None:
 
 def _unsupported(forward: WatchedForward) -> tuple[Unsupported, ...]:
     watch, known = forward.watch, forward.modules.known
-    inside = watch.inside
+    inside, passes = watch.inside, forward.passes.values()
     seen = [
         (odd.node.order, odd.frame, odd.reason)
         for odd in watch.odd
@@ -233,7 +237,7 @@ def _unsupported(forward: WatchedForward) -> tuple[Unsupported, ...]:
     seen += [
         (product.node.order, product.frame, reason)
         for product in watch.products
-        if product.node not in inside and (reason := _of_sum(product, watch)) is not None
+        if product.node not in inside and (reason := _of_sum(product, watch, passes)) is not None
     ]
     unread = set()
     for frame, error in watch.errors:
@@ -258,12 +262,13 @@ def _unsupported(forward: WatchedForward) -> tuple[Unsupported, ...]:
     return tuple(Unsupported(module, "; ".join(reasons)) for module, reasons in told.items())
 
 
-def _of_sum(product: Product, watch: Watch) -> str | None:
+def _of_sum(product: Product, watch: Watch, passes: Collection[Pass]) -> str | None:
     """What is told of weights that only serve a sum."""
     meant = role(product)
     if meant == "branches":
         return BRANCHES
     results = {origin(one.node) for one in watch.products}
+    results |= {one.node for one in passes if one.node is not None}
     return POOLING if meant != "gate" and origin(product.feature) in results else None
 
 

@@ -6,8 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
-from torch.utils._python_dispatch import _disable_current_modes
 
 from ...attention import Cells
 from ..layout.axes import Layout
@@ -16,15 +16,27 @@ from ..layout.inputs import tensors_in
 from ..model.copies import kept
 from ..model.hooks import Sighting
 from ..model.modules import Modules
-from ..model.timm_layers import Event, event
+from ..model.timm_layers import Event, KnownCall, event, known_gates
+from .aside import aside, innermost_mode
 from .graph import Node
 from .limits import transformed
 from .pairing import Found, name_layers, paired
 from .products import Product, Watch
-from .samples import Boundary, Leaf, sampled, samples_of
+from .samples import Boundary, Leaf, agree, sampled, samples_of
 from .sums import role
 
 _LARGEST_LEAF = 1 << 18
+
+
+@dataclass(eq=False)
+class Pass:
+    """One call of a layer of a known class that was not watched inside."""
+
+    since: int
+    """How many events had come before it."""
+    verified: bool = False
+    node: Node | None = None
+    """What it returned."""
 
 
 @dataclass(eq=False)
@@ -35,12 +47,16 @@ class WatchedForward:
     """Height and width; (0, 0) while they are not known."""
     modules: Modules
     watch: Watch
+    passed: frozenset[str] = frozenset()
+    """Layers of known classes that are not watched inside: what they do to features is known."""
     way: list[Sighting] = field(default_factory=list)
     """The calls of modules and the gates, in order; no gates that show no values."""
     events: list[Event] = field(default_factory=list)
     """What was seen in layers of known classes, in order."""
     known_inputs: dict[tuple[str, int], Node] = field(default_factory=dict)
     """What layers of known classes received, by prefix and call."""
+    passes: dict[tuple[str, int], Pass] = field(default_factory=dict)
+    """The calls of those that were not watched inside."""
     outputs: dict[Node, Leaf] = field(default_factory=dict)
     """Which nodes are outputs of modules; of these, `leaves` has copies."""
     leaves: dict[Leaf, Tensor] = field(default_factory=dict)
@@ -57,10 +73,18 @@ class WatchedForward:
     """Modules that returned one map, or values without positions."""
     found: list[Found] | None = None
     """Its layers, as soon as they have been asked for."""
+    _inside: tuple[str, int] | None = None
+    """The call that runs unwatched."""
 
     def begin(self, args: tuple[Any, ...]) -> None:
-        """The network is given these."""
+        """The network is given these, and is watched from now on."""
         self._sample("", 1, "in", args)
+        self.watch.__enter__()  # type: ignore[no-untyped-call]
+
+    def end(self) -> None:
+        """Watch no more."""
+        if self._inside is None:
+            self.watch.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
     def see(self, key: Sighting, args: tuple[Any, ...], output: Any) -> None:
         """Take what a hook saw."""
@@ -75,17 +99,21 @@ class WatchedForward:
             self.way.append(key)
         elif key.what == "leave":
             self.way.append(Sighting("leaf", key.module))
-        with _disable_current_modes():
+        if key.what == "leave":
+            self._look_again(key.module)
+        with aside():
             if key.what == "enter":
                 self._enter(key.module, args)
             elif key.what == "leave":
                 self._leave(key.module, args, output)
             else:
                 self.events.append(event(key, args, output))
+        if key.what == "enter" and key.module in self.passed:
+            self._look_away(key.module)
 
     def done(self, output: Any) -> None:
         """The network returned this."""
-        with _disable_current_modes():
+        with aside():
             self._sample("", 1, "out", output)
             with suppress(NotImplementedError, RuntimeError):  # tensors without a storage
                 self.returned = {self.watch.node(tensor) for tensor in tensors_in(output)}
@@ -101,6 +129,8 @@ class WatchedForward:
         leaf = (name, self.watch.calls.get(name, 1))
         self._sample(*leaf, "out", output)
         if isinstance(output, Tensor):
+            if leaf in self.passes:
+                self._passed_on(leaf, args[0], output)
             self._mark(name, args, output)
             node = self.watch.node(output)
             if node not in self.outputs and output.numel() <= _LARGEST_LEAF:
@@ -109,6 +139,34 @@ class WatchedForward:
                 assert copy is not None
                 self.leaves[leaf] = copy
         self.watch.leave(name)
+
+    def _look_away(self, name: str) -> None:
+        """Watch no operation until this layer ends, unless it does not get its features plainly."""
+        call = name, self.watch.calls[name]
+        if call in self.known_inputs and innermost_mode() is self.watch:
+            self._inside, self.passes[call] = call, Pass(len(self.events))
+            self.watch.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+
+    def _look_again(self, name: str) -> None:
+        """Watch as before, if it is this layer that ends."""
+        if self._inside is not None and self._inside[0] == name:
+            self._inside = None
+            self.watch.__enter__()  # type: ignore[no-untyped-call]
+
+    def _passed_on(self, call: tuple[str, int], features: Tensor, output: Tensor) -> None:
+        """Note what a layer that was not watched made of its features, if gates explain it."""
+        before, known = self.known_inputs[call], self.modules.known[call[0]]
+        events = self.events[self.passes[call].since :]
+        seen: KnownCall = {key.what: [copy] for key, copy in events if copy is not None}
+        gates = known_gates(known, seen)
+        with torch.no_grad():
+            again = features
+            for gate in gates:
+                again = again if gate is None else again * gate
+            self.passes[call].verified = agree(again, output)
+        module = self.modules.module(call[0])
+        weights = [*module.parameters(), *module.buffers()]
+        self.passes[call].node = self.watch.gated(before, weights, output)
 
     def _mark(self, name: str, args: tuple[Any, ...], output: Tensor) -> None:
         """Note what a module returned, if that is no map of features like those it received."""

@@ -6,7 +6,7 @@ TorchScript. It keeps no tensor alive, changes none, and its own failures never 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 from weakref import finalize
 
@@ -110,6 +110,18 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self._place(node)
         self._nodes[key] = (version, node)
         self._hold(tensor, key[0])
+        return node
+
+    def gated(self, before: Node, weights: Iterable[Tensor], after: Tensor) -> Node:
+        """The node of features that a layer gated whose operations were not looked at."""
+        inputs = (before, *map(self.node, weights))
+        node = self._new("gated", None, (), {}, inputs, after)
+        node.depends, node.certain = before.depends, before.certain
+        if node.shape == before.shape:
+            node.layout = before.layout
+        for one in inputs:
+            one.users.append(node)
+        self._store(after, node)
         return node
 
     def _place(self, node: Node) -> None:
