@@ -232,7 +232,6 @@ class Recorder:
 
     def _hooks(self, plan: Plan | None) -> Hooks:
         """What a forward by this plan is looked at with, or one that is watched."""
-
         modules = self._table.modules
         passed = self._passed() if plan is None else frozenset()
 

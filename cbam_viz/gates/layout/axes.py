@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 BATCH, CHANNEL, ROW, COLUMN = "batch", "channel", "row", "column"
 BRANCH, PIECE, OTHER = "branch", "piece", "other"
@@ -80,9 +81,10 @@ def image_layout(shape: Sequence[int], placed: bool) -> Layout:
 
 def plain_layout(shape: Sequence[int]) -> Layout:
     """Axes of a tensor of which nothing is known."""
-    return tuple(unknown(size) for size in shape)
+    return tuple(map(unknown, shape))
 
 
+@lru_cache(maxsize=4096)  # asked for at each dimension of each tensor, of few sizes
 def unknown(size: int, apart: float = 0.0) -> Axis:
     return (Factor(OTHER, size, apart=apart),) if size != 1 else ()
 

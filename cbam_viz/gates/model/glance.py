@@ -142,6 +142,8 @@ class _Class:
     def __init__(self, kind: type) -> None:
         self._kind = ref(kind)
         self._look: _Look | None = None
+        self._methods: list[str] = []
+        self._told: tuple[Any, ...] = ()
 
     def now(self) -> tuple[Any, ...]:
         """The description: the same object while the class keeps the same."""
@@ -194,10 +196,8 @@ class _Look:
         for name, kind, look in self.tables:
             if type(there[name]) is not kind or not look.holds(there[name]):
                 return False
-        for name, told in self.others:
-            if switch(there[name], self.depth) != told:
-                return False
-        return True
+        others = self.others
+        return not others or all(switch(there[name], self.depth) == told for name, told in others)
 
 
 def _look(

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ...wrappers import clean_name
 from .copies import kept
-from .hooks import Sighting
+from .hooks import Part, Sighting
 from .names import ROOT_NAME
 
 
@@ -156,7 +156,11 @@ def fresh_gates(model: nn.Module, layers: Mapping[str, KnownLayer]) -> frozenset
     found: set[Sighting] = set()
     for prefix, layer in layers.items():
         module = model.get_submodule(prefix)
-        for what, site in (("channel", layer.channel), ("spatial", layer.spatial)):
+        sites: tuple[tuple[Part, GateSite | None], ...] = (
+            ("channel", layer.channel),
+            ("spatial", layer.spatial),
+        )
+        for what, site in sites:
             gate = module.get_submodule(site.path) if site is not None else None
             if type(gate).__module__ in _FRESH and not getattr(gate, "inplace", False):
                 found.add(Sighting(what, prefix))

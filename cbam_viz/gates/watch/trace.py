@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ..layout.axes import (
     COLUMN,
     ROW,
+    Layout,
     axis_size,
     image_layout,
     labels,
@@ -29,7 +30,7 @@ from ..layout.axes import (
 from ..layout.inputs import picture_layout
 from ..layout.operators import ASKING, DRAWING, VALUELESS, base
 from ..layout.placement import layout_after
-from ..layout.same import is_told, same_after, same_of
+from ..layout.same import Same, is_told, same_after, same_of
 from .graph import Frame, Node
 
 
@@ -150,6 +151,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _guard(self, step: Callable[..., Any], *args: Any) -> Any:
         try:
+            if not torch.is_grad_enabled():
+                return step(*args)
             with torch.no_grad():
                 return step(*args)
         except Exception as error:
@@ -180,9 +183,11 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         layouts = [node.layout for node in nodes]
         operands = [(node.shape, node.same) for node in nodes]
         for result in _tensors(out if isinstance(out, tuple) else (out,)):
-            node = self._new(name, func, saved, saved_kwargs, inputs, result)
-            node.layout = layout_after(name, args, kwargs, layouts, result)
-            node.same = same_after(name, args, kwargs, operands, result)
+            node = self._new(
+                name, func, saved, saved_kwargs, inputs, result,
+                layout_after(name, args, kwargs, layouts, result),
+                same_after(name, args, kwargs, operands, result),
+            )  # fmt: skip
             node.number = self.operations
             node.certain = is_told(name) and all(one.certain for one in inputs)
             # torch.tensor(...) in the forward, unless of the picture
@@ -218,13 +223,16 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs: dict[str, Any],
         inputs: tuple[Node, ...],
         tensor: Tensor,
+        layout: Layout | None = None,
+        same: Same | None = None,
     ) -> Node:
         self._order += 1
         shape = () if tensor.is_nested else tuple(tensor.shape)
+        layout = plain_layout(shape) if layout is None else layout
+        same = same_of(tensor) if same is None else same
         return Node(
-            name, func, args, kwargs, inputs, shape, plain_layout(shape), self.frame, self._order,
-            False, same_of(tensor),
-        )  # fmt: skip
+            name, func, args, kwargs, inputs, shape, layout, self.frame, self._order, False, same
+        )
 
     def _store(self, tensor: Tensor, node: Node, *, written: bool = False) -> None:
         key = _key(tensor)
