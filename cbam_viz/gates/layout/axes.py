@@ -65,7 +65,7 @@ Layout = tuple[Axis, ...]
 
 
 def axis_size(axis: Axis) -> int:
-    return math.prod(factor.size for factor in axis)
+    return axis[0].size if len(axis) == 1 else math.prod([factor.size for factor in axis])
 
 
 def image_layout(shape: Sequence[int], placed: bool) -> Layout:

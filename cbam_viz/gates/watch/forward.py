@@ -179,8 +179,9 @@ class WatchedForward:
         """Keep a few positions of what a module received or returned, if that may be compared."""
         for k, one in samples_of(value):
             boundary = (name, number, way, k)
-            self.samples[boundary] = sampled(one)
             node = self.watch.node(one)
+            before = self.ends.get(node)  # the same values: what one module returned, the next got
+            self.samples[boundary] = sampled(one) if before is None else self.samples[before]
             self.boundaries.setdefault(node, boundary)
             self.ends[node] = boundary
 

@@ -245,8 +245,9 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Keep the storage's identity (not its memory) from being given to another tensor."""
         if storage in self._alive:
             return
-        if _is_stored(tensor):
-            self._alive[storage] = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
+        stored = _storage(tensor)
+        if stored is not None:
+            self._alive[storage] = StorageWeakRef(stored)  # type: ignore[no-untyped-call]
         else:
             self._alive[storage] = finalize(tensor, self._forget, _key(tensor))
 
@@ -299,22 +300,21 @@ def in_parts(
         return func._op_dk(COMPOSITE, *args, **kwargs)
 
 
-def _is_stored(tensor: Tensor) -> bool:
+def _storage(tensor: Tensor) -> torch.UntypedStorage | None:
     """Sparse tensors have no storage of their own, nor have those of torch.func's transforms."""
     if tensor.layout is not torch.strided or tensor.is_nested:
-        return False
+        return None
     try:
-        tensor.untyped_storage()
+        return tensor.untyped_storage()
     except NotImplementedError:
-        return False
-    return True
+        return None
 
 
 def _key(tensor: Tensor) -> tuple[Any, ...]:
-    if not _is_stored(tensor):
+    storage = _storage(tensor)
+    if storage is None:
         return (-id(tensor), 0, (), ())
-    storage: int = tensor.untyped_storage()._cdata
-    return (storage, tensor.storage_offset(), tuple(tensor.shape), tensor.stride())
+    return (storage._cdata, tensor.storage_offset(), tensor.shape, tensor.stride())
 
 
 def _tensors(values: Sequence[Any]) -> Iterator[Tensor]:
