@@ -119,11 +119,18 @@ class Hooks:
         self._users: set[Tapping] = set()
         here = ref(model)
         self._places: list[tuple[ref[nn.Module], int, str, Callable[..., None]]] = []
+        numbers: list[int] = []
+        taken: dict[tuple[int, str], int] = {}
         with _lock:
             for tap in taps:
-                where, number = ref(tap.module), _number()
+                where, tables = ref(tap.module), _TABLES[tap.moment]
+                k = taken[id(tap.module), tables[0]] = (
+                    taken.get((id(tap.module), tables[0]), -1) + 1
+                )
+                if k == len(numbers):
+                    numbers.append(_number())
                 hook = _HOOKS[tap.moment](here, self._users, where, tap.key)
-                self._places += [(where, number, table, hook) for table in _TABLES[tap.moment]]
+                self._places += [(where, numbers[k], table, hook) for table in tables]
 
     def put_on(self, user: Tapping) -> None:
         """Put the hooks on, unless somebody has; KeyError if a module is gone."""

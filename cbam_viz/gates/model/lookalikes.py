@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 
 from torch import nn
 
@@ -32,7 +33,7 @@ def lookalikes(model: nn.Module, known: Mapping[str, object]) -> tuple[str, ...]
 
 def _is_cbam(module: nn.Module) -> bool:
     """Named after it, or with both gates' layers; in few modules, and none for features."""
-    inner = list(module.modules())
+    inner = _some_of(module)
     if len(inner) > _MOST_MODULES or any(map(_is_wide, inner)):
         return False
     widths = _pointwise(inner)
@@ -46,7 +47,7 @@ def _halves(module: nn.Module) -> list[str]:
     maps: list[str] = []
     weights: list[str] = []
     for name, child in module.named_children():
-        inner = list(child.modules())
+        inner = _some_of(child)
         if len(inner) > _MOST_MODULES or any(map(_is_wide, inner)):
             continue
         widths = _pointwise(inner)
@@ -55,6 +56,11 @@ def _halves(module: nn.Module) -> list[str]:
         elif any(b < a and (b, a) in widths for a, b in widths):
             weights.append(name)
     return [*weights, *maps] if maps and weights else []
+
+
+def _some_of(module: nn.Module) -> list[nn.Module]:
+    """The modules in it, or more of them than a CBAM has."""
+    return [*islice(module.modules(), _MOST_MODULES + 1)]
 
 
 def _makes_map(module: nn.Module) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import ClassVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from torch import nn
 
@@ -41,6 +41,7 @@ class Table:
         """How often a forward went another way than its plan."""
         self._hooks: WeakKeyDictionary[Plan | Modules, dict[Hashable, Hooks]] = WeakKeyDictionary()
         self._drafts: WeakKeyDictionary[Plan, Drafts] = WeakKeyDictionary()
+        self._named = _Named({clean_name(n): one for n, one in modules.by_name.items()})
         self._places: dict[str, tuple[str, str]] = {}
         self._lock = threading.RLock()  # a finalizer may end a capture while another one asks
 
@@ -116,17 +117,31 @@ class Table:
         """Stage and block that a layer is in, looked up once for each module."""
         with self._lock:
             if module not in self._places:
-                there = {
-                    clean_name(name): one
-                    for name, reference in self.modules.by_name.items()
-                    if (one := reference()) is not None  # a compiled one cannot be asked for truth
-                }
-                self._places[module] = place_of(module, weights, there, known=known)
+                self._places[module] = place_of(module, weights, self._named, known=known)
             return self._places[module]
 
     def _forget_plans(self) -> None:
         self._plans.clear()
         self._own_size.clear()
+
+
+class _Named(Mapping[str, nn.Module]):
+    """The modules that are still there, by clean names."""
+
+    def __init__(self, references: Mapping[str, ref[nn.Module]]) -> None:
+        self._references = references
+
+    def __getitem__(self, name: str) -> nn.Module:
+        module = self._references[name]()
+        if module is None:
+            raise KeyError(name)
+        return module
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._references)
+
+    def __len__(self) -> int:
+        return len(self._references)
 
 
 _tables: WeakKeyDictionary[nn.Module, Table] = WeakKeyDictionary()

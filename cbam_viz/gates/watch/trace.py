@@ -183,6 +183,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         layouts = [node.layout for node in nodes]
         operands = [(node.shape, node.same) for node in nodes]
         for result in _tensors(out if isinstance(out, tuple) else (out,)):
+            if isinstance(out, tuple) and result.numel() == 0:
+                continue  # statistics that BatchNorm does not have in eval mode
             node = self._new(
                 name, func, saved, saved_kwargs, inputs, result,
                 layout_after(name, args, kwargs, layouts, result),
