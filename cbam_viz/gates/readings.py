@@ -76,12 +76,12 @@ def readings(modules: Modules, plan: Plan, forward: Forward) -> list[Reading]:
     Raises:
         Changed: it went another way than its plan.
     """
-    found = [*_hooked(modules, plan, forward)]
     if isinstance(forward, WatchedForward):
-        found.extend(_watched(one, forward) for one in layers_of(forward))
+        found = [_watched(one, forward) for one in layers_of(forward)]
     else:
-        found.extend(_planned(layer, forward) for layer in plan.layers)
-    return sorted(found, key=lambda one: one.order)
+        found = [_planned(layer, forward) for layer in plan.layers]
+    # Sorting keeps them before hooked ones of equal order, which came after their first leaf.
+    return sorted([*found, *_hooked(modules, plan, forward)], key=lambda one: one.order)
 
 
 def _hooked(modules: Modules, plan: Plan, forward: Forward) -> Iterator[Reading]:

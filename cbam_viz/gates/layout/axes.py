@@ -180,6 +180,18 @@ def as_image(layout: Layout) -> Layout:
     return layout
 
 
+def is_image(layout: Layout) -> bool:
+    """True if it is (B, C, H, W) as it stands, of more than one cell."""
+    return (
+        len(layout) == 4
+        and all(
+            len(axis) <= 1 and labels(axis) <= {label}
+            for axis, label in zip(layout, (BATCH, CHANNEL, ROW, COLUMN), strict=True)
+        )
+        and bool(labels(layout[2]) and labels(layout[3]))
+    )
+
+
 def is_vague(axis: Axis) -> bool:
     """True if nothing is known of some of it."""
     return any(f.label == OTHER and f.part is None and f.size > 1 for f in axis)

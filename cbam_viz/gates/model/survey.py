@@ -41,7 +41,8 @@ class Roll:
         """The model and all children; one that has two parents is there twice."""
         self._looked = [k for module, k in first.items() if not _is_script(module)]
         self._scripts = [k for module, k in first.items() if _is_script(module)]
-        self._parents = [self._looked.index(first[parent]) for parent in parents]
+        places = {k: n for n, k in enumerate(self._looked)}
+        self._parents = [places[first[parent]] for parent in parents]
         families = [parent._modules for parent in parents]
         self._counts, self._names = [*map(len, families)], [*chain(*families)]
         kept = [everybody[k].__dict__ for k in self._looked]
@@ -62,12 +63,15 @@ class Roll:
                 return None
             if [*map(len, families)] != self._counts or [*chain(*families)] != self._names:
                 return None
-            training = [there["training"] for there in kept]
             marked = _marked(kept)
-        except (AttributeError, KeyError, RuntimeError):  # gone, or just going in another thread
+        except (AttributeError, LookupError, RuntimeError):  # gone, or just going in another thread
             return None
         if _changed(kept, marked) != self._changed:
             return None
+        try:
+            training = [there["training"] for there in kept]
+        except KeyError:  # asked of the one inside, by what torch.compile wraps around a module
+            training = [bool(getattr(module, "training", False)) for module in looked]
         training += [_in_training(everybody[k]) for k in self._scripts]
         model: Any = everybody[0]
         hooked = (looked[k] for k in marked)

@@ -157,10 +157,12 @@ def _repeatable(forward: WatchedForward) -> bool:
     """Whether a forward that calls the same modules in the same order does the same.
 
     Not if numbers were read out of tensors, for the code may have asked them for its way; if what
-    was recognised hangs on the values of this photo; or where hooks do not see.
+    was recognised hangs on the values of this photo; or where hooks do not see, as in TorchScript
+    and in transforms.
     """
     watch = forward.watch
-    return not (watch.asked or watch.by_values or watch.errors or forward.modules.scripted)
+    hidden = bool(watch.transformed) or forward.modules.scripted
+    return not (watch.asked or watch.by_values or watch.errors or hidden)
 
 
 def _known_placements(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...attention import Cells
-from ..layout.axes import Layout
+from ..layout.axes import Layout, is_image
 from ..layout.cells import are_placed, cells_of, holds_for_other_sizes
 from ..layout.inputs import tensors_in
 from ..model.copies import kept
@@ -19,7 +19,7 @@ from ..model.modules import Modules
 from ..model.timm_layers import Event, KnownCall, event, known_gates
 from .aside import aside, innermost_mode
 from .graph import Node
-from .limits import transformed
+from .limits import has_values, transformed
 from .pairing import Found, name_layers, paired
 from .products import Product, Watch
 from .samples import Boundary, Leaf, agree, sampled, samples_of
@@ -143,7 +143,8 @@ class WatchedForward:
     def _look_away(self, name: str) -> None:
         """Watch no operation until this layer ends, unless it does not get its features plainly."""
         call = name, self.watch.calls[name]
-        if call in self.known_inputs and innermost_mode() is self.watch:
+        features = self.known_inputs.get(call)
+        if features is not None and is_image(features.layout) and innermost_mode() is self.watch:
             self._inside, self.passes[call] = call, Pass(len(self.events))
             self.watch.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
@@ -163,9 +164,9 @@ class WatchedForward:
             again = features
             for gate in gates:
                 again = again if gate is None else again * gate
-            self.passes[call].verified = agree(again, output)
+            self.passes[call].verified = has_values(output) and agree(again, output)
         module = self.modules.module(call[0])
-        weights = [*module.parameters(), *module.buffers()]
+        weights = [*module.parameters(), *(b for b in module.buffers() if b.is_floating_point())]
         self.passes[call].node = self.watch.gated(before, weights, output)
 
     def _mark(self, name: str, args: tuple[Any, ...], output: Tensor) -> None:
@@ -204,7 +205,8 @@ def layers_of(forward: WatchedForward) -> list[Found]:
             and not any(frame.module in modules.known for frame in product.frame.path())
         ]
         forward.found = paired(products, forward.returned or _last(forward, products))
-        name_layers(forward.found, len(modules.children), watch.calls, scripted=modules.scripted)
+        entered = watch.calls.keys() | modules.inside(forward.passed)
+        name_layers(forward.found, len(modules.children), entered, scripted=modules.scripted)
     return forward.found
 
 

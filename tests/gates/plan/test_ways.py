@@ -106,10 +106,15 @@ def none_at_first(net: Any, x: Tensor) -> Tensor:
     return net.a(x) if SWITCH["on"] else net.between(x)
 
 
+def mapped(net: Any, x: Tensor) -> Tensor:
+    """Inside torch.vmap, where gates show no values."""
+    return torch.vmap(net.a)(x[:, None])[:, 0] if SWITCH["on"] else net.a(x)
+
+
 WAYS = {
     way.__name__: way
     for way in (
-        flagged, repeated, looped, expert, exit_early, skipping, swapped, none_at_first
+        flagged, repeated, looped, expert, exit_early, skipping, swapped, none_at_first, mapped
     )
 }  # fmt: skip
 
