@@ -14,10 +14,11 @@ from pathlib import Path
 import torch
 
 from benchmarks._harness import Action, compare, machine, report
-from cbam_viz.cli.batch import keep_memory, run
+from cbam_viz.batch.machine import keep_memory
 from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.drawing import Style
 from cbam_viz.cli.jobs import Job, Target
+from cbam_viz.cli.workers import run
 from cbam_viz.images import samples
 from cbam_viz.models import LoadedModel, load_model
 

@@ -26,6 +26,7 @@ from cbam_viz.errors import (
     FigureError,
     ImageError,
     LimitError,
+    MethodError,
     MetricError,
     ModelError,
     NoAttentionError,
@@ -35,6 +36,15 @@ from cbam_viz.errors import (
 )
 
 if TYPE_CHECKING:
+    from cbam_viz.ablation import (
+        Effects,
+        GateMeans,
+        ablate,
+        channel_importance,
+        effects,
+        gate_means,
+        gate_variance,
+    )
     from cbam_viz.analysis import Analysis, analyse, analyse_tensor
     from cbam_viz.attention import (
         Attention,
@@ -46,6 +56,7 @@ if TYPE_CHECKING:
         Unsupported,
     )
     from cbam_viz.costs import ModelCost, cost
+    from cbam_viz.detections import Detections
     from cbam_viz.gates import Capture as capturing  # noqa: N813
     from cbam_viz.gates import capture, find_cbam_layers
     from cbam_viz.images import Geometry, InputSpec, Photo, prepare, read_photo, samples
@@ -75,7 +86,10 @@ __all__ = [
     "Cells",
     "ChannelBranches",
     "CheckpointError",
+    "Detections",
+    "Effects",
     "FigureError",
+    "GateMeans",
     "Geometry",
     "ImageError",
     "InputSpec",
@@ -85,6 +99,7 @@ __all__ = [
     "LimitError",
     "LoadReport",
     "LoadedModel",
+    "MethodError",
     "MetricError",
     "ModelCost",
     "ModelError",
@@ -95,15 +110,20 @@ __all__ = [
     "SpatialDescriptors",
     "StoreError",
     "Unsupported",
+    "ablate",
     "analyse",
     "analyse_tensor",
     "capture",
     "capturing",
+    "channel_importance",
     "convert_checkpoint",
     "cost",
     "create_model",
     "default_checkpoint",
+    "effects",
     "find_cbam_layers",
+    "gate_means",
+    "gate_variance",
     "input_spec",
     "insert_cbam",
     "layer_statistics",
@@ -119,6 +139,15 @@ __all__ = [
 ]
 
 _HOMES = {
+    "cbam_viz.ablation": (
+        "Effects",
+        "GateMeans",
+        "ablate",
+        "channel_importance",
+        "effects",
+        "gate_means",
+        "gate_variance",
+    ),
     "cbam_viz.analysis": ("Analysis", "analyse", "analyse_tensor"),
     "cbam_viz.attention": (
         "Attention",
@@ -131,6 +160,7 @@ _HOMES = {
     ),
     "cbam_viz.gates": ("capture", "find_cbam_layers"),
     "cbam_viz.costs": ("ModelCost", "cost"),
+    "cbam_viz.detections": ("Detections",),
     "cbam_viz.images": ("Geometry", "InputSpec", "Photo", "prepare", "read_photo", "samples"),
     "cbam_viz.models": (
         "LoadReport",
@@ -150,7 +180,7 @@ _HOMES = {
 }
 _LAZY = {name: (home, name) for home, names in _HOMES.items() for name in names}
 _LAZY["capturing"] = ("cbam_viz.gates", "Capture")
-_SUBMODULES = ("ablation", "charts", "figures", "render", "steps", "store")
+_SUBMODULES = ("ablation", "charts", "figures", "methods", "metrics", "render", "steps", "store")
 """Reachable as `cbam_viz.figures` and so on without an import statement of their own."""
 
 

@@ -11,9 +11,12 @@ from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cbam_viz.errors import CbamVizError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _MISSING_OPERATORS = {
     "nms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -28,8 +31,9 @@ def repair_torchvision() -> None:
     """Make `import torchvision`, and so `import timm`, work beside any build of torch from now on.
 
     PyPI's Linux torchvision is built for CUDA torch. Beside a CPU torch its C++ operators do not
-    load, and its import fails with `operator torchvision::nms does not exist`, although nothing
-    here calls that operator. Declaring the missing schemas cures the import.
+    load, and its import fails with `operator torchvision::nms does not exist`. Declaring the
+    missing schemas cures the import. Detectors call `nms`, so it gets the same algorithm in torch;
+    torchvision itself has a replacement for `roi_align`, the other one that its detectors need.
 
     This imports nothing itself: whoever imports torchvision first, in whatever order, finds it
     repaired. Where torchvision imports, nothing changes, and after its import no trace is left.
@@ -80,6 +84,7 @@ class _Repairing(Loader):
             _forget_half_imported()
             _declare_operators()
             self.loader.exec_module(module)
+            _let_boxes_be_suppressed()
         if _finder in sys.meta_path:
             sys.meta_path.remove(_finder)
 
@@ -100,7 +105,39 @@ def _declare_operators() -> None:
     for name, schema in _MISSING_OPERATORS.items():
         if not hasattr(torch.ops.torchvision, name):
             library.define(name + schema)
+            if name == "nms":
+                library.impl(name, suppressed, "CPU")
     _libraries.append(library)
+
+
+def _let_boxes_be_suppressed() -> None:
+    """Let torchvision's `nms` ask for its operator alone, and not for all the others too."""
+    boxes = sys.modules.get("torchvision.ops.boxes")
+    if boxes is not None and hasattr(boxes, "_assert_has_ops"):
+        vars(boxes)["_assert_has_ops"] = lambda: None
+
+
+def suppressed(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    """Positions of the boxes (N, 4) to keep, best first: `torchvision.ops.nms` on the CPU.
+
+    Greedy: a box goes if it overlaps a better one that stays by more than the threshold.
+    """
+    import torch
+
+    order = scores.argsort(descending=True, stable=True)
+    left, top, right, bottom = boxes.double()[order].unbind(1)
+    areas = (right - left) * (bottom - top)
+    alive = torch.ones(len(order), dtype=torch.bool)
+    kept = []
+    for place in range(len(order)):
+        if not alive[place]:
+            continue
+        kept.append(place)
+        width = (right.clamp(max=right[place]) - left.clamp(min=left[place])).clamp(min=0)
+        height = (bottom.clamp(max=bottom[place]) - top.clamp(min=top[place])).clamp(min=0)
+        common = width * height
+        alive &= common / (areas + areas[place] - common) <= iou_threshold
+    return order[torch.tensor(kept, dtype=torch.long)]
 
 
 def ensure_torchvision() -> None:

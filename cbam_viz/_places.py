@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 FOLDER_VARIABLE = "CBAM_VIZ_CHECKPOINTS"
+STORES_VARIABLE = "CBAM_VIZ_STORES"
 SAMPLE = "sample:"
 """`sample:cat` is one of the photos that come along: on the command line and in manifests."""
 PACKAGE = Path(__file__).resolve().parent
@@ -23,3 +24,11 @@ def checkpoints_folder() -> Path:
     is_checkout = (PACKAGE.parent / "pyproject.toml").is_file()
     beside = (PACKAGE.parent if is_checkout else PACKAGE) / "checkpoints"
     return beside if beside.is_dir() else Path("checkpoints")
+
+
+def stores_folder() -> Path:
+    """Return the folder whose stores the app offers: that of $CBAM_VIZ_STORES, else `stores`.
+
+    It need not be there. `photos` in it holds folders of photos to make stores of.
+    """
+    return Path(os.environ.get(STORES_VARIABLE) or "stores")

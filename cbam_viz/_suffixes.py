@@ -10,6 +10,9 @@ from pathlib import PurePath
 CHECKPOINTS = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
 """In small letters; `.tar` for `.pth.tar`, which many training scripts write."""
 
+INDEX = ".index.json"
+"""Of the index of a checkpoint in shards, which lie beside it."""
+
 DESCRIBED = ".safetensors"
 """The only kind of file that can carry our description."""
 
@@ -47,7 +50,14 @@ def is_checkpoint_name(name: str) -> bool:
 
 
 def bare_name(path: PurePath) -> str:
-    """Return a file's name without its ending, and without both of `.pth.tar`."""
+    """Return a file's name without its ending, and without both of `.pth.tar`.
+
+    An index of shards loses the ending of these too; other endings belong to the name.
+    """
+    if path.name.lower().endswith(INDEX):
+        return bare_name(path.with_name(path.name[: -len(INDEX)]))
+    if not path.name.lower().endswith(CHECKPOINTS):
+        return path.name
     stem = PurePath(path.stem)
     doubled = path.suffix.lower() == ".tar" and stem.suffix.lower() in CHECKPOINTS
     return stem.stem if doubled else str(stem)

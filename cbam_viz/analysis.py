@@ -6,7 +6,7 @@ Nothing here changes the network; one may serve many threads.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from cbam_viz.attention import Attention, LayerAttention, Unsupported, html_of
+from cbam_viz.detections import Detections
+from cbam_viz.detectors import NoRowsError, alike, on_photo, read_detections, row_of
 from cbam_viz.errors import ModelError, NoAttentionError
 from cbam_viz.gates import capture
 from cbam_viz.images import (
@@ -27,8 +29,10 @@ from cbam_viz.images import (
 )
 from cbam_viz.models import LoadedModel, wrap_model
 from cbam_viz.models.feed import as_weights, input_of, inputs_of, running
-from cbam_viz.predictions import TOP, Prediction, read_output
+from cbam_viz.predictions import TOP, Kind, Prediction, read_output
 
+OF_PARTS = "No prediction of the whole photo: the network detects or segments what is on it."
+"""As `prediction_note` where there are `detections`."""
 BATCH = 8
 """Photos in one forward of `analyse_batch`."""
 
@@ -48,6 +52,8 @@ class Analysis:
     """The five most probable classes, best first; empty where the output is no class scores."""
     prediction_note: str = ""
     """A sentence: why there is no prediction, or that the names of its classes are not known."""
+    detections: Detections | None = None
+    """Of a detector or segmenter, on the photo's pixels; None for networks that are none."""
     spec: InputSpec | None = None
     """What the network was fed, with who says so or that it was assumed; None where its input was
     made by code of its own (`pipeline`)."""
@@ -57,6 +63,8 @@ class Analysis:
     """Further photos of the same input; maps are drawn on `photo`."""
     no_gates: str = ""
     """Why there are no layers; only where gates were not asked for."""
+    output_kind: Kind = "none"
+    """What the numbers of the output are: logits, probabilities, their logarithms, or none."""
 
     @property
     def layers(self) -> list[LayerAttention]:
@@ -197,7 +205,7 @@ def _looked_at(
 def _without_gates(loaded: LoadedModel, inputs: Sequence[Tensor], geometry: Geometry) -> Attention:
     """What a network without gates gives, and no layers."""
     inputs = as_weights(loaded.model, inputs)
-    with running(loaded.name, inputs, geometry.view):
+    with running(loaded, inputs, geometry.view):
         output = loaded.model(*inputs)
     return Attention({}, output, geometry.input_size)
 
@@ -213,24 +221,81 @@ def analyse_batch(
 ) -> list[Analysis]:
     """Show several photos, those of equal input size together; results in the photos' order.
 
-    Gates differ from those of `analyse` by rounding only (about 2e-7). Networks whose output is
-    not one tensor with a row a photo get one photo at a time. Raises what `analyse` raises.
+    Gates differ from those of `analyse` by rounding only (about 2e-7). Networks whose output has no
+    row for each photo get one photo at a time. Raises what `analyse` raises.
     """
-    options = {"branches": branches, "descriptors": descriptors, "features": features}
+    options: dict[str, Any] = {
+        "branches": branches,
+        "descriptors": descriptors,
+        "features": features,
+    }
     prepared = [(photo, input_of(loaded, photo, view)) for photo in photos]
     results: dict[int, Analysis] = {}
-    for positions in _batches([model_input for _, model_input in prepared]):
-        inputs = torch.cat([prepared[position][1].tensor for position in positions])
-        whole = _forward(loaded, (inputs,), options, view)
-        for row, position in enumerate(positions):
-            photo, model_input = prepared[position]
-            if len(positions) > 1 and not _has_rows(whole.output, len(positions)):
-                one = _forward(loaded, (model_input.tensor,), options, view)
-            else:
-                one = select(whole, row)
-            alone = (model_input.tensor,)
-            results[position] = analysis_of(loaded, photo, model_input.geometry, alone, one)
+    batches = _batches([model_input for _, model_input in prepared])
+    while batches:
+        positions, *batches = batches
+        found, apart = _together(loaded, [prepared[at] for at in positions], None, options)
+        results |= zip(positions, found, strict=True)
+        if apart:  # so will the others be: no more forwards for nothing
+            batches = [[position] for positions in batches for position in positions]
     return [results[position] for position in range(len(prepared))]
+
+
+def analyse_inputs(
+    loaded: LoadedModel,
+    prepared: Sequence[tuple[Photo, ModelInput]],
+    *,
+    forward: Callable[[Tensor], Attention] | None = None,
+    **options: Any,
+) -> list[Analysis]:
+    """Show photos whose inputs are made, and of one size, to a network in one forward.
+
+    `forward` takes the place of capturing the network: (B, C, H, W) to what `capture` would give.
+    Options, differences from `analyse` and errors are those of `analyse_batch`.
+    """
+    return _together(loaded, prepared, forward, options)[0]
+
+
+def _together(
+    loaded: LoadedModel,
+    prepared: Sequence[tuple[Photo, ModelInput]],
+    forward: Callable[[Tensor], Attention] | None,
+    options: Mapping[str, Any],
+) -> tuple[list[Analysis], bool]:
+    """Photos in one forward, and whether each took one of its own after all."""
+    view = prepared[0][1].geometry.view
+    count = len(prepared)
+    alone = [(model_input.tensor,) for _, model_input in prepared]
+    inputs = torch.cat([model_input.tensor for _, model_input in prepared])
+    if forward is None:
+        whole = _forward(loaded, (inputs,), options, view)
+    else:
+        with running(loaded, (inputs,), view):
+            whole = forward(inputs)
+    ones = _selected(whole, count)
+    apart = ones is None
+    if count > 1 and not isinstance(whole.output, Tensor):
+        # Rows of several parts are a photo's if a photo alone gives parts of just that size.
+        first = _forward(loaded, alone[0], options, view)
+        apart = ones is None or not alike(ones[0].output, first.output)
+    if ones is None or apart:
+        ones = [_forward(loaded, inputs, options, view) for inputs in alone]
+    found = [
+        analysis_of(loaded, photo, model_input.geometry, inputs, one)
+        for (photo, model_input), inputs, one in zip(prepared, alone, ones, strict=True)
+    ]
+    return found, apart
+
+
+def _selected(whole: Attention, count: int) -> list[Attention] | None:
+    """What was each photo's; None if the output has no row for each."""
+    if count == 1:
+        return [whole]
+    try:
+        outputs = [row_of(whole.output, index, count) for index in range(count)]
+    except NoRowsError:
+        return None
+    return [replace(select(whole, index), output=outputs[index]) for index in range(count)]
 
 
 def select(attention: Attention, index: int) -> Attention:
@@ -272,12 +337,12 @@ def _forward(
 ) -> Attention:
     """Run the network once under inference_mode, on its own device and in its own dtype."""
     inputs = as_weights(loaded.model, inputs)
-    with running(loaded.name, inputs, view):
+    with running(loaded, inputs, view):
         found = capture(loaded.model, *inputs, **options)
-        return _with_layers(_of_photos(found, len(inputs[0])))
+        return _with_layers(of_photos(found, len(inputs[0])))
 
 
-def _of_photos(attention: Attention, count: int) -> Attention:
+def of_photos(attention: Attention, count: int) -> Attention:
     """Leave out layers that have no row for each photo: none of their rows is the photo's gate."""
     rows = {
         name: len(gate)
@@ -326,7 +391,10 @@ def analysis_of(
         with torch.inference_mode():
             return loaded.model(*inputs)
 
+    found = read_detections(loaded, attention.output, geometry.input_size)
     reading = read_output(attention.output, loaded.classes, loaded.model, run=run)
+    detects = found.detections is not None and not reading.predictions
+    note = OF_PARTS if detects else reading.note
     own = loaded.transform is not None
     return Analysis(
         photo=photo if own else seen_as(photo, loaded.spec),
@@ -335,7 +403,9 @@ def analysis_of(
         attention=attention,
         geometry=geometry,
         predictions=reading.predictions,
-        prediction_note=reading.note,
+        prediction_note=found.note or note,
+        detections=None if found.detections is None else on_photo(found.detections, geometry),
+        output_kind=reading.kind,
         spec=None if own else loaded.spec,
         pipeline=f"by the transform of {loaded.name}, as its code gives it" if own else "",
     )
@@ -349,7 +419,3 @@ def predictions(
     The caller vouches for that; `read_output` asks the network. Empty if it cannot be.
     """
     return read_output(output, classes, top=top).predictions
-
-
-def _has_rows(output: Any, count: int) -> bool:
-    return isinstance(output, Tensor) and output.ndim > 0 and output.shape[0] == count

@@ -78,8 +78,10 @@ class Site:
     """Of that argument."""
     total: float
     """Sum of that argument, by which a second forward is known to be the same up to there."""
-    one: float = 1.0
-    """The factor that changes nothing: not 1 where the multiplication scales it as well."""
+    scale: float = 1.0
+    """By which the multiplication scales it as well: the gate is the argument times this."""
+    layout: tuple[Any, ...] = ()
+    """What the product's axes mean, as capture reads them."""
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,10 @@ class CaptureError(CbamVizError):
     """A layer's gates could not be captured, or not exactly; the text names the layer."""
 
 
+class MethodError(CbamVizError):
+    """Another method's map cannot be made as asked."""
+
+
 class FigureError(CbamVizError):
     """A figure cannot be made as asked."""
 

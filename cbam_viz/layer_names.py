@@ -139,6 +139,8 @@ def _spoken(layer: LayerAttention) -> _Spoken:
     stage, module = layer.stage, layer.module
     block = block_of(module, stage) if layer.block is None else layer.block
     *before, last = stage.split(".")
+    if not block and last == _YOLO:  # a layer of its own, and counted as all the others are
+        block = block_of(module, stage)
     counted = _counted(stage, block)
     if counted and _is_number(last):
         before = before[:-1]  # the list that the stage is in
@@ -193,7 +195,9 @@ def _apart(titles: dict[str, str], rests: dict[str, str]) -> dict[str, str]:
     """Titles of modules that no other has: with the path inside the block, or else none."""
     once = Counter(titles.values())
     longer = {
-        module: f"{title}, {rests[module]}" if once[title] > 1 and rests[module] else title
+        module: f"{title}, {rests[module]}"
+        if title and once[title] > 1 and rests[module]
+        else title
         for module, title in titles.items()
     }
     twice = Counter(longer.values())

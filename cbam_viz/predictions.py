@@ -28,6 +28,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from cbam_viz.errors import ModelError
 from cbam_viz.models.heads import (
     says_classes,
     says_headless,
@@ -76,6 +77,37 @@ class Reading:
     """The most probable classes, best first; empty for `none`."""
     note: str = ""
     """A sentence: why there is no prediction, or what is not known of it."""
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """Where a network's output has its class scores; it holds for other inputs too."""
+
+    kind: Kind
+    """What the numbers are; never `none`."""
+    count: int
+    """How many classes there are."""
+    place: int
+    """Of the row among the output's tensors."""
+
+    def of(self, output: Any) -> Tensor:
+        """The scores (B, K) in an output of B photos, as they are; gradients go through.
+
+        Raises:
+            ModelError: this output has none there.
+        """
+        tensors = _tensors(output)
+        found = tensors[self.place].tensor if self.place < len(tensors) else None
+        if found is None or found.ndim != 2 or found.shape[1] != self.count:
+            raise ModelError("The network's output has its class scores elsewhere than before.")
+        return found
+
+    def probabilities(self, output: Any) -> Tensor:
+        """The same as probabilities (B, K)."""
+        scores = self.of(output)
+        if self.kind == "logits":
+            return scores.softmax(1)
+        return scores.exp() if self.kind == "log-probabilities" else scores
 
 
 class _NoClassesError(Exception):
@@ -134,6 +166,28 @@ def read_output(
         for share, i in zip(best.values, best.indices, strict=True)
     )
     return Reading(kind, found, note)
+
+
+def scores_in(
+    output: Any,
+    classes: Sequence[str] | None,
+    model: nn.Module | None = None,
+    *,
+    run: Callable[[], Any] | None = None,
+) -> ClassScores:
+    """Find where the output of one photo has class scores, by the rules of `read_output`.
+
+    Raises:
+        ModelError: it has none; the text says why.
+    """
+    try:
+        if model is not None:
+            _check_task(model)
+        row, is_said = _choose(_tensors(output), classes, model)
+        kind, _ = _probabilities(row, is_said, model, run)
+    except _NoClassesError as reason:
+        raise ModelError(f"The output is no class scores: {reason}.") from None
+    return ClassScores(kind, row.count, row.place)
 
 
 def _check_task(model: nn.Module) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import cast
+import sys
+from typing import Any, cast
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
+
+from cbam_viz.errors import ModelError
 
 _HOLDING_MODULE = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
 
@@ -17,12 +20,36 @@ def unwrap(model: nn.Module) -> nn.Module:
     Layers are named after it, so that a wrapped network's layers have the names they always had.
     """
     while True:
+        model = undriven(model)
         if isinstance(model, _HOLDING_MODULE):
             model = model.module
         elif not isinstance(model, torch.jit.ScriptModule) and "_orig_mod" in model._modules:
             model = cast(nn.Module, model._modules["_orig_mod"])
         else:
             return model
+
+
+def undriven(model: Any) -> Any:
+    """The network inside ultralytics' `YOLO(...)`; anything else is returned as it is.
+
+    That object is a torch module whose `train` trains, so that its `eval()` would start a training
+    too, and whose call predicts with a copy. Nobody here may call it.
+
+    Raises
+    ------
+    ModelError
+        It holds no PyTorch network, but the path of an exported one.
+    """
+    engine = sys.modules.get("ultralytics.engine.model")
+    if engine is None or not isinstance(model, engine.Model):
+        return model
+    network = vars(model).get("_modules", {}).get("model") or vars(model).get("model")
+    if not isinstance(network, nn.Module):
+        raise ModelError(
+            f"This {type(model).__name__} holds no PyTorch network, but {str(network)[:80]!r}. "
+            "Give one that was made of a .pt or .yaml file."
+        )
+    return network
 
 
 def clean_name(name: str) -> str:

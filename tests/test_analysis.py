@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -154,7 +155,77 @@ def test_segmenters_work_alone_and_in_batches() -> None:
         alone = analyse(loaded, one)
         assert result.predictions == ()
         assert len(result.layers) == 8
-        assert torch.equal(result.attention.output["out"], alone.attention.output["out"])
+        both = result.attention.output["out"], alone.attention.output["out"]
+        torch.testing.assert_close(*both, rtol=1e-4, atol=1e-5)
+
+
+class Counted(nn.Module):
+    """A network of CBAM whose output is made by a function, and how many photos it was shown."""
+
+    def __init__(self, made: Callable[[torch.Tensor], Any]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = create_model("resnet10t", num_classes=3, channels=[8, 16, 32, 64])
+        self.made = made
+        self.shown: list[int] = []
+
+    def forward(self, x: torch.Tensor) -> Any:
+        self.shown.append(len(x))
+        return self.made(self.body(x))
+
+
+def objects(scores: torch.Tensor) -> list[dict[str, torch.Tensor]]:
+    """As torchvision's detectors: of each photo another number of boxes."""
+    return [
+        {"boxes": one[:, None].repeat(n, 4).reshape(-1, 4), "labels": torch.arange(3 * n),
+         "scores": one.sigmoid().repeat(n)}
+        for n, one in enumerate(scores, 1)
+    ]  # fmt: skip
+
+
+TABLE = torch.ones(4, 2)
+OUTPUTS: dict[str, Callable[[torch.Tensor], Any]] = {
+    "tuple": lambda s: (s, {"raw": [s * 2, s + 1], "name": "x", "none": None}),
+    "objects": objects,
+    "a table": lambda s: (s, TABLE),
+    "a number": lambda s: {"out": s, "loss": s.mean()},
+    "an object": lambda s: (s, object()),
+}
+
+
+@pytest.mark.parametrize("kind", list(OUTPUTS))
+def test_what_is_no_single_tensor_is_cut_by_photos(kind: str) -> None:
+    module = Counted(OUTPUTS[kind]).eval()
+    loaded = wrap_model(module, InputSpec(size=(64, 64)))
+    photos = [photo(seed) for seed in range(4)]
+    analyse_batch(loaded, photos[:1])  # learns the network
+    module.shown.clear()
+    batches = analyse_batch(loaded, photos)
+    seen = list(module.shown)
+    for one, result in zip(photos, batches, strict=True):
+        alone = analyse(loaded, one).attention
+        if kind in ("tuple", "a table"):
+            torch.testing.assert_close(result.attention.output[0], alone.output[0])
+        for name, layer in alone.items():
+            torch.testing.assert_close(result.attention[name].spatial, layer.spatial)
+    if kind == "tuple":
+        assert [tuple(one.shape) for one in batches[2].attention.output[1]["raw"]] == [(1, 3)] * 2
+        assert seen.count(1) == 1
+    elif kind == "objects":
+        assert [len(one.detections or ()) for one in batches] == [3, 6, 9, 12]
+        assert seen.count(1) == 1
+    else:
+        assert seen.count(1) >= 4
+
+
+def test_only_one_forward_of_several_is_made_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cbam_viz.analysis.BATCH", 2)
+    module = Counted(OUTPUTS["a number"]).eval()
+    loaded = wrap_model(module, InputSpec(size=(64, 64)))
+    analyse_batch(loaded, [photo(seed) for seed in range(2)])
+    module.shown.clear()
+    analyse_batch(loaded, [photo(seed) for seed in range(8)])
+    assert module.shown.count(2) == 1
 
 
 def test_half_precision_networks_get_half_precision_inputs(loaded: LoadedModel) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -112,6 +114,11 @@ def test_no_two_layers_are_called_alike() -> None:
         "layer 2, m.1.cbam",
         "layer 9",
     ]
+    # Of a CBAM that is a layer itself, no block around it is known.
+    own = [replace(layer(name), block="") for name in ("model.5", "model.8")]
+    assert list(titles(own).layers.values()) == ["layer 5", "layer 8"]
+    unknown = [replace(layer(name), block="") for name in ("stuff.5", "stuff.8")]
+    assert list(titles(unknown).layers.values()) == ["stuff.5", "stuff.8"]
     dense = [f"dense_stages.{at}.2.dense_block0.layers.layers.5" for at in (2, 4)]
     assert list(titles(map(layer, dense)).layers.values()) == dense
 

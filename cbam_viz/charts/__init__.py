@@ -14,6 +14,7 @@ from cbam_viz.charts.channels import (
 )
 from cbam_viz.charts.common import Spec
 from cbam_viz.charts.walkthrough import branch_chart, sigmoid_chart, vector_chart
+from cbam_viz.charts.whatif import effects_chart, importance_chart
 
 __all__ = [
     "BINS",
@@ -24,7 +25,9 @@ __all__ = [
     "Spread",
     "branch_chart",
     "channel_bars",
+    "effects_chart",
     "highest",
+    "importance_chart",
     "places",
     "ranks",
     "sigmoid_chart",

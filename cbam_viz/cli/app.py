@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import importlib.util
 import os
 import socket
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from cbam_viz._defaults import VIEW
-from cbam_viz.cli.choice import ModelChoice
+from cbam_viz.cli.choice import ModelChoice, checkpoints_folder
 from cbam_viz.cli.input_options import input_options
 from cbam_viz.cli.network import open_network
 from cbam_viz.cli.options import networks_options
@@ -59,11 +61,14 @@ def app(
             "The app needs Streamlit, which is not installed: pip install 'cbam-viz[app]'."
         )
     if files:
-        said = [
-            f"Unexpected argument {files[0]!r}. Photos and checkpoints are opened in the app; "
-            "values of Streamlit's options are given with =, such as --theme.base=dark.",
-            *(NOBODYS.format(option) for option in _unknown(ctx.args)),
-        ]
+        unknown = _unknown(ctx.args)
+        near = [_near(option, ctx.command) for option in unknown]
+        said = [NOBODYS.format(option) + hint for option, hint in zip(unknown, near, strict=True)]
+        said.append(
+            f"Unexpected argument {files[0]!r}. Photos and checkpoints are opened in the app "
+            f"(checkpoints also from the folder {checkpoints_folder()}); values of Streamlit's "
+            "options are given with =, such as --theme.base=dark."
+        )
         raise click.UsageError(" ".join(said), ctx)
     _offer(choices)
     script = app_script()
@@ -85,6 +90,13 @@ def _unknown(arguments: Sequence[str]) -> list[str]:
     return [option for option in named if option not in known]
 
 
+def _near(option: str, command: click.Command) -> str:
+    """Which of our own options may be meant."""
+    ours = [name for parameter in command.params for name in parameter.opts]
+    near = difflib.get_close_matches(option, ours, n=1, cutoff=0.6)
+    return f" Did you mean {near[0]}?" if near else ""
+
+
 def _offer(choices: Sequence[ModelChoice]) -> None:
     """Make the networks of one's own code now, where what is wrong with them can be said.
 
@@ -99,7 +111,7 @@ def _offer(choices: Sequence[ModelChoice]) -> None:
         if choices[0] != ModelChoice():
             raise click.UsageError(
                 "The app takes these options with --model alone. Put checkpoints into the folder "
-                "checkpoints/, or upload them in the app."
+                f"{checkpoints_folder()}, or upload them in the app."
             )
         return
     from cbam_viz.models.offered import offer
@@ -151,6 +163,7 @@ def run_streamlit(folder: Path, arguments: list[str]) -> int:
         command.main(arguments, prog_name="streamlit", standalone_mode=False)
     except click.NoSuchOption as error:
         near = f" Did you mean {error.possibilities[0]}?" if error.possibilities else ""
+        near = near or (_near(error.option_name, ours.command) if ours else "")
         raise click.UsageError(
             f"{NOBODYS.format(error.option_name)}{near} {THEIRS}", ours
         ) from error
@@ -160,4 +173,17 @@ def run_streamlit(folder: Path, arguments: list[str]) -> int:
         raise click.UsageError(f"{error.format_message().rstrip('.')}. {THEIRS}", ours) from error
     except OSError as error:
         raise CbamVizError(f"Streamlit could not start: {error}.") from error
+    _leave()
     return 0
+
+
+def _leave() -> None:
+    """End the process at once, without Python's own end.
+
+    That takes the interpreter from threads in the middle of a forward or an import of PyTorch (a
+    visitor's, or the one that makes the first page in advance), and C++ ends the process with an
+    abort for it, or they keep it waiting.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

@@ -1,240 +1,292 @@
-"""Many images through one network as fast as the machine can: the work of `cbam-viz export`.
-
-Two cores run two processes of one thread faster than one process of two threads, so worker
-processes share the batches out. What is tuned here (threads, the C allocator) belongs to this
-program's own processes; the library never does such things.
-"""
+"""`cbam-viz batch`: the gates of many photos in one store that others can read."""
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
+import re
 import sys
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import asdict
-from multiprocessing import get_context
-from threading import current_thread, main_thread
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cbam_viz.cli.jobs import Job, Outcome, Target
+from cbam_viz.batch.reporter import Reporter
+from cbam_viz.cli.choice import ModelChoice
+from cbam_viz.cli.input_options import input_options, reading_options
+from cbam_viz.cli.inputs import Reading
 from cbam_viz.cli.network import open_network
-from cbam_viz.cli.results import remove_results, write_results
-from cbam_viz.errors import CbamVizError, NoAttentionError
+from cbam_viz.cli.options import json_option, model_options, view_option
+from cbam_viz.cli.text import print_json, say
 
 if TYPE_CHECKING:
-    from cbam_viz.analysis import Analysis
-    from cbam_viz.images import Photo
-    from cbam_viz.models import LoadedModel
+    from cbam_viz.batch.run import Summary
+    from cbam_viz.batch.settings import Part
+    from cbam_viz.images import View
 
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
-"""From glibc's malloc.h."""
+SOME_FAILED = 1
+FAST = ("compile", "channels_last", "fuse", "bf16")
+"""The ways of `cbam_viz.batch.fast`, said without importing torch."""
 
-_WORKER_DIED = (
-    "A worker process ended without a word: the system killed it, perhaps as memory ran out, or "
-    "the network's code ended it. What was done stays. Fewer --workers need less memory."
+
+def _part(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    """`3/16` as numbers; without it, what torchrun says."""
+    if value is None:
+        rank, size = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
+        if rank is None or size is None or not (rank.isdigit() and size.isdigit()):
+            return None
+        value = f"{int(rank) + 1}/{size}"
+    match = re.fullmatch(r"(\d+)/(\d+)", value)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise click.BadParameter(
+            f"{value!r} is no part such as 3/16: the third of sixteen, from 1/16 to 16/16."
+        )
+    return int(match[1]), int(match[2])
+
+
+@click.command(
+    short_help="Capture the gates of a folder or a data set into one store.",
+    epilog="\b\nExamples:\n"
+    "  cbam-viz batch photos/ --out stores/photos\n"
+    "  cbam-viz batch 'imagenet/val-{000..127}.tar' --out stores/val --fast compile\n"
+    "  cbam-viz batch train.parquet --out stores/train --shard 3/16\n"
+    "  cbam-viz batch photos/ --out stores/photos --labels labels.csv --dtype float32",
 )
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.option(
+    "--out",
+    "--output",
+    "-o",
+    "out",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="STORE",
+    help="Folder of the store; made if it is not there. If it holds what an earlier run with the "
+    "same options has begun, the rest is done.",
+)
+@click.option(
+    "--labels",
+    default="auto",
+    show_default=True,
+    metavar="auto|folder|none|FILE.csv",
+    help="Classes of the photos: the source's own (a tar's .cls or .json, a table's column), else "
+    "the folder that they lie in; folders alone; none; or a CSV file of file and label.",
+)
+@click.option("--image-column", metavar="NAME", help="Of tables. [default: the one of images]")
+@click.option("--label-column", metavar="NAME", help="Of tables. [default: one named label, ...]")
+@click.option(
+    "--dtype",
+    "precision",
+    type=click.Choice(["float16", "float32"]),
+    default="float16",
+    show_default=True,
+    help="Precision of gates in the store. float16 takes less than half the room; a gate changes "
+    "by 2.5e-4 at most.",
+)
+@input_options
+@model_options
+@view_option
+@reading_options
+@click.option(
+    "--batch-size",
+    "batch_size",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    help="Photos in one forward. [default: 8, with a GPU 64]",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Processes of one thread each. [default: one for each core; one with a GPU]",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Threads that read photos ahead, in each process. [default: 0; with a GPU one for each "
+    "core]",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    help="[default: the GPU if there is one]",
+)
+@click.option(
+    "--fast",
+    multiple=True,
+    type=click.Choice(FAST),
+    help="Compute faster; may be repeated. Checked on the first photos against the exact forward, "
+    "and refused with the figure if gates differ by more than 1e-5 (bf16: 0.03).",
+)
+@click.option(
+    "--shard",
+    "part",
+    callback=_part,
+    metavar="I/N",
+    help="Do the I-th of N parts alone, for N machines that share a store, or whose stores' gates "
+    "folders are put together afterwards. [default: RANK and WORLD_SIZE if set, else all]",
+)
+@click.option(
+    "--retry", is_flag=True, help="Take the shards again in which photos could not be read."
+)
+@json_option
+def batch(
+    *,
+    sources: tuple[str, ...],
+    out: Path,
+    labels: str,
+    image_column: str | None,
+    label_column: str | None,
+    precision: Any,
+    choice: ModelChoice,
+    view: View,
+    reading: Reading,
+    batch_size: int | None,
+    workers: int | None,
+    threads: int | None,
+    device: str | None,
+    fast: tuple[str, ...],
+    part: tuple[int, int] | None,
+    retry: bool,
+    as_json: bool,
+) -> int:
+    """Capture every layer of every photo into one store of Parquet files.
 
+    A SOURCE is an image, a folder, a pattern in quotes, a tar archive as of WebDataset, a Parquet
+    file with a column of images, or a Hugging Face dataset on disk.
 
-def run(
-    job: Job, batches: Sequence[Sequence[Target]], workers: int, loaded: LoadedModel | None = None
-) -> Generator[list[Outcome], None, None]:
-    """Yield the outcomes batch by batch, as they are done.
-
-    With one worker everything happens in this process, with `loaded` if it is given. A network of
-    the user's own code is built once: what that code draws at random, each call of it would draw
-    anew. Workers are then forks of this process, where the system can do that.
+    The run may be stopped at any moment, also by a crash: the same command goes on, and the store
+    is the same in the end. Photos that cannot be read are named on standard error and in
+    failed.csv; the exit status is then 1.
     """
-    own = job.choice.factory is not None
-    if own and workers > 1 and not _can_share():
-        click.echo(
-            "Each process would build a network of its own from this code, which may draw its "
-            "weights at random; one process does all the work.",
-            err=True,
-        )
-        workers = 1
-    if own or workers == 1:
-        loaded = loaded or open_network(job.choice, quiet=True)
-    if workers == 1 and loaded is not None:
-        state = _State(job, loaded)
-        for batch in batches:
-            for outcome in state.process(batch):
-                yield [outcome]
-        return
-    told: set[Future[list[Outcome]]] = set()
-    futures: list[Future[list[Outcome]]] = []
-    context = get_context("fork" if own else "spawn")
-    shared = (job, loaded if own else None)
-    pool = ProcessPoolExecutor(workers, context, _start_worker, shared)
-    try:
-        with _without_interrupts():
-            futures += [pool.submit(_process, batch) for batch in batches]
-        for future in as_completed(futures):
-            told.add(future)
-            yield future.result()
-    except (Exception, KeyboardInterrupt) as stop:
-        pool.shutdown(cancel_futures=True)  # lets the workers end what they are at
-        rest = [future for future in futures if future not in told]
-        yield from (future.result() for future in rest if _is_good(future))
-        if isinstance(stop, BrokenProcessPool):
-            raise CbamVizError(_WORKER_DIED) from stop
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
+    from cbam_viz.batch.machine import cores, keep_memory
 
-
-def _is_good(future: Future[list[Outcome]]) -> bool:
-    return future.done() and not future.cancelled() and future.exception() is None
-
-
-def _can_share() -> bool:
-    """Whether this process can be forked together with its network.
-
-    On Linux, as data loaders do: a worker computes with one thread, so that it needs no thread that
-    the fork has lost. A process that has used CUDA cannot be forked.
-    """
-    import torch
-
-    return sys.platform == "linux" and not torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-
-
-@contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Let processes start with Ctrl-C blocked, as they inherit it; here it waits until the end.
-
-    A worker that is interrupted while it starts would leave the parent with a broken pipe, and the
-    other way round. Blocking alone does not do here: another thread may take the signal.
-    """
-    if not hasattr(signal, "pthread_sigmask") or current_thread() is not main_thread():
-        yield
-        return
-    came: list[int] = []
-    handler = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        signal.signal(signal.SIGINT, handler)
-    if came and callable(handler):
-        handler(came[0], None)
-
-
-def keep_memory() -> None:
-    """Make glibc keep freed memory, before any network is built; elsewhere do nothing.
-
-    A forward of a large batch frees and asks for the same large blocks again and again; handing
-    them back to the system each time costs up to two fifths of the whole time.
-    """
-    if sys.platform != "linux":
-        return
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 1 << 28)):
-            libc.mallopt(option, value)
-
-
-class _State:
-    """The network of one process."""
-
-    def __init__(self, job: Job, loaded: LoadedModel) -> None:
-        self.job = job
-        self.loaded = loaded
-        self.works = False
-        """Whether it has shown a photo: then what fails is a photo's fault."""
-        self.hopeless: Exception | None = None
-        """What no other photo will mend, if none has worked."""
-
-    def process(self, batch: Sequence[Target]) -> Iterator[Outcome]:
-        """Read, run and write one batch; what fails is an outcome too.
-
-        Raises
-        ------
-        NoAttentionError, click.UsageError
-            From all photos so far: no other one will work.
-        """
-        photos: list[tuple[Target, Photo]] = []
-        for target in batch:
-            try:
-                photos.append((target, self.job.reading.photo(target.source, self.loaded)))
-            except (CbamVizError, MemoryError) as error:
-                yield self._failed(target, error)
-        if photos:
-            yield from self._analyse(photos)
-        if self.hopeless is not None and not self.works:
-            raise self.hopeless
-
-    def _analyse(self, photos: list[tuple[Target, Photo]]) -> Iterator[Outcome]:
-        """Run photos together, and each alone if that fails: one of them may be the cause."""
-        from cbam_viz.analysis import analyse_batch
-
-        try:
-            analyses = analyse_batch(self.loaded, [photo for _, photo in photos], self.job.view)
-        except (CbamVizError, MemoryError) as error:
-            if len(photos) > 1:
-                for one in photos:
-                    yield from self._analyse([one])
-                return
-            yield self._failed(photos[0][0], error)
-            return
-        for (target, _), analysis in zip(photos, analyses, strict=True):
-            yield self._write(target, analysis)
-
-    def _write(self, target: Target, analysis: Analysis) -> Outcome:
-        from cbam_viz.images import border_note
-
-        try:
-            files = write_results(analysis, self.loaded, target.folder, self.job)
-        except (CbamVizError, MemoryError, click.UsageError) as error:
-            return self._failed(target, error)
-        except BaseException:
-            remove_results(target.folder)
-            raise
-        self.works = True
-        remove_results(target.folder, keep=files)
-        predictions = tuple(asdict(prediction) for prediction in analysis.predictions)
-        photo = analysis.photo
-        return Outcome(
-            target.source,
-            target.folder,
-            files=files,
-            sha256=photo.sha256,
-            notes=photo.notes,
-            predictions=predictions,
-            prediction_note=analysis.prediction_note,
-            fed=analysis.fed,
-            border=border_note(analysis.geometry),
-        )
-
-    def _failed(self, target: Target, error: Exception) -> Outcome:
-        """Describe an image that failed; no file of it, of an earlier run neither, is left."""
-        remove_results(target.folder)
-        if isinstance(error, (NoAttentionError, click.UsageError)):
-            self.hopeless = error
-        text = error.message if isinstance(error, click.UsageError) else str(error)
-        return Outcome(target.source, target.folder, text or "There was not enough memory for it.")
-
-
-_state: _State | None = None
-"""A worker's own, made when the worker starts."""
-
-
-def _start_worker(job: Job, loaded: LoadedModel | None) -> None:
-    global _state  # noqa: PLW0603
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
-    os.environ["OMP_NUM_THREADS"] = "1"
     keep_memory()
     import torch
 
     torch.set_num_threads(1)
-    _state = _State(job, loaded or open_network(job.choice, quiet=True))
+    from cbam_viz.batch.run import run_batch
+    from cbam_viz.batch.settings import Part, Settings
+    from cbam_viz.batch.sources.tables import Columns
+
+    settings = Settings(
+        view=view,
+        precision=precision,
+        labels=labels,
+        columns=Columns(image_column, label_column),
+        window=reading.window,
+        index=reading.index,
+        batch=batch_size,
+        fast=tuple(way for way in FAST if way in fast),
+        device=device,
+    )
+    mine = Part(*part) if part is not None else Part()
+    local = os.environ.get("LOCAL_RANK", "")
+    if local.isdigit() and device != "cpu" and torch.cuda.is_available():
+        settings = replace(settings, device=f"cuda:{local}")
+    beside = os.environ.get("LOCAL_WORLD_SIZE", "")
+    if workers is None and beside.isdigit() and int(beside) > 1:
+        workers = max(1, cores() // int(beside))
+    loaded = open_network(choice, view=view)
+    progress = _Progress()
+    try:
+        summary = run_batch(
+            loaded,
+            sources,
+            out,
+            settings,
+            part=mine,
+            workers=workers,
+            threads=threads,
+            retry=retry,
+            code=choice.factory,
+            # What code of one's own draws at random, each call of it might draw anew.
+            reopen=None if choice.factory else partial(open_network, choice, quiet=True),
+            reporter=progress,
+        )
+    except BaseException:
+        progress.broken(out)
+        raise
+    finally:
+        progress.close()
+    return _conclude(summary, mine, as_json=as_json)
 
 
-def _process(batch: Sequence[Target]) -> list[Outcome]:
-    assert _state is not None
-    return list(_state.process(batch))
+class _Progress(Reporter):
+    """Photos a second and the time left: a bar at a terminal, else a line now and then."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def say(self, text: str) -> None:
+        """Print a sentence above the bar."""
+        if self._bar is None:
+            click.echo(text, err=True)
+        else:
+            self._bar.write(text, file=sys.stderr)
+
+    def begin(self, total: int, done: int) -> None:
+        """Show the bar, if there is anything to do."""
+        if done == total:
+            return
+        from tqdm import tqdm
+
+        tqdm.monitor_interval = 0  # its thread would not live on in workers
+        seconds = 0.5 if sys.stderr.isatty() else 60.0
+        self._bar = tqdm(total=total, initial=done, unit="photo", mininterval=seconds, miniters=1)
+
+    def advance(self, photos: int) -> None:
+        """So many more are through."""
+        self._bar.update(photos)
+
+    def broken(self, out: Path) -> None:
+        """Say what is there after a run that did not end, if it had begun."""
+        if self._bar is not None:
+            self.say(
+                f"What was done is in {out}, and nothing of it is lost. The same command does the "
+                "rest."
+            )
+
+    def close(self) -> None:
+        """Leave the bar where it is."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _conclude(summary: Summary, part: Part, *, as_json: bool) -> int:
+    stored = summary.done_before + summary.done - summary.failed
+    rate = summary.done / summary.seconds if summary.done else None
+    if as_json:
+        print_json(
+            {
+                "store": str(summary.store),
+                "photos": summary.photos,
+                "part": part.name or None,
+                "stored": stored,
+                "done_before": summary.done_before,
+                "failed": summary.failed,
+                "complete": summary.complete,
+                "seconds": summary.seconds,
+                "photos_a_second": rate,
+                "bytes": summary.bytes,
+            }
+        )
+    else:
+        say(_told(summary, stored, rate))
+    return SOME_FAILED if summary.failed else 0
+
+
+def _told(summary: Summary, stored: int, rate: float | None) -> str:
+    lines = [f"{stored:,} photos are in {summary.store} ({summary.bytes / 1e6:,.1f} MB)."]
+    if rate is not None:
+        lines.append(f"This run did {summary.done:,} at {rate:,.1f} photos a second.")
+    if summary.failed:
+        where = "failed.csv there says" if summary.complete else "the lines above say"
+        lines.append(f"{summary.failed:,} could not be read or shown; {where} why.")
+    if not summary.complete:
+        lines.append("Other parts are still to be done.")
+    return " ".join(lines)

@@ -43,7 +43,7 @@ def checkpoints(as_json: bool) -> None:
             bare_name(entry.path) + (" *" if entry.default else ""),
             entry.architecture or "–",
             _accuracy(entry.metadata),
-            f"{entry.path.stat().st_size / 1e6:.1f} MB",
+            f"{entry.size / 1e6:.1f} MB",
             entry.title,
         )
         for entry in entries

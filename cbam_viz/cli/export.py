@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cbam_viz.cli.batch import keep_memory, run
+from cbam_viz.batch.machine import keep_memory
 from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.drawing import Style
 from cbam_viz.cli.files import refuse_existing, refuse_unwritable
@@ -40,6 +40,7 @@ from cbam_viz.cli.options import (
 )
 from cbam_viz.cli.results import FORMATS, LONGEST, folder_names, is_result, remove_results
 from cbam_viz.cli.text import print_json, say
+from cbam_viz.cli.workers import run
 from cbam_viz.errors import NoAttentionError
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from cbam_viz.figures.remake import Remade
     from cbam_viz.images import Photo
     from cbam_viz.models import LoadedModel
+
+
+KEPT = 16
+"""So many photos are kept in memory whatever is made of them."""
 
 
 def _list_venues(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
@@ -164,8 +168,10 @@ def _make(
     as_json: bool,
 ) -> None:
     """Draw and write a new figure."""
+    from cbam_viz.figures.ask.formats import format_of
     from cbam_viz.figures.beside.bundle import ENDINGS, EXTRAS, extra_files
-    from cbam_viz.figures.paper.output import format_of
+    from cbam_viz.figures.content.study import averages
+    from cbam_viz.figures.make import check
 
     wanted = EXTRAS if "all" in extras else tuple(one for one in EXTRAS if one in extras)
     stem = outputs[0].with_suffix("")
@@ -173,10 +179,12 @@ def _make(
     refuse_existing([*outputs, *beside], force)
     refuse_unwritable([*outputs, *beside])
     paths = find_images(sources)
-    spec = spec_of(wishes, len(paths))
+    spec = spec_of(wishes, paths)
+    check(spec, len(paths))
     networks, choices = _opened(choices, view)
-    photos = [read_image(path, reading, networks[0]) for path in paths]
-    built = _draw(spec, networks, photos, view)
+    photos, supply = _photos(paths, reading, networks[0], averaged=averages(spec))
+    check(spec, photos)
+    built = _draw(spec, networks, supply, len(paths), view)
     files = {path.name: built.render(format_of(path.name), dpi=dpi) for path in outputs}
     origin = _sources(choices, networks, paths, photos, stem.parent)
     more = extra_files(built, stem.name, wanted, origin, rendered=files, dpi=dpi)
@@ -212,11 +220,30 @@ def _opened(
     return [opened[choice][0] for choice in choices], [opened[choice][1] for choice in choices]
 
 
-def _draw(spec: Any, networks: Sequence[LoadedModel], photos: Sequence[Photo], view: Any) -> Any:
+def _photos(
+    paths: Sequence[Path], reading: Reading, network: LoadedModel, *, averaged: bool
+) -> tuple[list[Photo], Iterable[Photo]]:
+    """All photos, and what gives them to the networks one by one.
+
+    All are read before the first is analysed, so that nobody waits for an error. Many that are only
+    averaged are not kept but read again, each in its turn.
+    """
+    from cbam_viz.figures.content.study import without_pixels
+
+    if not averaged or len(paths) <= KEPT:
+        photos = [read_image(path, reading, network) for path in paths]
+        return photos, photos
+    known = [without_pixels(read_image(path, reading, network)) for path in paths]
+    return known, (reading.photo(path, network) for path in paths)
+
+
+def _draw(
+    spec: Any, networks: Sequence[LoadedModel], photos: Iterable[Photo], count: int, view: Any
+) -> Any:
     from cbam_viz.figures import build
     from cbam_viz.figures.content.study import study
 
-    with _progress(len(photos) * len(networks)) as tick:
+    with _progress(count * len(networks)) as tick:
         analyses = study(spec, networks, photos, view, tick=tick)
     return build(spec, analyses)
 
@@ -260,7 +287,7 @@ def _targets(manifest: Manifest, folder: Path, outputs: Sequence[Path]) -> dict[
     click.UsageError
         An output in a format that the manifest has no file of.
     """
-    from cbam_viz.figures.paper.output import format_of
+    from cbam_viz.figures.ask.formats import format_of
     from cbam_viz.figures.remake import pictures
 
     names = pictures(manifest)
@@ -350,7 +377,6 @@ def _report(
 ) -> None:
     """Say what was written, how large it prints, and in which type."""
     from cbam_viz.figures.beside.caption import caption
-    from cbam_viz.figures.beside.manifest import font_of
 
     width, height = (float(side) * 72 for side in built.figure.get_size_inches())
     for note in built.notes:
@@ -360,7 +386,7 @@ def _report(
             "files": [str(path) for path in written],
             "width_pt": width,
             "height_pt": height,
-            "font": font_of(built),
+            "font": built.spec.font,
             "caption": caption(built),
             "notes": list(built.notes),
         }
@@ -370,7 +396,7 @@ def _report(
         return
     for path in written:
         say(f"Wrote {path}.")
-    set_in = f", set in {font_of(built)}" if font else ""
+    set_in = f", set in {built.spec.font}" if font else ""
     say(f"{width:.1f} × {height:.1f} points{set_in}.")
     if remade is not None and not remade.differences:
         say("Byte for byte the same as the manifest says.")

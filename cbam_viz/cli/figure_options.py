@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from cbam_viz._defaults import COLORMAP
 from cbam_viz.cli.options import opacity_option
+from cbam_viz.figures.ask.registry import COLUMNS, LAYOUTS
 
 if TYPE_CHECKING:
     from cbam_viz.figures import FigureSpec
@@ -22,11 +24,14 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 class Wishes:
     """What the command line says of the figure; None where it says nothing."""
 
-    layout: str
+    layout: str | None
     columns: str | None
     layers: tuple[str, ...]
     channel: int | None
-    by: str
+    by: str | None
+    plot: str
+    top: int | None
+    sample: int | None
     order: str
     venue: str
     width: str
@@ -48,6 +53,7 @@ class Wishes:
     row_labels: str
     labels: tuple[str, ...]
     groups: tuple[str, ...]
+    group_by: str | None
     blocks: int | None
     per_line: int | None
     image_dpi: int | None
@@ -62,21 +68,36 @@ def _choice(name: str, values: Sequence[str], default: str, text: str, *more: st
     )
 
 
+_COLUMNS = ", ".join(
+    ":".join(filter(None, (name, kind.takes.upper(), "|".join(kind.places))))
+    for name, kind in COLUMNS.items()
+)
+
 _OPTIONS = (
-    _choice("--layout", ("grid", "depth", "channels", "channel"), "grid",
-            "grid: images as rows; depth: one image, all layers; channels: channel weights; "
-            "channel: one channel before and after its gates."),
+    click.option("--layout", type=click.Choice(tuple(LAYOUTS)),
+                 help="; ".join(f"{name}: {one.about}" for name, one in LAYOUTS.items())
+                 + ". [default: channels with --by, --plot, --top, --sample or --group-by, else "
+                 "grid]"),
     click.option("--columns", metavar="LIST",
-                 help="Of a grid, comma-separated: input, map:LAYER, stage:STAGE, channels:LAYER, "
-                 "class, probability, prediction. map@2:LAYER is the second network; =TEXT gives a "
-                 "heading. [default: input, each stage's last map, prediction]"),
+                 help=f"Of a grid, comma-separated: {_COLUMNS}. map@2:LAYER is the "
+                 "second network; =TEXT gives a heading. [default: input, each "
+                 "stage's last map, prediction]"),
     click.option("--layer", "-l", "layers", multiple=True, metavar="NAME",
-                 help="Layer of the other layouts, by name or place (0, -1); may be repeated. "
-                 "[default: all; for one channel and by class the last]"),
+                 help="Layer to show, by name or place (0, -1); may be repeated. [default: all; "
+                 "for one channel and by class the last; in a grid and curves the last of each "
+                 "stage]"),
     click.option("--channel", type=click.IntRange(0), metavar="N",
                  help="Index of the one channel. [default: the one with the highest weight]"),
-    _choice("--by", ("layer", "class"), "layer",
-            "Channel weights: a panel for each layer, or a line for each class."),
+    click.option("--by", type=click.Choice(("layer", "class")),
+                 help="Channel weights: a panel for each layer, or a line for each class. "
+                 "[default: layer]"),
+    _choice("--plot", ("auto", "curves"), "auto",
+            "Channel weights: bars by layer and coloured cells by class, or curves: a line for "
+            "each class and one for the mean of all classes, a panel for each layer."),
+    click.option("--top", type=click.IntRange(1), metavar="N",
+                 help="Channel weights: only the N channels of the highest mean weight."),
+    click.option("--sample", type=click.IntRange(1), metavar="N",
+                 help="Channel weights: only N channels, evenly spaced by index."),
     _choice("--order", ("index", "weight"), "index",
             "Channels by index, or from the highest weight down."),
     click.option("--venue", default="cvpr", show_default=True, metavar="NAME",
@@ -113,7 +134,11 @@ _OPTIONS = (
     click.option("--label", "labels", multiple=True, metavar="TEXT",
                  help="Left of the next row; may be repeated, in the order of the images."),
     click.option("--group", "groups", multiple=True, metavar="TEXT",
-                 help="Class of the next image, for --by class. [default: the predicted one]"),
+                 help="Class of the next image, for --by class and curves. [default: as "
+                 "--group-by says]"),
+    click.option("--group-by", metavar="predicted|folder|FILE",
+                 help="Classes of the images: as the network predicts, the folder that an image "
+                 "lies in, or a file of lines image,class. [default: predicted]"),
     click.option("--blocks", type=click.IntRange(1, 8), metavar="N",
                  help="Set the rows of a grid side by side in N blocks."),
     click.option("--per-line", type=click.IntRange(1, 64), metavar="N",
@@ -137,8 +162,8 @@ def figure_options(command: Command) -> Command:
     return cast(Command, collect)
 
 
-def spec_of(wishes: Wishes, images: int) -> FigureSpec:
-    """Turn the options into the figure's specification.
+def spec_of(wishes: Wishes, paths: Sequence[Path]) -> FigureSpec:
+    """Turn the options into the specification of a figure of these images.
 
     Raises
     ------
@@ -152,18 +177,26 @@ def spec_of(wishes: Wishes, images: int) -> FigureSpec:
     same = {
         name: getattr(wishes, name)
         for name in (
-            "layout", "layers", "channel", "by", "order", "venue", "font", "colormap", "opacity",
-            "style", "cells", "frame", "mark_seen", "contours", "scale_bar", "letters", "heads",
-            "row_labels", "blocks", "per_line", "image_dpi",
+            "layers", "channel", "plot", "top", "sample", "order", "venue", "font", "colormap",
+            "opacity", "style", "cells", "frame", "mark_seen", "contours", "scale_bar", "letters",
+            "heads", "row_labels", "blocks", "per_line", "image_dpi",
         )
     }  # fmt: skip
+    layout = _layout(wishes)
+    if wishes.columns and layout != "grid":
+        raise click.UsageError(
+            f"Columns are of the layout 'grid'; the layout {layout!r} has none. Leave --columns "
+            "out, or choose the grid."
+        )
+    images = len(paths)
+    classes = _classes(wishes, paths)
     crops = _regions("--crop", wishes.crops, images)
     zooms = _regions("--zoom", wishes.zooms, images)
     boxes = _regions("--box", wishes.boxes, images)
     rows = tuple(
         Row(
             label=_nth("--label", wishes.labels, number, images),
-            group=_nth("--group", wishes.groups, number, images),
+            group=_nth("--group", wishes.groups, number, images) or classes[number],
             crop=crops[number][-1] if crops[number] else None,
             zoom=zooms[number][-1] if zooms[number] else None,
             boxes=tuple(boxes[number]),
@@ -172,12 +205,54 @@ def spec_of(wishes: Wishes, images: int) -> FigureSpec:
     )
     return FigureSpec(
         **same,
+        layout=layout,
+        by=_by(wishes),  # type: ignore[arg-type]
         columns=columns_from_text(wishes.columns or ""),
-        layer=wishes.layers[0] if wishes.layers else None,
         width=width_of(wishes.width),  # type: ignore[arg-type]
         scale="per map" if wishes.scale == "per-map" else wishes.scale,  # type: ignore[arg-type]
         rows=rows if any(row != Row() for row in rows) else (),
     )
+
+
+def _layout(wishes: Wishes) -> str:
+    """The layout asked for, or the one that other options speak of."""
+    of_weights = (wishes.by, wishes.top, wishes.sample, wishes.group_by)
+    spoken = wishes.plot != "auto" or any(one is not None for one in of_weights)
+    return wishes.layout or ("channels" if spoken else "grid")
+
+
+def _by(wishes: Wishes) -> str:
+    """Classes where images are grouped or curves are drawn, unless layers are asked for."""
+    grouped = wishes.group_by is not None or wishes.plot == "curves"
+    return wishes.by or ("class" if grouped else "layer")
+
+
+def _classes(wishes: Wishes, paths: Sequence[Path]) -> Sequence[str | None]:
+    """The class of each image as `--group-by` has it; None where the network predicts it.
+
+    Raises
+    ------
+    click.UsageError
+        What is asked for is no file, or no class comes of it.
+    FigureError
+        A file that has no class of an image.
+    """
+    from cbam_viz.figures.ask.labels import classes_by_file, classes_by_folder
+
+    wish = wishes.group_by
+    if wish is None or wish == "predicted":
+        return [None] * len(paths)
+    if _layout(wishes) != "channels" or (_by(wishes), wishes.plot) == ("layer", "auto"):
+        raise click.UsageError("--group-by is for channel weights --by class, or --plot curves.")
+    if wish == "folder":
+        return classes_by_folder(paths)
+    file = Path(wish)
+    if not file.is_file():
+        raise click.UsageError(
+            f"--group-by is predicted, folder or a file of lines image,class; there is no file "
+            f"{wish!r}."
+        )
+    return classes_by_file(paths, file)
 
 
 def _nth(option: str, texts: Sequence[str], number: int, images: int) -> str | None:

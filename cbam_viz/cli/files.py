@@ -10,16 +10,14 @@ from pathlib import Path
 import click
 
 from cbam_viz.errors import StoreError
-
-DRAWINGS = (".pdf", ".svg", ".png", ".tiff", ".tif")
-"""Endings of what can be drawn into; said without importing what draws."""
+from cbam_viz.figures.ask.formats import SUFFIXES
 
 
 def refuse_no_drawings(outputs: Sequence[Path]) -> None:
     """Raise click.UsageError for a file that nothing can be drawn into, or that is named twice."""
     for output in outputs:
-        if output.suffix.lower() not in DRAWINGS:
-            raise click.UsageError(f"{output} must end in one of {', '.join(DRAWINGS)}.")
+        if output.suffix.lower() not in SUFFIXES:
+            raise click.UsageError(f"{output} must end in one of {', '.join(SUFFIXES)}.")
         if outputs.count(output) > 1:
             raise click.UsageError(f"--output names {output} twice.")
 

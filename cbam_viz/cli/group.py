@@ -25,14 +25,18 @@ DEBUG = "CBAM_VIZ_DEBUG"
 
 COMMANDS = {
     "app": "app:app",
+    "batch": "batch:batch",
     "checkpoints": "checkpoints:checkpoints",
     "completion": "completion:completion",
     "convert": "convert:convert",
     "cost": "cost:cost",
+    "effects": "effects:effects",
+    "evaluate": "evaluate:evaluate",
     "export": "export:export",
     "figure": "figure:figure",
     "layers": "layers:layers",
     "show": "show:show",
+    "stats": "stats:stats",
     "steps": "steps:steps",
 }
 

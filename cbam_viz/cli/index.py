@@ -10,7 +10,6 @@ import csv
 import hashlib
 import io
 import json
-import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -58,17 +57,9 @@ def options_mark(job: Job) -> str:
 
 def network_mark(loaded: LoadedModel, factory: str | None) -> str:
     """Return a mark of a network: its weights, input and class names, and the code of its parts."""
-    from cbam_viz.models.loaded import weights_sha256
+    from cbam_viz.batch.settings import network_parts
 
-    parts = [f"{name} {type(part).__qualname__}" for name, part in loaded.model.named_modules()]
-    modules = {type(part).__module__ for part in loaded.model.modules()}
-    paths = {getattr(sys.modules.get(module), "__file__", None) for module in modules}
-    if factory is not None:
-        name = factory.rpartition(":")[0]
-        paths.add(getattr(sys.modules.get(name), "__file__", name))
-    codes = sorted(hash_of(Path(path)) or "" for path in paths if path)
-    known = (loaded.sha256, loaded.name, asdict(loaded.spec), loaded.classes)
-    return _mark(weights_sha256(loaded.model), repr(known), *parts, *codes)
+    return _mark(*network_parts(loaded, factory).values())
 
 
 def read_index(path: Path) -> dict[str, Row]:

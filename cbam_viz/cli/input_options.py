@@ -53,7 +53,8 @@ _INPUT_OPTIONS = (
         type=_read("fit", "read_fit"),
         metavar="WAY",
         help="How a photo is fitted into it: crop, squash, border (of the mean colour), letterbox "
-        "or letterbox:GREY (0 to 255). [default: the network's own, else crop]",
+        "or letterbox:GREY (0 to 255), rectangle (a letterbox no larger than needed, as YOLO's). "
+        "[default: the network's own, else crop]",
     ),
     click.option(
         "--crop-pct",
@@ -63,8 +64,10 @@ _INPUT_OPTIONS = (
     ),
     click.option(
         "--interpolation",
-        type=click.Choice(["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"]),
-        help="How it is resized.",
+        type=click.Choice(
+            ["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos", "opencv"]
+        ),
+        help="How it is resized: by a filter of Pillow's, or OpenCV's bilinear one as in YOLO.",
     ),
     click.option(
         "--mean",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import glob
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cbam_viz._places import SAMPLE
-from cbam_viz._suffixes import is_photo_name
+from cbam_viz.batch.sources.files import can_be_a_path, matches, walk
 
 if TYPE_CHECKING:
     from cbam_viz.images import Photo
@@ -72,25 +70,16 @@ def _expand(source: str) -> list[Path]:
     if source.startswith(SAMPLE):
         return [_sample(source)]
     path = Path(source)
-    if not _can_be_a_path(path):
+    if not can_be_a_path(path):
         raise click.UsageError(f"{source[:40]}… is too long for the name of a file.")
     if path.is_dir():
-        inside = (file for file in path.rglob("*") if not _hidden(file.relative_to(path)))
-        return sorted(file for file in inside if is_photo_name(file.name) and file.is_file())
+        return list(walk(path))
     if path.exists():
         return [path]
-    matches = sorted(Path(match) for match in glob.glob(source, recursive=True))  # noqa: PTH207
-    if not matches:
+    found = matches(source)
+    if not found:
         raise click.UsageError(f"There is no file, folder or match of pattern {source!r}.")
-    return [file for file in matches if file.is_file()]
-
-
-def _can_be_a_path(path: Path) -> bool:
-    try:
-        path.exists()
-    except OSError as error:
-        return error.errno != errno.ENAMETOOLONG
-    return True
+    return found
 
 
 def _sample(source: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,7 +63,7 @@ def find_checkpoint(choice: ModelChoice) -> Path | None:
     CheckpointError
         There is no such file and no checkpoint of that name, or no default one.
     """
-    from cbam_viz._suffixes import bare_name
+    from cbam_viz._suffixes import bare_name, is_checkpoint_name
     from cbam_viz.models import default_checkpoint, list_checkpoints
 
     folder = checkpoints_folder()
@@ -85,10 +86,14 @@ def find_checkpoint(choice: ModelChoice) -> Path | None:
             return entry.path
     if named.exists():
         return named  # a folder or a pipe: whoever reads it says what it is
+    beside = named.parent if named.parent.is_dir() else Path()
+    files = [path.name for path in beside.iterdir() if is_checkpoint_name(path.name)]
+    near = difflib.get_close_matches(named.name, files, n=3, cutoff=0.6)
+    hint = f" Did you mean {few([str(beside / name) for name in near])}?" if near else ""
     names = few([bare_name(entry.path) for entry in entries], shown=20) or "none"
     raise CheckpointError(
         f"There is no file {choice.checkpoint}, and no checkpoint of that name in {folder} "
-        f"(there: {names})."
+        f"(there: {names}).{hint}"
     )
 
 

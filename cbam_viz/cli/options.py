@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import fields
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
 
 from cbam_viz._defaults import COLORMAP, COLORMAPS, OPACITY, VIEW, VIEWS
+from cbam_viz._text import few
 from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.drawing import Style
 from cbam_viz.cli.own_code import own_code
@@ -149,7 +152,7 @@ def networks_options(command: Command) -> Command:
             if not re.fullmatch(r".+:\w[\w.]*", factory):
                 raise click.UsageError(
                     "--model takes FILE.py:FACTORY or MODULE:FACTORY, such as "
-                    f"my_project.networks:make, not {factory!r}."
+                    f"my_project.networks:make, not {factory!r}.{_names_in(factory)}"
                 )
         if arguments and not factories:
             raise click.UsageError("--model-arg is for a network of --model; name that too.")
@@ -169,6 +172,18 @@ def networks_options(command: Command) -> Command:
     for option in reversed(_MODEL_OPTIONS):
         collect = option(collect)
     return cast(Command, collect)
+
+
+def _names_in(factory: str) -> str:
+    """What stands in a .py file that could be meant, without running it."""
+    file = Path(factory.rstrip(":"))
+    try:
+        parsed = ast.parse(file.read_bytes()).body if file.suffix == ".py" else []
+    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
+        return ""
+    made = (ast.FunctionDef, ast.ClassDef)
+    names = [one.name for one in parsed if isinstance(one, made) and not one.name.startswith("_")]
+    return f" In it are {few(names, shown=8)}: {file}:{names[-1]}, for example." if names else ""
 
 
 _SHARED = (

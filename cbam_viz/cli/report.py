@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cbam_viz.cli.found import detections_json, print_detections, print_shares
 from cbam_viz.cli.text import print_table, say
 
 if TYPE_CHECKING:
@@ -27,15 +28,24 @@ def choose_layers(attention: Attention, names: Sequence[str]) -> list[LayerAtten
     """
     if "all" in names:
         return list(attention.values())
-    return [attention[_layer_name(list(attention), name)] for name in names]
+    known = list(attention)
+    more = " 'all' means all of them."
+    return [attention[layer_name(known, name, more)] for name in names]
 
 
-def _layer_name(names: list[str], wanted: str) -> str:
+def layer_name(names: list[str], wanted: str, more: str = "") -> str:
+    """Return the name of one layer, of its name or place; `more` goes with the error.
+
+    Raises
+    ------
+    click.UsageError
+        There is no such layer; the text gives near names.
+    """
     from cbam_viz.layer_names import find_name, no_such_layer
 
     found = find_name(names, wanted)
     if found is None:
-        raise click.UsageError(f"{no_such_layer(names, wanted)} 'all' means all of them.")
+        raise click.UsageError(no_such_layer(names, wanted) + more)
     return found
 
 
@@ -49,7 +59,9 @@ def print_analysis(analysis: Analysis, statistics: Sequence[LayerStatistics]) ->
         say(f"  {note}; numbers of maps are of the photo alone")
     for prediction in analysis.predictions:
         say(f"  {prediction.probability:6.1%}  {prediction.label}")
-    for sentence in filter(None, (analysis.prediction_note, analysis.no_gates)):
+    print_detections(analysis)
+    note = analysis.prediction_note if analysis.detections is None else ""
+    for sentence in filter(None, (note, analysis.no_gates)):
         say(sentence)
     if analysis.no_gates:
         return
@@ -57,6 +69,7 @@ def print_analysis(analysis: Analysis, statistics: Sequence[LayerStatistics]) ->
     head = ("layer", "gate", "values", "mean", "spread", "min", "max", "saturated", "entropy")
     rows = [row for layer in statistics for row in _rows(layer)]
     print_table(head, rows, right="values mean spread min max saturated entropy")
+    print_shares(analysis)
     flagged = [f"{layer.name}: {flag}" for layer in statistics for flag in layer.flags]
     if flagged:
         say("\n" + "\n".join(flagged))
@@ -108,6 +121,7 @@ def analysis_json(analysis: Analysis, statistics: Sequence[LayerStatistics]) -> 
         "input": analysis.input,
         "predictions": [asdict(prediction) for prediction in analysis.predictions],
         "prediction_note": analysis.prediction_note,
+        **detections_json(analysis),
         "no_gates": analysis.no_gates,
         "layers": [
             {**layer, "statistics": asdict(by_name[layer["name"]])}

@@ -18,7 +18,7 @@ from cbam_viz.cli.options import (
     model_options,
     view_option,
 )
-from cbam_viz.cli.report import choose_layers
+from cbam_viz.cli.report import layer_name
 from cbam_viz.cli.text import print_json, say
 
 if TYPE_CHECKING:
@@ -150,8 +150,7 @@ def _walk(
     if wanted is None:
         name = layer_to_show(first.layers, geometry=first.geometry).name
     else:
-        (layer,) = choose_layers(first.attention, [wanted])
-        name = layer.name
+        name = layer_name(list(first.attention), wanted)
     analysis = analyse_steps(network, photo, name, view)
     layer = analysis.attention[name]
     return analysis, walk(layer, network.model, analysis.geometry, channel=channel)
@@ -195,9 +194,9 @@ def _print(walk: Walk, analysis: Analysis, outcomes: list[Outcome]) -> None:
         for line in filter(None, (step.formula, *step.arithmetic, step.note, step.reason)):
             say(f"   {line}")
     say("\nPrediction")
-    say(f"   {_best(analysis.predictions, analysis.prediction_note)}")
+    say(f"   {_best(analysis, analysis.prediction_note)}")
     for outcome in outcomes:
-        say(f"   without {_told(outcome)}: {_best(outcome.predictions, outcome.note)}")
+        say(f"   without {_told(outcome)}: {_best(outcome, outcome.note)}")
 
 
 def _told(outcome: Outcome) -> str:
@@ -206,8 +205,10 @@ def _told(outcome: Outcome) -> str:
     return " and ".join(GATES[gate] for gate in outcome.without)
 
 
-def _best(predictions: Any, note: str) -> str:
-    listed = [f"{one.label} {one.probability:.1%}" for one in predictions[:3]]
+def _best(said: Analysis | Outcome, note: str) -> str:
+    if said.detections is not None and not said.predictions:
+        return said.detections.told
+    listed = [f"{one.label} {one.probability:.1%}" for one in said.predictions[:3]]
     return ", ".join(listed) or note or "none"
 
 
@@ -238,11 +239,13 @@ def _json(walk: Walk, analysis: Analysis, outcomes: list[Outcome]) -> dict[str, 
             for step in walk.steps
         ],
         "predictions": [asdict(one) for one in analysis.predictions],
+        "detections": None if analysis.detections is None else analysis.detections.rows,
         "without": [
             {
                 "gates": list(one.without),
                 "predictions": [asdict(prediction) for prediction in one.predictions],
                 "note": one.note,
+                "detections": None if one.detections is None else one.detections.rows,
             }
             for one in outcomes
         ],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cbam_viz.errors import FigureError
+from cbam_viz.figures.ask.formats import SUFFIXES, format_of
 from cbam_viz.figures.beside.manifest import (
     Manifest,
     NetworkSource,
@@ -15,10 +16,9 @@ from cbam_viz.figures.beside.manifest import (
     find_file,
     open_photo,
 )
-from cbam_viz.figures.build import Built, build
-from cbam_viz.figures.content.study import Tick, study
-from cbam_viz.figures.paper.output import SUFFIXES, format_of
-from cbam_viz.images import changed
+from cbam_viz.figures.content.study import Tick, averages, study
+from cbam_viz.figures.make import Built, build
+from cbam_viz.images import Photo, changed
 from cbam_viz.models import LoadedModel, load_model
 
 Opener = Callable[[NetworkSource, Path | None], LoadedModel]
@@ -60,7 +60,9 @@ def remake(
     """
     if not pictures(manifest):
         raise FigureError("The manifest names no picture that could be made again.")
-    photos = [open_photo(source, folder) for source in manifest.photos]
+    photos: Iterable[Photo] = (open_photo(source, folder) for source in manifest.photos)
+    if not averages(manifest.spec):
+        photos = list(photos)  # one that is gone is told of before any network is opened
     networks = [
         open_source(source, (folder, *search), open_network or open_plainly)
         for source in manifest.networks
@@ -80,7 +82,7 @@ def open_source(
     """
     path = None
     if source.checkpoint is not None:
-        found = (find_file(source.checkpoint, folder) for folder in folders)
+        found = (find_file(source.checkpoint, folder, folders=True) for folder in folders)
         path = next((file for file in found if file is not None), None)
         if path is None:
             looked = ", ".join(str(folder) for folder in folders)

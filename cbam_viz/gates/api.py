@@ -10,7 +10,7 @@ from torch import nn
 
 from ..attention import Attention
 from ..errors import CaptureError
-from ..wrappers import unwrap
+from ..wrappers import undriven, unwrap
 from .model.restore import allow_compiled, force_eager
 from .model.wanted import Wanted, layers
 from .recorder import Recorder
@@ -75,6 +75,7 @@ def capture(
             it went another way and cannot be run again with the same random numbers.
     """
     _demand_module(model)
+    model = undriven(model)
     recorder = Capture(
         model, branches=branches, descriptors=descriptors, features=features, steps=steps
     )
@@ -111,6 +112,7 @@ class Capture:
         steps: bool | str | Collection[str] = False,
     ) -> None:
         _demand_module(model)
+        model = undriven(model)
         self.model = model
         self.alone = False
         """True if the caller takes the output from the result, as `capture` does."""

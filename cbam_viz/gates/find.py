@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..attention import Attention, LayerAttention
 from ..errors import CaptureError, NoAttentionError
-from ..wrappers import unwrap
+from ..wrappers import undriven, unwrap
 from .api import capture
 from .model.names import ROOT_NAME
 from .plan.table import table_of
@@ -27,6 +27,7 @@ def find_cbam_layers(model: nn.Module, *args: Any, **kwargs: Any) -> list[str]:
     """
     if not isinstance(model, nn.Module):
         raise CaptureError(f"find_cbam_layers needs a torch.nn.Module, not {type(model).__name__}.")
+    model = undriven(model)
     modules = table_of(unwrap(model))[0].modules
     if modules.known and not modules.lookalikes and not args and not kwargs:
         return [layer.name for layer in modules.known.values()]

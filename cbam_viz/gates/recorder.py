@@ -15,8 +15,9 @@ from ..attention import Attention
 from ..errors import CaptureError
 from .assemble import attention_of, overhangs
 from .layout.inputs import images_in, input_size_of, pictured_size, tensors_in
+from .model.aside import unseen
 from .model.hooks import Hooks, Sighting, Tapping, any_global_hook, is_bare
-from .model.restore import Buffers, State, calm, train_lock
+from .model.restore import Buffers, State, altered, calm, train_lock
 from .model.survey import Survey
 from .model.taps import known_taps, watch_taps
 from .model.wanted import Wanted
@@ -69,6 +70,8 @@ class Recorder:
         self._seen: Survey
         self._watching = False
         """True if the next forward is to be watched whatever is known."""
+        self._altered = False
+        """True if somebody changes the forward's values: nothing is learnt from it."""
         self._way: list[Sighting] = []
         """That of the last forward."""
 
@@ -165,7 +168,15 @@ class Recorder:
                 self._finish()
 
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        with unseen():
+            run = self._begun(args, kwargs)
+        if isinstance(run.forward, WatchedForward):
+            run.forward.start()
+        self._run = run  # last: only what has begun is ended
+
+    def _begun(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Run:
         demand_plain()
+        self._altered = altered.get()
         self.prepare()
         self._fresh = False
         if any(self._seen.training):
@@ -185,13 +196,13 @@ class Recorder:
             plan = None
             tapping.add(self._hooks(plan))
         state = State(args, kwargs, drawn=plan is None or plan.draws)
+        forward: Forward
         if plan is not None:
-            forward: Forward = PlannedForward(size, plan, self._fresh_gates())
-            forward.begin(args)
+            forward = PlannedForward(size, plan, self._fresh_gates())
         else:
             forward = self._watched(size, args, kwargs)
-            forward.begin(args)
-        self._run = _Run(forward, signature, state)  # last: only what has begun is ended
+        forward.begin(args)
+        return _Run(forward, signature, state)
 
     def _watched(
         self, size: tuple[int, int], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -223,7 +234,7 @@ class Recorder:
 
     def _usable_plan(self, signature: Signature) -> Plan | None:
         """The plan with which hooks alone give all that is wanted."""
-        if self._watching or self._table.fickle or self.wanted.steps:
+        if self._watching or self._altered or self._table.fickle or self.wanted.steps:
             return None
         plan = self._table.plan(signature)
         if plan is None or not plan.quick or (self.wanted.extras and plan.layers):
@@ -284,7 +295,8 @@ class Recorder:
             forward.input_size = forward.watch.input_size or _NO_SIZE
         plan = learned_plan(forward, draws=run.state.drawn())
         attention = attention_of(self._table, plan, forward, output, self.wanted)
-        self._table.keep(run.signature, replace(plan, overhangs=overhangs(attention)))
+        if not self._altered:
+            self._table.keep(run.signature, replace(plan, overhangs=overhangs(attention)))
         return attention
 
     def _watch_again(self, left: _Run, plan: Plan, output: Any) -> None:

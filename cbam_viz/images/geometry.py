@@ -36,6 +36,11 @@ class Geometry:
     """8-bit RGB of what surrounds the photo in the input; None where nothing does, or where it is
     not known."""
 
+    @classmethod
+    def of_input(cls, size: tuple[int, int]) -> Geometry:
+        """The input of height and width `size` itself, taken for the photo."""
+        return cls(size, size, 1.0, 1.0, 0.0, 0.0)
+
     def to_photo(self, y: float, x: float) -> tuple[float, float]:
         """Photo coordinates of a point given in input coordinates."""
         return self.offset_y + y * self.scale_y, self.offset_x + x * self.scale_x

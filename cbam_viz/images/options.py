@@ -25,6 +25,7 @@ FITS: dict[str, CropMode] = {
     "squash": "squash",
     "border": "border",
     "letterbox": "letterbox",
+    "rectangle": "rectangle",
 }
 """How a photo is fitted into the input, in the words of the command line."""
 
@@ -135,9 +136,9 @@ def read_window(text: str) -> tuple[float, float]:
 
 
 def read_fit(text: str) -> tuple[CropMode, int | None]:
-    """`crop`, `squash`, `border`, `letterbox` or `letterbox:GREY`, with the grey level."""
+    """One of `FITS`; `letterbox:GREY` and `rectangle:GREY` with the grey level."""
     name, colon, grey = text.partition(":")
-    known = name in FITS and (not colon or name == "letterbox")
+    known = name in FITS and (not colon or name in ("letterbox", "rectangle"))
     if not known or (colon and not (grey.isdecimal() and int(grey) <= 255)):
         raise ModelError(
             f"{text!r} is no way to fit a photo; choose one of {', '.join(FITS)}, or a letterbox "

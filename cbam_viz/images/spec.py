@@ -14,12 +14,12 @@ from cbam_viz._text import quoted
 from cbam_viz.errors import ModelError
 from cbam_viz.images.geometry import DEFAULT_VIEW, View
 
-CropMode = Literal["center", "squash", "border", "letterbox"]
-Interpolation = Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"]
+CropMode = Literal["center", "squash", "border", "letterbox", "rectangle"]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos", "opencv"]
 
 Range = Literal["0..1", "0..255"]
 
-CROP_MODES: tuple[CropMode, ...] = ("center", "squash", "border", "letterbox")
+CROP_MODES: tuple[CropMode, ...] = ("center", "squash", "border", "letterbox", "rectangle")
 RANGES: tuple[Range, ...] = ("0..1", "0..255")
 INTERPOLATIONS: tuple[Interpolation, ...] = (
     "nearest",
@@ -28,7 +28,9 @@ INTERPOLATIONS: tuple[Interpolation, ...] = (
     "box",
     "hamming",
     "lanczos",
+    "opencv",
 )
+"""Pillow's filters, and OpenCV's bilinear one, which skips pixels where a photo gets smaller."""
 
 # What timm falls back to where a network says nothing (timm.data.resolve_data_config).
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -117,9 +119,10 @@ class InputSpec:
     crop_mode: CropMode = "center"
     """`center`: shorter side resized, centre cut out. `squash`: both sides resized, aspect lost.
     `border`: longer side resized, the rest filled with the mean colour. `letterbox`: the same,
-    filled with `fill`."""
+    filled with `fill`. `rectangle`: a letterbox no larger than the photo needs, its sides the least
+    multiples of `multiple`, as ultralytics makes it."""
     multiple: int = 32
-    """Sides of the input are multiples of this in the view `whole`."""
+    """Sides of the input are multiples of this in the view `whole`, and in a `rectangle`."""
     fixed_size: bool = False
     """True where the network takes inputs of `size` only; the view `whole` then adds borders."""
     channels: int = 3
@@ -130,7 +133,7 @@ class InputSpec:
     bgr: bool = False
     """Blue comes first; `mean` and `std` are in this order too."""
     fill: int = LETTERBOX_GREY
-    """Grey level of a letterbox, 0 to 255."""
+    """Grey level of a letterbox or rectangle, 0 to 255."""
     window: tuple[float, float] | None = None
     """The raw values of scans that are black and white to this network, beyond which they are
     clipped. None: what the file declares. Photos of 8 bits have no other values."""
@@ -211,6 +214,8 @@ class InputSpec:
 
     def _frame(self, view: View) -> str:
         height, width = self.size
+        if self.crop_mode == "rectangle":
+            return f"letterbox within {width} × {height} (filled with {self.fill})"
         if view == "whole":
             fitted = "fitted into" if self.fixed_size else "at the scale of a crop of"
             return f"whole photo {fitted} {width} × {height}"

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from cbam_viz._compat import load_cv2
 from cbam_viz.errors import ImageError
 from cbam_viz.images.channels import Picture, picture_for
 from cbam_viz.images.geometry import DEFAULT_VIEW, VIEWS, Geometry, View
@@ -69,7 +70,10 @@ def prepare(photo: Photo, spec: InputSpec, view: View = DEFAULT_VIEW) -> ModelIn
     """
     if view not in VIEWS:
         raise ImageError(f"There is no view {view!r}. Choose one of {', '.join(VIEWS)}.")
-    plan = _plan_crop(photo.size, spec) if view == "crop" else _plan_whole(photo.size, spec)
+    if view == "crop" or spec.crop_mode == "rectangle":  # which shows the whole photo as it is
+        plan = _plan_crop(photo.size, spec)
+    else:
+        plan = _plan_whole(photo.size, spec)
     border = _border_colour(spec, view)
     picture = picture_for(photo, spec)
     filled = tuple(level / 255 for level in border) if picture.dtype != np.uint8 else border
@@ -91,8 +95,14 @@ def prepare(photo: Photo, spec: InputSpec, view: View = DEFAULT_VIEW) -> ModelIn
 
 def _plan_crop(photo: tuple[int, int], spec: InputSpec) -> _Plan:
     target = (math.floor(spec.size[0] / spec.crop_pct), math.floor(spec.size[1] / spec.crop_pct))
+    size = spec.size
     if spec.crop_mode == "squash":
         resized = target
+    elif spec.crop_mode == "rectangle":
+        target = (_least(target[0], spec.multiple), _least(target[1], spec.multiple))
+        scale = min(target[0] / photo[0], target[1] / photo[1])  # rounded as ultralytics does
+        resized = (round(photo[0] * scale), round(photo[1] * scale))
+        size = (_least(resized[0], spec.multiple), _least(resized[1], spec.multiple))
     elif spec.crop_mode in ("border", "letterbox"):
         ratio = max(photo[0] / target[0], photo[1] / target[1])
         resized = (round(photo[0] / ratio), round(photo[1] / ratio))
@@ -103,7 +113,12 @@ def _plan_crop(photo: tuple[int, int], spec: InputSpec) -> _Plan:
         resized = (round(photo[0] / ratio), round(photo[1] / ratio))
     # timm would fail on a side that rounds to nothing.
     resized = (max(1, resized[0]), max(1, resized[1]))
-    return _around(resized, spec.size)
+    return _around(resized, size)
+
+
+def _least(length: int, multiple: int) -> int:
+    """The least multiple that holds a side."""
+    return math.ceil(max(1, length) / multiple) * multiple
 
 
 def _around(resized: tuple[int, int], size: tuple[int, int]) -> _Plan:
@@ -147,7 +162,7 @@ def _to_multiple(length: float, multiple: int) -> tuple[int, int]:
     if abs(nearest - length) <= MAX_STRETCH * length:
         return nearest, nearest
     resized = max(1, round(length))
-    return resized, math.ceil(resized / multiple) * multiple
+    return resized, _least(resized, multiple)
 
 
 def _has_border(plan: _Plan) -> bool:
@@ -156,7 +171,7 @@ def _has_border(plan: _Plan) -> bool:
 
 def _border_colour(spec: InputSpec, view: View) -> tuple[int, ...]:
     """8-bit levels of what surrounds the photo, in the network's order of channels."""
-    if spec.crop_mode == "letterbox":
+    if spec.crop_mode in ("letterbox", "rectangle"):
         return (spec.fill,) * spec.channels
     if view == "whole" or spec.crop_mode == "border":
         top = 255 if spec.range == "0..1" else 1
@@ -187,7 +202,10 @@ def _apply(
 
 def _apply_plane(image: Image.Image, plan: _Plan, spec: InputSpec, border: Any) -> Image.Image:
     """The same for a picture of Pillow's, of three channels or one."""
-    resample = Image.Resampling[spec.interpolation.upper()]
+    if spec.interpolation == "opencv" and image.size != plan.resized[::-1]:
+        image = _resized_by_opencv(image, plan.resized)
+    by_opencv = spec.interpolation == "opencv"  # and then there is nothing left for a filter
+    resample = Image.Resampling["BILINEAR" if by_opencv else spec.interpolation.upper()]
     top, left = max(0, plan.top), max(0, plan.left)
     bottom = min(plan.resized[0], plan.top + plan.size[0])
     right = min(plan.resized[1], plan.left + plan.size[1])
@@ -205,6 +223,20 @@ def _apply_plane(image: Image.Image, plan: _Plan, spec: InputSpec, border: Any) 
         canvas.paste(image, (max(0, -plan.left), max(0, -plan.top)))
         image = canvas
     return image
+
+
+def _resized_by_opencv(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """As detectors resize: bilinear between the nearest pixels, without averaging the others."""
+    cv2 = load_cv2()
+    if math.prod(size) > MAX_RESIZED_PIXELS:
+        raise ImageError(
+            f"A photo of {image.width} x {image.height} pixels would become one of {size[1]} x "
+            f"{size[0]} before the network's crop. Cut it first, or take --fit rectangle."
+        )
+    made: npt.NDArray[Any] = cv2.resize(
+        np.asarray(image), size[::-1], interpolation=cv2.INTER_LINEAR
+    )
+    return Image.fromarray(made)
 
 
 def _normalise(pixels: npt.NDArray[Any], spec: InputSpec) -> Tensor:

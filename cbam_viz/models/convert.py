@@ -13,7 +13,7 @@ from cbam_viz.errors import CheckpointError
 from cbam_viz.models.attention_layer import AttentionLike
 from cbam_viz.models.infer import attention_layers, inserted_at, shapes_of
 from cbam_viz.models.load import load_model
-from cbam_viz.models.loaded import LoadedModel, LoadReport
+from cbam_viz.models.loaded import LoadedModel, LoadReport, config_of
 from cbam_viz.models.metadata import SCHEMA
 from cbam_viz.models.save import tensors_of, write_described
 
@@ -71,6 +71,11 @@ def convert_checkpoint(
             + (", not the source." if target.samefile(source) else ", or overwrite it.")
         )
     loaded = load_model(source, architecture=architecture, attention=attention)
+    if not config_of(loaded.model).get("architecture"):
+        raise CheckpointError(
+            f"{source.name} is no network of timm's, so there is nothing to convert: cbam-viz "
+            "opens it as it is."
+        )
     count = getattr(loaded.model, "num_classes", None)
     if classes is not None and len(classes) != count:
         raise CheckpointError(f"{len(classes)} class names were given for {count} classes.")

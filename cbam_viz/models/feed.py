@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import torch
@@ -13,6 +13,7 @@ from cbam_viz.errors import CbamVizError, ModelError
 from cbam_viz.images import Geometry, ModelInput, Photo, View, part_of, prepare, prepare_by
 from cbam_viz.models.channels import takes_inputs
 from cbam_viz.models.loaded import LoadedModel
+from cbam_viz.models.yolo.feeding import alone_with, is_ultralytics
 
 
 def inputs_of(
@@ -58,10 +59,15 @@ def as_weights(model: nn.Module, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]
 
 
 @contextmanager
-def running(name: str, inputs: Sequence[Tensor], view: View) -> Iterator[None]:
-    """Let a network run under inference_mode; whatever its code does wrong is a ModelError."""
+def running(loaded: LoadedModel, inputs: Sequence[Tensor], view: View) -> Iterator[None]:
+    """Let a network run under inference_mode; whatever its code does wrong is a ModelError.
+
+    One of ultralytics' runs in one thread at a time: its head keeps the places of its cells on
+    itself, and those of another visitor's photo would make boxes beside the objects.
+    """
+    alone = alone_with(loaded.model) if is_ultralytics(loaded.model) else nullcontext()
     try:
-        with torch.inference_mode():
+        with alone, torch.inference_mode():
             yield
     except CbamVizError:
         raise
@@ -72,7 +78,7 @@ def running(name: str, inputs: Sequence[Tensor], view: View) -> Iterator[None]:
             cause = f"its code ended the program (sys.exit({'' if error.code is None else cause}))"
         what = f"{len(inputs)} inputs, each of" if len(inputs) > 1 else "an input of"
         raise ModelError(
-            f"{name} fails on {what} {width} x {height} pixels: {cause}. "
+            f"{loaded.name} fails on {what} {width} x {height} pixels: {cause}. "
             f"{_next_step(view, channels)}"
         ) from error
 

@@ -53,6 +53,16 @@ _NOT_WEIGHTS = (
 )
 
 
+UPLOADS = (
+    "An upload is one file; for the app, put the folder with index and shards into checkpoints/."
+)
+_JSON = (
+    "The file is JSON, which describes weights and holds none. Of a checkpoint in shards, name the "
+    f"index where the shards lie beside it, or their folder. {UPLOADS} Else give the .safetensors, "
+    ".pth or .pt file."
+)
+
+
 @dataclass(frozen=True)
 class WeightFile:
     """The content of a file: what its author saved, tensors on the CPU."""
@@ -66,6 +76,8 @@ class WeightFile:
     sha256: str
     size: int
     """Length of the file in bytes."""
+    notes: tuple[str, ...] = ()
+    """How it was read, in sentences, where that was not from one file."""
 
 
 def read_weights(
@@ -161,6 +173,8 @@ def _read_pickle(stream: IO[bytes], source: Path | bytes, size: int, *, apart: b
 
 
 def _not_weights(start: bytes) -> CheckpointError:
+    if start.lstrip()[:1] == b"{":
+        return CheckpointError(_JSON)
     for magic, what in _NOT_WEIGHTS:
         if start.lstrip().startswith(magic):
             return CheckpointError(f"The file is {what}.")

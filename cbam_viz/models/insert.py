@@ -16,6 +16,7 @@ from cbam_viz._text import few, quoted, shortened
 from cbam_viz.errors import ModelError
 from cbam_viz.models.channels import input_channels
 from cbam_viz.models.loaded import feature_entries, input_spec
+from cbam_viz.wrappers import undriven
 
 CHILD = "cbam"
 """Name of the inserted child: after `layer1`, its weights are `layer1.cbam.channel...`."""
@@ -59,7 +60,7 @@ def insert_cbam(
     Returns
     -------
     nn.Module
-        `model`.
+        `model`; of ultralytics' `YOLO(...)` the network in it.
 
     Raises
     ------
@@ -67,6 +68,7 @@ def insert_cbam(
         No stages are known, a name is not in the network, a module does not run or does not return
         (B, C, H, W) feature maps, or a layer was inserted there before.
     """
+    model = undriven(model)
     if not 0 < gate < 1:
         raise ModelError(f"gate must lie between 0 and 1, not {gate}.")
     if isinstance(model, torch.jit.ScriptModule):

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from timm import is_model
 from torch import nn
 
 from cbam_viz._text import few, quoted
 from cbam_viz.errors import CheckpointError, ModelError, PlainCheckpointError
+from cbam_viz.models.arguments import Build, arguments_of, build_of_config, build_of_training
 from cbam_viz.models.attention_layer import AttentionLike
 from cbam_viz.models.build import build_model
 from cbam_viz.models.families import known_architecture
-from cbam_viz.models.files import read_weights
 from cbam_viz.models.fit import Fit, check_values, fit_attention, fit_tensors, type_notes
 from cbam_viz.models.infer import (
     Shapes,
@@ -38,18 +37,22 @@ from cbam_viz.models.loaded import (
     input_spec,
 )
 from cbam_viz.models.metadata import parse_metadata
+from cbam_viz.models.quantised import refuse_quantised
 from cbam_viz.models.seeded import seeded
+from cbam_viz.models.shards import checkpoint_path, named_after, read_checkpoint
 from cbam_viz.models.state import Weights, find_weights, shared_prefix, without_prefix
-from cbam_viz.models.stated import (
-    imagenet_names,
-    read_config,
-    read_stated,
-)
+from cbam_viz.models.stated import Config, imagenet_names, read_config, read_stated
 from cbam_viz.models.trial import on_trial, refuse_giant_forward
+from cbam_viz.models.yolo.load import load_ultralytics, network_in
 
 _MOST_PREFIXES = 3
 _MOST_AT_RANDOM = 100_000_000
 """Numbers of attention layers that a file lacks; those of all timm networks have fewer."""
+
+OWN_CODE = (
+    "If it is of your own code, show that as well: --model FILE.py:FACTORY, which 'cbam-viz app' "
+    "takes too."
+)
 
 PLAIN = "none"
 """As `attention`: the network as timm defines it."""
@@ -88,8 +91,9 @@ def load_model(
     Parameters
     ----------
     checkpoint
-        A .safetensors, .pth or .pt file or its content. None builds an untrained network, with the
-        same weights every time.
+        A .safetensors, .pth or .pt file or its content; the index of one in shards
+        (`model.safetensors.index.json`), or a folder that holds one checkpoint. None builds an
+        untrained network, with the same weights every time.
     architecture
         A timm name.
     attention
@@ -121,19 +125,35 @@ def load_model(
         with seeded():
             return _untrained(architecture, attention, num_classes, name, kwargs)
     source = Path(checkpoint) if isinstance(checkpoint, str) else checkpoint
-    file = read_weights(source, folder=folder, apart=apart)
+    called = source if isinstance(source, bytes) else named_after(source)
+    if isinstance(source, Path):
+        source = checkpoint_path(source)
+    file = read_checkpoint(source, name=name, folder=folder, apart=apart)
+    if architecture is None and network_in(file.content) is not None:
+        return load_ultralytics(file, called, name=name)
     metadata = parse_metadata(file.metadata)
     config = read_config(source, folder)
     weights = find_weights(file.content)
+    weights.notes[:0] = file.notes
+    refuse_quantised(weights.tensors)
     translate(weights)
     _remove_unknown_prefixes(weights)
+    if architecture is not None and network_in(file.content) is not None:
+        weights.meant = (
+            "The file holds a network of ultralytics, which is opened as it is: leave the "
+            "architecture out."
+        )
     plan = _plan(
         weights,
         metadata,
         architecture=architecture,
         attention=attention or ("cbam" if allow_missing_attention else None),
         num_classes=num_classes,
-        suggested=config.architecture,
+        builds=(
+            build_of_training(file.content),
+            build_of_config(config.architecture, config.content),
+        ),
+        config=config,
         arguments=kwargs,
     )
     with on_trial():
@@ -149,7 +169,7 @@ def load_model(
         config,
         architecture=known_architecture(plan.architecture),
     )
-    if math.prod(stated.spec.size) > usual or metadata.get("arguments"):
+    if math.prod(stated.spec.size) > usual or plan.arguments:
         refuse_giant_forward(trial, stated.spec.size)
     with seeded():  # a file may lack some of the weights
         model: Any = _build(plan, weights)
@@ -162,7 +182,7 @@ def load_model(
         _say_unnamed(model, weights)
     return LoadedModel(
         model=model.eval(),
-        name=name or display_name(source, metadata, plan.architecture),
+        name=name or display_name(called, metadata, plan.architecture),
         spec=stated.spec,
         classes=stated.classes or None,
         report=_report(fit, weights),
@@ -198,11 +218,12 @@ def _plan(
     architecture: str | None,
     attention: AttentionLike | None,
     num_classes: int | None,
-    suggested: str | None,
+    builds: Sequence[Build],
+    config: Config,
     arguments: Mapping[str, Any],
 ) -> Plan:
     shapes = shapes_of(weights.tensors)
-    chosen = architecture or metadata.get("architecture") or _inferred(weights, suggested)
+    chosen = architecture or metadata.get("architecture") or _inferred(weights, builds, config)
     chosen = known_architecture(chosen) if architecture is None else chosen
     layers = attention_layers(shapes)
     inserted = (metadata.get("inserted_cbam") or {}).get("at") or inserted_at(layers)
@@ -211,6 +232,13 @@ def _plan(
         attention = metadata["attention"] or PLAIN
     if attention is None and in_blocks:
         attention = layers[in_blocks[0]].kind
+    given: dict[str, Any] = dict(metadata.get("arguments") or {})
+    for build in builds[:0] if metadata.get("architecture") else builds[::-1]:
+        used, note = arguments_of(
+            build, known_architecture(chosen), insisted=architecture is not None
+        )
+        given.update(used)
+        weights.notes += [note] * bool(note)
     size = classifier_size(known_architecture(chosen), shapes)
     if num_classes is not None and size and num_classes != size:
         weights.notes.append(
@@ -223,7 +251,7 @@ def _plan(
         meant_plain=attention == PLAIN,
         num_classes=size or (num_classes if num_classes is not None else size),
         inserted=tuple(str(place) for place in inserted),
-        arguments={**_channels(chosen, shapes), **(metadata.get("arguments") or {}), **arguments},
+        arguments={**_channels(chosen, shapes), **given, **arguments},
     )
 
 
@@ -246,17 +274,19 @@ def _remove_unknown_prefixes(weights: Weights) -> None:
     weights.notes.extend(f"The prefix {quoted(prefix)} was removed." for prefix in removed)
 
 
-def _inferred(weights: Weights, suggested: str | None) -> str:
-    """Tell the network from its tensors; `suggested` decides between networks of equal tensors."""
+def _inferred(weights: Weights, builds: Sequence[Build], config: Config) -> str:
+    """Tell the network from its tensors; what is stated decides between those of equal tensors."""
     fitting = infer_architecture(shapes_of(weights.tensors))
-    if suggested is not None and (suggested in fitting or (not fitting and is_model(suggested))):
-        weights.notes.append(f"By config.json beside the file, the network is {suggested}.")
-        return suggested
+    for build in builds:
+        stated = build.architecture
+        if stated is not None and (stated in fitting or not fitting):
+            weights.notes.append(f"By {build.where}, the network is {stated}.")
+            return stated
     if not fitting:
         raise CheckpointError(
-            "The network cannot be told from the tensors' names and shapes. If it is timm's, name "
-            "its architecture (--architecture; in the app, Architecture); if it is your own, show "
-            "its code as well: --model FILE.py:FACTORY, which 'cbam-viz app' takes too."
+            f"{config.of_transformers}The network cannot be told from the tensors' names and "
+            "shapes. If it is timm's, name its architecture (--architecture; in the app, "
+            f"Architecture). {weights.meant or OWN_CODE}"
         )
     also = f" {', '.join(fitting[1:4])} would fit too." if fitting[1:] else ""
     weights.notes.append(f"From its tensors, the network is {fitting[0]}.{also}")
@@ -286,7 +316,7 @@ def _check(fit: Fit, plan: Plan, weights: Weights, *, allow_missing_attention: b
             f"The checkpoint has no weights for {len(fit.missing_attention)} of the tensors of "
             f"{plan.architecture}'s CBAM layers (such as {few(fit.missing_attention[:1])}): the "
             "attention would be noise. Load a checkpoint that was trained with CBAM, or insist "
-            "with allow_missing_attention."
+            "with allow_missing_attention (--allow-missing-attention)."
         )
     if fit.at_random > max(_MOST_AT_RANDOM, fit.given):
         raise CheckpointError(
@@ -296,14 +326,24 @@ def _check(fit: Fit, plan: Plan, weights: Weights, *, allow_missing_attention: b
     if not fit.has_attention and not plan.meant_plain:
         raise PlainCheckpointError(
             f"The checkpoint is of a plain {plan.architecture}: it holds no CBAM weights, so there "
-            "is no attention to show. Load one that was trained with CBAM, or insist with "
-            "allow_missing_attention (the gates will be noise)."
+            "is no attention to show. Load one that was trained with CBAM. What it predicts, "
+            "attention='none' shows (--attention none); allow_missing_attention "
+            "(--allow-missing-attention) insists on gates, which will be noise."
         )
 
 
 def _misfit(fit: Fit, plan: Plan, weights: Weights) -> str:
     fitting = infer_architecture(shapes_of(weights.tensors))
-    hint = f" Its tensors fit {fitting[0]}." if fitting and plan.architecture not in fitting else ""
+    if weights.meant:
+        hint = f" {weights.meant}"
+    elif fitting and plan.architecture not in fitting:
+        hint = f" Its tensors fit {fitting[0]}: name that, or leave the architecture out."
+    elif not fitting:
+        hint = f" Its tensors fit no network of timm's. {OWN_CODE}"
+    elif plan.meant_plain and attention_layers(shapes_of(weights.tensors)):
+        hint = " It holds CBAM: leave attention out, which the file decides."
+    else:
+        hint = ""
     what = []
     if fit.missing:
         what.append(f"{len(fit.missing)} tensors are missing, such as {few(fit.missing[:1])}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -16,11 +16,14 @@ from torch import Tensor, nn
 
 from cbam_viz._suffixes import bare_name
 from cbam_viz._text import few, shortened
+from cbam_viz.detections import Detections
 from cbam_viz.errors import ModelError
 from cbam_viz.images import DEFAULT_VIEW, InputSpec, Transform, View
 from cbam_viz.models.channels import input_channels
 from cbam_viz.models.names import names_of_network
-from cbam_viz.wrappers import unwrap
+from cbam_viz.models.photos import takes_photos, whole_photo
+from cbam_viz.models.yolo.feeding import feeding_of, is_ultralytics
+from cbam_viz.wrappers import undriven, unwrap
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,13 @@ class LoadedModel:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     transform: Transform | None = None
     """What makes the input of a Pillow image in place of `spec`, where the network brings it."""
+    decode: Callable[[Any], Detections] | None = None
+    """What makes `Detections`, in pixels of the input, of the network's output, where that is not
+    known by its family."""
+
+    def __post_init__(self) -> None:
+        """Take the network out of ultralytics' `YOLO(...)`, whose `eval()` would train it."""
+        object.__setattr__(self, "model", undriven(self.model))
 
     def fed(self, view: View = DEFAULT_VIEW, *, hint: bool = False) -> str:
         """What it is fed in this view, in a sentence; `hint` as in `InputSpec.sentence`."""
@@ -86,6 +96,8 @@ def wrap_model(
     classes: Sequence[str] | None = None,
     name: str | None = None,
     transform: Transform | None = None,
+    *,
+    decode: Callable[[Any], Detections] | None = None,
 ) -> LoadedModel:
     """Describe a network of your own, so that `analyse` can show photos to it.
 
@@ -94,6 +106,10 @@ def wrap_model(
     every result then calls assumed. Without `classes`, names that the network carries are used,
     as ultralytics' `names`; ImageNet's are `cbam_viz.models.imagenet_classes()`. A `transform`
     such as torchvision's, from a Pillow image to a (C, H, W) tensor, takes the place of `spec`.
+    Of ultralytics' `YOLO(...)` the network inside is taken and set to eval mode: the mode of that
+    object is none of a network's, as its `eval()` would train it. torchvision's detectors resize
+    and normalise by themselves, so they get the whole photo. `decode` makes `cbam_viz.Detections`
+    of the network's output.
 
     Raises
     ------
@@ -105,12 +121,16 @@ def wrap_model(
             f"A torch.nn.Module is needed, not {type(module).__name__}. If it is a class or a "
             "function that builds the network, call it."
         )
+    driver, module = module, undriven(module)
+    if module is not driver:
+        module.eval()
     return LoadedModel(
         model=module,
         name=name or type(module).__name__,
         spec=spec or input_spec(module),
         classes=tuple(classes) if classes is not None else names_of_network(unwrap(module)).names,
-        transform=transform,
+        transform=transform or (whole_photo if spec is None and takes_photos(module) else None),
+        decode=decode,
     )
 
 
@@ -130,8 +150,11 @@ def weights_sha256(model: nn.Module) -> str:
 def input_spec(model: nn.Module) -> InputSpec:
     """Return what input a network expects, from timm's `pretrained_cfg` where it has one.
 
-    Its `multiple` is the largest stride of the network's stages, 32 where that is not known.
+    ultralytics' networks are fed as their own `predict` feeds them. `multiple` is the largest
+    stride of the network's stages, 32 where that is not known.
     """
+    if is_ultralytics(unwrap(model)):
+        return feeding_of(unwrap(model))
     cfg = config_of(model)
     strides = [entry.get("reduction", 0) for entry in feature_entries(model)]
     name = cfg.get("architecture")

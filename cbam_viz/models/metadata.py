@@ -21,11 +21,17 @@ from typing import Any
 import msgspec
 
 from cbam_viz._schema import MismatchError, checked, read_json
-from cbam_viz._suffixes import DESCRIBED, is_checkpoint_name
+from cbam_viz._suffixes import DESCRIBED
 from cbam_viz._text import quoted, shortened
 from cbam_viz.errors import CheckpointError
 from cbam_viz.models.files import MAX_HEADER_BYTES
 from cbam_viz.models.schema import Arguments, Description, Further
+from cbam_viz.models.shards import (
+    checkpoint_path,
+    checkpoints_in,
+    files_of,
+    is_checkpoint_folder,
+)
 
 KEY = "cbam_viz"
 SCHEMA = 1
@@ -38,12 +44,18 @@ class CheckpointEntry:
     """A checkpoint in a folder, as far as it is known without loading it."""
 
     path: Path
+    """A file of weights, an index of shards, or the folder of one of them."""
     title: str
     description: str
     architecture: str | None
     """None for files without our description; it is inferred on loading."""
     default: bool
     metadata: Mapping[str, Any]
+
+    @property
+    def size(self) -> int:
+        """Of all its files, in bytes."""
+        return sum(file.stat().st_size for file in files_of(self.path))
 
 
 def parse_metadata(texts: Mapping[str, str]) -> dict[str, Any]:
@@ -138,8 +150,9 @@ class _Header(msgspec.Struct):
 def list_checkpoints(folder: str | Path) -> tuple[CheckpointEntry, ...]:
     """List the checkpoint files in a folder: the default, then described ones, then others.
 
-    Only files directly in it are listed; links that lead out of it and files whose description is
-    broken are left out. An absent folder has none.
+    Files directly in it are listed, indices of shards for their shards, and folders that hold one
+    checkpoint as Hugging Face's do; links that lead out of it and files whose description is broken
+    are left out. An absent folder has none.
     """
     return survey(folder)[0]
 
@@ -160,8 +173,13 @@ def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     root = folder.resolve()
-    named = (path for path in sorted(folder.iterdir()) if is_checkpoint_name(path.name))
-    return [path for path in named if path.is_file() and path.resolve().parent == root]
+    try:
+        inside = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+        named = [path for path in checkpoints_in(folder) if path.is_file()]
+    except (OSError, CheckpointError):
+        return []
+    named += filter(is_checkpoint_folder, inside)
+    return [path for path in named if path.resolve().parent == root]
 
 
 def _order(entry: CheckpointEntry) -> tuple[bool, bool, str]:
@@ -169,7 +187,9 @@ def _order(entry: CheckpointEntry) -> tuple[bool, bool, str]:
 
 
 def _entry(path: Path) -> CheckpointEntry:
-    metadata = read_metadata(path) if path.suffix.lower() == DESCRIBED else {}
+    file = checkpoint_path(path)
+    metadata = read_metadata(file) if file.suffix.lower() == DESCRIBED else {}
+    files_of(path)  # an index that is none is told here
     return CheckpointEntry(
         path=path,
         title=shortened(metadata.get("title") or path.name, 300),

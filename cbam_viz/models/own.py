@@ -8,14 +8,16 @@ from pathlib import Path
 
 from torch import nn
 
-from cbam_viz.models.files import read_weights
 from cbam_viz.models.fit import check_values, type_notes
 from cbam_viz.models.infer import is_counter
 from cbam_viz.models.loaded import LoadedModel, LoadReport, config_of, wrap_model
 from cbam_viz.models.metadata import parse_metadata
 from cbam_viz.models.placing import check_places, under_own_names
+from cbam_viz.models.quantised import refuse_quantised
+from cbam_viz.models.shards import checkpoint_path, read_checkpoint
 from cbam_viz.models.state import find_weights
 from cbam_viz.models.stated import read_config, read_stated
+from cbam_viz.wrappers import undriven
 
 
 def load_own_model(
@@ -35,7 +37,7 @@ def load_own_model(
     module
         The network, on which the weights are set.
     checkpoint
-        A .safetensors, .pth or .pt file or its content.
+        A .safetensors, .pth or .pt file or its content, an index of shards or a folder.
     may_miss
         Dotted names of tensors that the file need not have: those of the attention, which
         `cbam_viz.gates.attention_tensors` finds. They keep the values that the code gave them.
@@ -48,14 +50,18 @@ def load_own_model(
         The file cannot be read safely, has no value for some other tensor, one of another shape,
         or more of them for a part of the network than the part has.
     """
+    module = undriven(module)
     source = Path(checkpoint) if isinstance(checkpoint, str) else checkpoint
-    file = read_weights(source)
+    if isinstance(source, Path):
+        source = checkpoint_path(source)
+    file = read_checkpoint(source)
     wanted = module.state_dict()
     stripped = find_weights(file.content)
     weights = find_weights(file.content, prefixes=False)
     given = under_own_names(weights.tensors, stripped.tensors, wanted)
     if given is not weights.tensors:
         weights = stripped
+    refuse_quantised(given, wanted)
     check_places(module, given, wanted, may_miss)
     fitting = {key: value for key, value in given.items() if key in wanted}
     check_values(module, fitting)
@@ -72,7 +78,7 @@ def load_own_model(
         matched=tuple(key for key in wanted if key in fitting),
         missing=tuple(key for key in wanted if key not in given and not is_counter(key)),
         unexpected=tuple(key for key in given if key not in wanted),
-        notes=(*weights.notes, *stated.notes, *type_notes(fitting)),
+        notes=(*file.notes, *weights.notes, *stated.notes, *type_notes(fitting)),
     )
     return dataclasses.replace(
         described,

@@ -62,6 +62,10 @@ def check_places(
         return
     hint = _shift(given, wanted)
     if shapes:
+        hint = hint or (
+            " If the code makes networks of several sizes, ask it for the one that was trained: "
+            "--model-arg KEY=VALUE."
+        )
         raise CheckpointError(f"The checkpoint is of another network: {few(shapes)}.{hint}")
     if left:
         raise CheckpointError(

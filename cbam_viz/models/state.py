@@ -63,6 +63,8 @@ class Weights:
     renamed: dict[str, str] = field(default_factory=dict)
     """The file's names to ours, where a layout was translated (prefixes aside)."""
     reshaped: list[str] = field(default_factory=list)
+    meant: str = ""
+    """What to do with such a file if it is none of timm's, in a sentence; empty if not known."""
 
 
 def find_weights(content: Any, *, prefixes: bool = True) -> Weights:
@@ -85,6 +87,11 @@ def find_weights(content: Any, *, prefixes: bool = True) -> Weights:
         weights.notes.append(
             f"The file holds them in an object of {shortened(place.content.name)}. Its tensors "
             "were taken; its code was neither needed nor run."
+        )
+        kind = shortened(place.content.name.rpartition(".")[2])
+        weights.meant = (
+            f"The file holds an object of {shortened(place.content.name)}: show the code of that "
+            f"class as well, --model FILE.py:{kind}, which 'cbam-viz app' takes too."
         )
     if _AVERAGED & set(place.path):
         weights.notes.append("These are the averaged (EMA) weights that the file holds.")

@@ -16,6 +16,7 @@ from typing import Any
 from torch import nn
 
 from cbam_viz._schema import MismatchError, checked
+from cbam_viz._text import quoted
 from cbam_viz.errors import CheckpointError
 from cbam_viz.images import InputOrigin, InputSpec
 from cbam_viz.images.spec import PARTS, InputDescription
@@ -24,6 +25,8 @@ from cbam_viz.models.loaded import config_of, imagenet_classes, input_spec
 from cbam_viz.models.names import ClassNames, find_names, read_names
 from cbam_viz.models.records import mapping_of
 from cbam_viz.models.schema import Input
+from cbam_viz.models.yolo.feeding import feeding_of, is_ultralytics
+from cbam_viz.wrappers import unwrap
 
 CONFIG = "config.json"
 MAX_CONFIG_BYTES = 16 * 1024**2
@@ -64,6 +67,18 @@ class Config:
             return self
         note = f"The {CONFIG} beside the file is of {', '.join(others)}; not used."
         return Config({}, (*self.notes, note))
+
+    @property
+    def of_transformers(self) -> str:
+        """A sentence, with a space behind, if it is of a network of Hugging Face's transformers."""
+        made = self.content.get("architectures")
+        kind = made[0] if isinstance(made, list) and made else self.content.get("model_type")
+        if self.architecture is not None or not isinstance(kind, str):
+            return ""
+        return (
+            f"By {CONFIG} beside it, the file is of {quoted(kind)} of Hugging Face's transformers, "
+            "whose networks cbam-viz does not build. "
+        )
 
     @property
     def _family(self) -> str:
@@ -188,10 +203,16 @@ def read_stated(
     spec = _describe_input(
         model, (THE_FILE, {**trained, **own}), (BESIDE, beside), assumed_of=architecture
     )
+    if is_ultralytics(unwrap(model)):
+        spec = feeding_of(unwrap(model), _entry(content, "train_args"))
     by_config = [part for part in PARTS if getattr(spec.origin, part) == BESIDE]
     on_input = [f"{', '.join(by_config).capitalize()} of the input: {BESIDE}."] * bool(by_config)
     notes = (*config.notes, *named.notes, *notes_on_training, *notes_beside, *on_input)
     return Stated(spec, classes, notes)
+
+
+def _entry(content: Any, name: str) -> Any:
+    return content.get(name) if isinstance(content, Mapping) else None
 
 
 def _describe_input(

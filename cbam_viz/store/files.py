@@ -27,9 +27,8 @@ def write_atomic(path: str | Path, data: bytes, *, force: bool = False) -> Path:
     try:
         if target.is_dir():
             raise StoreError(f"{target} is a folder. Give the name of a file in it.")
-        # "x" with default permissions: the user's umask decides who may read the result.
-        with whole(target, force=force) as part, part.open("xb") as stream:
-            stream.write(data)
+        with whole(target, force=force) as part:
+            _write(part, data)
     except FileExistsError as error:
         raise StoreError(
             f"{target} exists. Choose another name, or overwrite it with force."
@@ -42,6 +41,12 @@ def write_atomic(path: str | Path, data: bytes, *, force: bool = False) -> Path:
             f"{target} cannot be written: {reason}. Choose another place, or make room."
         ) from error
     return target
+
+
+def _write(path: Path, data: bytes) -> None:
+    # "x" with default permissions: the user's umask decides who may read the result.
+    with path.open("xb") as stream:
+        stream.write(data)
 
 
 def write_image(

@@ -123,7 +123,9 @@ def _check_schema(schema: object, label: str) -> None:
 
 
 def _document(attention: Attention, keys: dict[str, str], provenance: Provenance) -> str:
-    layers = {name: _about(layer, keys[name]) for name, layer in attention.items()}
+    layers = {
+        name: {"key": keys[name], **layer_document(layer)} for name, layer in attention.items()
+    }
     document = {
         "schema": SCHEMA,
         "scale": SCALE,
@@ -142,9 +144,9 @@ def _document(attention: Attention, keys: dict[str, str], provenance: Provenance
         ) from error
 
 
-def _about(layer: LayerAttention, key: str) -> dict[str, Any]:
+def layer_document(layer: LayerAttention) -> dict[str, Any]:
+    """All of a layer but its gates, as plain data for JSON."""
     return {
-        "key": key,
         "module": layer.module,
         "call": layer.call,
         "stage": layer.stage,

@@ -46,11 +46,26 @@ ENTRIES = (
         "Every layer's map and numbers, by stage.",
     ),
     Entry(
+        "many",
+        "many",
+        "Many photos",
+        ":material/photo_library:",
+        "What the gates of a whole folder of photos say together.",
+        heavy=True,
+    ),
+    Entry(
         "walk",
         "how",
         "How it works",
         ":material/school:",
         "CBAM step by step, with the numbers of your photo.",
+    ),
+    Entry(
+        "whatif",
+        "whatif",
+        "What if",
+        ":material/experiment:",
+        "Other gates in the place of its own: what the network says then, and which gates matter.",
     ),
     Entry(
         "figure",

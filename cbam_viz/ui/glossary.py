@@ -32,6 +32,10 @@ GLOSSARY = {
     "flat": "The same nearly everywhere, so nothing is preferred to anything else.",
     "saturated": "Almost all at one end, closed or fully open, so little is told apart.",
     "nearly binary": "Almost all closed or fully open and hardly anything between, like a switch.",
+    "logit": "The number that a network gives for a class before all of them are turned into "
+    "probabilities. It still moves where a probability is stuck near 100 %.",
+    "distribution shift": "Numbers of a kind that did not occur in training, so that what the "
+    "network makes of them need not mean anything.",
 }
 """Plain explanations by word, in the order in which they build on each other."""
 

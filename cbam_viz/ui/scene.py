@@ -6,9 +6,10 @@ is kept in `results`, so that it is computed once.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import streamlit as st
 
@@ -21,6 +22,7 @@ from cbam_viz.images import Photo, View
 from cbam_viz.layer_names import Titles, titles
 from cbam_viz.models import LoadedModel
 from cbam_viz.render import Scale
+from cbam_viz.shares import Share, share_inside
 from cbam_viz.statistics import LayerStatistics, all_statistics, doubted, layer_to_show
 from cbam_viz.steps import analyse_steps
 from cbam_viz.ui import words
@@ -30,10 +32,16 @@ from cbam_viz.ui.request import Request
 from cbam_viz.ui.session.link import UPLOAD, Settings
 from cbam_viz.ui.session.results import Results
 
+if TYPE_CHECKING:
+    from cbam_viz.methods import MethodMap
+
 T = TypeVar("T")
 
 SAMPLES_KEPT = 12
 """Results that all sessions share: those of sample photos, which are nobody's secret."""
+
+_one_method = threading.Lock()
+"""Occlusion takes hundreds of forwards and a backward takes memory: one visitor at a time."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +109,12 @@ class Scene:
             geometry=self.analysis.geometry,
             field=field,
             key=(self.key, name),
+            found=self.analysis.detections,
         )
+
+    def share(self, layer: LayerAttention) -> Share | None:
+        """How much of a layer's map lies on what a detector found."""
+        return self._kept(("share", layer.name), lambda: share_inside(self.analysis, layer))
 
     def statistics(self) -> tuple[LayerStatistics, ...]:
         """The numbers of every layer, on the photo."""
@@ -152,6 +165,27 @@ class Scene:
             (self.key, name, "steps"),
             lambda: analyse_steps(self.loaded, self.photo, name, self.view).attention[name],
         )
+
+    def by_method(self, method: str, layer: str, target: int | None) -> MethodMap:
+        """What another method makes of a layer for a class, or for the predicted one; once.
+
+        Raises MethodError.
+        """
+        from cbam_viz.methods import photo_maps
+
+        def make() -> MethodMap:
+            with _one_method:
+                return photo_maps(
+                    self.loaded,
+                    self.photo,
+                    (layer,),
+                    (method,),
+                    target,
+                    view=self.view,
+                    attention=self.analysis.attention,
+                )[0]
+
+        return self._kept(("method", method, layer, target), make)
 
     def without(self, layer: LayerAttention, gates: tuple[GateKind, ...]) -> Outcome:
         """What is predicted without gates of a layer that was `computed`; one forward, once."""

@@ -67,6 +67,11 @@ def size_of(layer: LayerAttention) -> str:
     return ", ".join(parts)
 
 
+def are_numbers(*maps: npt.NDArray[Any]) -> bool:
+    """Whether all values of all maps are finite numbers."""
+    return all(bool(np.isfinite(one).all()) for one in maps)
+
+
 def of_cells(layer: LayerAttention, geometry: Geometry) -> list[str]:
     """How many of a map's cells lie on the photo; nothing to say if all do, or there is no map."""
     if layer.spatial is None:

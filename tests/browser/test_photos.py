@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 
 from cbam_viz.images import samples
+from cbam_viz.ui.entries import ENTRIES
 from tests.browser.conftest import settle
 
 pytestmark = pytest.mark.browser
@@ -262,11 +263,11 @@ def test_the_strip_by_keyboard(visit, png):
     assert titles(page) == SAMPLES
 
 
-@pytest.mark.parametrize("path", ["/", "/layers", "/how", "/figure"])
+@pytest.mark.parametrize("path", ["/", "/layers", "/how", "/whatif", "/figure"])
 def test_a_phone_shows_name_pages_and_upload_and_cuts_nothing(visit, path):
     page = visit(path, viewport=PHONE)
     main = page.get_by_test_id("stMain")
-    for link in ("Explore", "All layers", "How it works", "Figure"):
+    for link in ("Explore", "All layers", "How it works", "What if", "Figure"):
         main.get_by_role("link", name=link, exact=True).wait_for()
     for visible in (main.get_by_text("cbam-viz", exact=True), page.locator(".photos .add")):
         visible.wait_for()
@@ -284,7 +285,7 @@ def test_a_phone_shows_name_pages_and_upload_and_cuts_nothing(visit, path):
 def test_a_wide_window_shows_the_pages_once(visit):
     page = visit()
     assert page.locator(".st-key-masthead").is_hidden()
-    assert page.get_by_test_id("stTopNavLink").count() == 4
+    assert page.get_by_test_id("stTopNavLink").count() == len(ENTRIES)
 
 
 def test_text_that_is_cut_is_found(visit):

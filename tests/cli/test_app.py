@@ -21,6 +21,8 @@ from cbam_viz.cli.app import PACKAGED, ROOT, app_script
 
 from .conftest import invoke
 
+NO_SIGINT = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -42,10 +44,44 @@ def get(url: str, patience: float) -> str:
             time.sleep(0.2)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
-def test_the_server_answers_on_this_machine_only_and_ends_with_ctrl_c(tmp_path: Path) -> None:
+@NO_SIGINT
+def test_ctrl_c_ends_it_while_a_thread_is_in_pytorch(tmp_path: Path) -> None:
+    """Python's own end aborts then: "terminate called without an active exception"."""
+    busy = tmp_path / "busy.py"
+    busy.write_text(
+        "import threading, torch, torch.nn as nn\n"
+        "from torch.autograd import Function\n"
+        "def work():\n"
+        "    x = torch.rand(64, 64, requires_grad=True)\n"
+        "    class Slow(Function):\n"
+        "        @staticmethod\n"
+        "        def forward(ctx, x): return x.clone()\n"
+        "        @staticmethod\n"
+        "        def backward(ctx, g):\n"
+        "            for _ in range(1000): torch.mm(g, g)\n"
+        "            return g\n"
+        "    while True: Slow.apply(x).sum().backward()\n"
+        "def net():\n"
+        "    threading.Thread(target=work, daemon=True).start()\n"
+        "    return nn.Conv2d(3, 3, 3)\n"
+    )
+    status, output = started_and_stopped("--model", f"{busy}:net")
+    assert status == 0, output
+    assert "terminate" not in output
+
+
+@NO_SIGINT
+def test_the_server_answers_on_this_machine_only_and_ends_with_ctrl_c() -> None:
+    status, output = started_and_stopped()
+    assert status == 0, output
+    assert "Traceback" not in output
+
+
+def started_and_stopped(*arguments: str) -> tuple[int, str]:
+    """The exit status and all output of a server that answered and then got Ctrl-C."""
     port = free_port()
     command = [sys.executable, "-m", "cbam_viz", "app", "--port", str(port), "--no-browser"]
+    command += arguments
     running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         assert get(f"http://127.0.0.1:{port}/_stcore/health", patience=90) == "ok"
@@ -53,8 +89,7 @@ def test_the_server_answers_on_this_machine_only_and_ends_with_ctrl_c(tmp_path: 
     finally:
         running.send_signal(signal.SIGINT)
         output, _ = running.communicate(timeout=60)
-    assert running.returncode == 0, output.decode()
-    assert b"Traceback" not in output
+    return running.returncode, output.decode()
 
 
 def test_a_port_that_is_taken_is_said_before_anything_starts(

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from cbam_viz import load_npz
-from cbam_viz.cli import batch
+from cbam_viz.cli import workers
 from cbam_viz.models.code import call_factory
 
 from .conftest import invoke, write_photo
@@ -240,7 +240,7 @@ def test_a_network_that_cannot_be_shared_is_run_in_one_process(
     (folder / "photos").mkdir()
     for number in range(16):
         write_photo(folder / "photos" / f"{number:02}.png")
-    monkeypatch.setattr(batch, "_can_share", lambda: False)
+    monkeypatch.setattr(workers, "can_fork", lambda: False)
     options = ("--model", "drawn.py:make", "--workers", "2")
     ended = invoke("export", "photos", "-o", "out", *options)
     assert ended.exit_code == 0, ended.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -125,6 +126,7 @@ def test_another_network_stands_beside_the_first(run, tmp_path: Path) -> None:
         (("sample:cat", "-o", "f.pdf", "--zoom", "1,2,3"), "--zoom takes"),
         (("sample:cat", "-o", "f.pdf", "--box", "2:1,2,3,4"), "there are images 1 to 1"),
         (("sample:cat", "-o", "f.pdf", "--label", "a", "--label", "b"), "2 times for 1 images"),
+        (("sample:cat", "-o", "f.pdf", "--columns", "input", "--top", "5"), "'channels' has none"),
     ],
 )
 def test_wrong_usage_is_status_2(run, arguments: tuple[str, ...], words: str) -> None:
@@ -230,7 +232,7 @@ def test_a_label_without_end_is_cut_at_once(run) -> None:
 
 
 def test_letters_that_no_font_has_are_said(run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cbam_viz.figures.build import Built
+    from cbam_viz.figures.make import Built
 
     monkeypatch.setattr(Built, "notes", ("No installed font has x.",))
     result = run("sample:cat", "-o", "a.pdf", *NETWORK, "--json")
@@ -274,3 +276,104 @@ def test_opacity_has_one_default() -> None:
     ]
     assert len(defaults) == 3
     assert {*defaults, FigureSpec().opacity, Settings().opacity} == {DEFAULT_OPACITY}
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the photos that a network is given, as they come."""
+    from cbam_viz.figures.content import study as module
+
+    seen: list[str] = []
+    real = module.analyse
+
+    def analyse(network, photo, *rest, **settings):  # type: ignore[no-untyped-def]
+        seen.append(photo.name)
+        return real(network, photo, *rest, **settings)
+
+    monkeypatch.setattr(module, "analyse", analyse)
+    return seen
+
+
+def photos(folder: Path, count: int) -> None:
+    from PIL import Image
+
+    for number in range(count):
+        inside = folder / "all" / ("red" if number % 2 else "blue")
+        inside.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (80, 70), (number, 40, 200)).save(inside / f"{number:03}.png")
+
+
+def test_any_number_of_photos_is_averaged(run, tmp_path: Path) -> None:
+    photos(tmp_path, 70)
+    result = run("all", "-o", "f.pdf", *NETWORK, "--by", "class", "--group-by", "folder",
+                 "--with", "numbers", "--with", "manifest")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    table = list(csv.DictReader((tmp_path / "f.csv").read_text().splitlines()))
+    assert {line["photo"] for line in table} == {"35 photos"}
+    assert {line["name"] for line in table} == {"red", "blue"}
+    again = run("--from", "f.manifest.json", "-o", "g.pdf")
+    assert "Byte for byte the same" in again.output
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "A figure of 65 photos cannot be read; the most is 64."),
+        (("--layout", "depth"), "shows one photo; there are 65"),
+        (("--by", "layer", "--font", "No Such Font"), "is not installed"),
+        (("--by", "class", "--colormap", "nope"), "nope"),
+        (("--by", "class", "--group-by", "missing.csv"), "there is no file 'missing.csv'"),
+        (("--layout", "depth", "--group-by", "folder"), "--group-by is for channel weights"),
+        (("--top", "3", "--layout", "grid"), "choose the layout 'channels'"),
+    ],
+)
+def test_limits_are_told_before_anything_is_computed(
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], message: str
+) -> None:
+    photos(tmp_path, 65)
+    seen = counted(monkeypatch)
+    result = run("all", "-o", "f.pdf", *NETWORK, *options)
+    assert result.exit_code != 0
+    assert message in " ".join(result.output.split())
+    assert seen == []
+
+
+def test_a_layer_that_is_not_there_is_told_after_the_first_photo(
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos(tmp_path, 4)
+    seen = counted(monkeypatch)
+    result = run("all", "-o", "f.pdf", *NETWORK, "--by", "class", "-l", "nowhere")
+    assert "no attention layer 'nowhere'" in result.output
+    assert len(seen) == 1
+
+
+def test_a_crop_beside_the_photo_is_told_before_anything_is_computed(
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos(tmp_path, 2)
+    seen = counted(monkeypatch)
+    result = run("all", "-o", "f.pdf", *NETWORK, "--crop", "2:500,500,600,600")
+    assert "lies outside what is shown of 001.png" in " ".join(result.output.split())
+    assert seen == []
+
+
+def test_curves_of_labelled_photos(run, tmp_path: Path) -> None:
+    photos(tmp_path, 3)
+    (tmp_path / "labels.csv").write_text("000.png,a\n001.png,b\nall/blue/002.png,a\n")
+    result = run("all", "-o", "f.svg", *NETWORK, "--plot", "curves", "--sample", "9",
+                 "--group-by", "labels.csv", "--json")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)["caption"]
+    assert "Classes are as labelled." in told
+    assert "9 channels are drawn, evenly spaced by index" in told
+    drawn = (tmp_path / "f.svg").read_text()
+    assert "a (2 photos)" in drawn
+    assert 'id="panel 1 mean"' in drawn or 'id="panel_1_mean"' in drawn
+
+
+def test_energy_columns_are_drawn_and_made_again(run) -> None:
+    columns = "energy:-1:before,energy:-1:after"
+    result = run("sample:cat", "-o", "f.pdf", *NETWORK, "--columns", columns, "--with", "manifest")
+    assert result.exit_code == 0, result.output
+    again = run("--from", "f.manifest.json", "-o", "g.pdf")
+    assert "Byte for byte the same" in again.output

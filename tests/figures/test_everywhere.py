@@ -30,6 +30,17 @@ CASES: dict[str, tuple[dict[str, object], int, float]] = {
     "channel weights": ({"layout": "channels"}, 8, 0.35),
     "of 16 layers": ({"layout": "channels"}, 16, 0.3),
     "by class": ({"layout": "channels", "by": "class"}, 8, 0.27),
+    "curves": ({"layout": "channels", "plot": "curves"}, 8, 0.3),
+    "curves of chosen channels": (
+        {"layout": "channels", "plot": "curves", "layers": ("0", "-1"), "top": 9},
+        8,
+        0.3,
+    ),
+    "by class in two layers": (
+        {"layout": "channels", "by": "class", "layers": ("0", "-1")},
+        8,
+        0.27,
+    ),
     "one channel": ({"layout": "channel"}, 8, 0.35),
 }
 """Settings, layers, and the share of the figure that pictures fill at least."""

@@ -97,6 +97,31 @@ def test_other_sizes_and_models_are_let_go() -> None:
     assert (gate(), layer(), inner()) == (None, None, None)
 
 
+def test_hooks_taken_off_while_another_thread_is_among_them() -> None:
+    """Torch asks for each hook whether it takes keywords; it may be gone by then."""
+    model = tiny_cbam()
+    table = model._forward_pre_hooks_with_kwargs
+
+    def take_off(*_: object) -> None:
+        table.clear()
+
+    handle = model.register_forward_pre_hook(take_off, prepend=True)
+    with torch.no_grad():
+        expected = model(photos(1))
+        with Capture(model) as recorder:
+            other: list[object] = []
+            model_thread = threading.Thread(
+                target=lambda: other.append(torch.equal(model(photos(1)), expected))
+            )
+            model_thread.start()
+            model_thread.join()
+            handle.remove()
+            table.update(dict.fromkeys(model._forward_pre_hooks, True))
+            model(photos(1))
+    assert other == [True]
+    assert len(recorder.results) == 1
+
+
 class Rerun(BaseException):
     """As Streamlit's: rises anywhere, and is no Exception."""
 

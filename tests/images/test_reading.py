@@ -208,3 +208,33 @@ def test_equal_photos_are_equal_keys() -> None:
     assert read_photo(data) == read_photo(data)
     assert len({read_photo(data), read_photo(data), read_photo(encoded(scene(), "BMP"))}) == 2
     assert read_photo(scene()).sha256 != read_photo(scene().astype(np.uint16)).sha256
+
+
+def of_four_channels(stored: tuple[int, int, int, int], transform: int | None) -> bytes:
+    """A JPEG whose channels hold these numbers, with Adobe's marker or, for None, without one."""
+    inverted = tuple(255 - value for value in stored)  # as Pillow writes what it calls CMYK
+    buffer = io.BytesIO()
+    Image.new("CMYK", (16, 16), inverted).save(buffer, "JPEG", quality=100, subsampling=0)
+    data = buffer.getvalue()
+    at = data.index(b"\xff\xee")
+    length = 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    assert data[at + 4 : at + 9] == b"Adobe"
+    if transform is None:
+        return data[:at] + data[at + length :]
+    return data[: at + 15] + bytes([transform]) + data[at + 16 :]
+
+
+@pytest.mark.parametrize("transform", [None, 0, 2])
+@pytest.mark.parametrize("stored", [(255, 40, 200, 255), (200, 128, 128, 255), (90, 120, 160, 130)])
+def test_four_channels_of_a_jpeg_are_shown_as_browsers_show_them(
+    stored: tuple[int, int, int, int], transform: int | None
+) -> None:
+    """They hold paper white less ink, with Adobe's marker or without; YCCK holds that as YCbCr."""
+    light = np.array(stored[:3], float)
+    if transform == 2:
+        y, cb, cr = stored[0], stored[1] - 128, stored[2] - 128
+        turned = [y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb]
+        light = 255 - np.clip(turned, 0, 255)
+    photo = read_photo(of_four_channels(stored, transform), name="print.jpg")
+    wanted = light * stored[3] / 255
+    assert np.abs(photo.pixels.reshape(-1, 3) - wanted).max() <= 2.5

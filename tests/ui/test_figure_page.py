@@ -68,6 +68,24 @@ def test_each_layout_is_drawn(page, layout: str) -> None:
     assert made(page).built.spec.layout == layout
 
 
+def test_classes_are_drawn_as_curves_of_chosen_channels(page) -> None:
+    choose(page, "layout", "channels")
+    choose(page, "by", "curves")
+    choose(page, "channels", "top")
+    choose(page, "many", 7)
+    assert not page.error
+    spec = made(page).built.spec
+    assert (spec.plot, spec.by, spec.top, spec.sample) == ("curves", "class", 7, None)
+    assert "the 7 channels of the highest mean weight are drawn" in texts(page)
+
+
+def test_features_before_and_after_gates_are_columns(page) -> None:
+    layer = made(page).built.content.layers[-1]
+    choose(page, "columns", ["input", f"energy:{layer}:before", f"energy:{layer}:after"])
+    assert not page.error
+    assert f"mean absolute feature of {layer} after its gates" in texts(page)
+
+
 @pytest.mark.parametrize("file_format", ["svg", "png", "tiff"])
 def test_each_format_is_shown(page, file_format: str) -> None:
     choose(page, "format", file_format)

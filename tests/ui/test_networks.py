@@ -7,6 +7,7 @@ import json
 import pickle
 
 import pytest
+import safetensors.torch
 import timm
 import torch
 
@@ -66,6 +67,40 @@ def test_an_upload_is_loaded_with_a_picked_architecture(open_app, wrapped_state)
     assert "resnet34" in words(app)  # does not fit, and says so
     app.selectbox(key="set_arch").select("resnet18").run()
     assert not app.error
+
+
+def test_an_uploaded_index_or_shard_says_where_shards_go(open_app):
+    app = open_app()
+    app.selectbox(key="set_model").select("upload").run()
+    index = json.dumps({"weight_map": {"a": "model-00001-of-00002.safetensors"}}).encode()
+    for name, content in (
+        ("model.safetensors.index.json", index),
+        ("model-00001-of-00002.safetensors", safetensors.torch.save({"a": torch.ones(1)})),
+    ):
+        app.file_uploader(key=UPLOADER).set_value(None).run()
+        app.file_uploader(key=UPLOADER).upload(name, content).run()
+        assert "An upload is one file" in words(app)
+        assert not app.exception
+
+
+def test_shards_in_the_folder_are_one_network(open_app, wrapped_state, tmp_path):
+    state = {name.removeprefix("module."): one for name, one in wrapped_state["state_dict"].items()}
+    (tmp_path / "mine").mkdir()
+    said = {}
+    for number, names in enumerate((sorted(state)[::2], sorted(state)[1::2]), 1):
+        file = f"model-0000{number}-of-00002.safetensors"
+        part = {name: state[name].clone() for name in names}
+        safetensors.torch.save_file(part, tmp_path / "mine" / file)
+        said |= dict.fromkeys(part, file)
+    (tmp_path / "mine" / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": said})
+    )
+    app = open_app(folder=tmp_path)
+    assert not app.exception
+    assert not app.error
+    box = app.selectbox(key="set_model")
+    assert box.value == "mine"
+    assert len(json.loads(app.get_by_key("prediction").proto.json)["rows"]) == 3
 
 
 def test_a_booby_trapped_file_runs_nothing_and_is_refused(open_app, tmp_path):
@@ -276,7 +311,7 @@ def test_weights_that_are_not_finite_get_a_sentence(open_app, folder):
     assert "finite" in app.error[0].value
 
 
-@pytest.mark.parametrize("page", ["", "layers", "how", "figure"])
+@pytest.mark.parametrize("page", ["", "layers", "how", "whatif", "figure"])
 def test_a_network_that_has_diverged_is_shown_as_what_it_is(open_app, folder, page):
     """Its gates are NaN: nothing may fail over them, and the layer says so."""
     write_spoilt(folder / "diverged.pth", 1e30)
@@ -294,7 +329,7 @@ def test_a_network_that_has_diverged_is_shown_as_what_it_is(open_app, folder, pa
 FED = "Input: 224 × 224 crop, ImageNet mean and std"
 
 
-@pytest.mark.parametrize("page", ["", "layers", "how", "figure"])
+@pytest.mark.parametrize("page", ["", "layers", "how", "whatif", "figure"])
 def test_every_page_says_what_the_network_was_fed(open_app, folder, wrapped_state, page):
     torch.save(wrapped_state, folder / "mine.pth")
     app = open_app(page, folder=folder, model="mine.pth", view="crop")
@@ -302,7 +337,7 @@ def test_every_page_says_what_the_network_was_fed(open_app, folder, wrapped_stat
     sentence = f"{FED} (assumed: timm's default for resnet18; the file does not say)."
     captions = [caption.value.replace("\\", "") for caption in app.caption]
     # In the sidebar, and again beside numbers and flags.
-    assert captions.count(sentence) == (2 if page in ("", "layers") else 1)
+    assert captions.count(sentence) == (2 if page in ("", "layers", "whatif") else 1)
     if page == "figure":
         assert any(sentence in code.value for code in app.get("code"))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -72,3 +74,25 @@ def test_the_input_is_changed_and_what_is_wrong_is_said(own, open_app) -> None:
     app.run()
     assert "up to 1,048,576 pixels" in words(app)
     assert not app.exception
+
+
+def test_a_detector_without_a_gate_is_told_by_what_it_finds(open_app, monkeypatch) -> None:
+    monkeypatch.setattr(offered, "_offered", {})
+
+    class Rows(Grey):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x)[:, None].repeat(1, 5, 1)
+
+    def decode(output: torch.Tensor) -> cbam_viz.Detections:
+        side = float(output[0, 0, 0].sigmoid()) * 100
+        return cbam_viz.Detections([[0, 0, side, side], [0, 0, 9, 9]], [0.75, 0.5], [1, 0])
+
+    net = cbam_viz.wrap_model(Rows().eval(), classes=("cat", "dog", "owl"), decode=decode)
+    offered.offer("mine.py:net", net)
+    app = open_app("how")
+    app.toggle(key="without_channel").set_value(True).run()
+    assert not app.exception
+    text = "\n".join(one.value for one in app.markdown)
+    assert "Without the channel weights of this layer it finds **2** (with them: 2)." in text
+    assert re.search(r"[12] of these it finds again: of the same class", text)
+    assert "No prediction" not in "\n".join(one.value for one in app.info)

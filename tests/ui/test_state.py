@@ -21,6 +21,7 @@ FULL = Settings(
     top=5,
     channel=17,
     cells="grid",
+    found=False,
     layer2="layer3.0.se",
     model2="other.safetensors",
     image2="cat",

@@ -153,7 +153,10 @@ def _measure(values: NDArray[np.floating[Any]], mask: NDArray[np.bool_]) -> dict
 
 
 def measure_localisation(loaded: Loaded, listing: Listing, boxes: Boxes) -> dict[str, Any]:
-    """Energy inside the boxes and pointing hits of every map, means over all images with boxes."""
+    """Energy inside the boxes and pointing hits of every map.
+
+    Means over all images with boxes, those apart whose boxes the network's input cuts off whole.
+    """
     rows: dict[str, list[dict[str, float]]] = defaultdict(list)
     chosen = [
         (file, label, boxes[key])
@@ -167,12 +170,16 @@ def measure_localisation(loaded: Loaded, listing: Listing, boxes: Boxes) -> dict
         size = (round(height * scale), round(width * scale))
         pixels = np.asarray(relative, np.float64) * np.array([size[1], size[0]] * 2)
         mask = box_mask(pixels, size)
-        seen = np.ones(size, bool)
-        for name, candidate in _candidates(loaded, images, label).items():
-            assert candidate.cells is not None
-            placed = place(candidate.values, candidate.cells, geometry, size)
-            seen = placed.seen
-            rows[name].append(_measure(placed.values[seen], mask[seen]))
+        placed = {
+            name: place(candidate.values, candidate.cells, geometry, size)
+            for name, candidate in _candidates(loaded, images, label).items()
+            if candidate.cells is not None
+        }
+        seen = next(iter(placed.values())).seen
+        if not mask[seen].any():
+            continue
+        for name, one in placed.items():
+            rows[name].append(_measure(one.values[seen], mask[seen]))
         gaussian = centre_gaussian(size)
         rows["uniform"].append(_measure(np.ones(int(seen.sum()), np.float32), mask[seen]))
         rows["centre Gaussian"].append(_measure(gaussian[seen], mask[seen]))

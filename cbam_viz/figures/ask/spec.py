@@ -14,17 +14,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args, get_origin
 
 from cbam_viz.errors import FigureError
+from cbam_viz.figures.ask.columns import Column
 from cbam_viz.figures.ask.plain import from_plain
+from cbam_viz.figures.ask.registry import LAYOUTS
 from cbam_viz.figures.ask.venues import venue
 from cbam_viz.render import DEFAULT_OPACITY, CellStyle
 
-Layout = Literal["grid", "depth", "channels", "channel"]
-"""`grid`: photos as rows, chosen columns. `depth`: one photo, all layers in order. `channels`:
-channel weights by layer or by class. `channel`: one channel before and after its gates."""
-
-ColumnKind = Literal["input", "map", "stage", "channels", "class", "probability", "prediction"]
-PREDICTED: tuple[ColumnKind, ...] = ("class", "probability", "prediction")
-"""Columns that say what the network predicts."""
 ScaleKind = Literal["absolute", "shared", "per map"]
 Style = Literal["overlay", "map"]
 Frame = Literal["photo", "seen"]
@@ -34,37 +29,8 @@ ScaleBar = Literal["none", "photo", "input"]
 Region = tuple[float, float, float, float]
 """(top, left, bottom, right) in pixels of the photo."""
 
-_NAMED_KINDS = ("map", "stage", "channels")
-
 MOST_COLUMNS, MOST_MARKS = 64, 64
 """Of a grid; of contour levels, and of boxes in a row. More cannot be told apart on a page."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a grid."""
-
-    kind: ColumnKind
-    name: str | None = None
-    """Layer for `map` and `channels` (its name, or its place in the order: `0`, `-1`), stage for
-    `stage`."""
-    model: int = 0
-    """Which of the networks, from 0."""
-    head: str | None = None
-    """The column's heading; None: one made from kind, layer and network."""
-
-    def __post_init__(self) -> None:
-        if self.kind not in get_args(ColumnKind):
-            raise FigureError(
-                f"There is no column {self.kind!r}. There are: {', '.join(get_args(ColumnKind))}."
-            )
-        if self.kind in _NAMED_KINDS and not self.name:
-            what = "stage" if self.kind == "stage" else "layer"
-            raise FigureError(f"A column {self.kind!r} needs a {what}: write {self.kind}:NAME.")
-        if self.kind not in _NAMED_KINDS and self.name:
-            raise FigureError(f"A column {self.kind!r} takes no layer or stage ({self.name!r}).")
-        if self.model < 0:
-            raise FigureError("Networks are counted from 1 in a column: write map@2:NAME.")
 
 
 @dataclass(frozen=True)
@@ -74,7 +40,7 @@ class Row:
     label: str | None = None
     """None: what `FigureSpec.row_labels` says."""
     group: str | None = None
-    """Its class in channel weights by class; None: the predicted one."""
+    """Its class in channel weights by class, as labelled; None: the predicted one."""
     crop: Region | None = None
     """Show this part of the photo only."""
     zoom: Region | None = None
@@ -98,20 +64,32 @@ class Row:
 class FigureSpec:
     """A figure's settings; every field has a default that prints well."""
 
-    layout: Layout = "grid"
+    layout: str = "grid"
+    """One of `registry.LAYOUTS`. `grid`: photos as rows, chosen columns. `depth`: one photo, all
+    layers in order. `channels`: channel weights by layer or by class. `channel`: one channel before
+    and after its gates."""
     columns: tuple[Column, ...] = ()
     """Grid: from left to right. Empty: the input, and of each network the last layer of each stage
-    (at most four in all) and the prediction."""
+    (at most four in all) and the prediction, or what it found."""
     rows: tuple[Row, ...] = ()
     """Own settings of the photos, in their order; missing ones are defaults."""
     layers: tuple[str, ...] = ()
-    """Depth, and channel weights by layer: which ones; empty for all."""
+    """Which ones. Empty: all in depth and in channel weights by layer; in channel weights by class
+    and one channel before and after, the last; in curves, the last of each stage; in a grid without
+    `columns`, the last of each stage, as maps."""
     layer: str | None = None
-    """Channel weights by class, and one channel before and after: the layer; None: the last."""
+    """Where one layer is the rule, that one; it counts before `layers`."""
     channel: int | None = None
     """One channel before and after: its index; None: the one with the highest weight."""
     by: Literal["layer", "class"] = "layer"
     """Channel weights: one panel for each layer, or one line for each class."""
+    plot: Literal["auto", "curves"] = "auto"
+    """Channel weights: bars by layer and coloured cells by class; or `curves`, a line for each
+    class and one for the mean of all, with a panel for each layer."""
+    top: int | None = None
+    """Channel weights: only so many channels, those of the highest mean weight."""
+    sample: int | None = None
+    """Channel weights: only so many channels, evenly spaced by index."""
     order: Literal["index", "weight"] = "index"
     """Channel weights: by channel index, or from the highest weight to the lowest."""
     venue: str = "cvpr"
@@ -146,6 +124,10 @@ class FigureSpec:
     its longer side."""
 
     def __post_init__(self) -> None:
+        if self.layout not in LAYOUTS:
+            raise FigureError(
+                f"The layout of the figure is one of {', '.join(LAYOUTS)}; got {self.layout!r}."
+            )
         venue(self.venue).width(self.width)
         for name, value in _choices(type(self)).items():
             if getattr(self, name) not in value:
@@ -162,6 +144,40 @@ class FigureSpec:
         _in_range("blocks", self.blocks, 1, 8)
         _in_range("per_line", self.per_line, 1, 64)
         _in_range("channel", self.channel, 0, None)
+        _in_range("top", self.top, 1, None)
+        _in_range("sample", self.sample, 1, None)
+        if self.top is not None and self.sample is not None:
+            raise FigureError("Top and sample both choose channels; give one of them.")
+        if self.layout == "grid" and self.columns and self.named_layers:
+            raise FigureError(
+                "Columns name their layers themselves, so the layers "
+                f"{', '.join(self.named_layers)} would be left out: write them as columns, such as "
+                f"map:{self.named_layers[0]}, or leave the columns out."
+            )
+        if self.channel is not None and self.layout != "channel":
+            raise FigureError("A channel is of the layout 'channel': choose that too.")
+        asked = self.top is not None or self.sample is not None or self.plot != "auto"
+        if asked and self.layout != "channels":
+            raise FigureError(
+                "Curves, top and sample are of channel weights: choose the layout 'channels'."
+            )
+
+    @property
+    def variant(self) -> str:
+        """Of a layout that has several: which one is drawn."""
+        if self.layout != "channels":
+            return ""
+        return "curves" if self.plot == "curves" else self.by
+
+    @property
+    def named_layers(self) -> tuple[str, ...]:
+        """The layers that are asked for, where one is the rule."""
+        return self.layers if self.layer is None else (self.layer,)
+
+    @property
+    def module(self) -> str:
+        """What the modules of this figure are called in `content` and in `draw`."""
+        return LAYOUTS[self.layout].modules.get(self.variant, self.layout)
 
     def row(self, index: int) -> Row:
         """The settings of one photo."""
@@ -184,33 +200,6 @@ class FigureSpec:
     def with_(self, **changes: Any) -> FigureSpec:
         """A copy with other values."""
         return replace(self, **changes)
-
-
-def parse_column(text: str) -> Column:
-    """`KIND[@MODEL][:NAME][=HEAD]`, such as `input`, `map:layer4.1.se`, `map@2:-1=Ours`.
-
-    Raises:
-        FigureError: if it is none.
-    """
-    body, _, head = text.strip().partition("=")
-    kind_and_model, _, name = body.partition(":")
-    kind, at, model = kind_and_model.partition("@")
-    if at and not model.isdecimal():
-        raise FigureError(f"In the column {text!r}, {model!r} is no network: write {kind}@2.")
-    return Column(
-        kind=typing.cast(ColumnKind, kind),
-        name=name or None,
-        model=int(model) - 1 if at else 0,
-        head=head or None,
-    )
-
-
-def format_column(column: Column) -> str:
-    """The text that `parse_column` reads."""
-    model = f"@{column.model + 1}" if column.model else ""
-    name = f":{column.name}" if column.name else ""
-    head = f"={column.head}" if column.head else ""
-    return f"{column.kind}{model}{name}{head}"
 
 
 def _in_range(name: str, value: float | None, low: float, high: float | None) -> None:

@@ -40,7 +40,7 @@ class Venue:
     text_height: float
     """What a page holds; figures stay below it."""
     family: FontFamily
-    """`serif` means Times, `sans` Helvetica; `cbam_viz.figures.typesetting` says what stands in."""
+    """`serif` means Times, `sans` Helvetica; `paper/typesetting.py` says what stands in."""
     size: float
     """Headings and labels: one point below the venue's captions or text."""
     small: float

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from cbam_viz.figures.ask.formats import DEFAULT_DPI
 from cbam_viz.figures.beside.latex import latex
 from cbam_viz.figures.beside.manifest import NetworkSource, PhotoSource, make_manifest
 from cbam_viz.figures.beside.tables import arrays_bytes, numbers_text
-from cbam_viz.figures.build import Built
-from cbam_viz.figures.paper.output import DEFAULT_DPI, FileFormat
+from cbam_viz.figures.content.composition import Composition
 from cbam_viz.models import LoadedModel
 
 Extra = Literal["arrays", "numbers", "manifest", "latex"]
@@ -33,15 +33,8 @@ class Sources:
     command: tuple[str, ...] = ()
 
 
-def render_files(
-    built: Built, stem: str, formats: Sequence[FileFormat], *, dpi: int = DEFAULT_DPI
-) -> dict[str, bytes]:
-    """The figure in each format, by file name."""
-    return {f"{stem}.{one}": built.render(one, dpi=dpi) for one in formats}
-
-
 def extra_files(
-    built: Built,
+    figure: Composition,
     stem: str,
     extras: Collection[Extra],
     sources: Sources,
@@ -52,15 +45,15 @@ def extra_files(
     """What is asked for beside the rendered files, by file name."""
     files: dict[str, bytes] = {}
     if "arrays" in extras:
-        files[stem + ENDINGS["arrays"]] = arrays_bytes(built)
+        files[stem + ENDINGS["arrays"]] = arrays_bytes(figure)
     if "numbers" in extras:
-        files[stem + ENDINGS["numbers"]] = numbers_text(built).encode()
+        files[stem + ENDINGS["numbers"]] = numbers_text(figure).encode()
     if "latex" in extras:
         included = next(iter(rendered), f"{stem}.pdf")
-        files[stem + ENDINGS["latex"]] = latex(built, included, label=stem).encode()
+        files[stem + ENDINGS["latex"]] = latex(figure, included, label=stem).encode()
     if "manifest" in extras:
         manifest = make_manifest(
-            built, sources.photos, sources.networks, files={**rendered, **files}, dpi=dpi,
+            figure, sources.photos, sources.networks, files={**rendered, **files}, dpi=dpi,
             loaded=sources.loaded, command=sources.command,
         )  # fmt: skip
         files[stem + ENDINGS["manifest"]] = manifest.to_json().encode()

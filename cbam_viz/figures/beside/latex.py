@@ -7,7 +7,7 @@ import re
 from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.ask.venues import venue
 from cbam_viz.figures.beside.caption import caption
-from cbam_viz.figures.build import Built
+from cbam_viz.figures.content.composition import Composition
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -46,12 +46,12 @@ def file_name(name: str) -> str:
     return re.sub(r"([$&~^])", r"\\string\1", _NEVER_IN_FILE_NAMES.sub("-", name))
 
 
-def latex(built: Built, file: str, *, label: str = "cbam-attention") -> str:
+def latex(figure: Composition, file: str, *, label: str = "cbam-attention") -> str:
     """A `figure` environment (`figure*` across two columns) that includes `file`."""
-    wide = built.spec.width == "text" and _two_columns(built.spec)
+    wide = figure.spec.width == "text" and _two_columns(figure.spec)
     environment = "figure*" if wide else "figure"
     # The file has the width of the column already; naming the width guards against a changed class.
-    width = {"text": r"\textwidth", "column": r"\columnwidth"}.get(str(built.spec.width))
+    width = {"text": r"\textwidth", "column": r"\columnwidth"}.get(str(figure.spec.width))
     option = f"[width={width}]" if width else ""
     plain = _NEVER_IN_FILE_NAMES.sub("-", file)
     rename = f"% LaTeX cannot include a file of that name: rename it to {plain}"
@@ -61,7 +61,7 @@ def latex(built: Built, file: str, *, label: str = "cbam-attention") -> str:
             rf"\begin{{{environment}}}[t]",
             r"  \centering",
             rf"  \includegraphics{option}{{{file_name(file)}}}",
-            rf"  \caption{{{escape(caption(built))}}}",
+            rf"  \caption{{{escape(caption(figure))}}}",
             rf"  \label{{fig:{re.sub(r'[^A-Za-z0-9:-]', '-', label)}}}",
             rf"\end{{{environment}}}",
             "",

@@ -21,11 +21,9 @@ from cbam_viz._places import SAMPLE
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.plain import from_plain
 from cbam_viz.figures.ask.spec import FigureSpec
-from cbam_viz.figures.beside.tables import Shown, shown_values
-from cbam_viz.figures.build import Built
-from cbam_viz.figures.content.gated import GatedChannel
-from cbam_viz.figures.content.values import Grid
-from cbam_viz.figures.draw.depth import Strip
+from cbam_viz.figures.beside.tables import shown_values
+from cbam_viz.figures.content.composition import Composition
+from cbam_viz.figures.content.values import Shown
 from cbam_viz.images import DEFAULT_VIEW, InputOptions, Photo, View, read_photo, samples
 from cbam_viz.models import LoadedModel
 from cbam_viz.models.loaded import weights_sha256
@@ -165,7 +163,7 @@ def relative(path: Path, folder: Path) -> str:
 
 
 def make_manifest(
-    built: Built,
+    figure: Composition,
     photos: Sequence[PhotoSource],
     networks: Sequence[NetworkSource],
     *,
@@ -175,35 +173,27 @@ def make_manifest(
     command: Sequence[str] = (),
 ) -> Manifest:
     """Describe a figure that has been rendered to `files`."""
-    shown = shown_values(built)
-    geometries = [asdict(row[0].geometry) for row in built.study.analyses]
+    study = figure.study
     about = {
-        "layers": list(dict.fromkeys(entry.name for entry in shown if entry.shown != "text")),
-        "cells": _cells(shown),
-        "scale": _scale(built),
+        "layers": list(figure.content.layers),
+        "cells": _cells(shown_values(figure)),
+        "scale": _scale(figure),
         "inputs": [asdict(one.spec) for one in loaded],
-        "fed": [analysis.fed for analysis in built.study.analyses[0]],
-        "geometry": geometries,
-        "border": built.study.border,
+        "fed": [analysis.fed for analysis in study.analyses[0]],
+        "geometry": [asdict(row[0].geometry) for row in study.analyses],
+        "border": study.border,
         "versions": versions(),
         "command": list(command),
     }
     return Manifest(
-        spec=built.spec.with_(font=font_of(built)),
+        spec=figure.spec,
         photos=tuple(photos),
         networks=tuple(networks),
-        view=built.study.analyses[0][0].geometry.view,
+        view=study.analyses[0][0].geometry.view,
         dpi=dpi,
         files=tuple(FileMade(name, sha256(data)) for name, data in files.items()),
         about=json.loads(json.dumps(about)),
     )
-
-
-def font_of(built: Built) -> str:
-    """The font that `auto` came to, so that the figure made again has the same."""
-    from cbam_viz.figures.paper.sheet import style_of
-
-    return style_of(built.spec).font
 
 
 def versions() -> dict[str, str]:
@@ -282,14 +272,17 @@ def check_network(source: NetworkSource, loaded: LoadedModel) -> None:
         )
 
 
-def find_file(file: str, folder: Path) -> Path | None:
-    """Where a file of a manifest lies: as named, or by its name beside the manifest."""
+def find_file(file: str, folder: Path, *, folders: bool = False) -> Path | None:
+    """Where a file of a manifest lies: as named, or by its name beside the manifest.
+
+    With `folders` it may be one, as of a checkpoint in shards.
+    """
     for sample in samples():
         if file == SAMPLE + sample.name:
             return sample.path
     for path in (folder / file, folder / Path(file).name):
         try:
-            if path.is_file():
+            if path.is_file() or (folders and path.is_dir()):
                 return path
         except OSError:  # a name longer than the file system's, a folder that may not be read
             continue
@@ -323,11 +316,8 @@ def _cells(shown: Sequence[Shown]) -> list[dict[str, Any]]:
     return found
 
 
-def _scale(built: Built) -> dict[str, Any] | None:
-    content = built.content
-    if isinstance(content, GatedChannel):
-        content = content.grid
-    scale = content.scale if isinstance(content, (Grid, Strip)) else None
+def _scale(figure: Composition) -> dict[str, Any]:
+    scale = figure.content.map_scale
     if scale is None:
-        return {"kind": built.spec.scale}
+        return {"kind": figure.spec.scale}
     return {"kind": scale.kind, "low": scale.low, "high": scale.high}

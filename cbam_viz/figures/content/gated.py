@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,20 +10,14 @@ import numpy as np
 from cbam_viz.analysis import Analysis
 from cbam_viz.attention import LayerAttention
 from cbam_viz.errors import FigureError
-from cbam_viz.figures.ask.spec import Column, FigureSpec
-from cbam_viz.figures.content.values import (
-    Floats,
-    Grid,
-    MapPicture,
-    Picture,
-    Place,
-    Study,
-    channel_weights,
-    find_layer,
-    row_labels,
-    short_names,
-)
-from cbam_viz.figures.paper.typesetting import NO_BREAK
+from cbam_viz.figures.ask.columns import Column
+from cbam_viz.figures.ask.spec import FigureSpec
+from cbam_viz.figures.content.composition import Composition
+from cbam_viz.figures.content.find import channel_weights, find_layer, settled_layers, short_names
+from cbam_viz.figures.content.grid import Grid, row_labels
+from cbam_viz.figures.content.sentences import nan_sentence, picture_sentences, range_sentence
+from cbam_viz.figures.content.values import Floats, MapPicture, Picture, Place, Shown, Study
+from cbam_viz.figures.wording import NO_BREAK
 from cbam_viz.render import Colormap, Scale, shared_scale
 
 SIGNED_COLORMAP: Colormap = "diverging"
@@ -30,32 +25,84 @@ SIGNED_COLORMAP: Colormap = "diverging"
 
 
 @dataclass(frozen=True)
-class GatedChannel:
-    """What one channel's figure shows."""
+class LayerChannel:
+    """One channel of one layer."""
 
     layer: str
     channel: int
     weights: tuple[float, ...]
     """The channel's weight in each photo."""
+
+
+@dataclass(frozen=True)
+class GatedChannel:
+    """What one channel's figure shows: of each layer asked for, one."""
+
+    gated: tuple[LayerChannel, ...]
     grid: Grid
 
+    predicted = ()
 
-def needed_features(spec: FigureSpec, layers: list[str]) -> list[str]:
-    """Names of the layers whose features must be captured for the figure."""
-    if spec.layout != "channel":
-        return []
-    name = spec.layer or layers[-1]
-    if (
-        name not in layers
-        and name.lstrip("-").isdecimal()
-        and -len(layers) <= int(name) < len(layers)
-    ):
-        name = layers[int(name)]
-    return [name]
+    @property
+    def layer(self) -> str:
+        """The first layer."""
+        return self.gated[0].layer
+
+    @property
+    def channel(self) -> int:
+        """The first layer's channel."""
+        return self.gated[0].channel
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Of that channel, in each photo."""
+        return self.gated[0].weights
+
+    @property
+    def map_scale(self) -> Scale | None:
+        """See `Content`."""
+        return self.grid.scale
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """See `Content`."""
+        return tuple(one.layer for one in self.gated)
+
+    def settled(self, spec: FigureSpec) -> FigureSpec:
+        """See `Content`."""
+        signed = self.grid.scale is not None and self.grid.scale.low < 0
+        return settled_layers(spec, self.layers).with_(
+            channel=self.channel if len(self.gated) == 1 else spec.channel,
+            scale="shared",
+            style="map",
+            colormap=SIGNED_COLORMAP if signed else spec.colormap,
+        )
+
+    def shown(self, study: Study) -> Iterator[Shown]:
+        """See `Content`."""
+        return self.grid.shown(study)
+
+    def sentences(self, figure: Composition) -> list[str]:
+        """See `Content`."""
+        grid = self.grid
+        of = f" of {figure.study.networks[0]} before and after its gates"
+        told = " and ".join(
+            f"channel {one.channel} of layer {one.layer}{of if n == 0 else ' likewise'} (channel "
+            f"weight {', '.join(f'{weight:.2f}' for weight in one.weights)})"
+            for n, one in enumerate(self.gated)
+        )
+        return [
+            told[0].upper() + told[1:],
+            range_sentence(
+                f"All feature maps share one scale ({figure.spec.colormap})", grid.scale
+            ),
+            nan_sentence([part for one in grid.maps for part in one.values]),
+            *picture_sentences(figure, grid.pictures, len(grid.rows)),
+        ]
 
 
-def gated_content(spec: FigureSpec, study: Study) -> GatedChannel:
-    """The input and the channel's feature map before, between and after the gates.
+def content(spec: FigureSpec, study: Study) -> GatedChannel:
+    """The input and a channel's feature map before, between and after the gates, of each layer.
 
     All feature maps share one scale: from 0, or symmetric about 0 where some values are negative.
 
@@ -63,25 +110,41 @@ def gated_content(spec: FigureSpec, study: Study) -> GatedChannel:
         FigureError: if the features were not captured, or there is no such channel.
     """
     first = study.analyses[0][0]
-    name = find_layer(first.attention, spec.layer or "-1").name
-    layers = [row[0].attention[name] for row in study.analyses]
-    channel = _channel(spec, layers[0])
-    maps = [_feature_maps(layer, channel) for layer in layers]
+    wanted = [find_layer(first.attention, name).name for name in spec.named_layers or ("-1",)]
+    gated: list[LayerChannel] = []
+    columns, heads = [Column("input")], ["Input"]
+    maps: list[list[tuple[LayerAttention, Floats]]] = [[] for _ in study.analyses]
+    for name in dict.fromkeys(wanted):
+        layers = [row[0].attention[name] for row in study.analyses]
+        channel = _channel(spec, layers[0])
+        weights = tuple(float(channel_weights(layer)[channel]) for layer in layers)
+        gated.append(LayerChannel(name, channel, weights))
+        found = [_feature_maps(layer, channel) for layer in layers]
+        columns += [Column("map", name) for _ in found[0]]
+        short = f"{short_names(first.attention)[name]}, channel{NO_BREAK}{channel}"
+        heads += _heads([head for head, _ in found[0]], short, weights)
+        for row, layer, own in zip(maps, layers, found, strict=True):
+            row += [(layer, values) for _, values in own]
     scale = _feature_scale([values for row in maps for _, values in row])
-    rows: list[tuple[Place, ...]] = []
-    for analyses, layer, found in zip(study.analyses, layers, maps, strict=True):
-        rows.append(_row(analyses[0], layer, found, scale))
-    columns = (Column("input"), *(Column("map", name) for _ in maps[0]))
-    weights = tuple(float(channel_weights(layer)[channel]) for layer in layers)
-    short = short_names(first.attention)[name]
-    heads = _heads([head for head, _ in maps[0]], f"{short}, channel{NO_BREAK}{channel}", weights)
-    labels = row_labels(spec, study)
-    if len(weights) > 1:
-        labels = tuple(
-            f"{label}, weight {weight:.2f}" if label else f"weight {weight:.2f}"
-            for label, weight in zip(labels, weights, strict=True)
-        )
-    return GatedChannel(name, channel, weights, Grid(columns, heads, tuple(rows), labels, scale))
+    rows = tuple(
+        _row(analyses[0], row, scale) for analyses, row in zip(study.analyses, maps, strict=True)
+    )
+    labels = _labels(row_labels(spec, study), gated)
+    return GatedChannel(tuple(gated), Grid(tuple(columns), tuple(heads), rows, labels, scale))
+
+
+def _labels(labels: tuple[str, ...], gated: list[LayerChannel]) -> tuple[str, ...]:
+    """With each photo's weights, where there are several photos."""
+    told = [
+        "weight " + ", ".join(f"{weight:.2f}" for weight in weights)
+        for weights in zip(*(one.weights for one in gated), strict=True)
+    ]
+    if len(told) == 1:
+        return labels
+    return tuple(
+        f"{label}, {weights}" if label else weights
+        for label, weights in zip(labels, told, strict=True)
+    )
 
 
 def _channel(spec: FigureSpec, layer: LayerAttention) -> int:
@@ -124,20 +187,19 @@ def _feature_scale(maps: list[Floats]) -> Scale:
 
 
 def _row(
-    analysis: Analysis, layer: LayerAttention, maps: list[tuple[str, Floats]], scale: Scale
+    analysis: Analysis, maps: list[tuple[LayerAttention, Floats]], scale: Scale
 ) -> tuple[Place, ...]:
-    assert layer.cells is not None
-    cells = layer.cells
-    return (
-        Picture(analysis),
-        *(MapPicture(analysis, layer.name, ((values, cells),), scale) for _, values in maps),
-    )
+    row: list[Place] = [Picture(analysis)]
+    for layer, values in maps:
+        assert layer.cells is not None
+        row.append(MapPicture(analysis, layer.name, ((values, layer.cells),), scale))
+    return tuple(row)
 
 
-def _heads(heads: list[str], channel: str, weights: tuple[float, ...]) -> tuple[str, ...]:
+def _heads(heads: list[str], channel: str, weights: tuple[float, ...]) -> list[str]:
     first, *rest = heads
     named = [f"{channel}\n{first}"]
     for head in rest:
         gated = head == "after channel gate" and len(weights) == 1
         named.append(f"{head} (×{NO_BREAK}{weights[0]:.2f})" if gated else head)
-    return ("Input", *named)
+    return named

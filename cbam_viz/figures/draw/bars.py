@@ -14,8 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import StepPatch
 
 from cbam_viz.figures.content.values import Axis, Floats
-from cbam_viz.figures.draw.plan import Rect
+from cbam_viz.figures.paper.rect import Rect
 from cbam_viz.figures.paper.sheet import Sheet, Style
+from cbam_viz.figures.wording import MINUS
 
 FILL = "#35608d"
 """Dark enough to stay distinct from its band in grey print."""
@@ -32,7 +33,7 @@ def bars_margin(style: Style, axis: Axis = (0.0, 1.0)) -> float:
 
 def axis_label(end: float) -> str:
     """An end of the axis as it is written, with a minus sign and not a hyphen."""
-    return f"{end:g}".replace("-", "\u2212")
+    return f"{end:g}".replace("-", MINUS)
 
 
 def ordered(weights: Floats, order: str) -> Floats:
@@ -78,14 +79,14 @@ def draw_bars(
     y_labels: bool = True,
     x_labels: bool = True,
     order: str = "index",
+    channels: npt.NDArray[np.intp] | None = None,
 ) -> Axes:
-    """Draw weights (photos, C), each photo's in its order.
+    """Draw weights (photos, C), each photo's in its order; `channels` are their indices.
 
     Of one photo, bars; where a bar is several channels, dark up to the lowest and pale up to the
     highest. Of several photos, their mean as a line and all between lowest and highest as a band.
     """
     axes = sheet.axes(rect, f"{gid} axes")
-    channels = weights.shape[1]
     steps = steps_of(weights, rect.width)
     sheet.figure.channels_in_a_step = max(sheet.figure.channels_in_a_step, steps.joined)
     fill: dict[str, Any] = {"edgecolor": "none", "linewidth": 0, "fill": True}
@@ -105,16 +106,22 @@ def draw_bars(
     else:
         whole = np.clip(np.zeros_like(steps.low), steps.low, steps.high)
         axes.add_patch(StepPatch(whole, steps.edges, baseline=0, facecolor=FILL, gid=gid, **fill))
-    axes.set_xlim(0, channels)
+    axes.set_xlim(0, weights.shape[1])
     axes.set_ylim(*axis)
+    draw_frame(sheet, rect, axis, y_labels=y_labels)
+    if x_labels:
+        indices = np.arange(weights.shape[1]) if channels is None else channels
+        label_channels(sheet, rect, indices, order)
+    return axes
+
+
+def draw_frame(sheet: Sheet, rect: Rect, axis: Axis, *, y_labels: bool = True) -> None:
+    """The axis of weights at the left, with its ends, and the line of 0."""
     sheet.rule(rect.x, rect.y, rect.x, rect.bottom)
     zero = rect.bottom + rect.height * axis[0] / (axis[1] - axis[0])
     sheet.rule(rect.x, zero, rect.right, zero)
     if y_labels:
         _label_y(sheet, rect, axis, zero)
-    if x_labels:
-        _label_x(sheet, rect, channels, order)
-    return axes
 
 
 def _of_finite(join: Callable[[Floats], Any], weights: Floats) -> np.float32:
@@ -133,10 +140,13 @@ def _label_y(sheet: Sheet, rect: Rect, axis: Axis, zero: float) -> None:
         sheet.rule(rect.x - 1.5, at, rect.x, at)
 
 
-def _label_x(sheet: Sheet, rect: Rect, channels: int, order: str) -> None:
-    first, last, middle = ("0", f"{channels - 1}", "channel")
+def label_channels(
+    sheet: Sheet, rect: Rect, channels: npt.NDArray[np.intp], order: str = "index"
+) -> None:
+    """Below a chart, the first and the last channel, or ranks."""
+    first, last, middle = (f"{channels[0]}", f"{channels[-1]}", "channel")
     if order == "weight":
-        first, last, middle = ("1", f"{channels}", "rank")
+        first, last, middle = ("1", f"{len(channels)}", "rank")
     y = rect.bottom + 1.2 + 0.8 * sheet.small
     sheet.text(rect.x, y, first, size=sheet.small, ha="left")
     sheet.text(rect.right, y, last, size=sheet.small, ha="right")

@@ -6,31 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.spec import FigureSpec
-from cbam_viz.figures.content.values import (
-    MapPicture,
-    Picture,
-    Study,
-    find_layer,
-    scales_of,
-    short_names,
-    spatial_map,
-)
-from cbam_viz.figures.draw.grid import letter
+from cbam_viz.figures.content.depth import Strip
+from cbam_viz.figures.content.values import MapPicture, Picture, Study
 from cbam_viz.figures.draw.heads import Heads, break_heads, draw_head
 from cbam_viz.figures.draw.legend import Legend, draw_legend, legend_of
 from cbam_viz.figures.draw.marks import draw_marks
 from cbam_viz.figures.draw.pictures import Rasters, aspect_of, draw_picture, region_of
 from cbam_viz.figures.draw.plan import (
     GAP,
-    Rect,
     check_size,
     choose_per_line,
     plan_lines,
 )
+from cbam_viz.figures.paper.rect import Rect
 from cbam_viz.figures.paper.sheet import PaperFigure, Style, style_of
-from cbam_viz.render import Scale
+from cbam_viz.figures.wording import letter
 
 SMALLEST_PICTURE = 44.0
 """Points: what a picture in a strip is at least wide where the figure chooses."""
@@ -44,63 +35,8 @@ _KEPT = 1.15
 """How much larger pictures must be for stages to be broken over lines on a short page."""
 
 
-@dataclass(frozen=True)
-class Strip:
-    """One photo's maps in order of execution."""
-
-    picture: Picture
-    maps: tuple[MapPicture, ...]
-    heads: tuple[str, ...]
-    """Of each map."""
-    groups: tuple[int, ...]
-    """How many maps each stage has."""
-    scale: Scale | None
-    """None: each map has its own."""
-
-
-def depth_content(spec: FigureSpec, study: Study) -> Strip:
-    """The maps of all layers, or of `spec.layers`, that have a spatial map.
-
-    Raises:
-        FigureError: for more than one photo, or if no layer has a spatial map.
-    """
-    if len(study.analyses) > 1:
-        raise FigureError(
-            f"A strip through the layers shows one photo; there are {len(study.analyses)}. "
-            "Give one, or use the layout 'grid'."
-        )
-    analysis = study.analyses[0][0]
-    attention = analysis.attention
-    chosen = [find_layer(attention, name) for name in spec.layers or attention]
-    layers = [layer for layer in chosen if layer.spatial is not None]
-    if not layers:
-        raise FigureError(
-            "None of these layers has a spatial map. Use the layout 'channels' to show their "
-            "channel weights."
-        )
-    maps = [spatial_map(layer) for layer in layers]
-    scales = scales_of(spec, [[values] for values, _ in maps])
-    short = short_names(attention)
-    groups: list[int] = []
-    for index, layer in enumerate(layers):
-        if index and layer.stage == layers[index - 1].stage:
-            groups[-1] += 1
-        else:
-            groups.append(1)
-    return Strip(
-        Picture(analysis),
-        tuple(
-            MapPicture(analysis, layer.name, (found,), scale)
-            for layer, found, scale in zip(layers, maps, scales, strict=True)
-        ),
-        tuple(short[layer.name] for layer in layers),
-        tuple(groups),
-        None if spec.scale == "per map" else scales[0],
-    )
-
-
-def draw_depth(spec: FigureSpec, strip: Strip) -> PaperFigure:
-    """Draw what `depth_content` found, the photo first."""
+def draw(spec: FigureSpec, study: Study, strip: Strip) -> PaperFigure:
+    """Draw the photo and then the maps."""
     usual = style_of(spec)
     plan = _plan(spec, strip, usual)
     if not plan.comfortable:

@@ -3,43 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from cbam_viz.figures.ask.spec import FigureSpec
-from cbam_viz.figures.content.values import (
-    Bars,
-    Grid,
-    MapPicture,
-    Place,
-    Study,
-    Words,
-    axis_of,
-    bar_weights,
-)
-from cbam_viz.figures.draw.bars import bars_margin, draw_bars, ordered
+from cbam_viz.figures.content.grid import Grid
+from cbam_viz.figures.content.values import Study
 from cbam_viz.figures.draw.heads import Heads, break_heads, draw_head
-from cbam_viz.figures.draw.legend import Legend, draw_legend, legend_of
-from cbam_viz.figures.draw.marks import draw_marks
-from cbam_viz.figures.draw.pictures import Rasters, aspect_of, draw_picture, region_of
+from cbam_viz.figures.draw.legend import draw_legend
+from cbam_viz.figures.draw.pictures import Rasters, aspect_of, region_of
+from cbam_viz.figures.draw.places import drawing_of
+from cbam_viz.figures.draw.places.drawing import Drawing, Spot
 from cbam_viz.figures.draw.plan import (
     MIN_PICTURE,
     ColumnRoom,
     GridPlan,
     GridRoom,
-    Rect,
     check_size,
     choose_blocks,
     plan_grid,
 )
+from cbam_viz.figures.paper.rect import Rect
 from cbam_viz.figures.paper.sheet import PaperFigure, Sheet, Style, style_of
-from cbam_viz.figures.paper.typesetting import NO_BREAK, line_height
+from cbam_viz.figures.paper.typesetting import line_height
+from cbam_viz.figures.wording import NO_BREAK, letter
 
-MOST_LINES = 4
-"""Of a class's name and its probability together."""
 LABEL_LINES = 3
 """Of a row's label, at most."""
-_LOWEST_BARS = 24.0
-"""Points: below this height bars cannot be told apart."""
 _TALLEST_LABEL = 5.0
 """Type sizes: a row gets no higher than this for its label's sake."""
 _HEAD_GAP = 2.0
@@ -47,31 +35,15 @@ _ROUNDS = 4
 """In which headings and pictures come to fit each other on a short page."""
 
 
-@dataclass(frozen=True)
-class _Drawing:
-    """What all steps of the drawing need."""
-
-    spec: FigureSpec
-    study: Study
-    grid: Grid
-    style: Style
-    what: str
-    """What the values of maps are, at the colour bar."""
-
-    @cached_property
-    def legend(self) -> Legend | None:
-        """The colour bar; None where there are no maps."""
-        if not any(isinstance(place, MapPicture) for row in self.grid.rows for place in row):
-            return None
-        return legend_of(self.style, self.what, self.grid.scale, self.spec.colormap)
+def draw(spec: FigureSpec, study: Study, content: Grid) -> PaperFigure:
+    """Draw rows of photos."""
+    return draw_grid(spec, study, content, what="Spatial attention")
 
 
-def draw_grid(
-    spec: FigureSpec, study: Study, grid: Grid, *, what: str = "Spatial attention"
-) -> PaperFigure:
-    """Draw what `grid_content` found; `what` names the values at the colour bar."""
+def draw_grid(spec: FigureSpec, study: Study, grid: Grid, *, what: str) -> PaperFigure:
+    """Draw the places of a grid; `what` names the values at the colour bar."""
     usual = style_of(spec)
-    drawing = _Drawing(spec, study, grid, usual, what)
+    drawing = Drawing(spec, study, grid, usual, what, Rasters(spec.image_dpi))
     arranged = _arrange(drawing)
     if not arranged.comfortable:
         drawing = replace(drawing, style=usual.smaller)
@@ -96,7 +68,7 @@ class _Arranged:
     """Whether the usual type will do."""
 
 
-def _arrange(drawing: _Drawing) -> _Arranged:
+def _arrange(drawing: Drawing) -> _Arranged:
     columns = _column_rooms(drawing, drawing.style.width)
     blocks = drawing.spec.blocks or choose_blocks(_room(drawing, columns, _line(drawing)))
     blocks = min(blocks, len(drawing.grid.rows))
@@ -127,13 +99,12 @@ def _arrange(drawing: _Drawing) -> _Arranged:
     return _Arranged(plan, heads, comfortable)
 
 
-def _words_whole(drawing: _Drawing, columns: tuple[ColumnRoom, ...]) -> bool:
-    """Whether no class's name is cut."""
+def _words_whole(drawing: Drawing, columns: tuple[ColumnRoom, ...]) -> bool:
+    """Whether no text is cut."""
     return all(
-        drawing.style.fits(place.text, column.fixed or 0.0, lines=MOST_LINES)
+        drawing_of(place).whole(drawing, place, column)
         for row in drawing.grid.rows
         for place, column in zip(row, columns, strict=True)
-        if isinstance(place, Words)
     )
 
 
@@ -145,78 +116,24 @@ def _picture_width(plan: GridPlan, columns: tuple[ColumnRoom, ...], full: float)
     return min(widths, default=full)
 
 
-def letter(index: int) -> str:
-    """(a), (b), ... (z), (aa)."""
-    name = ""
-    index += 1
-    while index:
-        index, rest = divmod(index - 1, 26)
-        name = chr(ord("a") + rest) + name
-    return f"({name})"
-
-
-def _kind(drawing: _Drawing, column: int) -> type[Place]:
-    return type(drawing.grid.rows[0][column])
-
-
-def _column_rooms(drawing: _Drawing, width: float) -> tuple[ColumnRoom, ...]:
+def _column_rooms(drawing: Drawing, width: float) -> tuple[ColumnRoom, ...]:
     """Words get what they need of a block's width; pictures share the rest."""
-    style = drawing.style
-    rooms = []
-    for index in range(len(drawing.grid.columns)):
-        kind = _kind(drawing, index)
-        if kind is Words:
-            texts = [_words(row[index]) for row in drawing.grid.rows]
-            texts.append(_head(drawing, index))
-            rooms.append(ColumnRoom(fixed=_words_width(style, texts, widest=width / 7)))
-        elif kind is Bars:
-            rooms.append(ColumnRoom(margin=bars_margin(style, axis_of(bar_weights(drawing.grid)))))
-        else:
-            rooms.append(ColumnRoom())
-    return tuple(rooms)
+    first = drawing.grid.rows[0]
+    return tuple(drawing_of(place).room(drawing, n, width) for n, place in enumerate(first))
 
 
-def _words_width(style: Style, texts: list[str], widest: float) -> float:
-    """Enough for one line; where that is more than `widest`, the least that two lines take."""
-    lines = [line for text in texts for line in text.split("\n")]
-    longest_word = max(style.measure(word) for line in lines for word in (line.split(" ") or [""]))
-    widest = max(widest, min(longest_word, 1.8 * widest))
-    unbroken = max(style.measure(line) for line in lines)
-    if unbroken <= widest:
-        return unbroken + 4
-    width = widest
-    for narrower in range(int(width), 15, -1):
-        if any(_cut(style, line, narrower) for line in lines):
-            break
-        width = narrower
-    return width + 4
-
-
-def _cut(style: Style, line: str, width: float) -> bool:
-    """Whether two lines of that width do not hold the text."""
-    wrapped = style.wrap(line, width, lines=2)
-    return "".join(wrapped).replace(" ", "") != line.replace(" ", "")
-
-
-def _head(drawing: _Drawing, index: int) -> str:
-    head = drawing.grid.heads[index] if drawing.spec.heads else ""
-    if drawing.spec.letters == "columns":
-        return f"{letter(index)}{NO_BREAK}{head}" if head else letter(index)
-    return head
-
-
-def _heads(drawing: _Drawing, columns: tuple[ColumnRoom, ...], picture: float) -> Heads:
+def _heads(drawing: Drawing, columns: tuple[ColumnRoom, ...], picture: float) -> Heads:
     """The headings, broken for columns whose pictures are so wide."""
-    texts = [_head(drawing, index) for index in range(len(columns))]
+    texts = [drawing.head(index) for index in range(len(columns))]
     widths = [(picture if column.fixed is None else column.fixed) + 1 for column in columns]
     return break_heads(drawing.style, texts, widths)
 
 
-def _line(drawing: _Drawing) -> float:
+def _line(drawing: Drawing) -> float:
     return line_height(drawing.style.size)
 
 
-def _label_lines(drawing: _Drawing, plan: GridPlan) -> int:
+def _label_lines(drawing: Drawing, plan: GridPlan) -> int:
     """How many lines hold the rows' labels, which stand upright: 1, 2 or, if need be, 3."""
     labels = [(_label(drawing, row), rect.height) for row, rect in enumerate(plan.labels)]
     for lines in range(1, LABEL_LINES):
@@ -225,7 +142,7 @@ def _label_lines(drawing: _Drawing, plan: GridPlan) -> int:
     return LABEL_LINES
 
 
-def _label(drawing: _Drawing, row: int) -> str:
+def _label(drawing: Drawing, row: int) -> str:
     label = drawing.grid.labels[row]
     if drawing.spec.letters == "rows":
         return f"{letter(row)}{NO_BREAK}{label}" if label else letter(row)
@@ -233,7 +150,7 @@ def _label(drawing: _Drawing, row: int) -> str:
 
 
 def _room(
-    drawing: _Drawing,
+    drawing: Drawing,
     columns: tuple[ColumnRoom, ...],
     heads: float,
     label_lines: int = 1,
@@ -243,8 +160,7 @@ def _room(
         region_of(row[0], drawing.spec.row(index), drawing.spec)
         for index, row in enumerate(drawing.study.analyses)
     ]
-    kinds = [_kind(drawing, index) for index in range(len(columns))]
-    has_bars = Bars in kinds
+    kinds = [drawing_of(place) for place in grid.rows[0]]
     return GridRoom(
         width=style.width,
         max_height=style.max_height - (drawing.legend.height if drawing.legend else 0.0),
@@ -256,24 +172,17 @@ def _room(
         else 0.0,
         min_heights=tuple(
             max(
-                _text_height(style, row, columns),
+                *(
+                    drawing_of(place).text_height(drawing, place, column)
+                    for place, column in zip(row, columns, strict=True)
+                ),
                 _label_height(style, _label(drawing, index)),
-                _LOWEST_BARS if has_bars else 0.0,
+                *(kind.least_height for kind in kinds),
             )
             for index, row in enumerate(grid.rows)
         ),
-        foot_height=style.small + 2.5 if has_bars else 0.0,
+        foot_height=max(kind.foot(drawing) for kind in kinds),
     )
-
-
-def _text_height(style: Style, row: tuple[Place, ...], columns: tuple[ColumnRoom, ...]) -> float:
-    """What the texts of a row need."""
-    heights = [0.0]
-    for place, column in zip(row, columns, strict=True):
-        if isinstance(place, Words):
-            lines = _wrap_words(style, place.text, column.fixed or style.width, MOST_LINES)
-            heights.append(len(lines) * line_height(style.size))
-    return max(heights)
 
 
 def _label_height(style: Style, label: str) -> float:
@@ -289,7 +198,7 @@ def _draw_heads(sheet: Sheet, plan: GridPlan, heads: Heads) -> None:
             draw_head(sheet, room, lines, f"head {index + 1} of block {block + 1}")
 
 
-def _draw_labels(sheet: Sheet, drawing: _Drawing, plan: GridPlan) -> None:
+def _draw_labels(sheet: Sheet, drawing: Drawing, plan: GridPlan) -> None:
     for index, rect in enumerate(plan.labels):
         label = _label(drawing, index)
         if not label:
@@ -304,41 +213,12 @@ def _draw_labels(sheet: Sheet, drawing: _Drawing, plan: GridPlan) -> None:
             sheet.text(x + number * step, y, line, rotation=90, gid=name)
 
 
-def _draw_cells(sheet: Sheet, drawing: _Drawing, plan: GridPlan) -> None:
-    rasters = Rasters(drawing.spec.image_dpi)
-    axis = axis_of(bar_weights(drawing.grid))
+def _draw_cells(sheet: Sheet, drawing: Drawing, plan: GridPlan) -> None:
     last_rows = {*(first - 1 for first in plan.first_rows), len(plan.cells) - 1}
     number = 0
     for r, (row, rects) in enumerate(zip(drawing.grid.rows, plan.cells, strict=True)):
         for c, (place, rect) in enumerate(zip(row, rects, strict=True)):
-            gid = f"row {r + 1} column {c + 1}"
-            if isinstance(place, Words):
-                room = int((rect.height + 0.01) // line_height(sheet.size))
-                lines = _wrap_words(drawing.style, place.text, rect.width, max(1, room))
-                sheet.lines(rect, lines, gid=gid)
-            elif isinstance(place, Bars):
-                shown = ordered(place.weights, drawing.spec.order)[None]
-                draw_bars(
-                    sheet, rect, shown, gid=gid, axis=axis, x_labels=r in last_rows,
-                    order=drawing.spec.order,
-                )  # fmt: skip
-            else:
-                settings = drawing.spec.row(r)
-                drawn = draw_picture(
-                    sheet, rect, place, spec=drawing.spec, row=settings, rasters=rasters, gid=gid
-                )
-                mark = letter(number) if drawing.spec.letters == "cells" else ""
-                draw_marks(sheet, drawn, drawing.spec, settings, mark)
-                number += 1
-
-
-def _words(place: Place) -> str:
-    return place.text if isinstance(place, Words) else ""
-
-
-def _wrap_words(style: Style, text: str, width: float, most: int) -> list[str]:
-    """The text in at most so many lines; a number in its last line is kept whole."""
-    *first, last = text.split("\n")
-    if not first:
-        return style.wrap(last, width, lines=most)
-    return [*style.wrap("\n".join(first), width, lines=max(1, most - 1)), last]
+            kind = drawing_of(place)
+            spot = Spot(rect, f"row {r + 1} column {c + 1}", r, number, r in last_rows)
+            kind.draw(sheet, drawing, place, spot)
+            number += kind.is_picture

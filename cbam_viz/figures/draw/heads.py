@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cbam_viz.figures.draw.plan import Rect
+from cbam_viz.figures.paper.rect import Rect
 from cbam_viz.figures.paper.sheet import Sheet, Style
 from cbam_viz.figures.paper.typesetting import line_height
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from cbam_viz.figures.draw.marks import MINUS
 from cbam_viz.figures.draw.pictures import OwnPixels
-from cbam_viz.figures.draw.plan import Rect
+from cbam_viz.figures.paper.rect import Rect
 from cbam_viz.figures.paper.sheet import Sheet, Style
 from cbam_viz.figures.paper.typesetting import line_height
+from cbam_viz.figures.wording import tick_text
 from cbam_viz.render import Scale, lookup_table
 
 _ABOVE = 7.0
@@ -100,21 +99,6 @@ def scale_words(scale: Scale | None, *, short: bool = False) -> str:
     if scale.kind == "absolute":
         return "absolute" if short else "absolute scale"
     return "shared" if short else "one scale for all"
-
-
-def tick_text(value: float, span: float) -> str:
-    """A value on a scale of length `span`, to about a hundredth of it, without needless zeros.
-
-    An end of 0.00018 on a scale up to 0.99998 is 0, and the other end 1. Without a length, four
-    digits.
-    """
-    if span <= 0:
-        return f"{value:.4g}".replace("-", MINUS)
-    decimals = max(0, 2 - math.ceil(math.log10(span)))
-    text = f"{value:.{decimals}f}"
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return "0" if text in ("-0", "") else text.replace("-", MINUS)
 
 
 def _bar_width(width: float) -> float:

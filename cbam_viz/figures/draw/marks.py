@@ -18,11 +18,11 @@ from cbam_viz.figures.ask.spec import FigureSpec, Region, Row
 from cbam_viz.figures.content.values import MapPicture, Picture
 from cbam_viz.figures.draw.cells import draw_cell_lines
 from cbam_viz.figures.draw.pictures import Drawn, inside, placed_map, show
-from cbam_viz.figures.draw.plan import Rect
+from cbam_viz.figures.paper.rect import Rect
 from cbam_viz.figures.paper.sheet import Sheet
 from cbam_viz.figures.paper.typesetting import line_height
+from cbam_viz.figures.wording import range_text
 
-MINUS = "−"
 LIGHT, DARK = "white", "black"
 LINE = 0.8
 EDGE = 1.8
@@ -31,16 +31,13 @@ EDGE = 1.8
 CONTOUR, CONTOUR_EDGE = 0.5, 1.3
 """The same of contours, which may wind closely."""
 
-MOST_DECIMALS = 6
-"""Float32 gates near 1 hold no more."""
-
 CONTOUR_GRID = 256
 """Contours are traced on a copy of the map with so many points along its longer side."""
 
 ZOOM_SHARE = 0.46
 """Of the picture's width or height, at most, that a zoom inset covers."""
 
-_TAG = {"boxstyle": "square,pad=0.18", "facecolor": (0, 0, 0, 0.62), "edgecolor": "none"}
+TAG = {"boxstyle": "square,pad=0.18", "facecolor": (0, 0, 0, 0.62), "edgecolor": "none"}
 
 
 def draw_marks(sheet: Sheet, drawn: Drawn, spec: FigureSpec, row: Row, letter: str = "") -> None:
@@ -64,7 +61,7 @@ def draw_marks(sheet: Sheet, drawn: Drawn, spec: FigureSpec, row: Row, letter: s
         }
     if spec.scale_bar != "none":
         draw_scale_bar(sheet, drawn, spec, right=corners["scale bar"] == "lower right")
-    if isinstance(drawn.content, MapPicture) and drawn.content.scale.kind == "per map":
+    if isinstance(drawn.content, MapPicture) and _has_own_scale(drawn.content):
         text = range_text(drawn.content.scale.low, drawn.content.scale.high)
         room = drawn.rect.width - 2 * _pad(sheet)
         if sheet.measure(text, sheet.small) > room:
@@ -78,6 +75,11 @@ def draw_marks(sheet: Sheet, drawn: Drawn, spec: FigureSpec, row: Row, letter: s
         tag(sheet, drawn, text, corners["range"], "range")
     if letter:
         tag(sheet, drawn, letter, corners["letter"], "letter")
+
+
+def _has_own_scale(content: MapPicture) -> bool:
+    """Whether it is printed on the map, as no colour bar says it."""
+    return content.scale.kind == "per map" or bool(content.quantity)
 
 
 def outline(axes: Axes, region: Region, gid: str, *, dashed: bool = False) -> None:
@@ -214,7 +216,7 @@ def draw_scale_bar(sheet: Sheet, drawn: Drawn, spec: FigureSpec, *, right: bool)
         text,
         size=sheet.small,
         color=LIGHT,
-        box=dict(_TAG),
+        box=dict(TAG),
         gid=f"{drawn.gid} scale bar length",
     )
 
@@ -236,7 +238,7 @@ def tag(sheet: Sheet, drawn: Drawn, text: str, corner: str, gid: str) -> None:
             ha=horizontal,
             va="top" if vertical == "upper" else "bottom",
             color=LIGHT,
-            box=dict(_TAG),
+            box=dict(TAG),
             gid=f"{drawn.gid} {gid}" + (f" line {number + 1}" if number else ""),
         )
 
@@ -244,17 +246,3 @@ def tag(sheet: Sheet, drawn: Drawn, text: str, corner: str, gid: str) -> None:
 def _pad(sheet: Sheet) -> float:
     """From a picture's edge to the text of a tag."""
     return 0.18 * sheet.small + 1.2
-
-
-def range_text(low: float, high: float) -> str:
-    """Both ends, to about a hundredth of the range: 0.00066 of a map that goes up to 1 is 0.00.
-
-    A map of one value is said to be that; so is one whose ends no six decimals tell apart.
-    """
-    span = high - low
-    if span == 0:
-        return f"all {low:.4g}".replace("-", MINUS)
-    decimals = min(max(2, 2 - math.ceil(math.log10(span))), MOST_DECIMALS)
-    ends = f"{low:.{decimals}f}", f"{high:.{decimals}f}"
-    text = f"{ends[0]} to {ends[1]}" if ends[0] != ends[1] else f"about {low:.4g}"
-    return text.replace("-", MINUS)

@@ -19,11 +19,13 @@ from matplotlib.image import AxesImage
 from matplotlib.transforms import Affine2D
 
 from cbam_viz.analysis import Analysis
+from cbam_viz.detectors import MOST_DRAWN, inside_mask
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.spec import FigureSpec, Region, Row
 from cbam_viz.figures.ask.venues import POINTS_PER_INCH
-from cbam_viz.figures.content.values import Floats, MapPicture, Picture
-from cbam_viz.figures.draw.plan import Rect
+from cbam_viz.figures.content.found import COLOURS
+from cbam_viz.figures.content.values import Floats, FoundPicture, MapPicture, Picture
+from cbam_viz.figures.paper.rect import Rect
 from cbam_viz.figures.paper.sheet import Sheet
 from cbam_viz.images import Photo
 from cbam_viz.render import CellStyle, Placed, method_of, overlay, place, resize_photo
@@ -33,6 +35,9 @@ Pixels = npt.NDArray[np.uint8]
 UNSEEN_WHITE = 0.62
 """How much paper white covers what the network did not see. The app darkens and hatches it, which
 on paper would be the loudest thing in the figure."""
+
+MASK = 0.5
+"""Opacity of masks of what was found."""
 
 LONGEST_SIDE = 1600
 """A photo keeps its pixels up to this many along its longer side."""
@@ -140,6 +145,8 @@ def placed_map(content: MapPicture, size: tuple[int, int], style: CellStyle = "s
 
 def paint(content: Picture | MapPicture, pixels: Pixels, spec: FigureSpec, row: Row) -> Pixels:
     """The pixels that the picture shows, for the whole photo."""
+    if isinstance(content, FoundPicture) and content.how == "mask":
+        return _with_masks(content, pixels)
     if isinstance(content, Picture):
         return pixels
     placed = placed_map(content, (pixels.shape[0], pixels.shape[1]), spec.cells)
@@ -155,6 +162,18 @@ def paint(content: Picture | MapPicture, pixels: Pixels, spec: FigureSpec, row: 
     alone = spec.frame == "seen" and row.crop is None
     if not alone and not placed.seen.all():
         painted[~placed.seen] = _faded(pixels[~placed.seen])
+    return painted
+
+
+def _with_masks(content: FoundPicture, pixels: Pixels) -> Pixels:
+    """The photo with masks in the colours of their classes, the best on top."""
+    geometry, size = content.analysis.geometry, (pixels.shape[0], pixels.shape[1])
+    colours = np.array(list(COLOURS.values()))
+    painted = pixels.copy()
+    for number in reversed(range(min(len(content.found), MOST_DRAWN))):
+        mask = inside_mask(content.found, geometry, size, [number])
+        colour = colours[content.colours[number] % len(colours)]
+        painted[mask] = np.rint(pixels[mask] * (1 - MASK) + colour * MASK)
     return painted
 
 

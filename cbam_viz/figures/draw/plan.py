@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cbam_viz.errors import FigureError
+from cbam_viz.figures.paper.rect import Rect
 
 TALLEST = 1.6
 """A picture is at most so many times as high as it is wide; a taller photo gets white at its
@@ -28,34 +29,6 @@ MIN_PICTURE = 30.0
 
 LEAST_PICTURE = 6.0
 """Below this width or height nothing can."""
-
-
-@dataclass(frozen=True)
-class Rect:
-    """A rectangle, in points from the figure's top left."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-
-    @property
-    def right(self) -> float:
-        """Place of the right edge."""
-        return self.x + self.width
-
-    @property
-    def bottom(self) -> float:
-        """Place of the lower edge."""
-        return self.y + self.height
-
-    def fitted(self, aspect: float) -> Rect:
-        """The largest rectangle of that height over width inside this one, centred."""
-        width = min(self.width, self.height / aspect)
-        height = width * aspect
-        return Rect(
-            self.x + (self.width - width) / 2, self.y + (self.height - height) / 2, width, height
-        )
 
 
 @dataclass(frozen=True)

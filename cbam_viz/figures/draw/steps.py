@@ -15,14 +15,14 @@ import numpy.typing as npt
 from cbam_viz.ablation import GATES, Outcome
 from cbam_viz.analysis import Analysis
 from cbam_viz.figures.ask.spec import FigureSpec
-from cbam_viz.figures.draw.legend import tick_text
 from cbam_viz.figures.draw.pictures import OwnPixels
-from cbam_viz.figures.draw.plan import Rect, split_rows
+from cbam_viz.figures.draw.plan import split_rows
+from cbam_viz.figures.paper.rect import Rect
 from cbam_viz.figures.paper.settings import pinned_settings
 from cbam_viz.figures.paper.sheet import INK, PaperFigure, Sheet, Style, style_of
 from cbam_viz.figures.paper.typesetting import line_height
+from cbam_viz.figures.wording import tick_text
 from cbam_viz.images import Geometry, Photo
-from cbam_viz.predictions import Prediction
 from cbam_viz.render import (
     Scale,
     colorize,
@@ -151,17 +151,19 @@ def _ending(style: Style, analysis: Analysis, outcomes: Sequence[Outcome]) -> li
     """The prediction, and what it is without gates."""
     if not outcomes:
         return []
-    told = [f"Prediction: {_best(analysis.predictions, analysis.prediction_note)}."]
+    told = [f"Prediction: {_best(analysis, analysis.prediction_note)}."]
     for outcome in outcomes:
         gates = " and ".join(GATES[gate] for gate in outcome.without)
-        told.append(f"Without {gates}: {_best(outcome.predictions, outcome.note)}.")
+        told.append(f"Without {gates}: {_best(outcome, outcome.note)}.")
     return _set(style, *told)
 
 
-def _best(predictions: Sequence[Prediction], note: str) -> str:
-    if not predictions:
+def _best(said: Analysis | Outcome, note: str) -> str:
+    if said.detections is not None and not said.predictions:
+        return said.detections.told
+    if not said.predictions:
         return note.rstrip(".") or "none"
-    return ", ".join(f"{one.label} {100 * one.probability:.1f} %" for one in predictions[:2])
+    return ", ".join(f"{one.label} {100 * one.probability:.1f} %" for one in said.predictions[:2])
 
 
 def _card(style: Style, number: int, step: Step, width: float, aspect: float) -> _Card:

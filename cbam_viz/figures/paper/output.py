@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -26,24 +25,19 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from cbam_viz.errors import FigureError
+from cbam_viz.figures.ask.formats import (
+    DEFAULT_DPI,
+    FORMATS,
+    MAX_DPI,
+    MIN_DPI,
+    FileFormat,
+    format_of,
+)
 from cbam_viz.figures.paper.pdf_fonts import only_truetype
 from cbam_viz.figures.paper.settings import pinned_settings
 from cbam_viz.figures.paper.svg_fonts import with_fonts
 from cbam_viz.render import encode
 from cbam_viz.store import write_atomic
-
-FileFormat = Literal["pdf", "svg", "png", "tiff"]
-FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
-SUFFIXES = (*(f".{one}" for one in FORMATS), ".tif")
-"""Endings of their file names."""
-MIME_TYPES: dict[FileFormat, str] = {
-    "pdf": "application/pdf",
-    "svg": "image/svg+xml",
-    "png": "image/png",
-    "tiff": "image/tiff",
-}
-DEFAULT_DPI = 300
-MIN_DPI, MAX_DPI = 36, 1200
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -80,22 +74,6 @@ def save(
     """
     file_format = format_of(Path(path).name)
     return write_atomic(path, render(figure, file_format, dpi=dpi), force=force)
-
-
-def format_of(name: str) -> FileFormat:
-    """The format that a file's name ends in.
-
-    Raises:
-        FigureError: if it is none of pdf, svg, png, tiff (or tif).
-    """
-    ending = name.rpartition(".")[2].lower()
-    ending = {"tif": "tiff"}.get(ending, ending)
-    for known in FORMATS:
-        if ending == known:
-            return known
-    raise FigureError(
-        f"The name {name!r} says no format. End it in {', '.join('.' + f for f in FORMATS)}."
-    )
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from matplotlib.text import Text
 
 from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.ask.venues import POINTS_PER_INCH, venue
-from cbam_viz.figures.draw.plan import Rect
 from cbam_viz.figures.paper import typesetting
+from cbam_viz.figures.paper.rect import Rect
 
 INK = "black"
 SOFT = "0.45"
@@ -43,6 +43,7 @@ class PaperFigure(Figure):
         self.channels_in_a_step = 1
         """How many neighbouring channels a bar of its charts stands for at most."""
         self.cells_without_lines = False
+        self.labels_left_out = False
         """Whether cells of a map are too narrow for the lines that were asked for."""
 
     def _repr_png_(self) -> bytes:

@@ -20,6 +20,7 @@ from matplotlib.textpath import text_to_path
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.venues import FontFamily
 from cbam_viz.figures.paper.fonts import families_for, font_file, is_variation, needed
+from cbam_viz.figures.wording import NO_BREAK
 
 BUNDLED = {"serif": "STIXGeneral", "sans": "DejaVu Sans"}
 """What comes with matplotlib."""
@@ -33,9 +34,6 @@ MISSING = "\u25a1"
 """An empty square: drawn for letters that no installed font has."""
 
 ELLIPSIS = "…"
-
-NO_BREAK = "\u00a0"
-"""A space at which no line breaks; set as a plain one."""
 
 LONGEST_TEXT = 240
 """Letters. Of longer texts only both ends are looked at: no line of a figure holds more."""

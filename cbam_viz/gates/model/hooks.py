@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -66,6 +67,11 @@ _running: ContextVar[Mapping[_Model, Tapping]] = ContextVar(
 )
 """The capture that each model's hooks tell in this context: the innermost one."""
 _lock = threading.RLock()  # a finalizer may end a capture while another one begins
+
+
+def steady() -> AbstractContextManager[Any]:
+    """While it is held, no capture puts hooks on a model or takes them off: to copy one."""
+    return _lock
 
 
 class Tapping:
@@ -186,10 +192,13 @@ def _number() -> int:
 def _called(
     model: _Model, users: set[Tapping], where: ref[nn.Module], key: Sighting
 ) -> Callable[..., None]:
-    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    # Without them if another thread takes the hooks off while torch goes through them in this one.
+    def hook(
+        module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None
+    ) -> None:
         user = _running.get().get(model)
         if user is not None and user in users and module is where():
-            user.sink.see(key, args, kwargs, None)
+            user.sink.see(key, args, kwargs or {}, None)
 
     return hook
 

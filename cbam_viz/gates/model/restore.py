@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,10 @@ def _set_generators(states: dict[str, Any]) -> None:
         random.setstate(states["random"])
     if "numpy" in states:
         sys.modules["numpy.random"].set_state(states["numpy"])
+
+
+altered: ContextVar[bool] = ContextVar("cbam_viz_altered", default=False)
+"""True in a forward whose values somebody changes on the way: what it shows holds for it alone."""
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..model.aside import unseen
 from ..model.copies import kept
 from ..model.hooks import Sighting
 from ..model.timm_layers import Event, event
@@ -45,7 +46,12 @@ class PlannedForward:
             self.way.append(key)
         elif transformed():
             return
-        elif what in ("channel", "spatial"):
+        with unseen():
+            self._take(key, args, output)
+
+    def _take(self, key: Sighting, args: tuple[Any, ...], output: Any) -> None:
+        what = key.what
+        if what in ("channel", "spatial"):
             self.way.append(key)
             whole = key in self.fresh and isinstance(output, Tensor)
             self.events.append((key, output if whole else kept(output)))
@@ -66,7 +72,8 @@ class PlannedForward:
     def done(self, output: Any) -> None:
         """The network returned this."""
         if "out" in self.plan.root_ways:
-            self._sample("", 1, "out", output)
+            with unseen():
+                self._sample("", 1, "out", output)
 
     def _call(self, key: Sighting) -> int:
         """The number of this call among those at which the same is seen."""

@@ -13,11 +13,11 @@ from ...attention import Cells
 from ..layout.axes import Layout, is_image
 from ..layout.cells import are_placed, cells_of, holds_for_other_sizes
 from ..layout.inputs import tensors_in
+from ..model.aside import innermost_mode, unseen
 from ..model.copies import kept
 from ..model.hooks import Sighting
 from ..model.modules import Modules
 from ..model.timm_layers import Event, KnownCall, event, known_gates
-from .aside import aside, innermost_mode
 from .graph import Node
 from .limits import has_values, transformed
 from .pairing import Found, name_layers, paired
@@ -77,8 +77,11 @@ class WatchedForward:
     """The call that runs unwatched."""
 
     def begin(self, args: tuple[Any, ...]) -> None:
-        """The network is given these, and is watched from now on."""
+        """The network is given these."""
         self._sample("", 1, "in", args)
+
+    def start(self) -> None:
+        """Watch from now on."""
         self.watch.__enter__()  # type: ignore[no-untyped-call]
 
     def end(self) -> None:
@@ -99,9 +102,8 @@ class WatchedForward:
             self.way.append(key)
         elif key.what == "leave":
             self.way.append(Sighting("leaf", key.module))
-        if key.what == "leave":
             self._look_again(key.module)
-        with aside():
+        with unseen():
             if key.what == "enter":
                 self._enter(key.module, args)
             elif key.what == "leave":
@@ -113,7 +115,7 @@ class WatchedForward:
 
     def done(self, output: Any) -> None:
         """The network returned this."""
-        with aside():
+        with unseen():
             self._sample("", 1, "out", output)
             with suppress(NotImplementedError, RuntimeError):  # tensors without a storage
                 self.returned = {self.watch.node(tensor) for tensor in tensors_in(output)}

@@ -192,7 +192,7 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
             feature = two if gate is one else one
             outer = self._outer.get(origin(feature.node))
             if outer is not None and node.base == "mul":
-                site = self._site(node, int(gate is two), gate.tensor)
+                site = self._site(node, int(gate is two), gate.tensor, layout)
                 more = _with_gate(outer, gate, layout, site)
                 if more is not None:
                     self._outer[node] = more
@@ -225,17 +225,17 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
             return
         small, value = reduced(seen.gate.tensor, kind, layout)
         feature = seen.feature.tensor
-        one = 1.0
+        scale = 1.0
         if node.base == "div":
             value, again = 1 / value, feature / small
         elif len(seen.operands) == 3:
             scale = node.kwargs.get("value", 1)
-            value, one = value * scale, 1 / scale if scale else 1.0
+            value = value * scale
             again = torch.addcmul(seen.operands[0], feature, small, value=scale)
         else:
             again = feature * small
         place = next(k for k, operand in enumerate(seen.operands) if operand is seen.gate.tensor)
-        sites = self._site(node, place, seen.gate.tensor, one)
+        sites = self._site(node, place, seen.gate.tensor, layout, scale)
         product = Product(
             node,
             seen.feature.node,
@@ -249,12 +249,14 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
             product.after = as_map(seen.result, layout).clone()
         self.products.append(product)
 
-    def _site(self, node: Node, operand: int, tensor: Tensor, one: float = 1.0) -> tuple[Site, ...]:
+    def _site(
+        self, node: Node, operand: int, tensor: Tensor, layout: Layout, scale: float = 1.0
+    ) -> tuple[Site, ...]:
         """Where a gate is a factor, if that is wanted."""
         if not self.wants.sites:
             return ()
         total = float(tensor.sum(dtype=torch.float64))
-        return (Site(node.number, node.name, operand, tuple(tensor.shape), total, one),)
+        return (Site(node.number, node.name, operand, tuple(tensor.shape), total, scale, layout),)
 
     def _remember_outer(self, node: Node, one: Operand, two: Operand, layout: Layout) -> None:
         found: dict[str, Gate] = {}
@@ -262,7 +264,7 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
             kind = kind_of(operand.dims, layout)
             if kind is not None:
                 value = reduced(operand.tensor, kind, layout)[1]
-                sites = self._site(node, place, operand.tensor)
+                sites = self._site(node, place, operand.tensor, layout)
                 found[kind] = Gate(kind, value, operand.node, sites)
         if len(found) == 2:
             self._outer[node] = _Outer(found["channel"], found["spatial"])
@@ -304,7 +306,7 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
         again = before * (channel.value[:, :, None, None] * spatial.value[:, None])
         if len(seen.operands) == 3:
             scale = node.kwargs.get("value", 1)
-            sites = tuple(replace(one, one=one.one / (scale or 1)) for one in channel.sites)
+            sites = tuple(replace(one, scale=one.scale * scale) for one in channel.sites)
             channel = Gate("channel", channel.value * scale, channel.node, sites)
             again = as_map(seen.operands[0].expand(shape), layout) + again * scale
         product = Product(

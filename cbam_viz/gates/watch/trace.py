@@ -31,6 +31,7 @@ from ..layout.inputs import picture_layout
 from ..layout.operators import ASKING, DRAWING, VALUELESS, base
 from ..layout.placement import layout_after
 from ..layout.same import Same, is_told, same_after, same_of
+from ..model.aside import unseen
 from .graph import Frame, Node
 
 
@@ -151,10 +152,11 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _guard(self, step: Callable[..., Any], *args: Any) -> Any:
         try:
-            if not torch.is_grad_enabled():
-                return step(*args)
-            with torch.no_grad():
-                return step(*args)
+            with unseen():
+                if not torch.is_grad_enabled():
+                    return step(*args)
+                with torch.no_grad():
+                    return step(*args)
         except Exception as error:
             self.errors.append((self.frame, error))
             return None

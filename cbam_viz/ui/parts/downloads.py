@@ -54,6 +54,7 @@ def _picture(side: OnPhoto, position: int, chosen: Settings) -> None:
         style=chosen.cells,
         colormap=chosen.colormap,
         opacity=chosen.opacity,
+        outlined=chosen.found,
     )
     which = "The picture beside it" if position else "This picture"
     name = f"{safe_name(PurePath(side.photo.name).stem)}_{safe_name(side.name)}.png"

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbam_viz.attention import Cells
+from cbam_viz.detections import Detections
 from cbam_viz.images import Geometry, Photo
 from cbam_viz.render import Scale, shared_scale
 
@@ -26,6 +27,8 @@ class Field:
     """(h, w), in their own unit; a gate's are between 0 and 1."""
     cells: Cells
     scale: Scale
+    unit: str = "Spatial map"
+    """What the values are; those of different units are on no common scale."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,15 +49,19 @@ class OnPhoto:
     """None for the photo alone, as of a network that has no attention."""
     key: Hashable
     """What tells this field from all others of the session; pictures of it are kept by it."""
+    found: Detections | None = None
+    """What the network found on the photo, of a detector."""
 
 
 def on_one_scale(*sides: OnPhoto) -> tuple[OnPhoto, ...]:
     """The same pictures coloured alike: equal colours are equal values in all of them.
 
-    Scales that are equal stay as they are; others become one that holds all of them.
+    Scales that are equal stay as they are; others become one that holds all of them. Values of
+    different units stay on scales of their own.
     """
     scales = {one.field.scale for one in sides if one.field is not None}
-    if len(scales) < 2:
+    units = {one.field.unit for one in sides if one.field is not None}
+    if len(scales) < 2 or len(units) > 1:
         return sides
     among = "all layers of both" if all(one.kind == "shared" for one in scales) else "both maps"
     scale = shared_scale([np.array([one.low, one.high]) for one in scales], among)

@@ -40,6 +40,7 @@ from cbam_viz.render import (
     strip,
 )
 from cbam_viz.ui.glossary import hint
+from cbam_viz.ui.parts.found import drawn
 from cbam_viz.ui.parts.on_photo import OnPhoto
 
 Pixels = npt.NDArray[np.uint8]
@@ -124,9 +125,18 @@ def field_layer(picture: OnPhoto, *, show: str, style: str, colormap: str) -> st
 
 
 def full_picture(
-    picture: OnPhoto, *, show: str, style: str, colormap: str, opacity: float
+    picture: OnPhoto,
+    *,
+    show: str,
+    style: str,
+    colormap: str,
+    opacity: float,
+    outlined: bool = False,
 ) -> bytes:
-    """The current picture as PNG at the photo's own resolution, with what it shows in its text."""
+    """The current picture as PNG at the photo's own resolution, with what it shows in its text.
+
+    With `outlined`, also outlines of what the network found.
+    """
     field, photo, geometry = picture.field, picture.photo, picture.geometry
     assert field is not None
     scale = field.scale
@@ -142,6 +152,8 @@ def full_picture(
         pixels = overlay(photo.shown, placed, scale=scale, colormap=colormap, opacity=opacity)
     if style == "grid" and show != "contours":
         pixels = draw_grid(pixels, cell_edges(field.values.shape, field.cells, geometry))
+    if outlined and picture.found is not None:
+        pixels = drawn(pixels, picture.found, geometry)
     return describe_png(encode(pixels), description(picture, show=show, colormap=colormap))
 
 
@@ -217,10 +229,13 @@ def field_picture(
     return data_url(hatch_unseen(colours, placed.seen, background=backdrop))
 
 
-def colour_bar(scale: Scale, colormap: str, *, lines: bool = False) -> dict[str, Any]:
+def colour_bar(
+    scale: Scale, colormap: str, *, lines: bool = False, name: str = "Scale"
+) -> dict[str, Any]:
     """The colour bar for the browser: colours from low to high, and what the ends stand for.
 
-    With `lines`, the values of level lines are marked on it and written out.
+    With `lines`, the values of level lines are marked on it and written out. `name` says whose
+    scale it is, where there are several.
     """
     table = lookup_table(colormap)
     if scale.high > scale.low:
@@ -236,7 +251,7 @@ def colour_bar(scale: Scale, colormap: str, *, lines: bool = False) -> dict[str,
     return {
         "colors": [f"rgb({red} {green} {blue})" for red, green, blue in colours],
         "ticks": ticks,
-        "label": f"Scale: {label}",
+        "label": f"{name}: {label}",
         "hint": (hint(*ticks) or "").replace("**", ""),
         "levels": [(level - scale.low) / span for level in contour_levels(scale)] if lines else [],
         "lines": lines_at(scale).capitalize() if lines else "",

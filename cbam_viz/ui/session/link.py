@@ -62,6 +62,12 @@ def _index(text: str) -> int:
     return int(text)
 
 
+def _switch(text: str) -> bool:
+    if text not in ("0", "1"):
+        raise ValueError(text)
+    return text == "1"
+
+
 def _setting(default: Any, read: Callable[[str], Any]) -> Any:
     """A field of this default, which is read from a link's text by `read` or not at all."""
     return field(default=default, metadata={"read": read})
@@ -92,11 +98,17 @@ class Settings:
     top: int = _setting(10, _top)
     channel: int | None = _setting(None, _index)
     cells: str = _setting("smooth", _one_of(CELLS))
+    found: bool = _setting(True, _switch)
+    """Whether what a detector found is outlined on the photo."""
     layer2: str | None = _setting(None, _name)
-    """Of the picture beside the first, as `model2` and `image2`: what it differs in from the first.
-    There is none while all three are None."""
+    """Of the picture beside the first, as `model2`, `image2` and `method2`: what it differs in from
+    the first. There is none while all four are None."""
     model2: str | None = _setting(None, _name)
     image2: str | None = _setting(None, _name)
+    method2: str | None = _setting(None, _name)
+    """What made the picture beside the first; None for the gates."""
+    class2: int | None = _setting(None, _index)
+    """The class that it is for; None for the predicted one."""
 
 
 def to_params(settings: Settings) -> dict[str, str]:
@@ -106,7 +118,7 @@ def to_params(settings: Settings) -> dict[str, str]:
     for one in fields(Settings):
         value = getattr(settings, one.name)
         if value is not None and value != getattr(default, one.name):
-            params[one.name] = f"{value:g}" if isinstance(value, float) else str(value)
+            params[one.name] = f"{value:g}" if isinstance(value, (float, bool)) else str(value)
     return params
 
 

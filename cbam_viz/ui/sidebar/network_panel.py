@@ -172,7 +172,7 @@ def upload_checkpoint(purpose: str) -> None:
     """A place to drop a checkpoint; `networks.upload_request(purpose)` then asks for it."""
     st.file_uploader(
         "Checkpoint file",
-        type=CHECKPOINTS,
+        type=(*CHECKPOINTS, ".json"),  # an index, for which there is a sentence
         key=purpose,
         on_change=_take_upload,
         args=(purpose,),

@@ -111,13 +111,15 @@ def unreadable() -> list[str]:
 
 def request_for(path: Path, architecture: str | None = None, insist: bool = False) -> Request:
     """The request for a file of the checkpoints folder. Raises CheckpointError if it is gone."""
+    from cbam_viz.models.shards import files_of
     from cbam_viz.models.stated import CONFIG
 
     try:
-        stamp = path.stat().st_mtime_ns
-        beside = path.with_name(CONFIG)
+        files = files_of(path)
+        beside = files[0].with_name(CONFIG)
         if beside.is_file():  # it says what the network is fed and what its classes are called
-            stamp = max(stamp, beside.stat().st_mtime_ns)
+            files.append(beside)
+        stamp = max(file.stat().st_mtime_ns for file in files)
     except OSError as error:
         raise CheckpointError(f"{path.name} is gone. Choose another network.") from error
     return Request(

@@ -11,7 +11,7 @@ from PIL import Image
 
 from cbam_viz.errors import FigureError, NoAttentionError
 from cbam_viz.figures import FigureSpec, build, columns_from_text
-from cbam_viz.figures.beside.bundle import EXTRAS, Sources, extra_files, render_files
+from cbam_viz.figures.beside.bundle import EXTRAS, Sources, extra_files
 from cbam_viz.figures.beside.manifest import (
     NetworkSource,
     network_source,
@@ -56,7 +56,7 @@ def write(folder: Path, files: list[Path]) -> None:
     out.mkdir(exist_ok=True)
     loaded, photos = network(), [read_photo(file) for file in files]
     built = build(SPEC, study(SPEC, [loaded], photos))
-    rendered = render_files(built, "fig", ["pdf", "png"], dpi=100)
+    rendered = {f"fig.{one}": built.render(one, dpi=100) for one in ("pdf", "png")}
     sources = Sources(
         tuple(photo_source(p, f, out) for p, f in zip(photos, files, strict=True)),
         (network_source(loaded, None, out, factory="mine:make"),),

@@ -8,17 +8,17 @@ import pytest
 from cbam_viz.attention import Attention
 from cbam_viz.errors import FigureError
 from cbam_viz.figures import FigureSpec, Row, Study, build, columns_from_text
-from cbam_viz.figures.content.gated import gated_content
+from cbam_viz.figures.content.classes import content as by_class
+from cbam_viz.figures.content.find import find_layer, short_names
+from cbam_viz.figures.content.gated import content as gated_content
+from cbam_viz.figures.content.grid import content as grid_content
+from cbam_viz.figures.content.grid import default_columns
+from cbam_viz.figures.content.layers import content as by_layer
 from cbam_viz.figures.content.values import (
     Bars,
     MapPicture,
     Words,
-    default_columns,
-    find_layer,
-    grid_content,
-    short_names,
 )
-from cbam_viz.figures.draw.channels import by_class, by_layer
 
 from ..conftest import make_analysis
 
@@ -122,9 +122,9 @@ def test_gates_of_one_kind_are_told_apart(one) -> None:
         build(spec(f"channels:{last}"), mixed)
     strip = build(FigureSpec(layout="depth"), mixed)
     assert [place.name for place in strip.content.maps] == [last]
-    (panel,) = build(FigureSpec(layout="channels"), mixed).content
+    (panel,) = build(FigureSpec(layout="channels"), mixed).content.panels
     assert panel.layer == first
-    (weights,) = build(FigureSpec(layout="channels", by="class"), mixed).content.classes
+    (weights,) = build(FigureSpec(layout="channels", by="class"), mixed).content.matrices[0].classes
     assert np.array_equal(weights.weights, layers[first].channel[0].numpy())
 
 
@@ -145,7 +145,7 @@ def test_classes_are_means_over_their_photos(three: Study) -> None:
     settings = FigureSpec(
         layout="channels", by="class", layer="0", rows=(Row(group="a"), Row(), Row(group="a"))
     )
-    content = by_class(settings, three)
+    content = by_class(settings, three).matrices[0]
     weights = [row[0].attention["layer1.0.se"].channel[0].numpy() for row in three.analyses]
     assert [(one.name, one.photos) for one in content.classes] == [("a", 2), ("school bus", 1)]
     np.testing.assert_allclose(content.classes[0].weights, (weights[0] + weights[2]) / 2, atol=1e-7)
@@ -153,7 +153,7 @@ def test_classes_are_means_over_their_photos(three: Study) -> None:
 
 
 def test_panels_hold_every_photo(three: Study) -> None:
-    panels = by_layer(FigureSpec(layout="channels", layers=("-1",)), three)
+    panels = by_layer(FigureSpec(layout="channels", layers=("-1",)), three).panels
     assert [panel.layer for panel in panels] == ["layer2.1.se"]
     wanted = [row[0].attention["layer2.1.se"].channel[0].numpy() for row in three.analyses]
     assert np.array_equal(panels[0].weights, np.stack(wanted))

@@ -12,8 +12,8 @@ from matplotlib.text import Text
 
 from cbam_viz.errors import FigureError
 from cbam_viz.figures import FigureSpec, Row, Study, build, columns_from_text
-from cbam_viz.figures.draw.legend import tick_text
-from cbam_viz.figures.draw.marks import nice_length, range_text
+from cbam_viz.figures.draw.marks import nice_length
+from cbam_viz.figures.wording import range_text, tick_text
 from cbam_viz.images import Photo
 from cbam_viz.render import absolute_scale, lookup_table, overlay, place
 

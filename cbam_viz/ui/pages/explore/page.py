@@ -7,14 +7,23 @@ import streamlit as st
 from cbam_viz.attention import LayerAttention
 from cbam_viz.ui import session, words
 from cbam_viz.ui.errors import boundary
-from cbam_viz.ui.pages.explore import picture, second
-from cbam_viz.ui.parts import channel_panel, display_controls, downloads, layer_choice
+from cbam_viz.ui.pages.explore import agreeing, by_method, second
+from cbam_viz.ui.parts import (
+    channel_panel,
+    display_controls,
+    downloads,
+    found,
+    layer_choice,
+    viewer,
+)
 from cbam_viz.ui.parts.layout import two_columns
 from cbam_viz.ui.parts.on_photo import OnPhoto
 from cbam_viz.ui.parts.prediction import top_classes
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.session.link import CELLS, SHOWS
 from cbam_viz.ui.sidebar import photos
+
+VIEWER = "explore_viewer"
 
 
 def page(scene: Scene) -> None:
@@ -33,30 +42,40 @@ def _one(scene: Scene, layer: LayerAttention) -> None:
     left, right = two_columns("explore")
     with left:
         layer_choice.choose(scene, layer)
-        sides = picture.draw(scene, scene.on_photo(layer))
+        sides = viewer.draw(scene, scene.on_photo(layer), key=VIEWER)
         _notes(scene, layer)
         _controls(scene, layer, *sides)
         _about(scene)
     with right:
         top_classes(scene.analysis)
+        _share(scene, layer)
         channel_panel.draw(scene, layer)
 
 
+def _share(scene: Scene, layer: LayerAttention) -> None:
+    """How much of the layer's map lies on what the network found."""
+    share = scene.share(layer)
+    if share is not None and scene.analysis.detections is not None:
+        st.caption(words.plain(found.share_in_words(share, scene.analysis.detections)))
+
+
 def _two(scene: Scene, layer: LayerAttention) -> None:
-    beside, other = None, None
+    beside = None
     left, right = two_columns("explore_choice", (1, 1))
     with left:
         layer_choice.choose(scene, layer)
     with right, boundary():
-        beside, other = second.choose(scene, layer)
-    sides = [scene.on_photo(layer)] + ([] if beside is None else [beside.on_photo(other)])
-    sides = list(picture.draw(scene, *sides))
+        beside = second.choose(scene, layer)
+    sides = [scene.on_photo(layer)] + ([] if beside is None else [beside.picture])
+    sides = list(viewer.draw(scene, *sides, key=VIEWER))
+    if len(sides) == 2:
+        agreeing.line(scene, *sides)
     left, right = two_columns("explore_below", (1, 1))
     with left:
         _notes(scene, layer)
     if beside is not None:
         with right:
-            _notes_beside(beside, other)
+            _notes_beside(beside)
     _controls(scene, layer, *sides)
     left, right = two_columns("explore", (1, 1))
     with left:
@@ -64,7 +83,7 @@ def _two(scene: Scene, layer: LayerAttention) -> None:
         channel_panel.draw(scene, layer)
     if beside is not None:
         with right:
-            top_classes(beside.analysis, "prediction_beside")
+            top_classes(beside.scene.analysis, "prediction_beside")
     _about(scene)
 
 
@@ -74,6 +93,8 @@ def _controls(scene: Scene, layer: LayerAttention, *sides: OnPhoto) -> None:
             _segments("Show", "show", SHOWS)
             if scene.settings.show != "contours":
                 _segments("Cells", "cells", CELLS)
+        if scene.analysis.detections:
+            st.toggle("Detections", **session.control("found"))
         downloads.button(scene, *sides)
     second.offer(scene, layer)
     display_controls.draw()
@@ -102,12 +123,15 @@ def _notes(scene: Scene, layer: LayerAttention) -> None:
             )
 
 
-def _notes_beside(scene: Scene, layer: LayerAttention | None) -> None:
+def _notes_beside(beside: second.Beside) -> None:
+    scene = beside.scene
     with st.container(key="explore_notes_beside", gap="xsmall"):
-        if layer is None:
+        if beside.found is not None:
+            by_method.describe(beside.found)
+        elif beside.layer is None:
             st.caption("This network has no attention: there is no map, only its prediction.")
         else:
-            layer_choice.describe(scene, layer)
+            layer_choice.describe(scene, beside.layer)
         for text in (second.credit(scene.settings), *words.what_was_seen(scene.analysis.geometry)):
             if text:
                 st.caption(words.plain(text))

@@ -1,7 +1,8 @@
-"""What stands beside the first picture: another layer, another network, another photo."""
+"""What stands beside the first picture: another layer, network, photo or method."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -10,15 +11,21 @@ from cbam_viz.attention import LayerAttention
 from cbam_viz.images import samples
 from cbam_viz.statistics import layer_to_show
 from cbam_viz.ui import session, words
+from cbam_viz.ui.pages.explore import by_method
+from cbam_viz.ui.parts.on_photo import OnPhoto
 from cbam_viz.ui.scene import Scene, make_scene_beside
 from cbam_viz.ui.session.link import UPLOAD, Settings
 from cbam_viz.ui.sidebar import networks, photos
 
 if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
+    from cbam_viz.methods import MethodMap
     from cbam_viz.models import CheckpointEntry
 
-NOTHING = {"layer2": None, "model2": None, "image2": None}
-LAYER, PHOTO = "layer", "photo"
+DIFFERENCES = ("layer2", "model2", "image2", "method2")
+NOTHING: dict[str, str | int | None] = {**dict.fromkeys(DIFFERENCES), "class2": None}
+LAYER, PHOTO, METHOD = "layer", "photo", "method"
 QUICK = "compare"
 """Key of the row of quick choices."""
 MOST_QUICK = 3
@@ -27,7 +34,7 @@ MOST_QUICK = 3
 
 def is_wanted(settings: Settings) -> bool:
     """True if a second picture stands beside the first."""
-    return any(getattr(settings, name) is not None for name in NOTHING)
+    return any(getattr(settings, name) is not None for name in DIFFERENCES)
 
 
 def offer(scene: Scene, layer: LayerAttention) -> None:
@@ -46,29 +53,56 @@ def offer(scene: Scene, layer: LayerAttention) -> None:
     )
 
 
-def choose(scene: Scene, first: LayerAttention) -> tuple[Scene, LayerAttention | None]:
-    """Controls for the second picture; its network and photo, and the layer that it shows.
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """The second picture: its network and photo, and what is drawn."""
 
-    Raises CbamVizError if the network cannot be loaded or cannot take the photo.
+    scene: Scene
+    picture: OnPhoto
+    layer: LayerAttention | None
+    """None for a network without attention, or where another method made the picture."""
+    found: MethodMap | None = None
+    """What another method made."""
+
+
+def choose(scene: Scene, first: LayerAttention) -> Beside:
+    """Controls for the second picture, and what they make of it.
+
+    Raises CbamVizError if the network cannot be loaded or cannot take the photo, or if the method
+    makes no map of it.
     """
     layer_slot = st.container()
     with st.container(horizontal=True, gap="small"):
         network = _choose_network(scene)
         photo = _choose_photo(scene.settings)
+        method = _choose_method(scene.settings)
     with st.container(key="busy_beside"), st.spinner("Running the network on the photo …"):
         beside = _scene(scene, network, photo)
-    layer = _layer(beside, first)
-    if layer is not None:
-        names = list(beside.layers)
-        layer_slot.selectbox(
-            "Layer beside it",
-            names,
-            format_func=lambda name: words.layer_option(
-                beside.layers[name], beside.titles.layers[name]
-            ),
-            **session.control("layer2", among=names, shown=layer.name),
-        )
-    return beside, layer
+    if method is not None:
+        return _by_method(beside, first, method, layer_slot)
+    options = {
+        name: words.layer_option(layer, beside.titles.layers[name])
+        for name, layer in beside.layers.items()
+    }
+    name = _choose_layer(beside, first, options, layer_slot)
+    layer = None if name is None else beside.layers[name]
+    return Beside(beside, beside.on_photo(layer), layer)
+
+
+def _by_method(beside: Scene, first: LayerAttention, method: str, slot: DeltaGenerator) -> Beside:
+    from cbam_viz.methods import METHODS
+
+    name = ""
+    if METHODS[method].of_layer:
+        options = {
+            one: title if one in title else f"{title} · {one}"
+            for one, title in by_method.layer_names(beside).items()
+        }
+        name = _choose_layer(beside, first, options, slot) or ""
+    target = by_method.choose_class(beside) if METHODS[method].of_class else None
+    with st.container(key="busy_method"), st.spinner("Asking the network …"):
+        found = beside.by_method(method, name, target)
+    return Beside(beside, by_method.on_photo(beside, found), None, found)
 
 
 def credit(settings: Settings) -> str:
@@ -79,9 +113,12 @@ def credit(settings: Settings) -> str:
     return ""
 
 
-def _quick(scene: Scene, layer: LayerAttention) -> dict[str, tuple[str, dict[str, str | None]]]:
+Wanted = dict[str, str | int | None]
+
+
+def _quick(scene: Scene, layer: LayerAttention) -> dict[str, tuple[str, Wanted]]:
     """What is one click away: its label, and the settings that it stands for."""
-    options: dict[str, tuple[str, dict[str, str | None]]] = {}
+    options: dict[str, tuple[str, Wanted]] = {}
     if neighbour := _neighbour(list(scene.layers), layer.name):
         options[LAYER] = "Another layer", NOTHING | {"layer2": neighbour}
     for entry in _other_networks(scene)[:MOST_QUICK]:
@@ -89,11 +126,16 @@ def _quick(scene: Scene, layer: LayerAttention) -> dict[str, tuple[str, dict[str
     others = [name for name in photos.choices() if name != photos.choice()]
     if others:
         options[PHOTO] = "Another photo", NOTHING | {"image2": others[0]}
+    if (methods := by_method.offered()) and scene.analysis.predictions:
+        name, title = next(iter(methods.items()))
+        options[METHOD] = title, NOTHING | {"method2": name}
     return options
 
 
 def _current(options: list[str], chosen: Settings) -> str | None:
     """Which of the quick choices the settings come nearest to."""
+    if chosen.method2 is not None:
+        return METHOD if METHOD in options else None
     if chosen.model2 is not None:
         return chosen.model2 if chosen.model2 in options else None
     if chosen.image2 is not None:
@@ -101,7 +143,7 @@ def _current(options: list[str], chosen: Settings) -> str | None:
     return LAYER if chosen.layer2 is not None else None
 
 
-def _take(meanings: dict[str, dict[str, str | None]]) -> None:
+def _take(meanings: dict[str, Wanted]) -> None:
     session.choose(**meanings.get(st.session_state[QUICK], NOTHING))
 
 
@@ -164,6 +206,16 @@ def _choose_photo(settings: Settings) -> str | None:
     return _select("Photo beside it", "image2", "the same photo", titles)
 
 
+def _choose_method(settings: Settings) -> str | None:
+    """What makes the second picture; None for the gates."""
+    methods = by_method.offered()
+    if settings.method2 is not None and settings.method2 not in methods:
+        if settings.method2 == session.memory().link.method2:
+            session.note("The method that the link sets beside the map is not offered here.")
+        session.change(method2=None)
+    return _select("Made by", "method2", "the gates", methods)
+
+
 def _select(label: str, name: str, same: str, titles: dict[str, str]) -> str | None:
     """A list whose first entry stands for what the first picture has, which is no choice."""
     options = [None, *titles]
@@ -171,6 +223,7 @@ def _select(label: str, name: str, same: str, titles: dict[str, str]) -> str | N
         label,
         options,
         format_func=lambda key: same if key is None else titles[key],
+        placeholder=same,
         **session.control(name, among=options),
     )
     return picked
@@ -189,20 +242,29 @@ def _scene(scene: Scene, network: str | None, photo: str | None) -> Scene:
     return make_scene_beside(scene, shown, loaded, request, sample=sample)
 
 
-def _layer(beside: Scene, first: LayerAttention) -> LayerAttention | None:
+def _choose_layer(
+    beside: Scene, first: LayerAttention, options: dict[str, str], slot: DeltaGenerator
+) -> str | None:
     """The layer that the visitor picked for this side; else the first's, or what suits the photo.
 
-    None for a network without attention.
+    None if there are none.
     """
-    layers, wanted = beside.layers, beside.settings.layer2
-    if not layers:
+    if not options:
         return None
-    if wanted is not None and wanted not in layers:
+    wanted, names = beside.settings.layer2, list(options)
+    if wanted is not None and wanted not in options:
         if wanted == session.memory().link.layer2:
             session.note("The layer that the link sets beside the first is not in its network.")
-        wanted = _neighbour(list(layers), first.name) if first.name in layers else None
+        wanted = _neighbour(names, first.name) if first.name in options else None
         session.change(layer2=wanted)
-    wanted = wanted or first.name
-    if wanted in layers:
-        return layers[wanted]
-    return layer_to_show(layers.values(), geometry=beside.analysis.geometry)
+    name = wanted or first.name
+    if name not in options:
+        layers, geometry = beside.layers.values(), beside.analysis.geometry
+        name = layer_to_show(layers, geometry=geometry).name if beside.layers else names[-1]
+    slot.selectbox(
+        "Layer beside it",
+        names,
+        format_func=options.__getitem__,
+        **session.control("layer2", among=names, shown=name),
+    )
+    return name

@@ -9,7 +9,9 @@ import streamlit as st
 
 from cbam_viz.analysis import Analysis
 from cbam_viz.figures import FigureSpec, format_column, parse_column
-from cbam_viz.figures.content.values import Study, default_columns, short_names, stages
+from cbam_viz.figures.content.find import short_names, stages
+from cbam_viz.figures.content.grid import default_columns
+from cbam_viz.figures.content.values import Study
 from cbam_viz.ui.pages.figure.sources import Network, analysis_of
 from cbam_viz.ui.pages.figure.state import kept
 from cbam_viz.ui.scene import Scene
@@ -20,7 +22,10 @@ SEPARATOR = "|"
 
 def choose(scene: Scene, networks: list[Network]) -> dict[str, Any]:
     """Which columns, with which headings; the order of bars where there are some."""
-    analyses = tuple(analysis_of(FigureSpec(), scene.photo, network, scene) for network in networks)
+    analyses = tuple(
+        analysis_of(FigureSpec(), scene.photo, network, scene, number)
+        for number, network in enumerate(networks)
+    )
     options = {"input": "Input"}
     for number, analysis in enumerate(analyses):
         options |= _of_network(analysis, number)
@@ -90,8 +95,20 @@ def _of_network(analysis: Analysis, number: int) -> dict[str, str]:
     for layer in attention.values():
         if layer.channel is not None:
             options[f"channels{at}:{layer.name}"] = f"Channel weights {short[layer.name]}"
-    for name in ("prediction", "class", "probability"):
+    for layer in attention.values():
+        if layer.cells is not None:
+            for place in ("before", "after"):
+                title = f"Strength of features {place} {short[layer.name]}"
+                options[f"energy{at}:{layer.name}:{place}"] = title
+    for name in (*_of_what_was_found(analysis), "prediction", "class", "probability"):
         options[f"{name}{at}"] = name.capitalize()
     if not number:
         return options
     return {key: f"Second: {title[0].lower()}{title[1:]}" for key, title in options.items()}
+
+
+def _of_what_was_found(analysis: Analysis) -> tuple[str, ...]:
+    found = analysis.detections
+    if found is None:
+        return ()
+    return ("detections", "boxes") if found.masks is None else ("detections", "boxes", "mask")

@@ -10,6 +10,7 @@ from typing import Any
 import streamlit as st
 
 from cbam_viz.figures import Row, venues
+from cbam_viz.figures.ask import registry
 from cbam_viz.render import COLORMAPS, DEFAULT_OPACITY
 from cbam_viz.ui.pages.figure import columns as figure_columns
 from cbam_viz.ui.pages.figure import sources as figure_sources
@@ -17,18 +18,15 @@ from cbam_viz.ui.pages.figure.sources import Chosen, Network
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.session import control
 
-LAYOUTS = {
-    "grid": "Grid",
-    "depth": "All layers",
-    "channels": "Channel weights",
-    "channel": "One channel",
-}
+LAYOUTS = {name: one.title for name, one in registry.LAYOUTS.items()}
 SCALES = {
     "absolute": "absolute, 0 to 1",
     "shared": "one range for all maps",
     "per map": "each map its own",
 }
 CELLS = {"smooth": "smooth", "cells": "as they are", "grid": "with a grid"}
+WEIGHTS = {"layer": "layer", "class": "class", "curves": "class, as curves"}
+CHANNELS = {"all": "all", "sample": "evenly spaced ones", "top": "those of the highest mean"}
 NONE = "none"
 
 
@@ -54,17 +52,23 @@ def what(kind: str, scene: Scene, networks: list[Network]) -> dict[str, Any]:
     if kind == "depth":
         return {"layers": _layers(names), "per_line": _count("per_line", "Pictures in a line", 32)}
     if kind == "channels":
-        by = st.segmented_control(
+        shown = st.segmented_control(
             "Channel weights by",
-            ["layer", "class"],
+            list(WEIGHTS),
+            format_func=WEIGHTS.__getitem__,
             required=True,
-            **control("by", "layer", ["layer", "class"]),
+            **control("by", "layer", list(WEIGHTS)),
         )
-        chosen: dict[str, Any] = {"by": by, "order": order()}
-        if by == "layer":
-            per_line = _count("panels", "Panels in a line", 16)
-            return chosen | {"layers": _layers(names), "per_line": per_line}
-        return chosen | {"layer": _layer(names)}
+        chosen: dict[str, Any] = {"order": order(), **_channels()}
+        if shown == "curves":
+            chosen |= {"by": "class", "plot": "curves"}
+        else:
+            chosen["by"] = shown
+        if shown == "class":
+            return chosen | {"layer": _layer(names)}
+        per_line = _count("panels", "Panels in a line", 16)
+        default = "all" if shown == "layer" else "the last of each stage"
+        return chosen | {"layers": _layers(names, default), "per_line": per_line}
     layer = _layer(names)
     weights = scene.layers[layer].channel
     count = 0 if weights is None else weights.shape[1]
@@ -131,6 +135,8 @@ class Parts:
     gates: bool = False
     """Maps are of gates, on a scale and over the photo as one wishes."""
     classes: bool = False
+    """Photos are grouped by their class."""
+    cells: bool = False
     """Coloured cells of channel weights."""
     heads: bool = True
     rows: bool = False
@@ -150,7 +156,8 @@ def parts(kind: str, values: Mapping[str, Any]) -> Parts:
         return Parts(maps=True, photos=True, rows=True)
     if kind == "channels":
         by_class = values["by"] == "class"
-        return Parts(classes=by_class, heads=not by_class)
+        cells = by_class and "plot" not in values
+        return Parts(classes=by_class, cells=cells, heads=not cells)
     kinds = {column.kind for column in values["columns"]}
     maps = bool(kinds & {"map", "stage"})
     return Parts(maps=maps, photos="input" in kinds, gates=maps, rows=True)
@@ -160,10 +167,10 @@ def look(has: Parts, view: str) -> dict[str, Any]:
     """Colours, scale, labels and marks, as far as the figure has what they change."""
     values: dict[str, Any] = {}
     places = itertools.cycle(st.columns(2))
-    if has.gates or has.classes:
+    if has.gates or has.cells:
         scales = SCALES if has.gates else {key: SCALES[key] for key in ("absolute", "shared")}
         values["scale"] = _pick(next(places), "Scale", "scale", scales)
-    if has.maps or has.classes:
+    if has.maps or has.cells:
         names = {str(name): str(name) for name in COLORMAPS}
         values["colormap"] = _pick(next(places), "Colour map", "colormap", names)
     if has.gates:
@@ -266,8 +273,19 @@ def _ends(title: str, name: str, side: int) -> tuple[int, int]:
     return ends
 
 
-def _layers(names: list[str]) -> tuple[str, ...]:
-    picked = st.multiselect("Layers", names, placeholder="all", **control("layers", [], names))
+def _channels() -> dict[str, Any]:
+    """Which channels of a layer."""
+    chosen = _pick(st, "Which channels", "channels", CHANNELS)
+    if chosen == "all":
+        return {}
+    count = st.number_input(
+        "How many", min_value=1, max_value=4096, **control("many", 50, between=(1, 4096))
+    )
+    return {chosen: int(count)}
+
+
+def _layers(names: list[str], default: str = "all") -> tuple[str, ...]:
+    picked = st.multiselect("Layers", names, placeholder=default, **control("layers", [], names))
     return tuple(name for name in names if name in picked)
 
 

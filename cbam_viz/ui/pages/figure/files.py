@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 
 from cbam_viz.figures import Built, FigureSpec, FileFormat, build
+from cbam_viz.figures.ask.formats import DEFAULT_DPI
 from cbam_viz.figures.beside.bundle import EXTRAS, Sources, extra_files
 from cbam_viz.figures.beside.manifest import NetworkSource, PhotoSource, network_source
 from cbam_viz.figures.beside.preview import grey_print, pdf_to_png
-from cbam_viz.figures.paper.output import DEFAULT_DPI
 from cbam_viz.render import encode
 from cbam_viz.store import safe_name, zip_bytes
 from cbam_viz.ui.pages.figure.sources import Chosen, Network, key_of, study_of

@@ -9,7 +9,6 @@ import streamlit as st
 
 from cbam_viz.figures import DEFAULT_DPI, FORMATS, MIME_TYPES, FigureSpec, FileFormat
 from cbam_viz.figures.beside.caption import caption
-from cbam_viz.figures.beside.manifest import font_of
 from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.pages.figure import controls
 from cbam_viz.ui.pages.figure import files as figure_files
@@ -101,7 +100,7 @@ def _facts(made: Made) -> None:
     shown = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
     st.caption(
         f"{width:.1f} × {height:.1f} points ({width / 72 * 25.4:.0f} × {height / 72 * 25.4:.0f} "
-        f"mm), set in {font_of(made.built)}, {shown}. The preview is this very file."
+        f"mm), set in {made.built.spec.font}, {shown}. The preview is this very file."
     )
     if size > LARGE and made.file_format in ("pdf", "svg"):
         st.caption("For a smaller file, lower the resolution of photos under Look.")

@@ -11,7 +11,7 @@ from cbam_viz._places import SAMPLE
 from cbam_viz.analysis import Analysis
 from cbam_viz.errors import CbamVizError, PlainCheckpointError
 from cbam_viz.figures import FigureSpec, Study
-from cbam_viz.figures.content.study import analyse_for
+from cbam_viz.figures.content.study import analyse_for, feature_layers
 from cbam_viz.images import MAX_BYTES, Photo, read_photo_apart, sample_of, samples
 from cbam_viz.models import CheckpointEntry, LoadedModel
 from cbam_viz.models.load import PLAIN
@@ -135,7 +135,10 @@ def study_of(spec: FigureSpec, photos: list[Chosen], chosen: list[Network], scen
     """Every photo by every network, from memory where it has been done. Raises CbamVizError."""
     return Study(
         tuple(
-            tuple(analysis_of(spec, one.photo, network, scene) for network in chosen)
+            tuple(
+                analysis_of(spec, one.photo, network, scene, model)
+                for model, network in enumerate(chosen)
+            )
             for one in photos
         )
     )
@@ -150,17 +153,20 @@ def key_of(photos: list[Chosen], chosen: list[Network], scene: Scene) -> Hashabl
     )
 
 
-def analysis_of(spec: FigureSpec, photo: Photo, network: Network, scene: Scene) -> Analysis:
-    """One photo by one network, from memory where it has been done. Raises CbamVizError."""
-    feature_layer = (spec.layer or "-1") if spec.layout == "channel" else None
+def analysis_of(
+    spec: FigureSpec, photo: Photo, network: Network, scene: Scene, model: int
+) -> Analysis:
+    """One photo by network number `model`, from memory where it has been done.
+
+    Raises CbamVizError.
+    """
+    features = feature_layers(spec, model)
     same = photo.sha256 == scene.photo.sha256 and network.request == scene.request
-    if same and feature_layer is None:
+    if same and not features:
         return scene.analysis
     return kept().analyses.get_or_make(
-        (photo.sha256, network.request, scene.view, feature_layer),
-        lambda: analyse_for(
-            spec, network.loaded, photo, scene.view, beside=network.request != scene.request
-        ),
+        (photo.sha256, network.request, scene.view, features),
+        lambda: analyse_for(spec, network.loaded, photo, scene.view, model=model),
     )
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from cbam_viz.ablation import GATES
-from cbam_viz.analysis import Analysis
+from cbam_viz.ablation.found import found_again
 from cbam_viz.attention import LayerAttention
 from cbam_viz.computation import GateKind
+from cbam_viz.detections import Detections
 from cbam_viz.predictions import Prediction
-from cbam_viz.ui import words
+from cbam_viz.ui import session, words
 from cbam_viz.ui.parts import components
 from cbam_viz.ui.parts.layout import two_columns
 from cbam_viz.ui.scene import Scene
@@ -32,25 +35,48 @@ def draw(scene: Scene, layer: LayerAttention) -> None:
         "of the network does what it does. It shows what the gate changes on this photo, not what "
         "a network would say that was trained without it."
     )
+    st.page_link(
+        session.memory().pages["whatif"],
+        label="What if: change more than this",
+        icon=":material/experiment:",
+    )
     if not chosen:
         return
     with st.spinner("Running the network without …"):
         outcome = scene.without(layer, chosen)
-    if not outcome.predictions:
-        st.info(words.plain(outcome.note or "This network's output is no class scores."))
-        return
     told = " and ".join(GATES[gate] for gate in chosen)
-    st.markdown(_compared(scene.analysis, outcome.predictions, told))
+    before = scene.analysis
+    if before.detections is not None and outcome.detections is not None and not before.predictions:
+        found = before.detections, outcome.detections
+        st.markdown(_found_sentence(*found, told))
+        rows = [_found(each) for each in found]
+    elif before.predictions and outcome.predictions:
+        st.markdown(_compared(before.predictions[0], outcome.predictions[0], told))
+        rows = [
+            [(one.label, one.probability) for one in each]
+            for each in (before.predictions, outcome.predictions)
+        ]
+    else:
+        note = outcome.note or before.prediction_note
+        st.info(words.plain(note or "This network's output is no class scores."))
+        return
     left, right = two_columns("outcome", (1, 1))
     with left:
-        _ranking("With all gates", scene.analysis.predictions, "with")
+        _ranking("With all gates", rows[0], "with")
     with right:
-        _ranking(f"Without {told}", outcome.predictions, "without")
+        _ranking(f"Without {told}", rows[1], "without")
 
 
-def _compared(analysis: Analysis, predictions: tuple[Prediction, ...], told: str) -> str:
+_Row = tuple[str, float]
+"""A class and its probability or score."""
+
+
+def _found(found: Detections) -> list[_Row]:
+    return list(zip(found.labelled, found.scores.tolist(), strict=True))
+
+
+def _compared(before: Prediction, after: Prediction, told: str) -> str:
     """What becomes of the prediction, in a sentence."""
-    before, after = analysis.predictions[0], predictions[0]
     was = f"{words.plain(before.label)}, {words.percent(before.probability)}"
     now = f"{words.plain(after.label)}, {words.percent(after.probability)}"
     if before.index == after.index:
@@ -58,10 +84,21 @@ def _compared(analysis: Analysis, predictions: tuple[Prediction, ...], told: str
     return f"Without {told} of this layer it says **{now}** (with them: {was})."
 
 
-def _ranking(caption: str, predictions: tuple[Prediction, ...], key: str) -> None:
+def _found_sentence(before: Detections, after: Detections, told: str) -> str:
+    """What becomes of what was found, in a sentence."""
+    same = len(found_again(before, after))
+    found = f"**{len(after)}**" if len(after) else "**nothing**"
+    again = (
+        f"{same} of these it finds again: of the same class, in the same place for at least half."
+        if len(before)
+        else ""
+    )
+    return f"Without {told} of this layer it finds {found} (with them: {len(before)}). {again}"
+
+
+def _ranking(caption: str, said: Sequence[_Row], key: str) -> None:
     st.markdown(f":small[{words.plain(caption)}]")
     rows = [
-        {"label": one.label, "share": one.probability, "text": words.percent(one.probability)}
-        for one in predictions[:5]
+        {"label": label, "share": share, "text": words.percent(share)} for label, share in said[:5]
     ]
     components.ranking({"caption": caption, "rows": rows}, key=f"outcome_{key}")

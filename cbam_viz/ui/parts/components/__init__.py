@@ -16,7 +16,7 @@ def viewer(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
 
     `data["second"]` is another picture like `data` itself, or None.
     """
-    scripts = ("viewer", "viewer_hands", "viewer_numbers")
+    scripts = ("viewer", "viewer_found", "viewer_hands", "viewer_numbers")
     return _component("viewer", scripts)(data=data, key=key, **callbacks)
 
 

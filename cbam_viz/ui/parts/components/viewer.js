@@ -58,6 +58,8 @@ function addSide(viewer, element) {
     frame: element.querySelector(".frame"),
     canvas: element.querySelector("canvas"),
     marks: element.querySelector(".marks"),
+    foundPath: element.querySelector(".found"),
+    labels: element.querySelector(".labels"),
     cross: element.querySelector(".cross"),
     readout: element.querySelector(".readout"),
     numbers: element.querySelector(".numbers"),
@@ -106,7 +108,7 @@ async function show(viewer, data) {
     Object.assign(viewer, { window: { ...WHOLE }, cursor: null, box: null, anchor: null })
   }
   viewer.root.querySelector(".opacity").hidden = data.show !== "overlay"
-  fillBar(viewer.root.querySelector(".bar"), data.bar)
+  fillBars(viewer.root.querySelector(".below"), [data.bar, data.second_bar].filter(Boolean))
   redraw(viewer) // at once: a canvas of a new size is empty
 }
 
@@ -123,6 +125,7 @@ function fillSide(side, data, several) {
   const [height, width] = data.size
   side.data = data
   side.axes = data.cells && axesOf(data.cells)
+  fillFound(side, data)
   if (side.canvas.width !== width || side.canvas.height !== height) {
     side.canvas.width = width
     side.canvas.height = height
@@ -212,6 +215,7 @@ function mark(viewer, side) {
   const [height, width] = data.size
   const [x, y, part] = corner(viewer.window)
   marks.setAttribute("viewBox", [x * width, y * height, part * width, part * height].join(" "))
+  placeFound(side, [x, y, part])
   const path = (name, text) => marks.querySelector(`.${name}`).setAttribute("d", text)
   path("grid", axes && viewer.data.style === "grid" ? gridPath(axes) : "")
   const cursor = viewer.cursor
@@ -245,9 +249,19 @@ function hint(side) {
     : "The wheel, or + and −, zooms."
 }
 
+// One for all pictures, or one for each if their values are of different kinds.
+function fillBars(below, specs) {
+  const bars = [...below.querySelectorAll(".bar")]
+  while (bars.length < specs.length) {
+    bars.push(bars[0].cloneNode(true))
+    below.append(bars.at(-1))
+  }
+  for (const extra of bars.splice(Math.max(1, specs.length))) extra.remove()
+  bars[0].hidden = !specs.length
+  specs.forEach((spec, i) => fillBar(bars[i], spec))
+}
+
 function fillBar(bar, spec) {
-  bar.hidden = !spec
-  if (!spec) return
   bar.querySelector(".name").textContent = spec.label
   bar.title = spec.hint
   const ramp = bar.querySelector(".ramp")

@@ -1,0 +1,262 @@
+"""Ways to compute the same gates faster, measured and checked against the exact forward first.
+
+A compiled network calls no hooks, so the gates must be among what it returns. The network is
+exported to a graph of operations; in it, those whose results are the gates that `capture` gives for
+the first photos are found and made outputs. So this knows no layer's code, and what cannot be told
+for certain is refused.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.utils import _pytree as pytree
+
+from cbam_viz._text import shortened
+from cbam_viz.attention import Attention
+from cbam_viz.batch.fusing import fuse_norms
+from cbam_viz.batch.looking import Looker, first_photos
+from cbam_viz.batch.sources.item import Item
+from cbam_viz.errors import CbamVizError, ModelError
+from cbam_viz.gates import capture
+from cbam_viz.images import ModelInput, Photo
+from cbam_viz.models import LoadedModel
+from cbam_viz.models.feed import as_weights, running
+
+WAYS = ("compile", "channels_last", "fuse", "bf16")
+"""`compile`: torch.compile with constants folded in; `channels_last`: another order of values in
+memory; `fuse`: BatchNorms made part of the convolutions before them (`compile` does that too);
+`bf16`: half precision where it is safe, as torch.autocast chooses."""
+
+EXACT, HALF = 1e-5, 3e-2
+"""How far gates may be from the exact ones; with bf16."""
+_SAME = 1e-6
+"""How far results of the exported operations may be from the gates that they are."""
+_ROUNDS = 3
+
+Forward = Callable[[Tensor], Attention]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What the ways did on the first photos."""
+
+    ways: tuple[str, ...]
+    speed: float
+    """Times as fast as the exact forward with its capture."""
+    gates: float
+    """Largest difference of a gate."""
+    output: float
+    """Largest difference of the network's output, where it is a tensor."""
+    allowed: float
+    """How far gates may differ."""
+    photos: int
+
+
+def fast_forward(
+    loaded: LoadedModel,
+    photos: Sequence[tuple[Photo, ModelInput]],
+    batch: int,
+    ways: Sequence[str],
+) -> tuple[Forward, Effect]:
+    """Return a forward of exactly `batch` photos that gives what `capture` gives, and its effect.
+
+    Raises
+    ------
+    ModelError
+        The network cannot be exported or compiled, or its gates cannot be told from each other on
+        these photos, or they differ by more than is allowed: the text has the figure.
+    """
+    (x,) = as_weights(loaded.model, [_filled(photos, batch)])
+    view = photos[0][1].geometry.view
+    with running(loaded, (x,), view):
+        exact = capture(loaded.model, x)
+    try:
+        forward = _prepared(loaded, x, exact, ways)
+        effect = _effect(loaded, x, exact, forward, tuple(ways))
+    except CbamVizError:
+        raise
+    except Exception as error:  # whatever export and compilation meet
+        cause = shortened(str(error).strip().partition("\n")[0], 300) or type(error).__name__
+        raise ModelError(
+            f"{loaded.name} cannot be made faster by {', '.join(ways)}: {cause}. Leave --fast out."
+        ) from error
+    if not effect.gates <= effect.allowed:
+        raise ModelError(
+            f"With {', '.join(ways)} gates of {loaded.name} differ by {effect.gates:.2g} from the "
+            f"exact ones on the first {effect.photos} photos; {effect.allowed:g} is allowed. Leave "
+            "--fast out."
+        )
+    return forward, replace(effect, photos=len(photos))
+
+
+def faster(looker: Looker, items: Iterator[Item]) -> tuple[Looker, Effect]:
+    """Let a looker use its settings' ways, prepared on the first photos. Raises ModelError."""
+    photos = first_photos(looker, items, looker.batch)
+    forward, effect = fast_forward(looker.loaded, photos, looker.batch, looker.settings.fast)
+    return replace(looker, forward=forward), effect
+
+
+def _filled(photos: Sequence[tuple[Photo, ModelInput]], batch: int) -> Tensor:
+    """As many inputs as go together, the last one again and again where there are less."""
+    tensors = [made.tensor for _, made in photos if made.tensor.shape == photos[0][1].tensor.shape]
+    return torch.cat([*tensors, *(batch - len(tensors)) * tensors[-1:]])
+
+
+def _prepared(loaded: LoadedModel, x: Tensor, exact: Attention, ways: Sequence[str]) -> Forward:
+    with torch.no_grad():
+        program = torch.export.export(loaded.model, (x,), strict=False)
+        module = program.module()  # shares its parameters with the network, which stays as it is
+        assert isinstance(module, fx.GraphModule)
+        names = _give_gates(module, x, exact)
+        if "fuse" in ways:
+            fuse_norms(module)
+        if "channels_last" in ways:
+            _to_channels_last(module)
+    run: Callable[[Tensor], Sequence[Tensor]] = module
+    if "compile" in ways:
+        run = torch.compile(
+            module, options={"freezing": True, "compile_threads": 1, "cpp.threads": 1}
+        )
+    structure = program.call_spec.out_spec
+
+    def forward(inputs: Tensor) -> Attention:
+        (made,) = as_weights(loaded.model, [inputs])
+        if "channels_last" in ways:
+            made = made.contiguous(memory_format=torch.channels_last)
+        with _precision(made, ways):
+            results = run(made)
+        gates = dict(zip(names, results[len(results) - len(names) :], strict=True))
+        rest = [_float(one) for one in results[: len(results) - len(names)]]
+        return _attention(exact, gates, pytree.tree_unflatten(rest, structure))
+
+    return forward
+
+
+def _to_channels_last(module: fx.GraphModule) -> None:
+    for name, weight in list(module.named_parameters()):
+        if weight.dim() == 4:
+            owner, _, last = name.rpartition(".")
+            moved = weight.detach().contiguous(memory_format=torch.channels_last)
+            setattr(module.get_submodule(owner), last, nn.Parameter(moved, requires_grad=False))
+
+
+def _precision(x: Tensor, ways: Sequence[str]) -> AbstractContextManager[Any]:
+    return torch.autocast(x.device.type, torch.bfloat16) if "bf16" in ways else nullcontext()
+
+
+def _float(value: Any) -> Any:
+    return value.float() if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
+def _attention(exact: Attention, gates: Mapping[str, Tensor], output: Any) -> Attention:
+    """The attention of the first photos with the gates of others."""
+    layers = {}
+    for name, layer in exact.items():
+        changed: dict[str, Any] = {
+            part: gates[f"{name}/{part}"].detach().float().cpu().reshape(gate.shape)
+            for part, gate in (("channel", layer.channel), ("spatial", layer.spatial))
+            if gate is not None
+        }
+        layers[name] = replace(layer, **changed)
+    return replace(exact, layers=layers, output=output)
+
+
+def _give_gates(module: fx.GraphModule, x: Tensor, exact: Attention) -> list[str]:
+    """Let a graph return its gates after its outputs, all in one tuple; return their names."""
+    gates = {
+        f"{name}/{part}": gate
+        for name, layer in exact.items()
+        for part, gate in (("channel", layer.channel), ("spatial", layer.spatial))
+        if gate is not None
+    }
+    module.graph.set_codegen(fx.graph.CodeGen())
+    module.recompile()
+    finder = _Finder(module, gates)
+    finder.run(x)
+    chosen = finder.chosen()
+    (end,) = [node for node in module.graph.nodes if node.op == "output"]
+    outputs = end.args[0] if isinstance(end.args[0], (tuple, list)) else (end.args[0],)
+    end.args = ((*outputs, *(chosen[name] for name in gates)),)
+    module.graph.lint()
+    module.recompile()
+    return list(gates)
+
+
+class _Finder(fx.Interpreter):
+    """Runs a graph and notes which of its results are gates."""
+
+    def __init__(self, module: fx.GraphModule, gates: Mapping[str, Tensor]) -> None:
+        super().__init__(module)
+        self.gates = gates
+        self.found: dict[str, list[fx.Node]] = {name: [] for name in gates}
+
+    def run_node(self, n: fx.Node) -> Any:
+        """Run one operation and compare its result with every gate of that many values."""
+        result = super().run_node(n)
+        if isinstance(result, Tensor) and result.is_floating_point() and n.op == "call_function":
+            for name, gate in self.gates.items():
+                if result.numel() == gate.numel() and len(result) == len(gate):
+                    apart = (result.detach().float().cpu().reshape(gate.shape) - gate).abs().max()
+                    if float(apart) <= _SAME:
+                        self.found[name].append(n)
+        return result
+
+    def chosen(self) -> dict[str, fx.Node]:
+        """The operation that gives each gate. Raises ModelError where that is not certain."""
+        for name, nodes in self.found.items():
+            gate = self.gates[name]
+            if not nodes:
+                raise ModelError(
+                    f"No operation of the exported network gives the gate {name}, so it cannot be "
+                    "an output. Leave --fast out."
+                )
+            first = {other: its[:1] for other, its in self.found.items() if other != name}
+            others = [other for other, its in first.items() if its == nodes[:1]]
+            if others or (len(gate) > 1 and float((gate - gate[:1]).abs().max()) <= _SAME):
+                like = f"those of {others[0]}" if others else "constant"
+                raise ModelError(
+                    f"On the first photos the gates {name} are {like}, so what gives them cannot "
+                    "be told for certain. Leave --fast out."
+                )
+        return {name: nodes[0] for name, nodes in self.found.items()}
+
+
+def _effect(
+    loaded: LoadedModel, x: Tensor, exact: Attention, forward: Forward, ways: tuple[str, ...]
+) -> Effect:
+    with torch.inference_mode():
+        found = forward(x)  # compiles
+        times: dict[bool, list[float]] = {False: [], True: []}
+        for _ in range(_ROUNDS):
+            for fast in (False, True):
+                began = time.perf_counter()
+                if fast:
+                    forward(x)
+                else:
+                    capture(loaded.model, x)
+                times[fast].append(time.perf_counter() - began)
+    return Effect(
+        ways,
+        min(times[False]) / min(times[True]),
+        _apart(_gates(exact), _gates(found)),
+        _apart([exact.output], [found.output]),
+        HALF if "bf16" in ways else EXACT,
+        len(x),
+    )
+
+
+def _gates(attention: Attention) -> list[Any]:
+    return [gate for layer in attention.values() for gate in (layer.channel, layer.spatial)]
+
+
+def _apart(some: Sequence[Any], others: Sequence[Any]) -> float:
+    pairs = [(a, b) for a, b in zip(some, others, strict=True) if isinstance(a, Tensor)]
+    differences = [(a.float() - b.float()).abs().max() for a, b in pairs if a.numel()]
+    return max(map(float, differences), default=0.0)

@@ -1,0 +1,150 @@
+"""One shard's photos through the network: read, prepared, shown together, and what came of each.
+
+Where decoding has threads of its own (`threads`), photos are read and prepared while the network
+is at others; without, each process does one thing at a time, and several processes share the cores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cbam_viz.analysis import Analysis, analyse_inputs
+from cbam_viz.attention import Attention
+from cbam_viz.batch.settings import Settings
+from cbam_viz.batch.sources.item import Item
+from cbam_viz.batch.sources.opening import Opener
+from cbam_viz.errors import CbamVizError, ImageError
+from cbam_viz.images import ModelInput, Photo, read_photo
+from cbam_viz.models.feed import input_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cbam_viz.models import LoadedModel
+
+AHEAD = 4
+"""Batches that are prepared, and waiting for others of their size, at a time."""
+_NO_PIXELS = np.zeros((1, 1, 3), np.uint8)
+NO_MEMORY = "There was not enough memory for it."
+
+Result = Analysis | str
+"""Of one photo; a text says why there is none."""
+Prepared = tuple[Photo, ModelInput]
+
+
+@dataclass(frozen=True)
+class Looker:
+    """A network, how photos are made into its input, and how it is run."""
+
+    loaded: LoadedModel
+    settings: Settings
+    batch: int
+    threads: int = 0
+    """That read and prepare photos ahead; 0: none but the caller's own."""
+    forward: Callable[[Tensor], Attention] | None = None
+    """In place of capturing the network as it is."""
+
+    def results(
+        self, items: Sequence[Item], done: Callable[[int], None] = lambda _: None
+    ) -> list[Result]:
+        """What came of each photo, in order; `done` is told how many more are through."""
+        results: dict[int, Result] = {}
+        told = 0
+        for positions, group in self._groups(items, results):
+            results |= zip(positions, self._look(group), strict=True)
+            done(len(results) - told)
+            told = len(results)
+        done(len(results) - told)
+        return [results[position] for position in range(len(items))]
+
+    def _groups(
+        self, items: Sequence[Item], results: dict[int, Result]
+    ) -> Iterator[tuple[list[int], list[Prepared]]]:
+        """Photos of one input size, as many as go together; the same groups for the same items."""
+        waiting: dict[tuple[int, ...], list[tuple[int, Prepared]]] = {}
+        for position, prepared in enumerate(self._prepared(items)):
+            if isinstance(prepared, str):
+                results[position] = prepared
+                continue
+            size = tuple(prepared[1].tensor.shape)
+            waiting.setdefault(size, []).append((position, prepared))
+            full = len(waiting[size]) == self.batch
+            if not full and sum(map(len, waiting.values())) >= AHEAD * self.batch:
+                size = max(waiting, key=lambda one: len(waiting[one]))  # of equals the oldest
+                full = True
+            if full:
+                yield _apart(waiting.pop(size))
+        yield from map(_apart, waiting.values())
+
+    def _prepared(self, items: Sequence[Item]) -> Iterator[Prepared | str]:
+        opener = Opener(self.settings.columns)
+        try:
+            if not self.threads:
+                yield from (self._prepare(opener, item) for item in items)
+                return
+            with ThreadPoolExecutor(self.threads) as pool:
+                coming: list[Future[Prepared | str]] = []
+                for item in items:
+                    coming.append(pool.submit(self._prepare, opener, item))
+                    if len(coming) > AHEAD * self.batch:
+                        yield coming.pop(0).result()
+                yield from (one.result() for one in coming)
+        finally:
+            opener.close()
+
+    def _prepare(self, opener: Opener, item: Item) -> Prepared | str:
+        try:
+            photo = self.read(opener, item)
+            made = input_of(self.loaded, photo, self.settings.view)
+        except (CbamVizError, MemoryError) as error:
+            return str(error) or NO_MEMORY
+        # Its pixels are not needed any more, and would take most of the memory.
+        return replace(photo, pixels=_NO_PIXELS, values=None, in_srgb=None), made
+
+    def read(self, opener: Opener, item: Item) -> Photo:
+        """Read one photo. Raises ImageError."""
+        window = self.settings.window or self.loaded.spec.window
+        content = opener.content(item)
+        return read_photo(content, name=item.name, window=window, index=self.settings.index)
+
+    def _look(self, group: list[Prepared]) -> list[Result]:
+        """Run photos together, and each alone if that fails: one of them may be the cause."""
+        try:
+            # What was made for a full batch takes no other number: the last photo fills it up.
+            padded = group
+            if self.forward is not None:
+                padded = [*group, *(self.batch - len(group)) * group[-1:]]
+            found = analyse_inputs(self.loaded, padded, forward=self.forward)
+            return list(found[: len(group)])
+        except (CbamVizError, MemoryError) as error:
+            if len(group) > 1:
+                return [one for alone in group for one in self._look([alone])]
+            return [str(error) or NO_MEMORY]
+
+
+def first_photos(looker: Looker, items: Iterator[Item], count: int) -> list[Prepared]:
+    """The first photos that can be read. Raises ImageError, with the first reason, if none can."""
+    opener, found, reasons = Opener(looker.settings.columns), [], []
+    try:
+        for item in items:
+            prepared = looker._prepare(opener, item)
+            if isinstance(prepared, str):
+                reasons.append(prepared)
+            else:
+                found.append(prepared)
+            if len(found) == count:
+                return found
+    finally:
+        opener.close()
+    if not found:
+        raise ImageError(f"None of {len(reasons):,} photos can be read. The first: {reasons[0]}")
+    return found
+
+
+def _apart(group: list[tuple[int, Prepared]]) -> tuple[list[int], list[Prepared]]:
+    return [position for position, _ in group], [prepared for _, prepared in group]

@@ -1,0 +1,109 @@
+"""Every photo of some sources, one after the other: nothing is read but names and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from hashlib import blake2b
+from pathlib import Path
+
+from cbam_viz._suffixes import is_photo_name
+from cbam_viz.batch.sources.files import can_be_a_path, matches, walk
+from cbam_viz.batch.sources.item import Item
+from cbam_viz.batch.sources.labels import AUTO, labels_by
+from cbam_viz.batch.sources.tables import (
+    Columns,
+    is_saved_dataset,
+    is_table,
+    photos_in_dataset,
+    photos_in_parquet,
+)
+from cbam_viz.batch.sources.tars import is_tar, photos_in_tar
+from cbam_viz.errors import ImageError
+
+
+def photos_of(
+    sources: Sequence[str],
+    labels: str = AUTO,
+    columns: Columns = Columns(),  # noqa: B008  # frozen
+    *,
+    leave_out: Callable[[Path], bool] = lambda _: False,
+) -> Iterator[Item]:
+    """Yield the photos of all sources in an order that depends on their names alone.
+
+    A source is an image, a folder, a pattern, a tar archive (`.tar`), a Parquet file or a Hugging
+    Face dataset on disk. A folder without images counts for the archives and tables in it. Names
+    are paths below the source, with the source's own name before them if there are several; a photo
+    that two sources hold is taken once. `leave_out` says of files which are not meant.
+
+    Raises
+    ------
+    ImageError
+        A source that names nothing, or cannot be read.
+    """
+    labelled = labels_by(labels)
+    several = len(sources) > 1
+    seen: set[bytes] = set()
+    for source in sources:
+        for item in map(labelled, _expanded(source, columns)):  # by the name below its source
+            if leave_out(Path(item.path)):
+                continue
+            if not several:
+                yield item
+            elif (mark := _mark(item)) not in seen:
+                seen.add(mark)
+                yield replace(item, name=f"{Path(source).name}/{item.name}")
+
+
+def _mark(item: Item) -> bytes:
+    """Of the place where a photo lies; short, as there may be millions."""
+    place = f"{Path(item.path).resolve()}\n{item.offset}"
+    return blake2b(place.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+
+
+def _expanded(source: str, columns: Columns) -> Iterator[Item]:
+    path = Path(source)
+    if not can_be_a_path(path):
+        raise ImageError(f"{source[:40]}… is too long for the name of a file.")
+    if path.is_dir():
+        yield from _folder(path, columns)
+        return
+    files = [path] if path.is_file() else matches(source)
+    if not files:
+        raise ImageError(
+            f"There is no file, folder or match of pattern {source!r}. Check the path, and put "
+            "patterns in quotes."
+        )
+    for file in files:
+        yield from _file(file, file.name, columns)
+
+
+def _folder(folder: Path, columns: Columns) -> Iterator[Item]:
+    if is_saved_dataset(folder):
+        yield from _without_prefix(photos_in_dataset(folder, "", columns))
+        return
+    for kind in (is_photo_name, _is_container):
+        found = False
+        for file in walk(folder, kind):
+            found = True
+            yield from _file(file, file.relative_to(folder).as_posix(), columns)
+        if found:
+            return
+    raise ImageError(f"The folder {folder} holds no images, no .tar and no .parquet.")
+
+
+def _is_container(name: str) -> bool:
+    return is_tar(name) or is_table(name)
+
+
+def _file(file: Path, name: str, columns: Columns) -> Iterator[Item]:
+    if is_tar(file.name):
+        yield from photos_in_tar(file, name)
+    elif is_table(file.name):
+        yield from photos_in_parquet(file, name, columns)
+    else:
+        yield Item(name, "file", str(file))
+
+
+def _without_prefix(items: Iterable[Item]) -> Iterator[Item]:
+    return (replace(item, name=item.name.removeprefix("/")) for item in items)

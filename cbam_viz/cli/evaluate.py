@@ -1,0 +1,368 @@
+"""`cbam-viz evaluate`: what maps of gates and of other methods are worth, over a folder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import cbam_viz
+from cbam_viz.cli.choice import ModelChoice
+from cbam_viz.cli.files import refuse_existing, refuse_unwritable, write
+from cbam_viz.cli.index import hash_of, network_mark, source_text
+from cbam_viz.cli.input_options import input_options, reading_options
+from cbam_viz.cli.inputs import Reading, find_images
+from cbam_viz.cli.journal import JOURNAL, Journal
+from cbam_viz.cli.labels import FOLDERS, Labels
+from cbam_viz.cli.network import open_network
+from cbam_viz.cli.options import force_option, json_option, model_options, view_option
+from cbam_viz.cli.report import choose_layers
+from cbam_viz.cli.text import print_json, print_table, say
+from cbam_viz.errors import CbamVizError, MetricError
+
+if TYPE_CHECKING:
+    from cbam_viz.analysis import Analysis
+    from cbam_viz.evaluation import Plan, Row, Summary
+    from cbam_viz.images import View
+    from cbam_viz.metrics import Region
+    from cbam_viz.models import LoadedModel
+
+SOME_FAILED = 1
+GATE = "gate"
+METHODS = (GATE, "gradcam", "gradcam++", "layercam", "eigencam", "scorecam", "occlusion")
+GROUPS = ("removal", "confidence", "boxes", "sparseness")
+TABLES = ("table.csv", "table.json", "table.tex")
+
+
+@click.command(
+    short_help="Measure what maps are worth, beside other methods and chance.",
+    epilog="\b\nExamples:\n"
+    "  cbam-viz evaluate photos/ -o results\n"
+    "  cbam-viz evaluate photos/ --boxes boxes.json --labels folders -o results\n"
+    "  cbam-viz evaluate photos/ --layer all --method gate --measure boxes --boxes masks/",
+)
+@click.argument("sources", nargs=-1, required=True, metavar="IMAGE|FOLDER|PATTERN...")
+@click.option(
+    "--boxes",
+    type=click.Path(path_type=Path),
+    metavar="FILE|FOLDER",
+    help="Where the objects are: COCO JSON, Pascal VOC XML, YOLO text files or PNG masks.",
+)
+@click.option(
+    "--labels",
+    metavar=f"FILE|{FOLDERS}",
+    help="True classes, for which maps are then made: a CSV with a file name and a class in each "
+    f"row, a JSON object of these, or '{FOLDERS}' for the names of the folders that the photos lie "
+    "in. [default: what the network predicts]",
+)
+@click.option(
+    "--method",
+    "methods",
+    multiple=True,
+    type=click.Choice(METHODS),
+    help="gate: the layers' spatial maps. May be repeated. [default: gate, gradcam]",
+)
+@click.option(
+    "--layer",
+    "-l",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="A layer with gates by name or place (0, -1), 'all' of these, or a module or stage "
+    "(layer4) for the methods. May be repeated. [default: the layer to look at first, or the last "
+    "stage]",
+)
+@click.option(
+    "--measure",
+    "groups",
+    multiple=True,
+    type=click.Choice(GROUPS),
+    help="removal: insertion and deletion; confidence: drop and increase. May be repeated. "
+    "[default: all, boxes if --boxes is given]",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(2, 1000),
+    default=20,
+    show_default=True,
+    help="In how many steps pixels are replaced, for insertion and deletion.",
+)
+@click.option(
+    "--ties",
+    type=click.Choice(["shuffled", "reading-order"]),
+    default="shuffled",
+    show_default=True,
+    help="How places of equal value are put in order.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of whatever is random.")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help=f"Write {', '.join(TABLES)} and {JOURNAL}; the same command goes on where it ended.",
+)
+@input_options
+@model_options
+@view_option
+@reading_options
+@force_option
+@json_option
+def evaluate(
+    *,
+    sources: tuple[str, ...],
+    boxes: Path | None,
+    labels: str | None,
+    methods: tuple[str, ...],
+    names: tuple[str, ...],
+    groups: tuple[str, ...],
+    steps: int,
+    ties: str,
+    seed: int,
+    output: Path | None,
+    choice: ModelChoice,
+    view: View,
+    reading: Reading,
+    force: bool,
+    as_json: bool,
+) -> int:
+    """Measure maps of gates and of other methods, each beside maps of chance.
+
+    Beside them always stand a uniform map, a Gaussian in the middle of the picture and, for each
+    map, one of chance that is as smooth. Photos that cannot be measured are named on standard
+    error and skipped; the exit status is then 1.
+    """
+    from cbam_viz.evaluation import Plan, summarise
+    from cbam_viz.evaluation import as_json as described
+    from cbam_viz.metrics import read_regions
+
+    if "boxes" in groups and boxes is None:
+        raise click.UsageError("To measure by boxes, say where they are: --boxes FILE.")
+    known = None if labels is None else Labels(labels)
+    regions = {} if boxes is None else read_regions(boxes)
+    images = find_images(sources)
+    wanted = groups or tuple(one for one in GROUPS if one != "boxes" or boxes is not None)
+    if output is not None:
+        before = (output / JOURNAL).exists()
+        refuse_existing([output / one for one in TABLES], force or before)
+        refuse_unwritable([output / JOURNAL])
+    loaded = open_network(choice, view=view)
+    run = _Run(loaded, reading, known, regions)
+    analysis = run.first(images, view)
+    gates, layers, chosen = _chosen(analysis, loaded, names, methods)
+    plan = Plan(
+        gates,
+        layers,
+        chosen,
+        tuple(wanted),  # type: ignore[arg-type]
+        steps,
+        ties.replace("-", " "),  # type: ignore[arg-type]
+        seed,
+        view,
+    )
+    settings = _settings(loaded, plan, boxes, labels)
+    journal = Journal(
+        None if output is None else output / JOURNAL,
+        {**settings, "network": network_mark(loaded, choice.factory)},
+        force=force,
+    )
+    done = run.all(images, plan, journal)
+    if not done:
+        raise MetricError(f"No photo could be measured. {next(iter(run.skipped.values()), '')}")
+    found = summarise([line["maps"] for line in done], seed=seed)
+    files = [] if output is None else _write(found, settings, output)
+    if as_json:
+        failed = [{"source": str(path), "error": why} for path, why in run.skipped.items()]
+        print_json(
+            {
+                **described(found, settings),
+                "skipped": failed,
+                "files": [str(file) for file in files],
+            }
+        )
+    else:
+        _tell(found, settings, files)
+    return SOME_FAILED if run.skipped else 0
+
+
+@dataclass(eq=False)
+class _Run:
+    """The photos of one run; those that fail are told and left out."""
+
+    loaded: LoadedModel
+    reading: Reading
+    labels: Labels | None
+    regions: dict[str, tuple[Region, ...]]
+
+    def __post_init__(self) -> None:
+        """No photo has failed yet."""
+        self.skipped: dict[Path, str] = {}
+
+    def first(self, images: Sequence[Path], view: View) -> Analysis:
+        """What the network makes of the first photo that can be read: which layers it has."""
+        from cbam_viz.analysis import analyse
+
+        problem: CbamVizError | None = None
+        for path in images:
+            try:
+                return analyse(
+                    self.loaded, self.reading.photo(path, self.loaded), view, gates=False
+                )
+            except CbamVizError as error:
+                problem = error
+        assert problem is not None
+        raise problem
+
+    def all(self, images: Sequence[Path], plan: Plan, journal: Journal) -> list[dict[str, Any]]:
+        """Measure what the journal has not yet; the lines of all photos that are measured."""
+        from tqdm import tqdm
+
+        lines = []
+        with tqdm(total=len(images), unit="photo", disable=not sys.stderr.isatty()) as bar:
+            for path in images:
+                line = journal.lines.get((source_text(path), hash_of(path) or ""))
+                try:
+                    if line is None:
+                        line = self._measured(path, plan)
+                        journal.add(line)
+                    lines.append(line)
+                except (CbamVizError, MemoryError) as error:
+                    self.skipped[path] = str(error) or "There was not enough memory for it."
+                    bar.write(f"Skipped {path}: {self.skipped[path]}", file=sys.stderr)
+                bar.update()
+        return lines
+
+    def _measured(self, path: Path, plan: Plan) -> dict[str, Any]:
+        from tqdm import tqdm
+
+        from cbam_viz.evaluation import measure_photo
+        from cbam_viz.metrics import regions_of
+
+        loaded = self.loaded
+        target = None if self.labels is None else self.labels.of(path, loaded.classes)
+        photo = self.reading.photo(path, loaded)
+        objects: tuple[Region, ...] = ()
+        with suppress(MetricError):  # there are none, which is told below
+            objects = regions_of(self.regions, path.name)
+        found = measure_photo(loaded, photo, plan, target, objects)
+        for note in found.notes:
+            tqdm.write(f"{path.name}: {note}", file=sys.stderr)
+        return {
+            "source": source_text(path),
+            "sha256": hash_of(path) or "",
+            "target": found.target,
+            "target_name": found.target_name,
+            "probability": found.probability,
+            "boxes": len(objects),
+            "maps": found.maps,
+        }
+
+
+def _chosen(
+    analysis: Analysis, loaded: LoadedModel, names: Sequence[str], methods: Sequence[str]
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """The layers whose gates are measured, those of the methods, and the methods.
+
+    Raises
+    ------
+    click.UsageError
+        There is no such layer, or nothing is left to be measured.
+    """
+    from cbam_viz.models.loaded import feature_entries
+    from cbam_viz.statistics import layer_to_show
+
+    attention = analysis.attention
+    mapped = [layer for layer in analysis.layers if layer.spatial is not None]
+    others = tuple(one for one in methods if one != GATE) if methods else ("gradcam",)
+    modules = {name for name, _ in loaded.model.named_modules() if name}
+    chosen: list[str] = []
+    for name in names:
+        if name in modules and name not in attention:
+            chosen.append(name)
+        elif attention:
+            chosen += [layer.name for layer in choose_layers(attention, [name])]
+        else:
+            raise click.UsageError(f"The network has no gates and no module {name!r}.")
+    if not names:
+        stages = [str(entry.get("module", "")) for entry in feature_entries(loaded.model)]
+        if mapped:
+            chosen = [layer_to_show(mapped, geometry=analysis.geometry).name]
+        elif stages and stages[-1] in modules:
+            chosen = [stages[-1]]
+        elif set(others) - {"occlusion"}:
+            raise click.UsageError(
+                "The network has no gates, and nothing says which layer to take: give --layer."
+            )
+    with_maps = {layer.name for layer in mapped}
+    gates = tuple(name for name in chosen if name in with_maps and (not methods or GATE in methods))
+    if GATE in methods and not gates:
+        raise click.UsageError("None of these layers has a spatial map to measure.")
+    return gates, tuple(dict.fromkeys(chosen)), others
+
+
+def _settings(
+    loaded: LoadedModel, plan: Plan, boxes: Path | None, labels: str | None
+) -> dict[str, Any]:
+    """What the numbers hang on, for every output."""
+    from cbam_viz.evaluation import mean_colour_words
+    from cbam_viz.metrics.removal import BLUR
+
+    return {
+        "version": cbam_viz.__version__,
+        "model": loaded.name,
+        "view": plan.view,
+        "gates": " ".join(plan.gates),
+        "methods": " ".join(plan.methods),
+        "layers": " ".join(plan.layers),
+        "measures": " ".join(plan.groups),
+        "score": "probability of the class (after softmax)",
+        "class": "the label" if labels is not None else "the predicted one",
+        "steps": plan.steps,
+        "ties": plan.ties,
+        "seed": plan.seed,
+        "blurred_by": f"Gaussian, {BLUR:.0%} of the shorter side",
+        "mean_is": mean_colour_words(loaded),
+        "objects": "" if boxes is None else boxes.name,
+    }
+
+
+def _write(found: Summary, settings: dict[str, Any], output: Path) -> list[Path]:
+    import json
+
+    from cbam_viz.evaluation import as_json, csv_text, latex_text
+
+    texts = (
+        csv_text(found, settings),
+        json.dumps(as_json(found, settings), indent=2) + "\n",
+        latex_text(found, settings),
+    )
+    named = zip(TABLES, texts, strict=True)
+    return [write(output / name, text.encode(), force=True) for name, text in named]
+
+
+def _tell(found: Summary, settings: dict[str, Any], files: Sequence[Path]) -> None:
+    columns, maps = found.matrix
+    arrows = {"higher": " ↑", "lower": " ↓", "neither": ""}
+    head = ["map", *(f"{one.short}{arrows[one.better]}" for one in columns)]
+    print_table(head, [[name, *map(_cell, rows)] for name, rows in maps], right=" ".join(head[1:]))
+    say()
+    say(
+        f"Means over {found.photos} photo{'' if found.photos == 1 else 's'}; arrows point to the "
+        "better side, † does not beat the Gaussian. Intervals and all measures: --json, or -o."
+    )
+    say("; ".join(f"{key}: {value}" for key, value in settings.items() if value != "") + ".")
+    for sentence in found.sentences():
+        say(sentence)
+    for file in files:
+        say(f"Wrote {file}.")
+
+
+def _cell(row: Row | None) -> str:
+    if row is None:
+        return "–"
+    return f"{row.mean:.3f}" + ("†" if row.gaussian is not None and not row.gaussian.beats else " ")

@@ -1,0 +1,223 @@
+"""`cbam-viz stats`: what the photos of a store together say of a network's gates."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cbam_viz.cli.files import refuse_existing, write
+from cbam_viz.cli.options import force_option, json_option
+from cbam_viz.cli.text import print_json, print_table, say
+
+if TYPE_CHECKING:
+    from cbam_viz.dataset import GateSummary, Store
+
+SHOWN = 10
+
+
+@click.command(
+    short_help="Numbers of all photos in a store, by layer and class.",
+    epilog="\b\nExamples:\n"
+    "  cbam-viz stats stores/photos\n"
+    "  cbam-viz stats stores/photos --layer layer4.1.se\n"
+    "  cbam-viz stats stores/photos --csv gates.csv\n"
+    "  cbam-viz stats stores/before --against stores/after",
+)
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option(
+    "--layer",
+    "-l",
+    "name",
+    metavar="NAME",
+    help="One layer: by class, its most selective channels, and the most unusual photos.",
+)
+@click.option(
+    "--csv",
+    "table",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the numbers of every layer and class.",
+)
+@click.option(
+    "--against",
+    "other",
+    type=click.Path(path_type=Path),
+    metavar="STORE",
+    help="Another store: what changed in it, by layer.",
+)
+@force_option
+@json_option
+def stats(
+    *,
+    store: Path,
+    name: str | None,
+    table: Path | None,
+    other: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Print what the photos of a store, which 'batch' made, say of a network's gates.
+
+    mean, spread (over channels, or over the map), saturated and entropy are means over photos. The
+    last three columns share out the gate's variance: 'pattern' is the same for all photos (100 % is
+    a constant), 'classes' is between classes, 'photos' between photos of a class.
+    """
+    from cbam_viz.dataset import gate_summary, open_store
+
+    if table is not None:
+        refuse_existing([table], force)
+    opened = open_store(store)
+    if other is not None:
+        _compare(opened, open_store(other), as_json=as_json)
+        return
+    gates = [gate for gate in opened.gates() if name in (None, gate[0])]
+    if name is not None and not gates:
+        opened.shape(name, "channel")  # says which layers there are
+    varying = opened.record.layout.varying
+    gates = [gate for gate in gates if gate[1] == "channel" or not varying]
+    summaries = [gate_summary(opened, *gate) for gate in gates]
+    if table is not None:
+        write(table, _csv(summaries).encode(), force=force)
+    if as_json:
+        print_json(_json(opened, summaries, name))
+        return
+    if varying:
+        click.echo(
+            "Maps differ in size from photo to photo; channel weights alone follow.", err=True
+        )
+    say(f"{opened.photos.num_rows:,} photos of {len(opened.classes)} classes in {store}.\n")
+    _print_gates(summaries)
+    if name is not None:
+        _print_classes(summaries)
+        _print_channels(opened, [one for one in summaries if one.part == "channel"])
+
+
+def _print_gates(summaries: Sequence[GateSummary]) -> None:
+    head = (
+        "layer",
+        "gate",
+        "mean",
+        "spread",
+        "saturated",
+        "entropy",
+        "pattern",
+        "classes",
+        "photos",
+    )
+    rows = [
+        (
+            one.layer,
+            one.part,
+            *(f"{one.numbers[key]:.3f}" for key in ("mean", "spread")),
+            f"{one.numbers['saturated']:.1%}",
+            f"{one.numbers['entropy']:.3f}",
+            *(f"{one.shares[key]:.1%}" for key in ("pattern", "classes", "photos")),
+        )
+        for one in summaries
+    ]
+    print_table(head, rows, right=" ".join(head[2:]))
+
+
+def _print_classes(summaries: Sequence[GateSummary]) -> None:
+    for one in summaries:
+        if not one.classes:
+            continue
+        say(f"\n{one.part} by class:")
+        rows = [
+            (
+                label,
+                str(one.count[n]),
+                *(f"{one.class_numbers[key][n]:.3f}" for key in ("mean", "spread", "entropy")),
+            )
+            for n, label in enumerate(one.classes)
+        ]
+        print_table(("class", "n", "mean", "spread", "entropy"), rows, "n mean spread entropy")
+
+
+def _print_channels(store: Store, summaries: Sequence[GateSummary]) -> None:
+    from cbam_viz.dataset import selectivity, unusual
+
+    for one in summaries:
+        if len(one.classes) > 1:
+            chosen = selectivity(one)
+            say("\nMost selective channels (Morcos and others, 2018):")
+            rows = [
+                (str(c), f"{chosen.index[c]:.3f}", one.classes[chosen.best[c]])
+                for c in chosen.order[:SHOWN]
+            ]
+            print_table(("channel", "index", "highest for"), rows, "channel index")
+        say("\nMost unusual photos (root mean square of z-scores over channels):")
+        rows = [
+            (f"{photo.value:.2f}", photo.label or "–", photo.name)
+            for photo in unusual(store, one.layer, SHOWN)
+        ]
+        print_table(("z", "class", "photo"), rows, "z")
+
+
+def _compare(one: Store, other: Store, *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from cbam_viz.dataset import compare_stores
+
+    changes = compare_stores(one, other)
+    if as_json:
+        print_json([asdict(change) for change in changes])
+        return
+    head = ("layer", "gate", "mean", "profile", "spread", "most changed class")
+    rows = []
+    for change in changes:
+        most = max(change.classes, key=lambda name: change.classes[name], default=None)
+        told = "–" if most is None else f"{most} ({change.classes[most]:.3f})"
+        numbers = (f"{change.mean:+.3f}", f"{change.profile:.3f}", f"{change.spread:+.3f}")
+        rows.append((change.layer, change.part, *numbers, told))
+    print_table(head, rows, "mean profile spread")
+
+
+def _json(store: Store, summaries: Sequence[GateSummary], name: str | None) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from cbam_viz.dataset import selectivity, unusual
+    from cbam_viz.dataset.gates import as_json
+
+    told: dict[str, Any] = {
+        "store": str(store.path),
+        "photos": store.photos.num_rows,
+        "complete": len(store.files) == store.record.shards,
+        "classes": list(store.classes),
+        "gates": [as_json(one) for one in summaries],
+    }
+    if name is not None:
+        for one in summaries:
+            if one.part == "channel" and len(one.classes) > 1:
+                chosen = selectivity(one)
+                told["selectivity"] = {
+                    "index": chosen.index.tolist(),
+                    "highest_for": [one.classes[n] for n in chosen.best],
+                }
+            if one.part == "channel":
+                told["unusual"] = [asdict(photo) for photo in unusual(store, name, SHOWN)]
+    return told
+
+
+def _csv(summaries: Sequence[GateSummary]) -> str:
+    """Every layer, gate and class, and all photos together, a line each."""
+    from cbam_viz.dataset.gates import NUMBERS
+
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    shares = ("pattern", "classes", "photos")
+    writer.writerow(
+        ("layer", "gate", "class", "count", *NUMBERS, *(f"variance_{one}" for one in shares))
+    )
+    for one in summaries:
+        whole = (*(one.numbers[key] for key in NUMBERS), *(one.shares[key] for key in shares))
+        writer.writerow((one.layer, one.part, "", one.photos, *whole))
+        for n, label in enumerate(one.classes):
+            numbers = (one.class_numbers[key][n] for key in NUMBERS)
+            writer.writerow((one.layer, one.part, label, one.count[n], *numbers, "", "", ""))
+    return text.getvalue()

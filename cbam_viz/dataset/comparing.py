@@ -1,0 +1,66 @@
+"""Two stores beside each other: two networks, or one before and after training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from cbam_viz.dataset.gates import gate_summary
+from cbam_viz.dataset.reading import Part, Store
+from cbam_viz.errors import StoreError
+
+Real = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is different in the second store, of one gate."""
+
+    layer: str
+    part: Part
+    mean: float
+    """Mean gate there less the mean gate here."""
+    profile: float
+    """Root mean squared difference of the mean gates, channel by channel or cell by cell."""
+    spread: float
+    """Mean standard deviation between photos there, less the same here."""
+    classes: dict[str, float]
+    """`profile` by class, of the classes that both stores have."""
+
+
+def compare_stores(one: Store, other: Store) -> list[Change]:
+    """What changed from one store to another, for every gate that both have in the same shape.
+
+    Raises StoreError if they have none in common.
+    """
+    common = [
+        gate
+        for gate in one.gates()
+        if gate in other.gates() and one.shape(*gate) == other.shape(*gate)
+    ]
+    if not common:
+        raise StoreError(f"{one.path} and {other.path} have no layer of one name and shape.")
+    return [_change(one, other, layer, part) for layer, part in common]
+
+
+def _change(one: Store, other: Store, layer: str, part: Part) -> Change:
+    a, b = gate_summary(one, layer, part), gate_summary(other, layer, part)
+    both = [name for name in a.classes if name in b.classes]
+    pairs = {
+        name: (a.class_mean[a.classes.index(name)], b.class_mean[b.classes.index(name)])
+        for name in both
+    }
+    return Change(
+        layer,
+        part,
+        b.numbers["mean"] - a.numbers["mean"],
+        _apart(a.mean, b.mean),
+        float(b.spread.mean() - a.spread.mean()),
+        {name: _apart(*means) for name, means in pairs.items()},
+    )
+
+
+def _apart(a: Real, b: Real) -> float:
+    return float(np.sqrt(np.square(a - b).mean()))

@@ -1,0 +1,201 @@
+"""One gate over all photos: by class, what of it varies, and which channels tell classes apart."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cbam_viz.dataset.caching import kept
+from cbam_viz.dataset.moments import Moments
+from cbam_viz.dataset.reading import Block, Part, Store
+from cbam_viz.errors import StoreError
+from cbam_viz.statistics import SATURATED_HIGH, SATURATED_LOW
+
+Real = npt.NDArray[np.float64]
+
+NUMBERS = ("mean", "spread", "saturated", "entropy")
+"""What is told of a photo's gate, as in `cbam_viz.statistics`: `spread` over its channels or its
+map, `saturated` and `entropy` in [0, 1]; those of a map are weighted by area on the photo."""
+
+
+@dataclass(frozen=True)
+class GateSummary:
+    """One gate of one layer over all photos of a store. K classes, D channels or cells.
+
+    Photos without a label count in what is told of all photos, and in no class.
+    """
+
+    layer: str
+    part: Part
+    shape: tuple[int, ...]
+    classes: tuple[str, ...]
+    count: npt.NDArray[np.int64]
+    """(K,) photos of each class."""
+    photos: int
+    """All of them."""
+    mean: Real
+    """(D,) over all photos."""
+    spread: Real
+    """(D,) standard deviation over all photos, divided by n."""
+    class_mean: Real
+    """(K, D)"""
+    class_spread: Real
+    """(K, D)"""
+    numbers: dict[str, float]
+    """Mean over all photos of each of `NUMBERS`."""
+    class_numbers: dict[str, Real]
+    """(K,) the same by class."""
+    shares: dict[str, float]
+    """What part of the gate's variance is where, in [0, 1], sums to 1 (NaN if the gate is one
+    number): `pattern` between channels or cells and the same for all photos, `classes` between the
+    means of classes, `photos` between photos of a class. A gate whose `pattern` is all of it gives
+    every photo the same: a constant. Without labels there is one class.
+    """
+
+    @property
+    def distances(self) -> Real:
+        """(K, K) root mean squared difference of the mean gates of two classes."""
+        apart = self.class_mean[:, None] - self.class_mean[None]
+        return np.asarray(np.sqrt(np.square(apart).mean(-1)), np.float64)
+
+
+@dataclass(frozen=True)
+class Selectivity:
+    """How much one class stands out, for each channel."""
+
+    index: Real
+    """(C,) in [0, 1] for gates that are not negative: 0 if all classes are alike, 1 if the weight
+    is 0 for all classes but one."""
+    best: npt.NDArray[np.int64]
+    """(C,) the class with the highest mean."""
+
+    @property
+    def order(self) -> npt.NDArray[np.int64]:
+        """Channels, the most selective first."""
+        return np.argsort(-self.index, kind="stable").astype(np.int64)
+
+
+def gate_summary(store: Store, layer: str, part: Part) -> GateSummary:
+    """Sum up one gate of all photos, read once and kept beside the store from then on.
+
+    Raises StoreError as `Store.blocks` does.
+    """
+    store.shape(layer, part)
+    name = f"{layer}/{part}"
+    summary: GateSummary = kept(
+        store.path, store.files, name, GateSummary, lambda: _made(store, layer, part)
+    )
+    return summary
+
+
+def _made(store: Store, layer: str, part: Part) -> GateSummary:
+    classes = store.classes
+    shape = store.shape(layer, part)
+    moments = Moments(len(classes) + 1, int(np.prod(shape)))
+    told = Moments(len(classes) + 1, len(NUMBERS))
+    areas = np.zeros(int(np.prod(shape)))
+    for block in store.blocks(layer, part):
+        finite = np.isfinite(block.values).all(1)
+        groups = store.groups[block.rows[finite]]
+        moments.add(block.values[finite], groups)
+        told.add(photo_numbers(block)[finite], groups)
+        areas += block.shares[finite].sum(0)
+    whole = moments.together()
+    if not whole.count[0]:
+        raise StoreError(f"No photo in {store.path} has finite {part} gates at {layer}.")
+    # A class none of whose photos has this gate has no mean either.
+    labelled = np.flatnonzero(moments.count[: len(classes)])
+    return GateSummary(
+        layer,
+        part,
+        shape,
+        tuple(classes[n] for n in labelled),
+        moments.count[labelled],
+        int(whole.count[0]),
+        whole.mean[0],
+        np.sqrt(whole.variance[0]),
+        moments.mean[labelled],
+        np.sqrt(moments.variance[labelled]),
+        dict(zip(NUMBERS, told.together().mean[0].tolist(), strict=True)),
+        {name: told.mean[labelled, n] for n, name in enumerate(NUMBERS)},
+        _variance_shares(moments, whole, areas / areas.sum()),
+    )
+
+
+def photo_numbers(block: Block) -> Real:
+    """(N, 4) the `NUMBERS` of every photo of a block."""
+    values, shares = np.asarray(block.values, np.float64), block.shares
+    mean = (values * shares).sum(1)
+    spread = np.sqrt((np.square(values - mean[:, None]) * shares).sum(1))
+    outside = (values < SATURATED_LOW) | (values > SATURATED_HIGH)
+    return np.stack([mean, spread, (outside * shares).sum(1), _entropy(values, shares, mean)], 1)
+
+
+def _entropy(values: Real, shares: Real, mean: Real) -> Real:
+    """`statistics.relative_entropy` of every row; NaN where values are no distribution."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = values / mean[:, None]
+        divergence = np.where(ratio > 0, shares * ratio * np.log(ratio), 0).sum(1)
+        even = -np.where(shares > 0, shares * np.log(shares), 0).sum(1)
+        entropy = np.where(even > 0, 1 - divergence / even, 1.0)
+    negative = (np.where(shares > 0, values, 0) < 0).any(1)
+    entropy[negative | ~(mean > 0)] = np.nan
+    return np.asarray(entropy, np.float64)
+
+
+def _variance_shares(moments: Moments, whole: Moments, areas: Real) -> dict[str, float]:
+    """Of the values of all photos and elements, each element counted by its area."""
+    count = whole.count[0]
+    profile = whole.mean[0]
+    pattern = float(areas @ np.square(profile - areas @ profile))
+    apart = np.square(moments.mean - profile)
+    classes = float(areas @ (moments.count @ apart)) / count
+    photos = float(areas @ moments.squares.sum(0)) / count
+    total = pattern + classes + photos
+    parts = {"pattern": pattern, "classes": classes, "photos": photos}
+    return {name: float(part / total) if total > 0 else math.nan for name, part in parts.items()}
+
+
+def selectivity(summary: GateSummary) -> Selectivity:
+    """How selective each channel is for a class, by the index of Morcos and others.
+
+    (highest class mean - mean of the other classes' means) over their sum: Morcos, Barrett,
+    Rabinowitz and Botvinick, "On the importance of single directions for generalization", ICLR
+    2018, arXiv 1803.06959, section 2.3. Raises StoreError for fewer than two classes.
+    """
+    means = summary.class_mean
+    if len(means) < 2:
+        raise StoreError(
+            "Selectivity compares classes, and the store has photos of "
+            f"{len(means)}. Make it with --labels."
+        )
+    best = means.argmax(0)
+    top = means.max(0)
+    others = (means.sum(0) - top) / (len(means) - 1)
+    together = top + others
+    index = np.divide(top - others, together, out=np.zeros_like(top), where=together > 0)
+    return Selectivity(index, np.asarray(best, np.int64))
+
+
+def as_json(summary: GateSummary) -> dict[str, Any]:
+    """What is told of a gate, without the values of every channel and cell."""
+    return {
+        "layer": summary.layer,
+        "part": summary.part,
+        "shape": list(summary.shape),
+        "photos": summary.photos,
+        "numbers": summary.numbers,
+        "variance": summary.shares,
+        "spread_between_photos": float(summary.spread.mean()),
+        "classes": {
+            name: {
+                "photos": int(summary.count[n]),
+                **{key: float(values[n]) for key, values in summary.class_numbers.items()},
+            }
+            for n, name in enumerate(summary.classes)
+        },
+    }

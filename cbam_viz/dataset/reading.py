@@ -1,0 +1,173 @@
+"""A store, opened: what it says of itself, its photos, and a layer's gates shard by shard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from cbam_viz._text import few, shortened
+from cbam_viz.attention import Cells
+from cbam_viz.batch.record import GATES, STORE, Record, read_record
+from cbam_viz.errors import StoreError
+from cbam_viz.images import Geometry, photo_shares
+from cbam_viz.store.arrow import arrow, parquet
+
+Part = Literal["channel", "spatial"]
+Real = npt.NDArray[np.float64]
+_PLACE = (
+    "photo_height", "photo_width", "input_height", "input_width", "scale_y", "scale_x",
+    "offset_y", "offset_x",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Block:
+    """One gate of the photos of a shard."""
+
+    rows: npt.NDArray[np.int64]
+    """(N,) which rows of the store they are, from 0."""
+    values: npt.NDArray[np.float32]
+    """(N, D): channel weights, or maps row by row."""
+    shares: Real
+    """(N, D) share of the photo that each cell covers; 1 / D for channel weights. Sums to 1."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store that can be read. Gates stay on disk until they are asked for."""
+
+    path: Path
+    record: Record
+    files: tuple[Path, ...]
+    """The shards that are there, in order."""
+
+    @cached_property
+    def photos(self) -> Any:
+        """A pyarrow table of all photos: `photo`, `name`, `sha256`, `label`, `prediction`."""
+        columns = ["photo", "name", "sha256", "label", "prediction"]
+        return arrow().concat_tables([_read(file, columns) for file in self.files])
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """The labels that occur, sorted."""
+        return tuple(sorted(one for one in self.photos["label"].unique().to_pylist() if one))
+
+    @cached_property
+    def groups(self) -> npt.NDArray[np.int64]:
+        """(N,) each photo's place in `classes`; the place behind the last for those without."""
+        place = {name: number for number, name in enumerate(self.classes)}
+        labels = self.photos["label"].to_pylist()
+        return np.array([place.get(label, len(place)) for label in labels], np.int64)
+
+    @property
+    def layers(self) -> list[dict[str, Any]]:
+        """What `store.json` says of each layer."""
+        return list(self.record.document["layers"])
+
+    def gates(self, part: Part | None = None) -> list[tuple[str, Part]]:
+        """Every gate of every layer, in order of execution."""
+        parts: tuple[Part, ...] = ("channel", "spatial")
+        return [
+            (layer.name, one)
+            for layer in self.record.layout.layers
+            for one in parts
+            if (layer.channels if one == "channel" else layer.map_size) is not None
+            and part in (None, one)
+        ]
+
+    def shape(self, layer: str, part: Part) -> tuple[int, ...]:
+        """Shape of a gate: (C,) or (h, w). Raises StoreError if there is none."""
+        known = next((one for one in self.record.layout.layers if one.name == layer), None)
+        if known is None:
+            names = [one.name for one in self.record.layout.layers]
+            raise StoreError(f"{self.path} has no layer {layer!r}; it has {few(names, shown=40)}.")
+        if part == "channel" and known.channels is not None:
+            return (known.channels,)
+        if part == "spatial" and known.map_size is not None:
+            return known.map_size
+        raise StoreError(f"{layer} has no {part} gates.")
+
+    def blocks(self, layer: str, part: Part) -> Iterator[Block]:
+        """One gate of all photos, shard by shard, without photos for which the layer did not run.
+
+        Raises StoreError for a layer that is not there, and for maps that differ in size.
+        """
+        shape = self.shape(layer, part)
+        if part == "spatial" and self.record.layout.varying:
+            raise StoreError(
+                f"The maps in {self.path} differ in size from photo to photo (view "
+                f"{self.record.document['view']!r}), so that their cells cannot be put together."
+            )
+        column, first = f"{layer}/{part}", 0
+        for file in self.files:
+            table = _read(file, [column, *(_PLACE if part == "spatial" else ())])
+            found = table[column].combine_chunks()
+            there = np.asarray(found.is_valid())
+            rows = first + np.flatnonzero(there)
+            first += len(there)
+            values = found.drop_null().flatten().to_numpy()
+            if values.size != len(rows) * int(np.prod(shape)):
+                raise _damaged(file, f"{column} is not of {int(np.prod(shape))} values a photo")
+            values = values.reshape(len(rows), -1)
+            if part == "channel":
+                shares = np.broadcast_to(1 / values.shape[1], values.shape)
+            else:
+                shares = self._shares(layer, shape, table, there)
+            yield Block(rows, values, shares)
+
+    def _shares(self, layer: str, shape: Sequence[int], table: Any, there: Any) -> Real:
+        cells = next(one["cells"] for one in self.layers if one["name"] == layer)
+        known = None if cells is None else Cells(**cells)
+        places = np.stack([np.asarray(table[name]) for name in _PLACE], 1)[there]
+        size = int(np.prod(shape))
+        different, which = np.unique(places, axis=0, return_inverse=True)
+        shares = [_shares_of((shape[0], shape[1]), known, tuple(one)) for one in different]
+        return np.array(shares).reshape(-1, size)[which.reshape(-1)]
+
+
+@lru_cache(4096)
+def _shares_of(shape: tuple[int, int], cells: Cells | None, place: tuple[float, ...]) -> Real:
+    height, width, rows, columns = (int(one) for one in place[:4])
+    scale_y, scale_x, offset_y, offset_x = place[4:]
+    geometry = Geometry((height, width), (rows, columns), scale_y, scale_x, offset_y, offset_x)
+    return photo_shares(shape, cells, geometry)
+
+
+def open_store(path: str | Path) -> Store:
+    """Open a store, also one that is not complete. Raises StoreError if it is none, or empty."""
+    folder = Path(path)
+    record = read_record(folder)
+    if record is None:
+        raise StoreError(
+            f"{folder} holds no {STORE}, so it is no store. Make one: cbam-viz batch PHOTOS --out "
+            f"{folder}."
+        )
+    files = tuple(sorted((folder / GATES).glob("[0-9]*.parquet")))
+    store = Store(folder, record, files)
+    if not files or not store.photos.num_rows:
+        raise StoreError(f"{folder} holds no photos yet. Let cbam-viz batch do its work first.")
+    return store
+
+
+def _read(file: Path, columns: Sequence[str]) -> Any:
+    try:
+        table = parquet().ParquetFile(file).read(list(columns), use_threads=False)
+    except (OSError, ValueError, KeyError, NotImplementedError) as error:
+        raise _damaged(file, str(error)) from error
+    missing = [name for name in columns if name not in table.column_names]
+    if missing:  # which pyarrow passes over in silence
+        raise _damaged(file, f"it has no column {missing[0]}")
+    return table
+
+
+def _damaged(file: Path, why: str) -> StoreError:
+    return StoreError(
+        f"{file} is damaged ({shortened(why)}). Remove it and run the same cbam-viz batch again: "
+        "it makes it anew."
+    )

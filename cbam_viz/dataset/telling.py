@@ -1,0 +1,34 @@
+"""What the shares of a gate's variance mean, in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cbam_viz.dataset.gates import GateSummary
+
+ROUNDING = 1e-5
+"""Gates of one photo in two batches may differ by so much: less is no difference between photos."""
+NEARLY = 0.05
+"""Of a gate's variance between photos and classes; below it the gate is close to a constant."""
+
+
+def in_words(summary: GateSummary) -> str:
+    """Say what a gate's variance is made of: whether it is attention, and to what."""
+    if summary.photos < 2:
+        return "one photo: nothing to compare"
+    if float(summary.spread.max()) <= ROUNDING:
+        return "the same for every photo: a constant, not attention"
+    return _of_shares(**summary.shares, labelled=len(summary.classes) > 1)
+
+
+def _of_shares(pattern: float, classes: float, photos: float, *, labelled: bool) -> str:
+    if classes + photos < NEARLY:
+        return "nearly the same for every photo: close to a constant"
+    if photos >= 0.5:
+        return "differs most between photos" + (" of a class" if labelled else "")
+    if classes >= 0.5:
+        return "differs most between classes"
+    if pattern >= 0.5:
+        return f"mostly one pattern for all photos; {classes + photos:.0%} differs between them"
+    return "part pattern for all photos, part classes, part single photos"

@@ -1,0 +1,27 @@
+"""What maps are worth over many photos: measured, summarised, put into tables.
+
+`measures` says what there is and which direction is better, `measuring` measures one photo's maps
+beside those of chance, `summary` makes means and intervals of many, `tables` writes them.
+"""
+
+from cbam_viz.evaluation.measures import GROUPS, MEASURES, Group, Measure
+from cbam_viz.evaluation.measuring import Measured, Plan, mean_colour_words, measure_photo
+from cbam_viz.evaluation.summary import Row, Summary, summarise
+from cbam_viz.evaluation.tables import as_json, csv_text, latex_text
+
+__all__ = [
+    "GROUPS",
+    "MEASURES",
+    "Group",
+    "Measure",
+    "Measured",
+    "Plan",
+    "Row",
+    "Summary",
+    "as_json",
+    "csv_text",
+    "latex_text",
+    "mean_colour_words",
+    "measure_photo",
+    "summarise",
+]

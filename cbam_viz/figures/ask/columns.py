@@ -1,0 +1,81 @@
+"""Columns of a grid, and how the command line, links and manifests write them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cbam_viz.errors import FigureError
+from cbam_viz.figures.ask.registry import COLUMNS
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a grid."""
+
+    kind: str
+    """One of `registry.COLUMNS`."""
+    name: str | None = None
+    """Layer for `map` and `channels` (its name, or its place in the order: `0`, `-1`), stage for
+    `stage`, layer and place for `energy` (`-1:before`)."""
+    model: int = 0
+    """Which of the networks, from 0."""
+    head: str | None = None
+    """The column's heading; None: one made from kind, layer and network."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in COLUMNS:
+            raise FigureError(f"There is no column {self.kind!r}. There are: {', '.join(COLUMNS)}.")
+        takes = COLUMNS[self.kind].takes
+        if takes and not self.name:
+            raise FigureError(f"A column {self.kind!r} needs a {takes}: write {self.kind}:NAME.")
+        if self.name and not takes:
+            raise FigureError(f"A column {self.kind!r} takes no layer or stage ({self.name!r}).")
+        places = COLUMNS[self.kind].places
+        if places and (not self.layer or self.place not in places):
+            written = " or ".join(f"{self.kind}:NAME:{place}" for place in places)
+            raise FigureError(f"A column {self.kind!r} needs a layer and a place: write {written}.")
+        if self.model < 0:
+            raise FigureError("Networks are counted from 1 in a column: write map@2:NAME.")
+
+    @property
+    def layer(self) -> str:
+        """The layer or stage that is named."""
+        name = self.name or ""
+        return name.rpartition(":")[0] if COLUMNS[self.kind].places else name
+
+    @property
+    def place(self) -> str:
+        """Where the features are taken, of kinds that have places; else empty."""
+        return (self.name or "").rpartition(":")[2] if COLUMNS[self.kind].places else ""
+
+
+def parse_column(text: str) -> Column:
+    """`KIND[@MODEL][:NAME][=HEAD]`, such as `input`, `map:layer4.1.se`, `map@2:-1=Ours`.
+
+    Raises:
+        FigureError: if it is none.
+    """
+    body, _, head = text.strip().partition("=")
+    kind_and_model, _, name = body.partition(":")
+    kind, at, model = kind_and_model.partition("@")
+    if at and not model.isdecimal():
+        raise FigureError(f"In the column {text!r}, {model!r} is no network: write {kind}@2.")
+    return Column(
+        kind=kind,
+        name=name or None,
+        model=int(model) - 1 if at else 0,
+        head=head or None,
+    )
+
+
+def format_column(column: Column) -> str:
+    """The text that `parse_column` reads."""
+    model = f"@{column.model + 1}" if column.model else ""
+    name = f":{column.name}" if column.name else ""
+    head = f"={column.head}" if column.head else ""
+    return f"{column.kind}{model}{name}{head}"
+
+
+def columns_from_text(text: str) -> tuple[Column, ...]:
+    """Columns as the command line and the app write them: comma-separated."""
+    return tuple(parse_column(part) for part in text.split(",") if part.strip())

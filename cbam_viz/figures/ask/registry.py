@@ -1,0 +1,72 @@
+"""What can be asked for: layouts and columns, by the names that specifications have for them.
+
+Each entry names the module that answers it. That of a layout is found in `content`, where its
+`content(spec, study)` computes what is shown, and in `draw`, where its `draw(spec, study, content)`
+draws that. That of a column is found in `content.columns`. They are named and not imported, so that
+the command line and specifications know all names without loading what draws. A new layout or
+column is its modules and a line here; tests go through all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way to arrange a figure."""
+
+    title: str
+    """In the app."""
+    about: str
+    """On the command line, after its name."""
+    modules: Mapping[str, str] = field(default_factory=dict)
+    """The module of each variant (see `FigureSpec.variant`); empty: it is called as the layout."""
+    most_photos: int | None = None
+    """None where photos are averaged, so that any number can be read."""
+
+
+LAYOUTS: Mapping[str, Layout] = {
+    "grid": Layout("Grid", "images as rows", most_photos=64),
+    "depth": Layout("All layers", "one image, all layers", most_photos=1),
+    "channels": Layout(
+        "Channel weights",
+        "channel weights",
+        {"layer": "layers", "class": "classes", "curves": "curves"},
+    ),
+    "channel": Layout(
+        "One channel", "one channel before and after its gates", {"": "gated"}, most_photos=64
+    ),
+}
+
+
+@dataclass(frozen=True)
+class ColumnKind:
+    """What a column of a grid shows."""
+
+    module: str
+    takes: Literal["", "layer", "stage"] = ""
+    """What it is named with: `map:LAYER`."""
+    predicted: bool = False
+    """Whether it says what the network predicts."""
+    features: bool = False
+    """Whether it shows features, which are captured only where they are asked for."""
+    places: tuple[str, ...] = ()
+    """What is written after the layer: `energy:LAYER:before`."""
+
+
+COLUMNS: Mapping[str, ColumnKind] = {
+    "input": ColumnKind("input"),
+    "map": ColumnKind("map", "layer"),
+    "stage": ColumnKind("stage", "stage"),
+    "channels": ColumnKind("channels", "layer"),
+    "energy": ColumnKind("energy", "layer", features=True, places=("before", "after")),
+    "detections": ColumnKind("found"),
+    "boxes": ColumnKind("found"),
+    "mask": ColumnKind("found"),
+    "class": ColumnKind("predicted", predicted=True),
+    "probability": ColumnKind("predicted", predicted=True),
+    "prediction": ColumnKind("predicted", predicted=True),
+}

@@ -1,0 +1,144 @@
+"""Channel weights: a line of coloured cells for each class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.image import AxesImage
+
+from cbam_viz.figures.ask.spec import FigureSpec
+from cbam_viz.figures.content.classes import ByClass, ClassWeights
+from cbam_viz.figures.content.values import Study
+from cbam_viz.figures.draw.heads import Heads, break_heads, draw_head
+from cbam_viz.figures.draw.legend import Legend, draw_legend, legend_of
+from cbam_viz.figures.draw.pictures import OwnPixels, Pixels
+from cbam_viz.figures.draw.plan import LEAST_PICTURE, check_size
+from cbam_viz.figures.paper.rect import Rect
+from cbam_viz.figures.paper.sheet import PaperFigure, Sheet, Style, style_of
+from cbam_viz.figures.paper.typesetting import line_height
+from cbam_viz.render import colorize
+
+_HEAD_GAP = 1.5
+_CLASS_LINE = 11.0
+"""Height in points of a class's line of cells; up to twice as high where there are few."""
+_CLASSES_HEIGHT = 33.0
+"""What few classes together fill."""
+_LAYER_GAP = 5.0
+"""Between the channels of a layer and the heading of the next."""
+
+
+def draw(spec: FigureSpec, study: Study, content: ByClass) -> PaperFigure:
+    """A line of coloured cells for each class, one cell a channel; layers below each other."""
+    usual = style_of(spec)
+    plan = _plan(spec, content, usual)
+    if not plan.comfortable:
+        plan = _plan(spec, content, usual.smaller)
+    sheet = plan.style.sheet(plan.height)
+    for index, (matrix, rect) in enumerate(zip(content.matrices, plan.rects, strict=True)):
+        name = "weights" if index == 0 else f"weights {index + 1}"
+        _draw_matrix(sheet, rect, colorize(matrix.matrix, content.scale, spec.colormap), name)
+        line = rect.height / len(matrix.classes)
+        first = index * len(matrix.classes) + 1
+        for number, lines in enumerate(plan.labels):
+            y = rect.y + number * line
+            place = Rect(0, y, rect.x - 3, line)
+            sheet.lines(place, lines, ha="right", gid=f"class {first + number}")
+            if number:
+                sheet.rule(rect.x, y, rect.right, y, color="w")
+        top = plan.heads.height(plan.style)
+        room = Rect(rect.x, rect.y - _HEAD_GAP - top, rect.width, top)
+        draw_head(sheet, room, plan.heads.lines[index], f"head {index + 1}")
+        _draw_channel_axis(sheet, rect, matrix.channels, spec)
+    draw_legend(sheet, plan.legend)
+    return sheet.figure
+
+
+def _foot(style: Style) -> float:
+    return style.small + 3.5
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Where the cells of all classes stand."""
+
+    style: Style
+    legend: Legend
+    heads: Heads
+    labels: list[list[str]]
+    """Of each class, in lines."""
+    rects: tuple[Rect, ...]
+    """Of each layer."""
+    comfortable: bool
+    """Whether the usual type will do."""
+
+    @property
+    def height(self) -> float:
+        """Of the whole figure."""
+        return self.rects[-1].bottom + _foot(self.style) + self.legend.height
+
+
+def _plan(spec: FigureSpec, content: ByClass, style: Style) -> _Plan:
+    count = len(content.matrices)
+    names = [_class_name(one) for one in content.matrices[0].classes]
+    label_width = min(max(style.measure(name) for name in names), 0.3 * style.width)
+    legend = legend_of(style, "Channel weight", content.scale, spec.colormap)
+    left = label_width + 4
+    texts = [one.head for one in content.matrices]
+    heads = break_heads(style, texts, [style.width - left] * count)
+    top = heads.height(style) + _HEAD_GAP
+    labels = [style.wrap(name, label_width, lines=2) for name in names]
+    around = top + _foot(style)
+    room = (style.max_height - legend.height - _LAYER_GAP * (count - 1)) / count - around
+    alone = max(_CLASS_LINE, min(_CLASSES_HEIGHT / len(names), 2 * _CLASS_LINE))
+    line = min(max(alone, max(map(len, labels)) * line_height(style.size) + 1), room / len(names))
+    if line < max(map(len, labels)) * line_height(style.size):
+        labels = [style.wrap(name, label_width, lines=1) for name in names]
+    page = style.width, style.max_height
+    check_size(style.width - left, line * LEAST_PICTURE / style.small, len(names), page, "classes")
+    comfortable = (
+        heads.whole
+        and legend.whole
+        and line >= line_height(style.size)
+        and all(style.fits(name, label_width, lines=2) for name in names)
+    )
+    step = around + line * len(names) + _LAYER_GAP
+    rects = tuple(
+        Rect(left, number * step + top, style.width - left, line * len(names))
+        for number in range(count)
+    )
+    return _Plan(style, legend, heads, labels, rects, comfortable)
+
+
+def _class_name(one: ClassWeights) -> str:
+    return f"{one.name} ({one.photos} photos)" if one.photos > 1 else one.name
+
+
+def _draw_matrix(sheet: Sheet, rect: Rect, pixels: Pixels, name: str) -> None:
+    rows, columns = pixels.shape[:2]
+    axes = sheet.axes(rect, f"{name} axes")
+    image: AxesImage = OwnPixels(
+        axes,
+        extent=(0, columns, rows, 0),
+        origin="upper",
+        interpolation_stage="rgba",
+    )
+    image.set_data(pixels)
+    image.set_gid(name)
+    axes.add_image(image)
+    axes.set_xlim(0, columns)
+    axes.set_ylim(rows, 0)
+
+
+def _draw_channel_axis(
+    sheet: Sheet, rect: Rect, channels: npt.NDArray[np.intp], spec: FigureSpec
+) -> None:
+    y = rect.bottom + 1.2 + 0.8 * sheet.small
+    middle = "channel" if spec.order == "index" else "channels, highest mean weight first"
+    ends = (f"{channels[0]}", f"{channels[-1]}")
+    if spec.order == "weight":
+        ends = ("1", f"{len(channels)}")
+    sheet.text(rect.x, y, ends[0], size=sheet.small, ha="left")
+    sheet.text(rect.x + rect.width / 2, y, middle, size=sheet.small)
+    sheet.text(rect.right, y, ends[1], size=sheet.small, ha="right")

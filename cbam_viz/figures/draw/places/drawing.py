@@ -1,0 +1,64 @@
+"""What the drawing of a grid's places needs to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from cbam_viz.figures.ask.spec import FigureSpec
+from cbam_viz.figures.content.grid import Grid
+from cbam_viz.figures.content.values import Axis, Place, Study, axis_of
+from cbam_viz.figures.draw.legend import Legend, legend_of
+from cbam_viz.figures.draw.pictures import Rasters
+from cbam_viz.figures.paper.rect import Rect
+from cbam_viz.figures.paper.sheet import Style
+from cbam_viz.figures.wording import NO_BREAK, letter
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What all steps of the drawing need."""
+
+    spec: FigureSpec
+    study: Study
+    grid: Grid
+    style: Style
+    what: str
+    """What the values of maps are, at the colour bar."""
+    rasters: Rasters
+
+    @cached_property
+    def legend(self) -> Legend | None:
+        """The colour bar; None where there are no maps on the figure's scale."""
+        if not self.grid.gates:
+            return None
+        return legend_of(self.style, self.what, self.grid.scale, self.spec.colormap)
+
+    @cached_property
+    def axis(self) -> Axis:
+        """Of all bars."""
+        return axis_of(one.weights for one in self.grid.bars)
+
+    def head(self, index: int) -> str:
+        """A column's heading."""
+        head = self.grid.heads[index] if self.spec.heads else ""
+        if self.spec.letters == "columns":
+            return f"{letter(index)}{NO_BREAK}{head}" if head else letter(index)
+        return head
+
+    def column(self, index: int) -> list[Place]:
+        """A column's places."""
+        return [row[index] for row in self.grid.rows]
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where a place is drawn."""
+
+    rect: Rect
+    gid: str
+    row: int
+    number: int
+    """How many pictures come before it."""
+    last: bool
+    """Whether it is in the last row of its block."""

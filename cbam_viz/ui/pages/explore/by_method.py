@@ -1,0 +1,108 @@
+"""What another method makes of a layer, as the second picture: which method, layer and class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from cbam_viz.models.loaded import feature_entries
+from cbam_viz.render import Scale
+from cbam_viz.ui import session, words
+from cbam_viz.ui.parts.on_photo import Field, OnPhoto
+from cbam_viz.ui.scene import Scene
+
+if TYPE_CHECKING:
+    from cbam_viz.methods import MethodMap
+
+NOT_HERE = ("scorecam",)
+"""Methods that take as many forwards as a layer has channels: half a minute and more of a server
+that others use too. The command line has them."""
+
+
+def offered() -> dict[str, str]:
+    """Names and titles of the methods that can be chosen here."""
+    from cbam_viz.methods import METHODS, is_installed
+
+    return {
+        one.name: one.title
+        for one in METHODS.values()
+        if one.name not in NOT_HERE and is_installed(one.name)
+    }
+
+
+def layer_names(scene: Scene) -> dict[str, str]:
+    """Layers that a map can be made of, and what to call them: those with gates, then stages."""
+    found = {name: scene.title(layer) for name, layer in scene.layers.items()}
+    modules = {name for name, _ in scene.loaded.model.named_modules()}
+    stages = [str(entry.get("module", "")) for entry in feature_entries(scene.loaded.model)]
+    return found | {name: f"the output of {name}" for name in stages if name in modules and name}
+
+
+def choose_class(scene: Scene) -> int | None:
+    """A list of classes whose first entry is the predicted one; None for that."""
+    predictions = scene.analysis.predictions
+    if not predictions:
+        return None
+    classes = scene.analysis.classes or ()
+    names = {str(one.index): one.label for one in predictions}
+    if predictions[0].label in classes:  # they are known, and as many as there are scores
+        names |= {str(index): name for index, name in enumerate(classes)}
+    titles = words.distinct(names)
+    options = [None, *map(int, titles)]
+    same = f"{predictions[0].label} (predicted)"
+    picked: int | None = st.selectbox(
+        "Class that it is for",
+        options,
+        format_func=lambda index: same if index is None else titles[str(index)],
+        placeholder=same,
+        **session.control("class2", among=options),
+    )
+    return picked
+
+
+def on_photo(scene: Scene, found: MethodMap) -> OnPhoto:
+    """The map as a picture on the scene's photo, on its own scale from 0."""
+    from cbam_viz.methods import METHODS
+
+    title = METHODS[found.method].title
+    of = layer_names(scene).get(found.layer, found.layer)
+    whole = title + (f" of {of}" if of else "")
+    whole += f" for {found.target_name}" if found.score_kind else ""
+    low, high = found.span
+    values = words.range_on_photo(found.values, found.cells, scene.analysis.geometry)
+    return OnPhoto(
+        name="_".join(filter(None, (found.method, found.layer))),
+        title=whole,
+        provenance=f"{scene.loaded.name} · {scene.photo.name}",
+        alt=f"{scene.photo.name} with {whole}: values {values}",
+        photo=scene.photo,
+        geometry=scene.analysis.geometry,
+        field=Field(found.values, found.cells, Scale("per map", low, high), title),
+        key=(scene.key, found.method, found.layer, found.target),
+    )
+
+
+def describe(found: MethodMap) -> None:
+    """What the map is of, and what is to be known of it."""
+    from cbam_viz.methods import METHODS, NO_CLASS
+
+    method = METHODS[found.method]
+    score = ""
+    if found.score is not None:
+        score = f", which has the {found.score_kind} {words.number(found.score)}"
+    st.caption(
+        words.plain(
+            f"{method.title} ({method.source}) of {found.of}"
+            + (f" for {found.target_name}{score}" if found.score_kind else ", of no class")
+            + f". It takes {method.cost}; its values have no fixed range."
+        )
+    )
+    if found.is_flat:
+        st.info(
+            f"The map is {words.number(float(found.values.flat[0]))} everywhere, so it says "
+            "nothing of any place. Gated features have both signs, and most methods keep what "
+            "speaks for the class alone: the output of a stage may show more.",
+            icon=":material/info:",
+        )
+    st.caption(NO_CLASS)

@@ -1,0 +1,1 @@
+"""Page Many photos: what a store says of a network's gates."""

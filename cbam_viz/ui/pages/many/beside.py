@@ -1,0 +1,58 @@
+"""Two stores side by side: two networks, or one before and after training."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from cbam_viz.ui import session
+from cbam_viz.ui.pages.many import stores
+from cbam_viz.ui.words import plain
+
+
+def draw(store: stores.Opened) -> None:
+    """What is different in the other store, by layer and by class."""
+    others = [name for name in stores.names() if name != store.name]
+    if not others:
+        st.info("There is one store alone. Make another one to put beside it.")
+        return
+    name = st.selectbox("Beside it", others, **session.control("other", others[0], others))
+    other = stores.opened(name)
+    found = stores.changes(store, other)
+    st.markdown(f"**{plain(other.name)}** less **{plain(store.name)}**, by layer")
+    most = [max(one.classes, key=one.classes.__getitem__, default=None) for one in found]
+    st.dataframe(
+        {
+            "Layer": [one.layer for one in found],
+            "Gate": ["channel weights" if one.part == "channel" else "map" for one in found],
+            "Mean": [one.mean for one in found],
+            "Profile": [one.profile for one in found],
+            "Spread": [one.spread for one in found],
+            "Most changed class": [label or "–" for label in most],
+            "Its change": [
+                None if label is None else one.classes[label]
+                for one, label in zip(found, most, strict=True)
+            ],
+        },
+        key="many_changes",
+        hide_index=True,
+        height="content",
+        column_config={
+            **{key: st.column_config.NumberColumn(format="%+.3f") for key in ("Mean", "Spread")},
+            **{
+                key: st.column_config.NumberColumn(format="%.3f")
+                for key in ("Profile", "Its change")
+            },
+        },
+        alt="What changed from one store to the other, by layer",
+    )
+    if _photos(store) != _photos(other):
+        st.caption("The two stores are of different photos, which is a part of the difference.")
+    st.caption(
+        "**Mean**: mean gate there less the mean gate here. **Profile**: root mean squared "
+        "difference of the mean gates, channel by channel or cell by cell; by class in the last "
+        "columns. **Spread**: mean standard deviation between photos there less here."
+    )
+
+
+def _photos(store: stores.Opened) -> list[str]:
+    return sorted(store.store.photos["sha256"].to_pylist())

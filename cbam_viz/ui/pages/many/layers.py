@@ -1,0 +1,61 @@
+"""Every gate of a store in a row: its numbers, and what its variance is made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from cbam_viz.dataset.telling import in_words
+from cbam_viz.statistics import SATURATED_HIGH, SATURATED_LOW
+from cbam_viz.ui.pages.many.stores import Opened, summaries
+
+SHARES = {"pattern": "Same for all", "classes": "Between classes", "photos": "Between photos"}
+
+
+def draw(store: Opened) -> None:
+    """The table, and below it what its columns say."""
+    rows = [
+        {
+            "Layer": one.layer,
+            "Gate": "channel weights" if one.part == "channel" else "spatial map",
+            "In words": in_words(one),
+            **{title: 100 * one.shares[key] for key, title in SHARES.items()},
+            "Mean": one.numbers["mean"],
+            "Spread": one.numbers["spread"],
+            "Saturated": 100 * one.numbers["saturated"],
+            "Entropy": one.numbers["entropy"],
+        }
+        for one in summaries(store)
+    ]
+    st.dataframe(
+        {name: [row[name] for row in rows] for name in rows[0]} if rows else {},
+        key="many_layers",
+        hide_index=True,
+        height="content",
+        column_config=_formats(),
+        alt="Every gate: mean, spread, saturation, entropy and shares of its variance",
+    )
+    if store.store.record.layout.varying:
+        st.caption(
+            "Spatial maps differ in size from photo to photo in this store, so channel weights "
+            "alone are summed up."
+        )
+    st.caption(
+        "**Mean**, **spread** (over channels, or over the map), **saturated** (below "
+        f"{SATURATED_LOW:g} or above {SATURATED_HIGH:g}) and **entropy** are means over photos; "
+        "cells of a map count by their area on the photo. The other three columns share out the "
+        "gate's variance: what is the **same for all** photos, what differs **between classes**, "
+        "and what differs **between photos** of a class. A gate that is the same for every photo "
+        "is a constant, not attention."
+    )
+
+
+def _formats() -> dict[str, Any]:
+    number = st.column_config.NumberColumn
+    share = number(format="%.1f %%")
+    return {
+        **{name: number(format="%.3f") for name in ("Mean", "Spread", "Entropy")},
+        "Saturated": share,
+        **dict.fromkeys(SHARES.values(), share),
+    }

@@ -1,0 +1,93 @@
+"""Page Many photos: what the gates of a store's photos say together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from cbam_viz._places import stores_folder
+from cbam_viz.ui import session
+from cbam_viz.ui.pages.many import beside, classes, layers, making, single, stores, this
+from cbam_viz.ui.scene import Scene
+from cbam_viz.ui.words import plain
+
+OF_STORE: dict[str, tuple[str, Callable[[stores.Opened], None]]] = {
+    "layers": ("Layers", layers.draw),
+    "curves": ("Curves", classes.curves),
+    "stores": ("Two stores", beside.draw),
+}
+OF_LAYER: dict[str, tuple[str, Callable[[stores.Opened, str], None]]] = {
+    "classes": ("Classes", classes.draw),
+    "channel": ("Channel", single.channel),
+    "photo": ("Photo", single.photo),
+    "unusual": ("Unusual photos", single.unusual),
+}
+THIS = "this"
+VIEWS = ("layers", "classes", "curves", "channel", "photo", "unusual", THIS, "stores")
+TITLES = {key: title for key, (title, _) in (*OF_STORE.items(), *OF_LAYER.items())}
+TITLES[THIS] = "This photo"
+
+
+def page(scene: Scene) -> None:
+    """Choose a store, and a view of it; only that one is computed."""
+    names = stores.names()
+    if not names:
+        st.markdown(
+            "A **store** holds the gates of many photos, so that questions can be asked that one "
+            "photo cannot answer: what a channel is for, whether a photo is unusual, whether a "
+            "gate looks at the photo at all. Make one with the command below, and it is listed "
+            "here."
+        )
+        st.code(f"cbam-viz batch photos/ --out {stores_folder() / 'photos-1'}", language=None)
+        making.draw(scene)
+        return
+    name = _choose(names)
+    with st.expander("Make a store", icon=":material/add:", expanded=making.is_busy()):
+        making.draw(scene)
+    store = stores.opened(name)
+    _describe(store)
+    view = st.segmented_control(
+        "View",
+        VIEWS,
+        format_func=TITLES.__getitem__,
+        required=True,
+        label_visibility="collapsed",
+        **session.control("view", VIEWS[0], VIEWS),
+    )
+    if view in OF_STORE:
+        OF_STORE[view][1](store)
+        return
+    with_weights = store.channel_layers
+    if not with_weights:
+        st.info("The network of this store has no channel weights, which this view is about.")
+        return
+    layer = st.selectbox(
+        "Layer", with_weights, **session.control("layer", with_weights[-1], with_weights)
+    )
+    if view == THIS:
+        this.draw(scene, store, layer)
+    else:
+        OF_LAYER[view][1](store, layer)
+
+
+def _choose(names: list[str]) -> str:
+    """The store, which is in the link also where it is the first: another may come before it."""
+    name: str = st.selectbox("Store", names, **session.control("store", names[0], names))
+    own = session.page_settings()
+    own.params[f"{own.prefix}store"] = name
+    return name
+
+
+def _describe(store: stores.Opened) -> None:
+    record = store.store.record
+    count, kinds = store.store.photos.num_rows, len(store.store.classes)
+    of = f" of {kinds} class{'es' if kinds > 1 else ''}" if kinds else ", without classes"
+    text = f"{count:,} photos{of} in {record.document['model']}."
+    left = record.shards - len(store.store.files)
+    if left > 0:
+        text += (
+            f" The store is not complete: {left} of {record.shards} parts are not there yet, and "
+            "numbers are of the others."
+        )
+    st.caption(plain(text))

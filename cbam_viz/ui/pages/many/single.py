@@ -1,0 +1,77 @@
+"""Single channels and single photos among all the photos of a store."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from cbam_viz.ui import session
+from cbam_viz.ui.pages.many import photos
+from cbam_viz.ui.pages.many.stores import (
+    Opened,
+    highest_and_lowest,
+    most_unusual,
+    nearest,
+    summary,
+)
+from cbam_viz.ui.words import plain
+
+LISTED = 100
+"""Photos in the list to choose from; a name, or a part of it, finds all others."""
+
+
+def channel(store: Opened, layer: str) -> None:
+    """The photos where one channel's weight is highest and lowest."""
+    one = summary(store, layer, "channel")
+    last, varies_most = one.mean.size - 1, int(one.spread.argmax())
+    chosen = st.number_input(
+        "Channel", 0, last, step=1, width=160,
+        **session.control("channel", varies_most, between=(0, last)),
+    )  # fmt: skip
+    st.markdown(
+        f"**Channel {chosen}** · mean weight {one.mean[chosen]:.3f} · standard deviation "
+        f"between photos {one.spread[chosen]:.3f}"
+    )
+    highest, lowest = highest_and_lowest(store, layer, chosen)
+    st.subheader("Highest", anchor=False)
+    photos.ranked(store, highest, "Weight", "highest")
+    st.subheader("Lowest", anchor=False)
+    photos.ranked(store, lowest, "Weight", "lowest")
+
+
+def photo(store: Opened, layer: str) -> None:
+    """The photos whose channel weights are most like those of one."""
+    text = st.text_input("Find by name", placeholder="a part of it", **session.control("find", ""))
+    names = store.store.photos["name"].to_pylist()
+    numbers = store.store.photos["photo"].to_pylist()
+    found = [n for n, name in zip(numbers, names, strict=True) if text.lower() in name.lower()]
+    if not found:
+        st.info(f"No photo of this store has “{plain(text)}” in its name.")
+        return
+    called = dict(zip(numbers, names, strict=True))
+    listed = found[:LISTED]
+    own = session.page_settings()
+    wanted = str(own.values.get("photo", own.link.get("photo")))
+    if not text:  # found by its name before, or of a link
+        listed = [n for n in found[LISTED:] if str(n) == wanted] + listed
+    chosen = st.selectbox(
+        "Photo", listed, format_func=called.__getitem__,
+        **session.control("photo", listed[0], listed),
+    )  # fmt: skip
+    if len(found) > LISTED:
+        st.caption(f"The first {LISTED} of {len(found):,} are listed.")
+    st.subheader("Nearest by channel weights", anchor=False)
+    photos.ranked(store, nearest(store, layer, chosen), "Distance", "nearest")
+    st.caption("Distance: root mean squared difference of the channel weights of two photos.")
+
+
+def unusual(store: Opened, layer: str) -> None:
+    """The photos whose channel weights are furthest from the mean of all."""
+    found = most_unusual(store, layer)
+    if not found:
+        st.info("Channel weights of this layer are the same for every photo: none is unusual.")
+        return
+    photos.ranked(store, found, "z", "unusual")
+    st.caption(
+        "z is the root mean square, over channels, of (weight − mean of all photos) / standard "
+        "deviation; 1 is ordinary."
+    )

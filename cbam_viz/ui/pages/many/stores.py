@@ -1,0 +1,183 @@
+"""The stores on offer, opened, and what is kept of them: by their shards, for all visitors alike.
+
+A link names a store as a list does; it is looked up among what is there, never used as a path.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import streamlit as st
+
+from cbam_viz._places import stores_folder
+from cbam_viz.batch.record import GATES, PLAN, STORE
+from cbam_viz.dataset import (
+    Change,
+    GateSummary,
+    Ranked,
+    Store,
+    compare_stores,
+    extremes,
+    gate_summary,
+    neighbours,
+    open_store,
+    unusual,
+)
+from cbam_viz.dataset.reading import Part
+from cbam_viz.errors import StoreError
+
+PHOTOS = "photos"
+"""In the folder of stores: folders of photos to make stores of. No store is called so."""
+LONGEST = 120
+"""Of a name that a link can carry."""
+COUNT = 8
+"""Photos in a list."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A store as it is now. Equal to another one if nothing has been written since."""
+
+    name: str
+    version: str
+    """Of `store.json` and the shards: their names, sizes and times."""
+    store: Store = field(compare=False, repr=False)
+
+    @property
+    def key(self) -> Hashable:
+        """What results are kept by."""
+        return str(self.store.path), self.version
+
+    @property
+    def channel_layers(self) -> list[str]:
+        """Layers that have channel weights, in order of execution."""
+        return [layer for layer, _ in self.store.gates("channel")]
+
+    @property
+    def gates(self) -> list[tuple[str, Part]]:
+        """Every gate that can be summed up: maps that differ in size cannot."""
+        return self.store.gates("channel" if self.store.record.layout.varying else None)
+
+
+def names() -> list[str]:
+    """The stores of the folder, also those that are only begun; empty where there is no folder."""
+    return [one.name for one in _folders(stores_folder()) if _is_store(one)]
+
+
+def folders_of_photos() -> list[str]:
+    """What lies in `photos` of that folder and can be made a store of."""
+    return [one.name for one in _folders(stores_folder() / PHOTOS)]
+
+
+def _folders(place: Path) -> list[Path]:
+    try:
+        found = sorted(one for one in place.iterdir() if one.is_dir())
+    except OSError:
+        return []
+    return [one for one in found if _can_be_named(one.name)]
+
+
+def _can_be_named(name: str) -> bool:
+    return not name.startswith(".") and name.isprintable() and len(name) <= LONGEST
+
+
+def _is_store(folder: Path) -> bool:
+    if folder.name == PHOTOS:
+        return False
+    return any((folder / one).exists() for one in (STORE, PLAN, GATES))
+
+
+def opened(name: str) -> Opened:
+    """Open a store of the list. Raises StoreError, in a sentence, for one that cannot be read."""
+    path = stores_folder() / name
+    if not (path / STORE).is_file():
+        raise StoreError(
+            f"The store {name} is being begun: the run that makes it has not got to its first "
+            "photo, or was stopped before it. Come back when it has."
+        )
+    version = _version(path)
+    return Opened(name, version, _open(str(path), version))
+
+
+def _version(path: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        for file in (path / STORE, *sorted((path / GATES).glob("[0-9]*.parquet"))):
+            told = file.stat()
+            digest.update(f"{file.name} {told.st_size} {told.st_mtime_ns}\n".encode())
+    except OSError as error:
+        raise StoreError(f"{path} changed while it was read. Open the page again.") from error
+    return digest.hexdigest()
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _open(path: str, version: str) -> Store:
+    return open_store(path)
+
+
+def summary(store: Opened, layer: str, part: Part) -> GateSummary:
+    """One gate of all photos; kept beside the store too."""
+    return _summary(store.key, layer, part, store.store)
+
+
+@st.cache_resource(max_entries=300, show_spinner=False)
+def _summary(key: Hashable, layer: str, part: Part, _store: Store) -> GateSummary:
+    return gate_summary(_store, layer, part)
+
+
+def summaries(store: Opened) -> list[GateSummary]:
+    """All gates. Says how far it is where that takes a while, as it does the first time."""
+    gates, made = store.gates, []
+    slot = st.empty()
+    for number, (layer, part) in enumerate(gates):
+        slot.progress(number / len(gates), f"Summing up {layer} …")
+        made.append(summary(store, layer, part))
+    slot.empty()
+    return made
+
+
+def highest_and_lowest(
+    store: Opened, layer: str, channel: int
+) -> tuple[list[Ranked], list[Ranked]]:
+    """The photos where a channel's weight is highest and lowest."""
+    return _extremes(store.key, layer, channel, store.store)
+
+
+@st.cache_data(max_entries=200, show_spinner="Looking at all photos …")
+def _extremes(
+    key: Hashable, layer: str, channel: int, _store: Store
+) -> tuple[list[Ranked], list[Ranked]]:
+    return extremes(_store, layer, channel, COUNT)
+
+
+def nearest(store: Opened, layer: str, photo: int) -> list[Ranked]:
+    """The photos of the most similar channel weights."""
+    return _nearest(store.key, layer, photo, store.store)
+
+
+@st.cache_data(max_entries=200, show_spinner="Looking at all photos …")
+def _nearest(key: Hashable, layer: str, photo: int, _store: Store) -> list[Ranked]:
+    return neighbours(_store, layer, photo, COUNT)
+
+
+def most_unusual(store: Opened, layer: str) -> list[Ranked]:
+    """The photos whose channel weights are furthest from the mean."""
+    return _unusual(store.key, layer, store.store)
+
+
+@st.cache_data(max_entries=200, show_spinner="Looking at all photos …")
+def _unusual(key: Hashable, layer: str, _store: Store) -> list[Ranked]:
+    return unusual(_store, layer, COUNT)
+
+
+def changes(one: Opened, other: Opened) -> list[Change]:
+    """What is different in the other store."""
+    return _changes(one.key, other.key, one.store, other.store)
+
+
+@st.cache_data(max_entries=20, show_spinner="Comparing the stores …")
+def _changes(key: Hashable, other: Hashable, _one: Store, _other: Store) -> list[Change]:
+    return compare_stores(_one, _other)

@@ -1,0 +1,175 @@
+"""What is changed: which layers' gates, and what stands in their place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from cbam_viz._text import few
+from cbam_viz.ablation import Constant, Mean, Replacement, Shuffled
+from cbam_viz.ablation.wishes import KINDS
+from cbam_viz.attention import LayerAttention
+from cbam_viz.computation import GateKind
+from cbam_viz.ui.glossary import hint
+from cbam_viz.ui.pages.whatif import telling
+from cbam_viz.ui.parts import layer_choice
+from cbam_viz.ui.scene import Scene
+from cbam_viz.ui.session import control
+from cbam_viz.ui.words import layer_option, plain
+
+REACHES = {"layer": "One layer", "stage": "Its stage", "some": "Several", "all": "All layers"}
+GATES = {"both": "Both gates", "channel": "Channel weights", "spatial": "Spatial maps"}
+REPLACEMENTS = {
+    "mean": "its own mean",
+    "one": "one: the gate is off",
+    "zero": "zero: nothing passes",
+    "number": "another number",
+    "shuffled": "its own values, shuffled",
+}
+READING = {
+    "mean": "The mean keeps a gate's level and takes its pattern away: the mildest change. What "
+    "moves with it hangs on the pattern.",
+    "one": "With ones everything passes, so features become larger than the network ever saw in "
+    "training (a distribution shift), above all with many gates at once. That it then fails says "
+    "little; the mean is milder.",
+    "zero": "With zeros nothing of these features passes, which the network never saw in training "
+    "(a distribution shift). It shows what hangs on the features, not on where or how they are "
+    "weighed; the mean is milder.",
+    "number": "Near a gate's own mean a number takes its pattern away; far from it, features "
+    "become larger or smaller than the network ever saw in training (a distribution shift).",
+    "shuffled": "Shuffling keeps a gate's values and puts them in other places or channels: what "
+    "moves hangs on which of them were weighed how. Another seed is another order.",
+}
+MOST_SEED = 9999
+
+
+@dataclass(frozen=True)
+class Change:
+    """Gates, and what replaces them."""
+
+    gates: tuple[tuple[str, GateKind], ...]
+    """By layer and kind, in order of execution."""
+    by: Replacement
+    words: str
+    """Which gates, such as `the spatial maps of stage 3`."""
+
+    @property
+    def wishes(self) -> dict[str, dict[GateKind, Replacement]]:
+        """As `ablate` takes them."""
+        found: dict[str, dict[GateKind, Replacement]] = {}
+        for layer, kind in self.gates:
+            found.setdefault(layer, {})[kind] = self.by
+        return found
+
+    @property
+    def lead(self) -> str:
+        """How a sentence about it begins."""
+        return telling.with_instead(self.by, self.words, one=len(self.gates) == 1)
+
+
+def choose(scene: Scene) -> tuple[Replacement, Change | None]:
+    """Controls for it; no change, and a sentence, where what was chosen has no such gate."""
+    picked = scene.layer()
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        reach = _segments("Whose gates", "reach", REACHES, "layer")
+        kinds = _kinds(scene)
+    chosen = _layers(scene, reach, picked)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        by, reading = _replacement()
+    st.caption(reading)
+    gates = tuple(
+        (one.name, kind) for one in chosen for kind in KINDS if kind in kinds and _has(one, kind)
+    )
+    there = [kind for kind in KINDS if any(kind == each for _, each in gates)]
+    titles = [scene.title(one) for one in chosen]
+    if not gates:
+        has = "has" if len(titles) == 1 else "have"
+        what = " and no ".join(telling.WORDS[kind][1] for kind in kinds)
+        st.info(plain(f"There is nothing to replace: {few(titles, 3)} {has} no {what}."))
+        return by, None
+    stage = scene.titles.stages[picked.stage] if reach == "stage" else ""
+    return by, Change(gates, by, telling.gates_of(there, titles, stage, reach == "all"))
+
+
+def pick_layer(scene: Scene, label: str, name: str, names: list[str], default: str) -> str:
+    """One of some layers, by the setting `name`: `default` until the visitor picks another."""
+    tied = control(name, "", among=["", *names])
+    if not st.session_state[tied["key"]]:
+        st.session_state[tied["key"]] = default
+    picked: str = st.selectbox(
+        label,
+        names,
+        format_func=lambda one: layer_option(scene.layers[one], scene.titles.layers[one]),
+        **tied,
+    )
+    return picked
+
+
+def _layers(scene: Scene, reach: str, picked: LayerAttention) -> list[LayerAttention]:
+    """The layers that are meant, in order of execution."""
+    if reach == "some":
+        return _some(scene, picked)
+    if reach in ("layer", "stage"):
+        layer_choice.choose(scene, picked)
+    return [
+        one
+        for one in scene.layers.values()
+        if reach == "all" or one is picked or (reach == "stage" and one.stage == picked.stage)
+    ]
+
+
+def _some(scene: Scene, picked: LayerAttention) -> list[LayerAttention]:
+    """Any layers; the one that other pages show where none is chosen."""
+    names: list[str] = st.multiselect(
+        "Layers",
+        list(scene.layers),
+        format_func=lambda name: layer_option(scene.layers[name], scene.titles.layers[name]),
+        placeholder=f"Choose layers; none chosen is {scene.title(picked)}",
+        **control("layers", [], among=list(scene.layers)),
+    )
+    return [one for name, one in scene.layers.items() if name in names] or [picked]
+
+
+def _kinds(scene: Scene) -> tuple[GateKind, ...]:
+    """Which kind of gate; not asked where the network has but one."""
+    there = [kind for kind in KINDS if any(_has(one, kind) for one in scene.layers.values())]
+    if len(there) < 2:
+        return tuple(there)
+    chosen = _segments("Which gates", "gates", GATES, "both")
+    return KINDS if chosen == "both" else tuple(kind for kind in KINDS if kind == chosen)
+
+
+def _replacement() -> tuple[Replacement, str]:
+    """What stands in a gate's place, and how that is to be read."""
+    kind: str = st.selectbox(
+        "Replace each by",
+        list(REPLACEMENTS),
+        format_func=REPLACEMENTS.__getitem__,
+        width=250,
+        help=hint("gate", "distribution shift"),
+        **control("by", "mean", among=REPLACEMENTS),
+    )
+    by: Replacement = {"one": Constant(1.0), "zero": Constant(0.0)}.get(kind, Mean())
+    if kind == "number":
+        tied = control("number", 0.5, between=(0, 1))
+        by = Constant(float(st.slider("Number", 0.0, 1.0, step=0.01, width=250, **tied)))
+    elif kind == "shuffled":
+        tied = control("seed", 0, between=(0, MOST_SEED))
+        by = Shuffled(seed=int(st.number_input("Seed", 0, MOST_SEED, step=1, width=130, **tied)))
+    return by, READING[kind]
+
+
+def _segments(label: str, name: str, options: dict[str, str], default: str) -> str:
+    chosen: str = st.segmented_control(
+        label,
+        list(options),
+        format_func=options.__getitem__,
+        required=True,
+        **control(name, default, among=options),
+    )
+    return chosen
+
+
+def _has(layer: LayerAttention, kind: GateKind) -> bool:
+    return (layer.channel if kind == "channel" else layer.spatial) is not None

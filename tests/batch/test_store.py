@@ -1,0 +1,159 @@
+"""What is in a store is what `analyse` gives for each photo alone, and others can read it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import cbam_viz
+from cbam_viz.batch.run import run_batch
+from cbam_viz.batch.settings import Settings
+from cbam_viz.models import LoadedModel, wrap_model
+from cbam_viz.store.shards import to_half_precision
+
+pandas = pytest.importorskip("pandas")
+
+
+def table_of(store: Path) -> Any:
+    return pandas.read_parquet(store / "gates")
+
+
+def close(stored: Any, wanted: torch.Tensor, *, half: bool) -> None:
+    values = wanted[0].numpy().reshape(-1)
+    np.testing.assert_allclose(stored, values, atol=1e-5, rtol=2**-11 if half else 1e-5)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("view", ["crop", "whole"])
+@pytest.mark.parametrize("precision", ["float16", "float32"])
+def test_rows_are_what_analyse_gives(
+    loaded: LoadedModel, photos: Path, tmp_path: Path, view: Any, precision: Any, workers: int
+) -> None:
+    store = tmp_path / "store"
+    settings = Settings(view=view, precision=precision)
+    summary = run_batch(loaded, [str(photos)], store, settings, workers=workers)
+    assert (summary.photos, summary.done, summary.failed, summary.complete) == (20, 20, 1, True)
+    rows = table_of(store)
+    assert list(rows.photo) == [n for n in range(20) if n != 15]  # ant 1 3 ... 19, bee 0 2 ...
+    for _, row in rows.iterrows():
+        path = photos / row["name"]
+        alone = cbam_viz.analyse(loaded, cbam_viz.read_photo(path), view)
+        assert row["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert row["label"] == path.parent.name
+        assert row["prediction"] == alone.predictions[0].label
+        assert row["prediction_index"] == alone.predictions[0].index
+        assert row["probability"] == pytest.approx(alone.predictions[0].probability, abs=1e-5)
+        np.testing.assert_allclose(row["logits"], alone.attention.output[0].numpy(), atol=1e-5)
+        geometry = alone.geometry
+        assert (row["photo_height"], row["photo_width"]) == geometry.photo_size
+        assert (row["input_height"], row["input_width"]) == geometry.input_size
+        assert (row["scale_y"], row["scale_x"]) == (geometry.scale_y, geometry.scale_x)
+        assert (row["offset_y"], row["offset_x"]) == (geometry.offset_y, geometry.offset_x)
+        assert len(alone.attention) == 4
+        for name, layer in alone.attention.items():
+            close(row[f"{name}/channel"], layer.channel, half=precision == "float16")
+            close(row[f"{name}/spatial"], layer.spatial, half=precision == "float16")
+            if view == "whole":
+                assert row[f"{name}/height"] == layer.spatial.shape[1]
+
+
+def test_gates_differ_between_photos(loaded: LoadedModel, photos: Path, tmp_path: Path) -> None:
+    """Else the test above would prove nothing."""
+    settings = Settings(view="crop", precision="float32")
+    run_batch(loaded, [str(photos)], tmp_path / "store", settings)
+    rows = table_of(tmp_path / "store")
+    for column in [name for name in rows if name.endswith(("/channel", "/spatial"))]:
+        assert np.std(np.stack(rows[column]), 0).max() > 1e-4
+
+
+def test_failures_are_listed(loaded: LoadedModel, photos: Path, tmp_path: Path) -> None:
+    run_batch(loaded, [str(photos)], tmp_path / "store", Settings(view="crop"))
+    (failed,) = pandas.read_csv(tmp_path / "store" / "failed.csv").to_dict("records")
+    assert (failed["photo"], failed["name"]) == (15, "bee/10.png")
+    assert "10.png" in failed["reason"]
+
+
+def test_duckdb_reads_the_files(loaded: LoadedModel, photos: Path, tmp_path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    run_batch(loaded, [str(photos)], tmp_path / "store", Settings(view="crop"))
+    layer = json.loads((tmp_path / "store" / "store.json").read_text())["layers"][0]["name"]
+    found = duckdb.sql(
+        f"""SELECT label, count(*), avg("{layer}/channel"[3])
+        FROM '{tmp_path}/store/gates/*.parquet' GROUP BY label ORDER BY label"""
+    ).fetchall()
+    rows = table_of(tmp_path / "store")
+    for label, count, mean in found:
+        mine = np.stack(rows[rows.label == label][f"{layer}/channel"])
+        assert count == len(mine)
+        assert mean == pytest.approx(mine[:, 2].mean(), abs=1e-6)
+    assert [label for label, *_ in found] == ["ant", "bee"]
+
+
+def test_the_store_says_what_it_is(loaded: LoadedModel, photos: Path, tmp_path: Path) -> None:
+    run_batch(loaded, [str(photos)], tmp_path / "store", Settings(view="crop"))
+    told = json.loads((tmp_path / "store" / "store.json").read_text())
+    alone = cbam_viz.analyse(loaded, cbam_viz.read_photo(photos / "ant" / "01.png"))
+    assert told["photos"] == 20
+    assert told["input"]["sentence"] == alone.fed
+    assert [layer["name"] for layer in told["layers"]] == list(alone.attention)
+    for layer, wanted in zip(told["layers"], alone.layers, strict=True):
+        assert layer["cells"]["stride_y"] == wanted.cells.stride_y
+        assert layer["verified"] == wanted.verified
+
+
+def test_half_precision_is_that_of_float16() -> None:
+    values = np.random.default_rng(0).random(10_000, np.float32) + np.float32(1e-4)
+    values = np.concatenate([values, -values, [0, 1, 65504, np.nan, np.inf]]).astype(np.float32)
+    np.testing.assert_array_equal(
+        to_half_precision(values), values.astype(np.float16).astype(np.float32)
+    )
+    large = np.float32([1e6, 1e-7])
+    np.testing.assert_allclose(to_half_precision(large), large, rtol=2**-11)
+
+
+class Mixing(torch.nn.Module):
+    """Own code: a gate that looks at the other photos of the batch, and one output a photo."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = torch.nn.Conv2d(3, 6, 3, 2, 1)
+        self.score, self.head = torch.nn.Conv2d(6, 1, 1), torch.nn.Linear(6, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        x = x * torch.sigmoid(self.score(x - x.mean(0, keepdim=True)))
+        return self.head(x.mean((2, 3)))
+
+
+class Detecting(torch.nn.Module):
+    """Own code: boxes of all photos in lists, as detectors give them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.score = torch.nn.Conv2d(3, 6, 3, 2, 1), torch.nn.Conv2d(6, 1, 1)
+
+    def forward(self, x: torch.Tensor) -> list[dict[str, torch.Tensor]]:
+        x = self.stem(x)
+        x = x * torch.sigmoid(self.score(x))
+        return [{"boxes": one.flatten()[:8].view(2, 4)} for one in x]
+
+
+@pytest.mark.parametrize("make", [Mixing, Detecting])
+def test_own_networks(make: type[torch.nn.Module], photos: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    own = wrap_model(make().eval(), cbam_viz.InputSpec(size=(64, 64)))
+    run_batch(own, [str(photos)], tmp_path / "store", Settings(view="crop", precision="float32"))
+    rows = table_of(tmp_path / "store")
+    (column,) = [name for name in rows if name.endswith("/spatial")]
+    assert len(rows) == 19
+    assert ("output" in rows) == (make is Mixing)
+    for _, row in rows.iterrows():
+        alone = cbam_viz.analyse(own, cbam_viz.read_photo(photos / row["name"]))
+        close(row[column], alone.layers[0].spatial, half=False)
+    assert json.loads((tmp_path / "store" / "store.json").read_text())["batch"] == 1

@@ -1,0 +1,411 @@
+"""Page Many photos against NumPy on the whole store, and what is no store in a sentence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cbam_viz
+from cbam_viz.batch.run import run_batch
+from cbam_viz.batch.settings import Part, Settings
+from cbam_viz.dataset import gate_summary, open_store
+from cbam_viz.dataset.originals import original
+from cbam_viz.dataset.telling import in_words
+from cbam_viz.errors import StoreError
+from cbam_viz.images import samples
+from cbam_viz.ui.pages.many import job
+from tests.app_checkpoint import NAME
+from tests.cli.conftest import write_photo, write_tiny
+
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
+
+LABELS = ("ant", "bee", "cat")
+PHOTOS = 27
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    for number in range(PHOTOS):
+        write_photo(folder / LABELS[number % 3] / f"{number:02}.png", seed=number)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(photos, tmp_path_factory) -> Path:
+    """Two stores of different networks."""
+    folder = tmp_path_factory.mktemp("stores")
+    for name, seed in (("first", 0), ("second", 1)):
+        path = write_tiny(tmp_path_factory.mktemp("networks") / "tiny.safetensors", seed=seed)
+        settings = Settings(view="crop", precision="float32")
+        run_batch(cbam_viz.load_model(path), [str(photos)], folder / name, settings, workers=1)
+    return folder
+
+
+@pytest.fixture
+def stores(made, tmp_path, monkeypatch) -> Path:
+    """The app's folder of stores: a copy, for tests to change."""
+    folder = shutil.copytree(made, tmp_path / "stores")
+    monkeypatch.setenv("CBAM_VIZ_STORES", str(folder))
+    return folder
+
+
+@pytest.fixture
+def many(stores, open_app):
+    def show(**params):
+        app = open_app("many", **{f"many_{name}": value for name, value in params.items()})
+        assert not app.exception
+        return app
+
+    return show
+
+
+def whole(store: Path, column: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    table = pq.read_table(store / "gates")
+    values = np.array(table[column].to_pylist(), np.float64)
+    return values, np.array(table["label"].to_pylist()), table["name"].to_pylist()
+
+
+def table(app, column: str, at: int = 0):
+    """The table that has a column of this name, or the one behind it."""
+    return [one.value for one in app.dataframe if column in one.value][at]
+
+
+def test_an_empty_folder_says_what_a_store_is_and_how_to_make_one(open_app, tmp_path, monkeypatch):
+    monkeypatch.setenv("CBAM_VIZ_STORES", str(tmp_path / "none"))
+    app = open_app("many")
+    assert not app.exception
+    assert not app.error
+    assert "holds the gates of many photos" in app.markdown[-1].value
+    assert app.code[0].value.startswith("cbam-viz batch photos/ --out")
+    assert not [box for box in app.selectbox if box.key == "many_store"]
+    assert not (tmp_path / "none").exists()
+
+
+def test_layers_are_those_of_numpy_and_told_in_words(many, stores):
+    app = many()
+    shown = table(app, "In words")
+    opened = open_store(stores / "first")
+    assert list(shown["Layer"]) == [layer for layer, _ in opened.gates()]
+    for row, (layer, part) in enumerate(opened.gates()):
+        if part != "channel":
+            continue
+        values, labels, _ = whole(stores / "first", f"{layer}/channel")
+        line = shown.iloc[row]
+        assert line["Mean"] == pytest.approx(values.mean())
+        assert line["Spread"] == pytest.approx(values.std(1).mean(), abs=1e-6)
+        outside = (values < 0.05) | (values > 0.95)
+        assert line["Saturated"] == pytest.approx(100 * outside.mean(), abs=1e-6)
+        total = ((values - values.mean()) ** 2).sum()
+        same = ((values.mean(0) - values.mean()) ** 2).sum() * len(values)
+        means = {label: values[labels == label].mean(0) for label in LABELS}
+        apart = sum(((means[label] - values.mean(0)) ** 2).sum() for label in labels)
+        assert line["Same for all"] == pytest.approx(100 * same / total, rel=1e-6)
+        assert line["Between classes"] == pytest.approx(100 * apart / total, rel=1e-6)
+        assert line["In words"] == in_words(gate_summary(opened, layer, part))
+
+
+def test_selective_channels_and_the_heat_map(many, stores):
+    app = many(view="classes", layer="layer3.0.se", top="16", show="difference")
+    values, labels, _ = whole(stores / "first", "layer3.0.se/channel")
+    means = np.stack([values[labels == label].mean(0) for label in LABELS])
+    best = np.sort(means, 0)[-1]
+    others = np.sort(means, 0)[:-1].mean(0)
+    index = (best - others) / (best + others)
+    order = np.argsort(-index, kind="stable")[:16]
+    shown = table(app, "Index")
+    assert shown["Channel"].tolist() == order.tolist()
+    np.testing.assert_allclose(shown["Index"], index[order], atol=1e-9)
+    assert shown["Highest for"].tolist() == [LABELS[n] for n in means.argmax(0)[order]]
+    cells = values_of(app, 0)
+    assert len(cells) == 3 * 16
+    assert {int(cell["column"]) for cell in cells} == set(order.tolist())
+    for cell in cells:
+        channel, row = int(cell["column"]), LABELS.index(cell["row"])
+        wanted = means[row, channel] - means[:, channel].mean()
+        assert cell["value"] == pytest.approx(wanted, abs=1e-6)
+    away = [cell for cell in values_of(app, 1) if cell["row"] != cell["column"]]
+    for cell in away:
+        a, b = (means[LABELS.index(cell[key])] for key in ("row", "column"))
+        assert cell["value"] == pytest.approx(np.sqrt(((a - b) ** 2).mean()), abs=1e-6)
+
+
+def test_curves_are_class_means_at_evenly_spaced_channels(many, stores):
+    app = many(view="curves", layers="layer4.0.se", sampled="5", lines="ant,cat", spread="1")
+    values, labels, _ = whole(stores / "first", "layer4.0.se/channel")
+    wanted = np.rint(np.linspace(0, values.shape[1] - 1, 5)).astype(int)
+    points = values_of(app, 0, layer=1)
+    assert sorted({one["channel"] for one in points}) == wanted.tolist()
+    mean = np.mean([values[labels == label].mean(0) for label in LABELS], 0)
+    for one in points:
+        known = mean if one["line"].startswith("mean") else values[labels == one["line"]].mean(0)
+        assert one["value"] == pytest.approx(known[one["channel"]], abs=1e-6)
+    assert {one["line"] for one in points} == {"ant", "cat", "mean of all classes"}
+    for band in values_of(app, 0, layer=0):
+        of = values[labels == band["line"]][:, band["channel"]]
+        assert band["high"] - band["low"] == pytest.approx(2 * of.std(), abs=3e-6)
+
+
+def values_of(app, chart: int, layer: int | None = None) -> list[dict]:
+    """The data of a chart: of the whole, which Streamlit sends beside it, or of a layer."""
+    proto = app.get("vega_lite_chart")[chart].proto
+    if layer is None:
+        return pa.ipc.open_stream(proto.data.data).read_all().to_pylist()
+    return json.loads(proto.spec)["layer"][layer]["data"]["values"]
+
+
+def test_photos_of_a_channel_nearest_and_unusual_ones(many, stores):
+    values, _, names = whole(stores / "first", "layer2.0.se/channel")
+    app = many(view="channel", layer="layer2.0.se", channel="3")
+    order = np.argsort(values[:, 3], kind="stable")
+    assert table(app, "Weight")["Photo"].tolist() == [names[n] for n in order[::-1][:8]]
+    assert table(app, "Weight", 1)["Photo"].tolist() == [names[n] for n in order[:8]]
+    np.testing.assert_allclose(table(app, "Weight", 1)["Weight"], values[order[:8], 3])
+
+    app = many(view="photo", layer="layer2.0.se", photo="5")
+    far = np.sqrt(((values - values[5]) ** 2).mean(1))
+    near = table(app, "Distance")
+    assert near["Photo"].tolist() == [names[n] for n in np.argsort(far)[1:9]]
+    np.testing.assert_allclose(near["Distance"], np.sort(far)[1:9], atol=1e-9)
+
+    app = many(view="unusual", layer="layer2.0.se")
+    z = (values - values.mean(0)) / values.std(0)
+    score = np.sqrt((z**2).mean(1))
+    odd = table(app, "z")
+    assert odd["Photo"].tolist() == [names[n] for n in np.argsort(-score)[:8]]
+    np.testing.assert_allclose(odd["z"], np.sort(score)[::-1][:8], rtol=1e-6)
+
+
+def test_a_photo_is_found_by_a_part_of_its_name(many):
+    app = many(view="photo", find="cat/")
+    assert len(app.selectbox(key="many_photo").options) == 9
+    app.text_input(key="many_find").set_value("no such").run()
+    assert "No photo of this store has" in app.info[0].value
+
+
+def test_two_stores(many, stores):
+    app = many(view="stores")
+    shown = table(app, "Profile")
+    layer = shown["Layer"][0]
+    one, other = (whole(stores / name, f"{layer}/channel")[0] for name in ("first", "second"))
+    assert shown["Mean"][0] == pytest.approx(other.mean() - one.mean(), abs=1e-9)
+    profile = np.sqrt(((other.mean(0) - one.mean(0)) ** 2).mean())
+    assert shown["Profile"][0] == pytest.approx(profile, abs=1e-9)
+    assert not [one for one in app.caption if "different photos" in one.value]
+
+
+def test_the_store_is_in_the_link_and_one_that_climbs_is_refused(many, stores):
+    assert many().query_params["many_store"] == "first"
+    assert many(store="second").query_params["many_store"] == "second"
+    shutil.copytree(stores / "first", stores.parent / "outside")
+    for name in ("../outside", str(stores.parent / "outside"), "photos", "none"):
+        app = many(store=name)
+        assert app.selectbox(key="many_store").value == "first"
+        assert "could be used" in app.info[0].value.replace("\\", "")
+
+
+def test_a_thumbnail_is_of_the_very_photo_that_the_store_knows(stores, photos):
+    opened = open_store(stores / "first")
+    name = opened.photos["name"][4].as_py()
+    content = (photos / name).read_bytes()
+    assert original(opened, 4) == content
+    try:
+        write_photo(photos / name, seed=99)
+        assert original(opened, 4) is None
+        (photos / name).unlink()
+        assert original(opened, 4) is None
+    finally:
+        (photos / name).write_bytes(content)
+    assert original(opened, 99) is None
+    (stores / "first" / "plan.parquet").write_bytes(b"PAR1")
+    assert original(opened, 4) is None
+
+
+def test_pictures_where_files_are_there_and_a_sentence_where_not(many, stores, photos):
+    app = many(view="channel")
+    assert len(app.get("image")) == 16
+    hidden = photos.rename(photos.with_name("hidden"))
+    try:
+        shutil.rmtree(stores / "first" / "summaries")
+        (stores / "first" / "store.json").touch()  # another version: nothing is remembered
+        app = many(view="channel")
+    finally:
+        hidden.rename(photos)
+    assert not app.get("image")
+    assert len(table(app, "Weight")) == 8
+    assert any("8 of 8 photos are no longer" in one.value for one in app.caption)
+
+
+def broken_record(store: Path) -> None:
+    (store / "store.json").write_text('{"schema": 1}')
+
+
+def other_version(store: Path) -> None:
+    document = json.loads((store / "store.json").read_text())
+    (store / "store.json").write_text(json.dumps({**document, "schema": 9}))
+
+
+def cut_shard(store: Path) -> None:
+    shard = sorted((store / "gates").iterdir())[0]
+    shard.write_bytes(shard.read_bytes()[:500])
+
+
+def shard_without_a_column(store: Path) -> None:
+    shard = sorted((store / "gates").iterdir())[0]
+    rows = pq.read_table(shard)
+    pq.write_table(rows.drop_columns(["layer1.0.se/channel"]), shard)
+
+
+def shard_of_other_sizes(store: Path) -> None:
+    shard = sorted((store / "gates").iterdir())[0]
+    rows = pq.read_table(shard)
+    at = rows.column_names.index("layer1.0.se/channel")
+    short = pa.array([one[:3] for one in rows.column(at).to_pylist()], pa.list_(pa.float32()))
+    pq.write_table(rows.set_column(at, rows.column_names[at], short), shard)
+
+
+def only_begun(store: Path) -> None:
+    (store / "store.json").unlink()
+
+
+def without_photos(store: Path) -> None:
+    shutil.rmtree(store / "gates")
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (broken_record, "describes no store, or is damaged"),
+        (other_version, "another version of cbam-viz"),
+        (cut_shard, "is damaged"),
+        (shard_without_a_column, "has no column layer1.0.se/channel"),
+        (shard_of_other_sizes, "is not of 8 values a photo"),
+        (only_begun, "is being begun"),
+        (without_photos, "holds no photos yet"),
+    ],
+)
+def test_what_is_wrong_with_a_store_is_one_sentence(many, stores, harm, said):
+    shutil.rmtree(stores / "first" / "summaries", ignore_errors=True)
+    harm(stores / "first")
+    app = many(store="first")
+    (error,) = app.error
+    assert said in error.value.replace("\\", "")
+    app.selectbox(key="many_store").select("second").run()  # another one is a click away
+    assert not app.error
+    assert len(table(app, "In words"))
+
+
+def test_a_store_that_is_not_complete_says_of_what_its_numbers_are(many, stores):
+    sorted((stores / "first" / "gates").iterdir())[-1].unlink()
+    app = many()
+    assert any("1 of 4 parts are not there yet" in one.value for one in app.caption)
+    assert any(one.value.startswith("24 photos of 3 classes") for one in app.caption)
+    assert table(app, "In words")["Mean"][0] == pytest.approx(
+        whole(stores / "first", "layer1.0.se/channel")[0].mean()
+    )
+
+
+def test_photos_without_classes_have_every_view_but_those_of_classes(open_app, tmp_path, photos,
+                                                                     monkeypatch):  # fmt: skip
+    path = write_tiny(tmp_path / "tiny.safetensors")
+    settings = Settings(view="crop", labels="none")
+    run_batch(cbam_viz.load_model(path), [str(photos)], tmp_path / "stores" / "one", settings,
+              part=Part(1, 2), workers=1)  # fmt: skip
+    monkeypatch.setenv("CBAM_VIZ_STORES", str(tmp_path / "stores"))
+    for view in ("layers", "classes", "curves", "channel", "photo", "unusual", "stores"):
+        app = open_app("many", many_view=view)
+        assert not app.exception
+        assert not app.error
+        if view in ("classes", "curves"):
+            assert "are of no classes" in app.info[0].value
+
+
+def test_words_for_the_shares_of_variance(stores):
+    known = gate_summary(open_store(stores / "first"), "layer1.0.se", "channel")
+
+    def told(*parts: float, **other) -> str:
+        shares = dict(zip(("pattern", "classes", "photos"), parts, strict=True))
+        return in_words(replace(known, shares=shares, **other))
+
+    assert told(1.0, 0.0, 0.0, spread=np.zeros(8)).startswith("the same for every photo: a const")
+    assert told(0.97, 0.01, 0.02).startswith("nearly the same for every photo")
+    assert told(0.1, 0.2, 0.7) == "differs most between photos of a class"
+    assert told(0.1, 0.0, 0.9, classes=()) == "differs most between photos"
+    assert told(0.1, 0.6, 0.3) == "differs most between classes"
+    assert "17% differs" in told(0.83, 0.07, 0.10)
+    assert told(1.0, 0.0, 0.0, photos=1) == "one photo: nothing to compare"
+
+
+def test_a_store_is_made_stopped_and_gone_on_with(open_app, checkpoint_folder, photos, tmp_path,
+                                                  monkeypatch):  # fmt: skip
+    folder = tmp_path / "stores"
+    shutil.copytree(photos, folder / "photos" / "mine")
+    monkeypatch.setenv("CBAM_VIZ_STORES", str(folder))
+    monkeypatch.setattr(job, "_last", [])
+    app = open_app("many")
+    app.button(key="many_make").click().run()
+    running = job.current()
+    assert running is not None
+    assert running.store == folder / "mine-test"
+    with pytest.raises(StoreError, match="is being made, and the app makes one at a time"):
+        job.start(folder / "other", [])
+    app.run()
+    app.button(key="many_stop").click().run()
+    assert not running.running
+    assert "was stopped" in job.outcome(running)[1]
+    app.run()
+    app.button(key="many_make").click().run()
+    running = job.current()
+    deadline = time.monotonic() + 120
+    while running.running and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert job.outcome(running) == (True, "The store mine-test is there.")
+    assert job.progress(running.store) == job.Progress(PHOTOS, PHOTOS)
+    assert open_app("many").selectbox(key="many_store").value == "mine-test"
+    loaded = cbam_viz.load_model(checkpoint_folder / NAME)
+    run_batch(loaded, [str(photos)], tmp_path / "same", Settings(view="crop"), workers=1)
+    for shard in (tmp_path / "same" / "gates").iterdir():
+        assert shard.read_bytes() == (running.store / "gates" / shard.name).read_bytes()
+
+
+def test_the_photo_of_the_sidebar_against_a_store(open_app, checkpoint_folder, photos, tmp_path,
+                                                  monkeypatch):  # fmt: skip
+    loaded = cbam_viz.load_model(checkpoint_folder / NAME)
+    for view in ("crop", "whole"):
+        settings = Settings(view=view, precision="float32")
+        run_batch(loaded, [str(photos)], tmp_path / "stores" / view, settings, workers=1)
+    monkeypatch.setenv("CBAM_VIZ_STORES", str(tmp_path / "stores"))
+    app = open_app("many", many_store="crop", many_view="this", many_layer="layer2.0.se")
+    assert not app.exception
+    values, _, _ = whole(tmp_path / "stores" / "crop", "layer2.0.se/channel")
+    own = cbam_viz.analyse(loaded, cbam_viz.read_photo(samples()[0].path))
+    z = (own.attention["layer2.0.se"].channel[0].numpy() - values.mean(0)) / values.std(0)
+    shown = table(app, "z")
+    assert len(shown) == 20
+    np.testing.assert_allclose(np.abs(shown["z"]), np.sort(np.abs(z))[::-1][:20], rtol=1e-3)
+    np.testing.assert_allclose(shown["z"], z[shown["Channel"]], rtol=1e-3)
+    assert f"z over all channels {np.sqrt((z**2).mean()):.2f}" in app.markdown[-1].value
+    app = open_app("many", many_store="whole", many_view="this")
+    assert "what the network sees" in app.info[0].value
+
+
+def test_a_photo_is_not_compared_with_a_store_of_another_network(many):
+    assert "another network" in many(view="this").info[0].value
+
+
+def test_a_run_that_cannot_be_says_why(tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "_last", [])
+    job.start(tmp_path / "store", [str(tmp_path / "none"), "--out", str(tmp_path / "store")])
+    running = job.current()
+    running.process.wait(60)
+    good, text = job.outcome(running)
+    assert not good
+    assert text.startswith("The store store could not be made.")
+    assert "none" in text
