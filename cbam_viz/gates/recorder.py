@@ -221,7 +221,7 @@ class Recorder:
 
     def _passed(self) -> frozenset[str]:
         """Layers of known classes that need not be watched inside: hooks tell all that is asked."""
-        passed = self._private() and not self.wanted.steps
+        passed = self._private() and not (self.wanted.steps or self._altered)
         return self._table.modules.plain if passed else frozenset()
 
     def _fresh_gates(self) -> frozenset[Sighting]:
@@ -243,14 +243,13 @@ class Recorder:
 
     def _hooks(self, plan: Plan | None) -> Hooks:
         """What a forward by this plan is looked at with, or one that is watched."""
-        modules = self._table.modules
-        passed = self._passed() if plan is None else frozenset()
 
         def made() -> Hooks:
-            more = watch_taps(modules, passed) if plan is None else plan_taps(modules, plan)
+            modules = self._table.modules
+            more = watch_taps(modules) if plan is None else plan_taps(modules, plan)
             return Hooks(self.root, known_taps(modules, self.wanted) + more)
 
-        return self._table.hooks(plan, (self.wanted, passed), made)
+        return self._table.hooks(plan, self.wanted, made)
 
     def _finish(self) -> None:
         """End the forward that runs, if one does."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
-from timm.layers.cbam import CbamModule, LightCbamModule
+from timm.layers.activations import Sigmoid
+from timm.layers.cbam import CbamModule, ChannelAttn, LightCbamModule
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 
@@ -51,6 +53,16 @@ def pooled_by_weights(net: Any, x: Tensor) -> Tensor:
     return (x * torch.softmax(x.mean(1, keepdim=True).flatten(2), 2).view_as(x[:, :1])).sum((2, 3))
 
 
+def parts_elsewhere(net: Any, x: Tensor) -> Tensor:
+    """Its own convolutions make gates outside of it, too."""
+    for part in net.cbam.modules():
+        if isinstance(part, nn.Conv2d) and part.in_channels == part.out_channels:
+            x = x * torch.sigmoid(part(x.mean((2, 3), keepdim=True)))
+        if isinstance(part, nn.Conv2d) and part.in_channels == 2:
+            x = x * torch.sigmoid(part(torch.cat([x.amax(1, True), x.mean(1, True)], 1)))
+    return net.last(net.cbam(x))
+
+
 WAYS: dict[str, Callable[[Any, Tensor], Tensor]] = {
     "alone": lambda net, x: net.last(net.cbam(x)),
     "twice": lambda net, x: net.cbam(net.last(net.cbam(x))),
@@ -58,6 +70,7 @@ WAYS: dict[str, Callable[[Any, Tensor], Tensor]] = {
     "after another": lambda net, x: net.cbam(net.last(net.other(x))),
     "around": lambda net, x: net.other(net.cbam(net.other(x))),
     "by keyword": lambda net, x: net.last(net.cbam(x=x)),
+    "its parts elsewhere": parts_elsewhere,
     "on its side": lambda net, x: net.cbam(x.transpose(2, 3)),
     "in vmap": lambda net, x: torch.vmap(net.cbam)(x[:, None])[:, 0],
     "gate of its result": gate_of_its_result,
@@ -188,6 +201,89 @@ def test_the_users_own_parts_inside_are_watched() -> None:
             x = photos(seed=seed)
             expected = capture(copy.deepcopy(model), x, steps=True)
             assert_alike(capture(model, x), expected)
+
+
+def doubled(plain: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """In place of a library's forward: what this gives is gated again by twice its mean."""
+
+    @functools.wraps(plain)
+    def forward(self: nn.Module, x: Tensor) -> Tensor:
+        x = plain(self, x)
+        return x * torch.sigmoid(2 * x.mean((2, 3), keepdim=True))
+
+    return forward
+
+
+PATCHED: dict[str, type] = {
+    "layer": CbamModule, "half": ChannelAttn, "convolution": nn.Conv2d, "gate": Sigmoid
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("when", ["before", "between"])
+@pytest.mark.parametrize("name", PATCHED)
+def test_code_of_the_libraries_that_is_replaced(
+    name: str, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the first capture, or before the second; what watching shows is shown."""
+    torch.manual_seed(0)
+    model = Net(CbamModule(WIDTH, rd_channels=2), WAYS["alone"]).eval()
+    with torch.no_grad():
+        if when == "between":
+            for _ in range(2):
+                capture(model, photos())
+        with monkeypatch.context() as patch:
+            patch.setattr(PATCHED[name], "forward", doubled(PATCHED[name].forward))
+            expected = capture(copy.deepcopy(model), photos(), steps=True)
+            for _ in range(2):
+                assert_alike(capture(model, photos()), expected)
+        plain = capture(copy.deepcopy(model), photos(), steps=True)
+        assert_alike(capture(model, photos()), plain)
+    assert not torch.equal(plain.output, expected.output)
+    assert [layer.found_by for layer in plain.values()] == ["hook"]
+
+
+class Own(CbamModule):
+    """A subclass of timm's with a gate more."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = super().forward(x)
+        return x * torch.sigmoid(x.mean(1, keepdim=True))
+
+
+class Kept(CbamModule):
+    """One that keeps timm's forward."""
+
+
+@pytest.mark.parametrize("kind", [Own, Kept])
+def test_subclasses_are_watched(kind: type[CbamModule]) -> None:
+    torch.manual_seed(0)
+    model = Net(kind(WIDTH, rd_channels=2), WAYS["alone"]).eval()
+    with torch.no_grad():
+        expected = capture(copy.deepcopy(model), photos(), steps=True)
+        for _ in range(2):
+            assert_alike(capture(model, photos()), expected)
+    found = [layer.found_by for layer in expected.values()]
+    assert found == (["hook"] if kind is Kept else ["hook", "hook", "watch"])
+
+
+@pytest.mark.parametrize("part", ["channel.act", "spatial.gate"])
+def test_a_part_that_is_a_part_of_something_else_too(part: str) -> None:
+    """Its calls out there are seen, and those inside are not taken for them."""
+    torch.manual_seed(0)
+
+    def go(net: Any, x: Tensor) -> Tensor:
+        x = x * torch.sigmoid(net.weigh(net.shared(x.mean((2, 3), keepdim=True))))
+        return net.last(net.cbam(x))
+
+    for first in (True, False):  # by its name in the layer, or out there
+        model = Net(CbamModule(WIDTH, rd_channels=2), go).eval()
+        model.shared = model.cbam.get_submodule(part)
+        if not first:
+            model._modules = dict(reversed(model._modules.items()))
+        with torch.no_grad():
+            expected = told(copy.deepcopy(model), photos(), steps=True)
+            for _ in range(2):
+                assert_alike(told(model, photos()), expected)
 
 
 class Stop(BaseException):

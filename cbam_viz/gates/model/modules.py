@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container
+from collections.abc import Container
 from dataclasses import dataclass
 from weakref import ref
 
@@ -40,11 +40,6 @@ class Modules:
     """Of the modules whose code is not known, and may ask what they keep as attributes."""
     ends: Hooks
     """What notices the beginning and the end of a forward."""
-
-    def inside(self, names: Collection[str]) -> set[str]:
-        """The names of all modules that are inside one of these."""
-        holders = tuple(f"{name}." for name in names)
-        return {name for name in self.by_name if name.startswith(holders)}
 
     def module(self, name: str) -> nn.Module:
         """The module of this name; KeyError if it is gone."""

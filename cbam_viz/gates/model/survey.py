@@ -6,9 +6,10 @@ listed once, no more than that is touched, and lists are compared as wholes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from types import FunctionType
 from typing import Any
 from weakref import ref
 
@@ -29,13 +30,12 @@ class Survey:
 class Roll:
     """A model's modules as they were when it was made; none of them is kept alive."""
 
-    def __init__(self, model: nn.Module, unasked: Container[nn.Module] = ()) -> None:
-        """Of modules that are `unasked`, only whether they are there is looked at."""
+    def __init__(self, model: nn.Module) -> None:
         parents = _parents(model)
         everybody = [model, *(one for parent in parents for one in parent._modules.values())]
         first: dict[nn.Module, int] = {}
         for k, module in enumerate(everybody):
-            if module is not None and (module in parents or module not in unasked):
+            if module is not None:
                 first.setdefault(module, k)
         self._everybody = [_reference(module) for module in everybody]
         """The model and all children; one that has two parents is there twice."""
@@ -47,12 +47,15 @@ class Roll:
         self._counts, self._names = [*map(len, families)], [*chain(*families)]
         kept = [everybody[k].__dict__ for k in self._looked]
         self._changed = _changed(kept, _marked(kept))
+        of_classes = {type(everybody[k]): k for k in self._looked}
+        self._codes = [(k, ref(code)) for kind, k in of_classes.items() if (code := _code(kind))]
+        """What each class runs, and one of its modules."""
 
     def look(self) -> Survey | None:
         """How the modules are now.
 
-        None if one was added, removed, renamed or replaced, compiled, or runs other code than its
-        class's, since the roll was made.
+        None if one was added, removed, renamed or replaced, compiled, or runs other code than it
+        did, by a forward of its own or its class's, since the roll was made.
         """
         everybody = [reference() for reference in self._everybody]
         looked: list[Any] = [everybody[k] for k in self._looked]
@@ -67,6 +70,8 @@ class Roll:
         except (AttributeError, LookupError, RuntimeError):  # gone, or just going in another thread
             return None
         if _changed(kept, marked) != self._changed:
+            return None
+        if any(_code(type(everybody[k])) is not code() for k, code in self._codes):
             return None
         try:
             training = [there["training"] for there in kept]
@@ -122,6 +127,11 @@ def _changed(kept: Sequence[dict[str, Any]], marked: Iterable[int]) -> list[tupl
     """Which of those marked do run other code, and whether it is compiled."""
     found = [(k, kept[k].get("_compiled_call_impl") is not None) for k in marked]
     return [(k, compiled) for k, compiled in found if compiled or "forward" in kept[k]]
+
+
+def _code(kind: type) -> FunctionType | None:
+    code = getattr(kind, "forward", None)
+    return code if type(code) is FunctionType else None
 
 
 def _reference(module: nn.Module | None) -> Callable[[], nn.Module | None]:

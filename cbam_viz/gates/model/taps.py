@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from torch import nn
 
 from .hooks import Moment, Part, Sighting, Tap
@@ -39,12 +37,11 @@ def known_taps(modules: Modules, wanted: Wanted) -> list[Tap]:
     return taps
 
 
-def watch_taps(modules: Modules, passed: Collection[str]) -> list[Tap]:
-    """Where each call of a module begins and ends, but for those inside the layers to be passed."""
+def watch_taps(modules: Modules) -> list[Tap]:
+    """Where each call of a module begins and ends."""
     taps: list[Tap] = []
-    inside = modules.inside(passed)
     for name in modules.by_name:
-        if name and name not in inside:
+        if name:
             module = modules.module(name)
             taps.append(Tap(module, Sighting("enter", name), "before"))
             taps.append(Tap(module, Sighting("leave", name), "finally"))

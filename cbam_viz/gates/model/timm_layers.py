@@ -7,6 +7,7 @@ what feature maps are multiplied by.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -50,8 +51,9 @@ class KnownLayer:
 def known_layers(model: nn.Module) -> dict[str, KnownLayer]:
     """All layers of known classes in `model`, in the order of its modules.
 
-    Subclasses count only while they keep the known forward. A gate module that two layers share
-    cannot tell them apart: such layers are left to the general way.
+    Subclasses count only while they keep the known forward. A gate module that is a part of
+    something else too cannot tell for which of them it runs: such layers are left to the general
+    way.
     """
     timm = sys.modules.get("timm.layers.cbam")
     if timm is None:
@@ -75,6 +77,7 @@ def _runs(module: nn.Module, *classes: type) -> bool:
     return any(
         isinstance(module, cls)
         and type(module).forward is cls.forward  # type: ignore[attr-defined]
+        and _runs_its_own(cls)
         and "forward" not in module.__dict__
         for cls in classes
     )
@@ -117,35 +120,38 @@ def _spatial(name: str, module: object, timm: object, at: str) -> KnownLayer | N
     return None
 
 
-def telling_modules(model: nn.Module, prefix: str, layer: KnownLayer) -> set[nn.Module]:
-    """The layer's modules that multiply or give gates."""
-    at = model.get_submodule(prefix).get_submodule
-    sites = [site.path for site in (layer.channel, layer.spatial) if site is not None]
-    return {at(path) for path in ("", *layer.halves, *sites)}
-
-
-def inner_modules(model: nn.Module, layers: Mapping[str, KnownLayer]) -> set[nn.Module]:
-    """Modules inside these layers whose hooks, mode and code change no gate but by its value."""
-    found: set[nn.Module] = set()
-    for prefix, layer in layers.items():
-        telling = telling_modules(model, prefix, layer)
-        inside = model.get_submodule(prefix).modules()
-        found |= {one for one in inside if one not in telling and not one._buffers}
-    return found
-
-
 def plain_layers(model: nn.Module, layers: Mapping[str, KnownLayer]) -> frozenset[str]:
-    """Those of these layers in which no code of the user's runs, so that all they do is known."""
-    return frozenset(
-        prefix
-        for prefix in layers
-        if prefix and all(map(_is_libraries, model.get_submodule(prefix).modules()))
-    )
+    """Those of these layers in which no code of the user's runs, so that all they do is known.
+
+    And no part of which is a part of something else too.
+    """
+    users = _users(model)
+
+    def is_plain(prefix: str) -> bool:
+        layer, *parts = model.get_submodule(prefix).modules()
+        return all(map(_is_libraries, (layer, *parts))) and all(
+            users[id(one)] == 1 for one in parts
+        )
+
+    return frozenset(prefix for prefix in layers if prefix and is_plain(prefix))
 
 
 def _is_libraries(module: nn.Module) -> bool:
-    known = type(module).__module__.startswith(("torch.nn.modules.", "timm.layers."))
-    return known and "forward" not in module.__dict__
+    kind = type(module)
+    return (
+        kind.__module__.startswith(_LIBRARIES)
+        and "forward" not in module.__dict__
+        and _runs_its_own(kind)
+    )
+
+
+def _runs_its_own(kind: type) -> bool:
+    """Whether nobody has put another forward in the place of a library's."""
+    code = getattr(kind.forward, "__globals__", {})  # type: ignore[attr-defined]
+    return str(code.get("__name__")).startswith(_LIBRARIES)
+
+
+_LIBRARIES = ("torch.nn.modules.", "timm.layers.")
 
 
 def fresh_gates(model: nn.Module, layers: Mapping[str, KnownLayer]) -> frozenset[Sighting]:
@@ -162,7 +168,8 @@ def fresh_gates(model: nn.Module, layers: Mapping[str, KnownLayer]) -> frozenset
         )
         for what, site in sites:
             gate = module.get_submodule(site.path) if site is not None else None
-            if type(gate).__module__ in _FRESH and not getattr(gate, "inplace", False):
+            plain = gate is not None and _is_libraries(gate) and not getattr(gate, "inplace", False)
+            if plain and type(gate).__module__ in _FRESH:
                 found.add(Sighting(what, prefix))
     return frozenset(found)
 
@@ -172,14 +179,19 @@ _FRESH = ("timm.layers.activations", "torch.nn.modules.activation", "torch.nn.mo
 
 
 def _without_shared_gates(model: nn.Module, layers: dict[str, KnownLayer]) -> dict[str, KnownLayer]:
-    users: dict[int, list[str]] = {}
-    for prefix, layer in layers.items():
-        for site in (layer.channel, layer.spatial):
-            if site is not None:
-                gate = model.get_submodule(f"{prefix}.{site.path}" if prefix else site.path)
-                users.setdefault(id(gate), []).append(prefix)
-    shared = {prefix for prefixes in users.values() if len(prefixes) > 1 for prefix in prefixes}
-    return {prefix: layer for prefix, layer in layers.items() if prefix not in shared}
+    users = _users(model)
+
+    def shares(prefix: str, layer: KnownLayer) -> bool:
+        at = model.get_submodule(prefix).get_submodule
+        sites = [site.path for site in (layer.channel, layer.spatial) if site is not None]
+        return any(users[id(at(path))] > 1 for path in sites)
+
+    return {prefix: layer for prefix, layer in layers.items() if not shares(prefix, layer)}
+
+
+def _users(model: nn.Module) -> Counter[int]:
+    """Of how many modules each module is a part, by its identity."""
+    return Counter(id(part) for one in model.modules() for part in one._modules.values())
 
 
 Event = tuple[Sighting, Tensor | None]

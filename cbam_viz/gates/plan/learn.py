@@ -124,12 +124,11 @@ def _trail(forward: WatchedForward, gates: set[str], found: list[Found]) -> froz
         _outside(forward.small, (*modules.known, *gates, *(name for name in multiplying if name)))
     )
     telling |= _outside(odd, modules.known)
-    inside = modules.inside(forward.passed)
     followed = {
         name
         for name in modules.by_name
         if name and name not in gates and (name not in watch.calls or name in telling)
-    } - inside
+    }
     told = followed | gates
     return frozenset(name for name in followed if not _runs_one_of(modules, name, told))
 

@@ -15,7 +15,6 @@ from ..model.hooks import Hooks
 from ..model.modules import Modules, modules_of
 from ..model.names import place_of
 from ..model.survey import Roll, Survey
-from ..model.timm_layers import inner_modules
 from .drafts import Drafts
 from .plan import Plan
 from .signature import Signature, without_sizes
@@ -155,7 +154,7 @@ def table_of(model: nn.Module) -> tuple[Table, Survey]:
         seen = table.roll.look() if table is not None else None
         if table is None or seen is None:
             modules = modules_of(model)
-            roll = Roll(model, inner_modules(model, modules.known))
+            roll = Roll(model)
             table = _tables[model] = Table(modules, roll)
             seen = roll.look() or roll.slow_look()
         return table, seen

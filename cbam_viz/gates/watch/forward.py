@@ -102,7 +102,8 @@ class WatchedForward:
             self.way.append(key)
         elif key.what == "leave":
             self.way.append(Sighting("leaf", key.module))
-            self._look_again(key.module)
+        if self._inside is not None and self._is_passed(key):
+            return
         with unseen():
             if key.what == "enter":
                 self._enter(key.module, args)
@@ -150,11 +151,21 @@ class WatchedForward:
             self._inside, self.passes[call] = call, Pass(len(self.events))
             self.watch.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
-    def _look_again(self, name: str) -> None:
-        """Watch as before, if it is this layer that ends."""
-        if self._inside is not None and self._inside[0] == name:
-            self._inside = None
-            self.watch.__enter__()  # type: ignore[no-untyped-call]
+    def _is_passed(self, key: Sighting) -> bool:
+        """Whether it is a call inside the layer that runs unwatched; if not, that has ended.
+
+        It need not have told of it: what it raised may be no Exception.
+        """
+        assert self._inside is not None
+        if key.what not in ("enter", "leave"):
+            return False
+        if key.module.startswith(f"{self._inside[0]}."):
+            if key.what == "enter":
+                self.watch.calls[key.module] = self.watch.calls.get(key.module, 0) + 1
+            return True
+        self._inside = None
+        self.watch.__enter__()  # type: ignore[no-untyped-call]
+        return False
 
     def _passed_on(self, call: tuple[str, int], features: Tensor, output: Tensor) -> None:
         """Note what a layer that was not watched made of its features, if gates explain it."""
@@ -207,8 +218,7 @@ def layers_of(forward: WatchedForward) -> list[Found]:
             and not any(frame.module in modules.known for frame in product.frame.path())
         ]
         forward.found = paired(products, forward.returned or _last(forward, products))
-        entered = watch.calls.keys() | modules.inside(forward.passed)
-        name_layers(forward.found, len(modules.children), entered, scripted=modules.scripted)
+        name_layers(forward.found, len(modules.children), watch.calls, scripted=modules.scripted)
     return forward.found
 
 

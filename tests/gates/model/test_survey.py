@@ -121,16 +121,19 @@ def test_forwards_that_are_replaced_already_and_come_back() -> None:
     assert roll.look() is None
 
 
-def test_what_is_left_out_is_looked_at_for_being_there_alone() -> None:
+@pytest.mark.parametrize("kind", [nn.Conv2d, Pair])
+def test_code_of_classes(kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another forward of a class is noticed, and that the first one is back, by a new roll."""
     net = nested()
-    relu = net[1][1]
-    roll = Roll(net, {relu})
-    before = roll.look()
-    handle = relu.register_forward_hook(lambda *_: None)
-    assert roll.look() == before
-    handle.remove()
-    net[1][1] = nn.ReLU()
-    assert roll.look() is None
+    roll = Roll(net)
+    assert roll.look() is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, "forward", lambda self, x: x)
+        assert roll.look() is None
+        changed = Roll(net)
+        assert changed.look() is not None
+    assert changed.look() is None
+    assert roll.look() is not None
 
 
 def test_scripts_are_looked_at_as_one() -> None:
