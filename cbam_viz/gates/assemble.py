@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..attention import Attention, LayerAttention
+from ..attention import Attention, FoundBy, LayerAttention
 from ..errors import CaptureError, NoAttentionError
 from .layout.cells import overhang
 from .model.names import call_key
@@ -56,6 +56,11 @@ def overhangs(attention: Attention) -> dict[str, tuple[float, float]]:
         for name, layer in attention.items()
         if layer.cells is not None and layer.spatial is not None
     }
+
+
+def order_of(attention: Attention) -> dict[tuple[FoundBy, str, int], int]:
+    """When each layer ran, by how it is found, its module and its call."""
+    return {(one.found_by, one.module, one.call): k for k, one in enumerate(attention.values())}
 
 
 def _demand_places(plan: Plan, attention: Attention) -> None:

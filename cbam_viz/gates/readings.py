@@ -79,17 +79,26 @@ def readings(modules: Modules, plan: Plan, forward: Forward) -> list[Reading]:
     if isinstance(forward, WatchedForward):
         found = [_watched(one, forward) for one in layers_of(forward)]
     else:
-        found = [_planned(layer, forward) for layer in plan.layers]
-    # Sorting keeps them before hooked ones of equal order, which came after their first leaf.
+        found = [_planned(layer, plan, forward) for layer in plan.layers]
     return sorted([*found, *_hooked(modules, plan, forward)], key=lambda one: one.order)
+
+
+def _planned_order(plan: Plan, found_by: FoundBy, module: str, call: int) -> int:
+    order = plan.order.get((found_by, module, call))
+    if order is None:
+        raise Changed(module)
+    return order
 
 
 def _hooked(modules: Modules, plan: Plan, forward: Forward) -> Iterator[Reading]:
     """Layers of known classes."""
     watched = forward if isinstance(forward, WatchedForward) else None
-    orders = {at: node.order for at, node in watched.known_inputs.items()} if watched else None
-    for order, prefix, number, call in known_calls(forward.events, orders):
+    for first, prefix, number, call in known_calls(forward.events):
         known = modules.known[prefix]
+        if watched:
+            order = watched.times[first]
+        else:
+            order = _planned_order(plan, "hook", known.name, number)
         channel, spatial = known_gates(known, call)
         composition: Composition = "channel then spatial"
         if channel is None or spatial is None:
@@ -209,12 +218,13 @@ def _watched_features(found: Found) -> LayerFeatures | None:
     )
 
 
-def _planned(layer: LayerPlan, forward: PlannedForward) -> Reading:
+def _planned(layer: LayerPlan, plan: Plan, forward: PlannedForward) -> Reading:
     """A layer of an unknown class from its leaves' copies."""
+    module = clean_name(layer.module)
     return Reading(
         gates=_planned_gates(layer, forward),  # first: it says if they are not there
-        order=forward.first[layer.recipes[0].leaves[0]],
-        module=clean_name(layer.module),
+        order=_planned_order(plan, "watch", module, layer.call),
+        module=module,
         call=layer.call,
         cells=layer.cells,
         composition=layer.composition,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..attention import Attention
 from ..errors import CaptureError
-from .assemble import attention_of, overhangs
+from .assemble import attention_of, order_of, overhangs
 from .layout.inputs import images_in, input_size_of, pictured_size, tensors_in
 from .model.aside import unseen
 from .model.hooks import Hooks, Sighting, Tapping, any_global_hook, is_bare
@@ -295,7 +295,8 @@ class Recorder:
         plan = learned_plan(forward, draws=run.state.drawn())
         attention = attention_of(self._table, plan, forward, output, self.wanted)
         if not self._altered:
-            self._table.keep(run.signature, replace(plan, overhangs=overhangs(attention)))
+            plan = replace(plan, overhangs=overhangs(attention), order=order_of(attention))
+            self._table.keep(run.signature, plan)
         return attention
 
     def _watch_again(self, left: _Run, plan: Plan, output: Any) -> None:

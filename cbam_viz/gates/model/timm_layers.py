@@ -207,25 +207,19 @@ def event(key: Sighting, args: tuple[Any, ...], output: Any) -> Event:
     return key, kept(value)
 
 
-def known_calls(
-    events: Iterable[Event], orders: Mapping[tuple[str, int], int] | None = None
-) -> list[tuple[int, str, int, KnownCall]]:
-    """Calls of layers of known classes: (order, prefix, number, what was seen).
-
-    The order is that of the events where no other is given, by prefix and number.
-    """
+def known_calls(events: Iterable[Event]) -> list[tuple[int, str, int, KnownCall]]:
+    """Calls of layers of known classes: (first event, prefix, number, what was seen)."""
     calls: list[tuple[int, str, int, KnownCall]] = []
     running: dict[str, KnownCall] = {}
     counts: dict[str, int] = {}
-    orders = orders or {}
-    for order, ((part, prefix), copy) in enumerate(events):
+    for first, ((part, prefix), copy) in enumerate(events):
         if copy is None:
             continue
         call = running.get(prefix)
         if call is None or (part in call and part != "branches"):
             number = counts[prefix] = counts.get(prefix, 0) + 1
             call = running[prefix] = {}
-            calls.append((orders.get((prefix, number), order), prefix, number, call))
+            calls.append((first, prefix, number, call))
         call.setdefault(part, []).append(copy)
     return calls
 

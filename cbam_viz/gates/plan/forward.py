@@ -29,8 +29,6 @@ class PlannedForward:
     events: list[Event] = field(default_factory=list)
     """What was seen in layers of known classes, in order."""
     leaves: dict[Leaf, Tensor] = field(default_factory=dict)
-    first: dict[Leaf, int] = field(default_factory=dict)
-    """How many `events` had come before each leaf."""
     samples: dict[Boundary, Tensor] = field(default_factory=dict)
     _calls: dict[Sighting, int] = field(default_factory=dict)
 
@@ -61,7 +59,6 @@ class PlannedForward:
             copy = kept(output)
             if copy is not None:
                 self.leaves[leaf] = copy
-                self.first[leaf] = len(self.events)
         elif what == "received":
             self._sample(key.module, self._call(key), "in", args)
         elif what == "returned":

@@ -157,10 +157,10 @@ def _repeatable(forward: WatchedForward) -> bool:
 
     Not if numbers were read out of tensors, for the code may have asked them for its way; if what
     was recognised hangs on the values of this photo; or where hooks do not see, as in TorchScript
-    and in transforms.
+    and in transforms; or see what is not meant.
     """
     watch = forward.watch
-    hidden = bool(watch.transformed) or forward.modules.scripted
+    hidden = bool(watch.transformed) or forward.modules.scripted or forward.strayed
     return not (watch.asked or watch.by_values or watch.errors or hidden)
 
 

@@ -53,6 +53,8 @@ class WatchedForward:
     """The calls of modules and the gates, in order; no gates that show no values."""
     events: list[Event] = field(default_factory=list)
     """What was seen in layers of known classes, in order."""
+    times: list[int] = field(default_factory=list)
+    """When the layer of each event began, as nodes and frames count."""
     known_inputs: dict[tuple[str, int], Node] = field(default_factory=dict)
     """What layers of known classes received, by prefix and call."""
     passes: dict[tuple[str, int], Pass] = field(default_factory=dict)
@@ -73,6 +75,8 @@ class WatchedForward:
     """Modules that returned one map, or values without positions."""
     found: list[Found] | None = None
     """Its layers, as soon as they have been asked for."""
+    strayed: bool = False
+    """True if a part of a layer of a known class ran outside of it, and tells nothing of it."""
     _inside: tuple[str, int] | None = None
     """The call that runs unwatched."""
 
@@ -110,9 +114,22 @@ class WatchedForward:
             elif key.what == "leave":
                 self._leave(key.module, args, output)
             else:
-                self.events.append(event(key, args, output))
+                self._note(key, args, output)
         if key.what == "enter" and key.module in self.passed:
             self._look_away(key.module)
+
+    def _note(self, key: Sighting, args: tuple[Any, ...], output: Any) -> None:
+        """Keep what was seen in a layer of a known class, if it is this layer that runs."""
+        frame = next((f for f in self.watch.frame.path() if f.module == key.module), None)
+        itself = len(self.modules.known[key.module].halves) == 1
+        if frame is not None:
+            self.times.append(frame.serial)
+        elif itself and key.what in ("before", "after"):  # hooks on the layer, around our own
+            self.times.append(self.watch.frame.serial)
+        else:
+            self.strayed = True
+            return
+        self.events.append(event(key, args, output))
 
     def done(self, output: Any) -> None:
         """The network returned this."""
