@@ -20,7 +20,11 @@ def lookalikes(model: nn.Module, known: Mapping[str, object]) -> tuple[str, ...]
     Where a block owns the two gates itself, beside its convolutions, those two are named.
     """
     found: list[str] = []
-    for name, module in model.named_modules():
+    named = [*model.named_modules()]
+    holders = _holders([module for _, module in named])
+    for name, module in named:
+        if module not in holders and not _is_called_cbam(module):
+            continue
         inside = any(name == p or name.startswith(p + ".") or not p for p in (*found, *known))
         if inside or isinstance(module, (nn.Sequential, nn.ModuleList, nn.ModuleDict)):
             continue
@@ -31,6 +35,26 @@ def lookalikes(model: nn.Module, known: Mapping[str, object]) -> tuple[str, ...]
     return tuple(clean_name(name) or ROOT_NAME for name in found)
 
 
+def _holders(modules: list[nn.Module]) -> set[nn.Module]:
+    """Those that make a map, and what they are in: no others can look like CBAM by their parts."""
+    parents: dict[nn.Module | None, list[nn.Module]] = {}
+    for module in modules:
+        for part in module._modules.values():
+            parents.setdefault(part, []).append(module)
+    found: set[nn.Module] = set()
+    waiting = [module for module in modules if _makes_map(module)]
+    while waiting:
+        module = waiting.pop()
+        if module not in found:
+            found.add(module)
+            waiting.extend(parents.get(module, ()))
+    return found
+
+
+def _is_called_cbam(module: nn.Module) -> bool:
+    return "cbam" in type(module).__name__.lower()
+
+
 def _is_cbam(module: nn.Module) -> bool:
     """Named after it, or with both gates' layers; in few modules, and none for features."""
     inner = _some_of(module)
@@ -38,8 +62,7 @@ def _is_cbam(module: nn.Module) -> bool:
         return False
     widths = _pointwise(inner)
     weighs = any(b == a or (b < a and (b, a) in widths) for a, b in widths)
-    named = "cbam" in type(module).__name__.lower()
-    return named or (weighs and any(map(_makes_map, inner)))
+    return _is_called_cbam(module) or (weighs and any(map(_makes_map, inner)))
 
 
 def _halves(module: nn.Module) -> list[str]:

@@ -58,10 +58,11 @@ def known_layers(model: nn.Module) -> dict[str, KnownLayer]:
     timm = sys.modules.get("timm.layers.cbam")
     if timm is None:
         return {}
+    kinds = tuple(getattr(timm, kind) for kind in _KINDS)
     layers: dict[str, KnownLayer] = {}
-    inside: list[str] = []
+    inside: tuple[str, ...] = ()
     for name, module in model.named_modules():
-        if any(name.startswith(prefix) for prefix in inside):
+        if not isinstance(module, kinds) or name.startswith(inside):
             continue
         layer = _known(clean_name(name) or ROOT_NAME, module, timm)
         if layer is not None:
@@ -69,8 +70,14 @@ def known_layers(model: nn.Module) -> dict[str, KnownLayer]:
                 clean_name(weight) for weight, _ in module.named_parameters(prefix=name)
             )
             layers[name] = replace(layer, weights=weights)
-            inside.append(name + "." if name else "")
+            inside = (*inside, name + "." if name else "")
     return _without_shared_gates(model, layers)
+
+
+_KINDS = (
+    "CbamModule", "LightCbamModule", "ChannelAttn", "LightChannelAttn", "SpatialAttn",
+    "LightSpatialAttn",
+)  # fmt: skip
 
 
 def _runs(module: nn.Module, *classes: type) -> bool:

@@ -7,13 +7,14 @@ TorchScript. It keeps no tensor alive, changes none, and its own failures never 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 from weakref import finalize
 
 import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mode
 
 from ..layout.axes import (
     COLUMN,
@@ -263,13 +264,17 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def parameter_storages(model: nn.Module) -> dict[int, str]:
-    """Identity of each parameter's and buffer's storage, and its dotted name."""
+    """Identity of each parameter's and buffer's storage, and its dotted name, the first it has."""
     found: dict[int, str] = {}
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        try:
-            found[tensor.untyped_storage()._cdata] = name
-        except (RuntimeError, NotImplementedError, ValueError):
-            continue
+    named = [*model.named_modules()]
+    for table in ("_parameters", "_buffers"):
+        for module, one in named:
+            for name, tensor in getattr(one, table).items():
+                if tensor is None:
+                    continue
+                with suppress(RuntimeError, NotImplementedError, ValueError):
+                    storage = tensor.untyped_storage()._cdata
+                    found.setdefault(storage, f"{module}.{name}" if module else name)
     return found
 
 
@@ -300,8 +305,11 @@ def in_parts(
     """What a composition gives if `mode` meets its parts; NotImplemented if `func` is none."""
     if not is_composite(func):
         return NotImplemented
-    with mode:
+    _push_mode(mode)  # it has only been set aside while it sees this operation
+    try:
         return func._op_dk(COMPOSITE, *args, **kwargs)
+    finally:
+        _pop_mode()
 
 
 def _storage(tensor: Tensor) -> torch.UntypedStorage | None:
