@@ -132,6 +132,19 @@ class LayerAttention:
     features: LayerFeatures | None = None
     computation: Computation | None = None
 
+    def with_gates(
+        self, channel: Tensor | None, spatial: Tensor | None, dtype: torch.dtype
+    ) -> LayerAttention:
+        """The same layer with the gates of another forward.
+
+        What `dataclasses.replace` gives, at a tenth of its cost: every layer of every capture is
+        made so.
+        """
+        made = object.__new__(type(self))
+        kept = {**self.__dict__, "channel": channel, "spatial": spatial, "dtype": dtype}
+        object.__setattr__(made, "__dict__", kept)
+        return made
+
 
 @dataclass(frozen=True)
 class Unsupported:

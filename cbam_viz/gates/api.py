@@ -46,10 +46,11 @@ def capture(
     not known any more, and a CaptureError asks for another capture.
 
     Watched from the start is each forward of a network that reads numbers out of tensors, as it
-    does to choose experts or to stop early, and of one that has changed its way twice. What cannot
-    be noticed is a gate that comes and goes without any of these signs: made of plain operations,
-    or by a module that had served for features alone, switched by neither an attribute nor a
-    tensor's value, and not next to a layer of unknown class, which is checked.
+    does to choose experts or to stop early, that calls modules inside torch.vmap or parts of timm's
+    layers by themselves, and of one that has changed its way twice. What cannot be noticed is a
+    gate that comes and goes without any of these signs: made of plain operations, or by a module
+    that had served for features alone, switched by neither an attribute nor a tensor's value, and
+    not next to a layer of unknown class, which is checked.
 
     A network that torch.compile has compiled runs eagerly while it is captured: its numbers may
     differ from the compiled ones by rounding. DataParallel over several GPUs runs on the first one.
