@@ -62,7 +62,7 @@ class Evaluated:
     photos = ()
     border = ""
     view = DEFAULT_VIEW
-    fed = assumed = ()
+    fed = assumed = ("",)
 
     @property
     def networks(self) -> tuple[str, ...]:
