@@ -100,10 +100,6 @@ def network_parts(loaded: LoadedModel, code: str | None = None) -> dict[str, str
 
 def fingerprint(settings: Settings, loaded: LoadedModel, code: str | None) -> dict[str, str]:
     """All that decides the bits of a store but its photos, by what people call it."""
-    import PIL
-
-    from cbam_viz.store.provenance import versions
-
     asked = {
         "view": settings.view,
         "precision": settings.precision,
@@ -111,9 +107,17 @@ def fingerprint(settings: Settings, loaded: LoadedModel, code: str | None) -> di
         "slice": json.dumps(settings.index),
         "fast ways": " ".join(settings.fast) or "none",
     }
+    return {**versions_used(), **network_parts(loaded, code), **asked}
+
+
+def versions_used() -> dict[str, str]:
+    """The packages that decide the bits, by what people call it."""
+    import PIL
+
+    from cbam_viz.store.provenance import versions
+
     computing = {**versions(), "pillow": PIL.__version__}
-    known = {f"version of {name}": version for name, version in computing.items()}
-    return {**known, **network_parts(loaded, code), **asked}
+    return {f"version of {name}": version for name, version in computing.items()}
 
 
 def refuse_other(store: Path, made_with: Mapping[str, str], now: Mapping[str, str]) -> None:
