@@ -160,7 +160,7 @@ def run_on_ray(
     program, StoreError if a shard cannot be written.
     """
     ray = cluster.ray
-    running: dict[Any, int] = {}
+    tally = ray.remote(Tally).options(num_cpus=0, max_restarts=-1).remote()
     try:
         parcel = ray.put(_parcel(work))
         task = ray.remote(_task).options(
@@ -168,14 +168,12 @@ def run_on_ray(
             num_gpus=int(work.record.fingerprint["device"] == "cuda"),
             max_retries=_RETRIES,
         )
-        tally = ray.remote(Tally).options(num_cpus=0, max_restarts=-1).remote()
 
         def begin(shard: int) -> Any:
             # In a list, a reference stays one: a worker fetches what it means only once.
             return task.remote([parcel], shard, tally)
 
-        todo = iter(shards)
-        yield from _results(cluster, begin, tally, todo, running=running, progress=progress)
+        yield from _results(cluster, begin, tally, iter(shards), progress)
     except ray.exceptions.RayTaskError as error:
         raise _cause(error) from None
     except ray.exceptions.RayError as error:
@@ -186,8 +184,9 @@ def run_on_ray(
             "the same command does the rest. Fewer --workers need less memory."
         ) from error
     finally:
-        for one in running:  # none, unless this ends early
-            ray.cancel(one, force=True)
+        # Who ends early leaves shards that wait. To cancel them may end this program too: Ray 2.60
+        # checks, at the end of a task, that nobody has cancelled it meanwhile.
+        tally.stop.remote()
 
 
 def _results(
@@ -195,11 +194,10 @@ def _results(
     begin: Callable[[int], Any],
     tally: Any,
     todo: Iterator[int],
-    *,
-    running: dict[Any, int],
     progress: Callable[[int], None],
 ) -> Iterator[ShardResult]:
     ray = cluster.ray
+    running: dict[Any, int] = {}
     finished = told = 0
     looked = time.monotonic()
     while True:
@@ -265,8 +263,10 @@ def _pickled(loaded: LoadedModel) -> bytes:
         loaded.model.to(device)
 
 
-def _task(parcel: list[Any], shard: int, tally: Any) -> ShardResult:
-    """Compute one shard in a worker."""
+def _task(parcel: list[Any], shard: int, tally: Any) -> ShardResult | None:
+    """Compute one shard in a worker; None if nobody wants it any more."""
+    if _ray().get(tally.stopped.remote()):
+        return None
     through = 0
 
     def done(photos: int) -> None:

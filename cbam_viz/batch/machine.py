@@ -110,14 +110,16 @@ def exactly_on(device: str) -> Iterator[None]:
     """One thread on a processor, and no shortcuts on a GPU: the same bits at every run."""
     import torch
 
-    threads = torch.get_num_threads()
-    flags = torch.backends.cudnn.flags(deterministic=True, benchmark=False, allow_tf32=False)
+    threads, products = torch.get_num_threads(), torch.get_float32_matmul_precision()
     try:
         if device == "cuda":
-            with flags:
+            torch.set_float32_matmul_precision("highest")
+            # Without `enabled` these flags would turn cuDNN off.
+            with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
                 yield
             return
         torch.set_num_threads(1)
         yield
     finally:
         torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision(products)

@@ -40,11 +40,10 @@ from cbam_viz.batch.record import (
 )
 from cbam_viz.batch.reporter import Reporter
 from cbam_viz.batch.settings import (
-    BATCH,
-    GPU_BATCH,
     LARGEST,
     Part,
     Settings,
+    batch_size,
     fingerprint,
     refuse_other,
     shard_size,
@@ -126,7 +125,7 @@ def run_batch(
     """
     out, reporter = Path(store), reporter or Reporter()
     _refuse_foreign(out)
-    device = torch.device(settings.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = _device(settings)
     with ExitStack() as stack:
         cluster = None
         if engine == "ray":
@@ -139,7 +138,7 @@ def run_batch(
         stack.enter_context(exactly_on(device.type))
         loaded.model.to(device)
         on_gpu = device.type == "cuda"
-        batch = settings.batch or (GPU_BATCH if on_gpu else BATCH)
+        batch = batch_size(settings, loaded.spec.size, device.type)
         ahead = (cores() if on_gpu else 0) if threads is None else threads
         looker = Looker(loaded, settings, batch, ahead)
         made_with = {**fingerprint(settings, loaded, code), "device": device.type}
@@ -174,6 +173,18 @@ def run_batch(
         )
 
 
+def _device(settings: Settings) -> torch.device:
+    """Where the network runs; "cuda:1" is the second GPU. Raises CbamVizError if it is not there."""
+    device = torch.device(settings.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        which = "" if device.index is None else f" of number {device.index}"
+        raise CbamVizError(
+            f"There is no GPU{which} that torch can use. Choose the device cpu, or install torch "
+            "for CUDA and a driver."
+        )
+    return device
+
+
 def _items(sources: Sequence[str], settings: Settings, out: Path) -> Iterator[Item]:
     """All photos of the sources, but for what lies in the store, should it be among them."""
     place = out.resolve()
@@ -203,6 +214,9 @@ def _new_record(
     reporter: Reporter,
 ) -> Record:
     """What the store says of itself, by what the network gives for the first photos."""
+    size = shard_size(plan.count)
+    if looker.settings.batch is None:  # no more than there are in a shard
+        looker = replace(looker, batch=min(looker.batch, size))
     photos = first_photos(looker, plan.all_items(), 2)
     probe = analyse_inputs(looker.loaded, photos[:1])[0]
     batch = _together(looker, photos, probe, reporter)
@@ -210,7 +224,7 @@ def _new_record(
         probe,
         made_with,
         photos=plan.count,
-        shard_size=shard_size(plan.count),
+        shard_size=size,
         batch=batch,
         precision=looker.settings.precision,
         sources=sources,

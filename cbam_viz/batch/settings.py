@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from cbam_viz.images import View
     from cbam_viz.models import LoadedModel
 
-BATCH, GPU_BATCH = 8, 64
-"""Photos in one forward: on two cores more gain nothing, on a GPU few leave it idle."""
+BATCH, LARGE_BATCH, GPU_BATCH = 16, 8, 64
+"""Photos in one forward, of large inputs, and on a GPU. A ResNet-50 on one core with AVX-512 takes
+a quarter less time a photo by 16 than by 8, a third less when compiled, hardly less by 32."""
+_LARGE = 256 * 256
+"""Pixels; of larger inputs many together take much memory."""
 SMALLEST, LARGEST = 8, ROWS
 """Photos in a shard."""
 _SHARDS = 8
@@ -71,6 +74,16 @@ def shard_size(count: int) -> int:
     while size < LARGEST and size * _SHARDS < count:
         size *= 2
     return size
+
+
+def batch_size(settings: Settings, input_size: tuple[int, int], device: str) -> int:
+    """Photos in one forward: as asked, else what suits inputs and device."""
+    if settings.batch is not None:
+        return settings.batch
+    if device == "cuda":
+        return GPU_BATCH
+    small = settings.view == "crop" and input_size[0] * input_size[1] <= _LARGE
+    return BATCH if small else LARGE_BATCH
 
 
 def network_parts(loaded: LoadedModel, code: str | None = None) -> dict[str, str]:

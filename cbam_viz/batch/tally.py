@@ -11,10 +11,19 @@ class Tally:
 
     def __init__(self) -> None:
         self._through: dict[int, int] = {}
+        self._stopped = False
 
     def put(self, shard: int, photos: int) -> None:
         """So many photos of a shard are through, in all."""
         self._through[shard] = photos
+
+    def stop(self) -> None:
+        """No shard is to be begun any more."""
+        self._stopped = True
+
+    def stopped(self) -> bool:
+        """Whether that was said."""
+        return self._stopped
 
     def through(self) -> dict[int, int]:
         """Photos that are through, by shard."""
