@@ -26,9 +26,10 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 
 from benchmarks._harness import machine, table
-from cbam_viz import create_model, read_photo, wrap_model
+from cbam_viz import create_model, insert_cbam, read_photo, wrap_model
 from cbam_viz.analysis import analyse_inputs
 from cbam_viz.batch.fast import fast_forward
 from cbam_viz.batch.machine import cores, keep_memory
@@ -220,7 +221,7 @@ def script(loaded: LoadedModel, photos: Sequence[Path], folder: Path) -> float:
 
 
 def grad_cam(loaded: LoadedModel, photos: Sequence[Path]) -> float | None:
-    """pytorch-grad-cam's Grad-CAM of the last stage, where it is installed (`pip install grad-cam`).
+    """pytorch-grad-cam's Grad-CAM of the last stage, where the package `grad-cam` is installed.
 
     As fast as it goes: batches, and a process of one thread on each core, as `batch` has them. Maps
     are not drawn.
@@ -253,7 +254,7 @@ def compiling(names: Sequence[str], photos: Sequence[Path]) -> None:
     """
     rows = [("", "compiling, s", "saved a photo, ms", "pays from, photos")]
     for name in names:
-        loaded = wrap_model(create_model(name).eval(), name=name)
+        loaded = wrap_model(_with_cbam(name).eval(), name=name)
         read = [read_photo(photo) for photo in photos[:BATCH]]
         made = [(photo, input_of(loaded, photo, "crop")) for photo in read]
         inputs = torch.cat([one.tensor for _, one in made])
@@ -265,13 +266,23 @@ def compiling(names: Sequence[str], photos: Sequence[Path]) -> None:
             continue
         once = sum(os.times()[:4]) - began
         with torch.inference_mode():
-            exact = quickest(lambda network=loaded.model: capture(network, inputs))
-            fast = quickest(lambda run=forward: run(inputs))
+            exact = quickest(partial(capture, loaded.model, inputs))
+            fast = quickest(partial(forward, inputs))
         saved = (exact - fast) / BATCH
         pays = f"{once * cores() / saved:,.0f}" if saved > 0 else "never"
         rows.append((name, f"{once:.0f}", f"{saved * 1e3:.1f}", pays))
         print(" ".join(rows[-1]), flush=True)
     print(f"\n{table(rows)}\n", flush=True)
+
+
+def _with_cbam(name: str) -> nn.Module:
+    """In all blocks where timm has a place for it, else after the stages."""
+    try:
+        return create_model(name, zero_init_last=False)
+    except CbamVizError:
+        network: nn.Module = importlib.import_module("timm").create_model(name)
+        insert_cbam(network)
+        return network
 
 
 def quickest(action: Callable[[], Any]) -> float:

@@ -174,7 +174,7 @@ def run_batch(
 
 
 def _device(settings: Settings) -> torch.device:
-    """Where the network runs; "cuda:1" is the second GPU. Raises CbamVizError if it is not there."""
+    """Where the network runs, such as "cuda:1". Raises CbamVizError if that is not there."""
     device = torch.device(settings.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         which = "" if device.index is None else f" of number {device.index}"
