@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from cbam_viz.ablation.channels import ChannelImportance, channel_importance
 from cbam_viz.ablation.followed import Aim, logit_of, scores_of, share_of, shares_in
 from cbam_viz.ablation.measuring import Measuring
 from cbam_viz.ablation.replacements import Wish
-from cbam_viz.ablation.results import Effects
+from cbam_viz.ablation.results import Effects, Unit
 from cbam_viz.ablation.scores import Score
 from cbam_viz.analysis import Analysis, analysis_of, of_photos
 from cbam_viz.computation import GateKind
@@ -63,6 +63,8 @@ def effects_on_photo(
     aim: Aim,
     by: Wish,
     go_on: Callable[[int, int], bool] | None = None,
+    *,
+    units: Sequence[Unit] = ("gate", "stage", "all"),
 ) -> Effects:
     """What each gate, each stage's and all of them do for an aim on the photo of `analysis`.
 
@@ -76,9 +78,7 @@ def effects_on_photo(
         scores.append(_named("logit", logit))
     view = analysis.geometry.view
     inputs = as_weights(loaded.model, inputs_of(loaded, analysis.photo, view)[1])
-    measuring = Measuring(
-        loaded.model, scores, by=by, units=("gate", "stage", "all"), batch=1, go_on=go_on
-    )
+    measuring = Measuring(loaded.model, scores, by=by, units=units, batch=1, go_on=go_on)
     with running(loaded, inputs, view):
         measuring.add(inputs[0], analysis.photo.name)
     return measuring.result()

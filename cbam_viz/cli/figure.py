@@ -58,6 +58,7 @@ def _list_venues(ctx: click.Context, _parameter: click.Parameter, wanted: bool) 
     "  cbam-viz figure sample:cat -o cat.pdf\n"
     "  cbam-viz figure a.jpg b.jpg -o grid.pdf --columns input,map:-1,channels:-1,prediction\n"
     "  cbam-viz figure sample:cat -o depth.pdf --layout depth --venue neurips --with all\n"
+    "  cbam-viz figure a.jpg -o cam.pdf --columns input,gradcam:layer4,gradcam:layer4@0,effect\n"
     "  cbam-viz figure --from depth.manifest.json -o again.pdf\n"
     "  cbam-viz figure --list-venues",
 )
@@ -181,7 +182,7 @@ def _make(
     paths = find_images(sources)
     spec = spec_of(wishes, paths)
     check(spec, len(paths))
-    networks, choices = _opened(choices, view)
+    networks, choices = _opened(_with_twin(choices, wishes.preset), view)
     photos, supply = _photos(paths, reading, networks[0], averaged=averages(spec))
     check(spec, photos)
     built = _draw(spec, networks, supply, len(paths), view)
@@ -191,6 +192,24 @@ def _make(
     written = [write(path, files[path.name], force=force) for path in outputs]
     written += [write(stem.with_name(name), data, force=force) for name, data in more.items()]
     _report(built, written, as_json=as_json, font=True)
+
+
+def _with_twin(choices: Sequence[ModelChoice], preset: str | None) -> Sequence[ModelChoice]:
+    """The networks of a preset that takes two: beside one, the one that was made to be compared."""
+    from cbam_viz.figures.ask.presets import PRESETS
+    from cbam_viz.models.metadata import list_checkpoints, twin_of
+
+    if preset is None or not PRESETS[preset].pair or len(choices) != 1:
+        return choices
+    (choice,) = choices
+    path = None if choice.factory is not None else find_checkpoint(choice)
+    twin = None if path is None else twin_of(path, list_checkpoints(checkpoints_folder()))
+    if twin is None:
+        raise click.UsageError(
+            f"--preset {preset} takes two networks, and none is known that belongs to this one: "
+            "name it with --compare."
+        )
+    return [choice, ModelChoice(checkpoint=str(twin.path))]
 
 
 def _opened(

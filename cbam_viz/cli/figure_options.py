@@ -12,10 +12,11 @@ import click
 
 from cbam_viz._defaults import COLORMAP
 from cbam_viz.cli.options import opacity_option
-from cbam_viz.figures.ask.registry import COLUMNS, LAYOUTS
+from cbam_viz.figures.ask.presets import PRESETS
+from cbam_viz.figures.ask.registry import COLUMNS, OF_PHOTOS, ColumnKind
 
 if TYPE_CHECKING:
-    from cbam_viz.figures import FigureSpec
+    from cbam_viz.figures import Column, FigureSpec
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -25,6 +26,7 @@ class Wishes:
     """What the command line says of the figure; None where it says nothing."""
 
     layout: str | None
+    preset: str | None
     columns: str | None
     layers: tuple[str, ...]
     channel: int | None
@@ -68,19 +70,28 @@ def _choice(name: str, values: Sequence[str], default: str, text: str, *more: st
     )
 
 
-_COLUMNS = ", ".join(
-    ":".join(filter(None, (name, kind.takes.upper(), "|".join(kind.places))))
-    for name, kind in COLUMNS.items()
-)
+def _written(name: str, kind: ColumnKind) -> str:
+    """How a column is written: `gradcam[:LAYER][@CLASS]`."""
+    takes = f"[:{kind.takes.upper()}]" if kind.optional else f":{kind.takes.upper()}"
+    named = takes if kind.takes else ""
+    at = ("[@CLASS]" if kind.takes else "[:@CLASS]") if kind.of_class else ""
+    return name + named + (":" + "|".join(kind.places) if kind.places else "") + at
+
+
+_COLUMNS = ", ".join(_written(name, kind) for name, kind in COLUMNS.items())
 
 _OPTIONS = (
-    click.option("--layout", type=click.Choice(tuple(LAYOUTS)),
-                 help="; ".join(f"{name}: {one.about}" for name, one in LAYOUTS.items())
+    click.option("--layout", type=click.Choice(tuple(OF_PHOTOS)),
+                 help="; ".join(f"{name}: {one.about}" for name, one in OF_PHOTOS.items())
                  + ". [default: channels with --by, --plot, --top, --sample or --group-by, else "
                  "grid]"),
+    click.option("--preset", type=click.Choice(tuple(PRESETS)),
+                 help="; ".join(f"{name}: {one.about}" for name, one in PRESETS.items())
+                 + ". The second network is the one that belongs to the first, or --compare."),
     click.option("--columns", metavar="LIST",
                  help=f"Of a grid, comma-separated: {_COLUMNS}. map@2:LAYER is the "
-                 "second network; =TEXT gives a heading. [default: input, each "
+                 "second network; =TEXT gives a heading; without CLASS it is the one that the "
+                 "first network predicts. [default: input, each "
                  "stage's last map, prediction]"),
     click.option("--layer", "-l", "layers", multiple=True, metavar="NAME",
                  help="Layer to show, by name or place (0, -1); may be repeated. [default: all; "
@@ -188,6 +199,10 @@ def spec_of(wishes: Wishes, paths: Sequence[Path]) -> FigureSpec:
             f"Columns are of the layout 'grid'; the layout {layout!r} has none. Leave --columns "
             "out, or choose the grid."
         )
+    columns = columns_from_text(wishes.columns or "")
+    if wishes.preset is not None:
+        columns = _preset(wishes, layout)
+        same["layers"] = ()
     images = len(paths)
     classes = _classes(wishes, paths)
     crops = _regions("--crop", wishes.crops, images)
@@ -207,11 +222,24 @@ def spec_of(wishes: Wishes, paths: Sequence[Path]) -> FigureSpec:
         **same,
         layout=layout,
         by=_by(wishes),  # type: ignore[arg-type]
-        columns=columns_from_text(wishes.columns or ""),
+        columns=columns,
         width=width_of(wishes.width),  # type: ignore[arg-type]
         scale="per map" if wishes.scale == "per-map" else wishes.scale,  # type: ignore[arg-type]
         rows=rows if any(row != Row() for row in rows) else (),
     )
+
+
+def _preset(wishes: Wishes, layout: str) -> tuple[Column, ...]:
+    """The columns of `--preset`, of the layer that `--layer` names."""
+    from cbam_viz.figures.ask.presets import preset_columns
+
+    if wishes.columns or layout != "grid" or len(wishes.layers) > 1:
+        raise click.UsageError(
+            "--preset is a grid with columns of its own: leave --columns, --layout and all but one "
+            "--layer out."
+        )
+    assert wishes.preset is not None
+    return preset_columns(wishes.preset, *wishes.layers)
 
 
 def _layout(wishes: Wishes) -> str:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from cbam_viz.figures.ask.labels import classes_by_file, classes_by_folder
     from cbam_viz.figures.ask.spec import FigureSpec, Row
     from cbam_viz.figures.ask.venues import Venue, venue, venues
+    from cbam_viz.figures.content.evaluated import Evaluated, evaluated
+    from cbam_viz.figures.content.study import study
     from cbam_viz.figures.content.values import Study
     from cbam_viz.figures.draw.steps import steps
     from cbam_viz.figures.make import Built, build, check, figure
@@ -46,6 +48,7 @@ __all__ = [
     "MIME_TYPES",
     "Built",
     "Column",
+    "Evaluated",
     "FigureSpec",
     "FileFormat",
     "Row",
@@ -56,6 +59,7 @@ __all__ = [
     "classes_by_file",
     "classes_by_folder",
     "columns_from_text",
+    "evaluated",
     "figure",
     "format_column",
     "format_of",
@@ -63,6 +67,7 @@ __all__ = [
     "render",
     "save",
     "steps",
+    "study",
     "venue",
     "venues",
 ]
@@ -74,6 +79,8 @@ _HOMES = {
     "ask.spec": ("FigureSpec", "Row"),
     "ask.venues": ("Venue", "venue", "venues"),
     "make": ("Built", "build", "check", "figure"),
+    "content.evaluated": ("Evaluated", "evaluated"),
+    "content.study": ("study",),
     "content.values": ("Study",),
     "draw.steps": ("steps",),
     "paper.output": ("render", "save"),

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from cbam_viz.analysis import Analysis
 from cbam_viz.figures.ask.formats import DEFAULT_DPI, FileFormat
 from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.content.compose import check_photos, content_of
 from cbam_viz.figures.content.composition import Composition, Content, Fit
+from cbam_viz.figures.content.evaluated import Evaluated
 from cbam_viz.figures.content.values import Study, study_of
 from cbam_viz.figures.draw.pictures import inside
 from cbam_viz.figures.paper.output import render, save
@@ -74,16 +76,18 @@ def check(spec: FigureSpec, photos: int | Sequence[Photo]) -> None:
 
 def build(
     spec: FigureSpec,
-    analyses: Study | Analysis | Sequence[Analysis] | Sequence[Sequence[Analysis]],
+    analyses: Study | Evaluated | Analysis | Sequence[Analysis] | Sequence[Sequence[Analysis]],
 ) -> Built:
     """Draw the figure.
 
-    `analyses` is one analysis, one for each photo, or for each photo one for each network.
+    `analyses` is one analysis, one for each photo, or for each photo one for each network. Columns
+    such as `gradcam` take more: `figures.study(spec, networks, photos)` makes it. The layout
+    `evaluation` takes what was measured (`figures.evaluated`).
 
     Raises:
         FigureError: if it cannot be made as asked; the text says what to change.
     """
-    study = study_of(analyses)
+    study: Any = analyses if isinstance(analyses, Evaluated) else study_of(analyses)
     content = content_of(spec, study)
     spec = content.settled(spec.with_(font=style_of(spec).font))
     with pinned_settings():
@@ -94,7 +98,7 @@ def build(
 
 def figure(
     spec: FigureSpec,
-    analyses: Study | Analysis | Sequence[Analysis] | Sequence[Sequence[Analysis]],
+    analyses: Study | Evaluated | Analysis | Sequence[Analysis] | Sequence[Sequence[Analysis]],
 ) -> PaperFigure:
     """Draw the figure and return matplotlib's Figure alone; see `build`."""
     return build(spec, analyses).figure

@@ -14,6 +14,7 @@ from cbam_viz.figures.beside.manifest import (
     check_network,
     differences,
     find_file,
+    open_evaluation,
     open_photo,
 )
 from cbam_viz.figures.content.study import Tick, averages, study
@@ -60,6 +61,9 @@ def remake(
     """
     if not pictures(manifest):
         raise FigureError("The manifest names no picture that could be made again.")
+    if manifest.evaluation is not None:
+        measured = open_evaluation(manifest.evaluation, folder)
+        return _rendered(manifest, build(manifest.spec, measured))
     photos: Iterable[Photo] = (open_photo(source, folder) for source in manifest.photos)
     if not averages(manifest.spec):
         photos = list(photos)  # one that is gone is told of before any network is opened
@@ -68,6 +72,10 @@ def remake(
         for source in manifest.networks
     ]
     built = build(manifest.spec, study(manifest.spec, networks, photos, manifest.view, tick=tick))
+    return _rendered(manifest, built)
+
+
+def _rendered(manifest: Manifest, built: Built) -> Remade:
     files = {name: built.render(format_of(name), dpi=manifest.dpi) for name in pictures(manifest)}
     return Remade(built, files, tuple(differences(manifest, files)))
 

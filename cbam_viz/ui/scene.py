@@ -40,7 +40,7 @@ T = TypeVar("T")
 SAMPLES_KEPT = 12
 """Results that all sessions share: those of sample photos, which are nobody's secret."""
 
-_one_method = threading.Lock()
+one_method = threading.Lock()
 """Occlusion takes hundreds of forwards and a backward takes memory: one visitor at a time."""
 
 
@@ -174,7 +174,7 @@ class Scene:
         from cbam_viz.methods import photo_maps
 
         def make() -> MethodMap:
-            with _one_method:
+            with one_method:
                 return photo_maps(
                     self.loaded,
                     self.photo,

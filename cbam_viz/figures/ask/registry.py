@@ -26,6 +26,8 @@ class Layout:
     """The module of each variant (see `FigureSpec.variant`); empty: it is called as the layout."""
     most_photos: int | None = None
     """None where photos are averaged, so that any number can be read."""
+    of_photos: bool = True
+    """False for what was measured before (`content.evaluated`), and is not asked for by photos."""
 
 
 LAYOUTS: Mapping[str, Layout] = {
@@ -39,7 +41,10 @@ LAYOUTS: Mapping[str, Layout] = {
     "channel": Layout(
         "One channel", "one channel before and after its gates", {"": "gated"}, most_photos=64
     ),
+    "evaluation": Layout("Evaluation", "what cbam-viz evaluate measured", of_photos=False),
 }
+OF_PHOTOS: Mapping[str, Layout] = {name: one for name, one in LAYOUTS.items() if one.of_photos}
+"""The layouts to choose from for photos."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +60,42 @@ class ColumnKind:
     """Whether it shows features, which are captured only where they are asked for."""
     places: tuple[str, ...] = ()
     """What is written after the layer: `energy:LAYER:before`."""
+    maps: bool = False
+    """Whether it shows maps on the photo."""
+    made: bool = False
+    """Whether it takes more of a network than the forward that all share: `content.made`."""
+    of_class: bool = False
+    """Whether it is for a class, which may be named after an @: `gradcam:LAYER@CLASS`."""
+    optional: bool = False
+    """Whether what it takes may be left out."""
+    of_gates: bool = False
+    """Whether it is made of the gates of all layers."""
+
+    @property
+    def needs_gates(self) -> bool:
+        """Whether a network without gates has nothing to show here."""
+        return self.of_gates or (bool(self.takes) and not self.made)
+
+
+def _method(*, of_class: bool = True) -> ColumnKind:
+    """Another method's maps of a layer."""
+    return ColumnKind("method", "layer", maps=True, made=True, of_class=of_class, optional=True)
 
 
 COLUMNS: Mapping[str, ColumnKind] = {
     "input": ColumnKind("input"),
-    "map": ColumnKind("map", "layer"),
-    "stage": ColumnKind("stage", "stage"),
+    "map": ColumnKind("map", "layer", maps=True),
+    "stage": ColumnKind("stage", "stage", maps=True),
     "channels": ColumnKind("channels", "layer"),
-    "energy": ColumnKind("energy", "layer", features=True, places=("before", "after")),
+    "energy": ColumnKind("energy", "layer", features=True, places=("before", "after"), maps=True),
+    "whole": ColumnKind("method", maps=True, made=True, of_gates=True),
+    "gradcam": _method(),
+    "gradcam++": _method(),
+    "layercam": _method(),
+    "scorecam": _method(),
+    "eigencam": _method(of_class=False),
+    "occlusion": ColumnKind("method", maps=True, made=True, of_class=True),
+    "effect": ColumnKind("effect", made=True, of_class=True, of_gates=True),
     "detections": ColumnKind("found"),
     "boxes": ColumnKind("found"),
     "mask": ColumnKind("found"),

@@ -22,7 +22,8 @@ def _assumptions(figure: Composition) -> list[str]:
     study = figure.study
     told = [
         (analysis.model_name, analysis.fed)
-        for analysis in study.analyses[0]
+        for row in study.analyses[:1]
+        for analysis in row
         if analysis.spec is not None and analysis.spec.assumed
     ]
     told += [

@@ -9,15 +9,22 @@ from cbam_viz.figures.ask.registry import LAYOUTS
 from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.content.composition import Content
 from cbam_viz.figures.content.curves import check_classes
+from cbam_viz.figures.content.evaluated import Evaluated
+from cbam_viz.figures.content.made import check_made
 from cbam_viz.figures.content.values import Study
 
 
-def content_of(spec: FigureSpec, study: Study) -> Content:
+def content_of(spec: FigureSpec, study: Study | Evaluated) -> Content:
     """The values that a figure will show.
 
     Raises:
         FigureError: if the photos or networks do not have what the figure asks for.
     """
+    if isinstance(study, Evaluated) == LAYOUTS[spec.layout].of_photos:
+        raise FigureError(
+            "The layout 'evaluation' shows what cbam-viz evaluate measured (figures.evaluated), "
+            "and no other layout does."
+        )
     check_photos(spec, len(study.analyses))
     module = import_module(f"cbam_viz.figures.content.{spec.module}")
     content: Content = module.content(spec, study)
@@ -25,11 +32,12 @@ def content_of(spec: FigureSpec, study: Study) -> Content:
 
 
 def check_photos(spec: FigureSpec, count: int) -> None:
-    """Refuse more photos than the layout can show; for use before they are analysed.
+    """Refuse what cannot be shown, such as more photos; for use before they are analysed.
 
     Raises:
         FigureError: the text says what to change.
     """
+    check_made(spec)
     labelled = {spec.row(index).group for index in range(count)}
     if spec.variant == "curves" and None not in labelled:
         check_classes(len(labelled))

@@ -75,7 +75,7 @@ def map_sentences(spec: FigureSpec, scale: Scale | None, maps: Sequence[MapPictu
     """How maps became colours; `scale` is None where each has its own."""
     if not maps:
         return []
-    how = _laid_sentence(spec)
+    how = laid_sentence(spec)
     values = [part for one in maps for part in one.values]
     if scale is None:
         return [
@@ -105,10 +105,11 @@ def other_sentences(spec: FigureSpec, maps: Sequence[MapPicture], *, alone: bool
         for quantity, of, scale in scales
     ]
     nan = nan_sentence([part for one in maps for part in one.values])
-    return [_laid_sentence(spec) if alone else "", *ranges, nan]
+    return [laid_sentence(spec) if alone else "", *ranges, nan]
 
 
-def _laid_sentence(spec: FigureSpec) -> str:
+def laid_sentence(spec: FigureSpec) -> str:
+    """How maps lie on the photo."""
     if spec.style == "map":
         return "Maps are shown alone"
     return f"Maps lie over the photo at {spec.opacity:.0%} opacity"

@@ -10,7 +10,7 @@ import streamlit as st
 from cbam_viz.figures import DEFAULT_DPI, FORMATS, MIME_TYPES, FigureSpec, FileFormat
 from cbam_viz.figures.beside.caption import caption
 from cbam_viz.ui.errors import boundary
-from cbam_viz.ui.pages.figure import controls
+from cbam_viz.ui.pages.figure import by_method, controls
 from cbam_viz.ui.pages.figure import files as figure_files
 from cbam_viz.ui.pages.figure import sources as figure_sources
 from cbam_viz.ui.pages.figure.files import Made
@@ -36,6 +36,8 @@ def page(scene: Scene) -> None:
 def _settings(scene: Scene) -> tuple[FigureSpec, list[Chosen], list[Network]]:
     kind = controls.layout()
     photos = figure_sources.choose_photos(scene, several=kind != "depth")
+    if kind == "grid":
+        by_method.offer_presets(scene)
     # The other layouts show one network.
     networks = figure_sources.choose_networks(scene) if kind == "grid" else [current(scene)]
     values: dict[str, Any] = {"layout": kind}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import streamlit as st
@@ -11,6 +12,7 @@ from cbam_viz._places import SAMPLE
 from cbam_viz.analysis import Analysis
 from cbam_viz.errors import CbamVizError, PlainCheckpointError
 from cbam_viz.figures import FigureSpec, Study
+from cbam_viz.figures.content.made import asked, made_columns
 from cbam_viz.figures.content.study import analyse_for, feature_layers
 from cbam_viz.images import MAX_BYTES, Photo, read_photo_apart, sample_of, samples
 from cbam_viz.models import CheckpointEntry, LoadedModel
@@ -19,7 +21,7 @@ from cbam_viz.ui import session, words
 from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.pages.figure.state import Brought, kept
 from cbam_viz.ui.request import Request
-from cbam_viz.ui.scene import Scene
+from cbam_viz.ui.scene import Scene, one_method
 from cbam_viz.ui.session import control
 from cbam_viz.ui.session.link import UPLOAD
 from cbam_viz.ui.sidebar import network_panel, networks
@@ -133,15 +135,14 @@ def _second_request(name: str, entries: dict[str, CheckpointEntry]) -> Request |
 
 def study_of(spec: FigureSpec, photos: list[Chosen], chosen: list[Network], scene: Scene) -> Study:
     """Every photo by every network, from memory where it has been done. Raises CbamVizError."""
-    return Study(
-        tuple(
-            tuple(
-                analysis_of(spec, one.photo, network, scene, model)
-                for model, network in enumerate(chosen)
-            )
-            for one in photos
-        )
-    )
+    rows = []
+    for one in photos:
+        row: list[Analysis] = []
+        for model, network in enumerate(chosen):
+            first = row[0] if row else None
+            row.append(analysis_of(spec, one.photo, network, scene, model, first))
+        rows.append(tuple(row))
+    return Study(tuple(rows))
 
 
 def key_of(photos: list[Chosen], chosen: list[Network], scene: Scene) -> Hashable:
@@ -153,21 +154,31 @@ def key_of(photos: list[Chosen], chosen: list[Network], scene: Scene) -> Hashabl
     )
 
 
-def analysis_of(
-    spec: FigureSpec, photo: Photo, network: Network, scene: Scene, model: int
+def analysis_of(  # noqa: PLR0917
+    spec: FigureSpec,
+    photo: Photo,
+    network: Network,
+    scene: Scene,
+    model: int,
+    first: Analysis | None = None,
 ) -> Analysis:
     """One photo by network number `model`, from memory where it has been done.
 
-    Raises CbamVizError.
+    `first` is the same photo by the first network, if that is another one. Raises CbamVizError.
     """
-    features = feature_layers(spec, model)
+    features, made = feature_layers(spec, model), made_columns(spec, model)
     same = photo.sha256 == scene.photo.sha256 and network.request == scene.request
-    if same and not features:
+    if same and not features and not made:
         return scene.analysis
-    return kept().analyses.get_or_make(
-        (photo.sha256, network.request, scene.view, features),
-        lambda: analyse_for(spec, network.loaded, photo, scene.view, model=model),
-    )
+    of = None if first is None else tuple(one.label for one in first.predictions[:1])
+
+    def make() -> Analysis:
+        with one_method if made else nullcontext():
+            return analyse_for(spec, network.loaded, photo, scene.view, model=model, first=first)
+
+    asks = tuple(map(asked, made))
+    key = (photo.sha256, network.request, scene.view, features, asks, of if made else None)
+    return kept().analyses.get_or_make(key, make)
 
 
 def key_of_photo(photo: Photo) -> str:
