@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from cbam_viz.figures.ask.spec import FigureSpec, Row
     from cbam_viz.figures.ask.venues import Venue, venue, venues
     from cbam_viz.figures.content.evaluated import Evaluated, evaluated
+    from cbam_viz.figures.content.storestudy import StoreStudy, study_beside
     from cbam_viz.figures.content.study import study
     from cbam_viz.figures.content.values import Study
     from cbam_viz.figures.draw.steps import steps
@@ -52,6 +53,7 @@ __all__ = [
     "FigureSpec",
     "FileFormat",
     "Row",
+    "StoreStudy",
     "Study",
     "Venue",
     "build",
@@ -68,6 +70,7 @@ __all__ = [
     "save",
     "steps",
     "study",
+    "study_beside",
     "venue",
     "venues",
 ]
@@ -80,6 +83,7 @@ _HOMES = {
     "ask.venues": ("Venue", "venue", "venues"),
     "make": ("Built", "build", "check", "figure"),
     "content.evaluated": ("Evaluated", "evaluated"),
+    "content.storestudy": ("StoreStudy", "study_beside"),
     "content.study": ("study",),
     "content.values": ("Study",),
     "draw.steps": ("steps",),

@@ -77,6 +77,19 @@ class NetworkSource:
 
 
 @dataclass(frozen=True)
+class StoreSource:
+    """A store of many photos that the figure is made from."""
+
+    file: str
+    """Path of its folder, like a photo's."""
+    fingerprint: str
+    """`Store.fingerprint`: of what it was made with, its photos and labels."""
+    photos: int
+    shown: tuple[str, ...] = ()
+    """SHA-256 of its photos whose picture is in the figure."""
+
+
+@dataclass(frozen=True)
 class FileMade:
     """A file that came out."""
 
@@ -101,6 +114,7 @@ class Manifest:
     files: tuple[FileMade, ...] = ()
     evaluation: FileMade | None = None
     """What was measured, of the layout that shows it; it has neither photos nor networks."""
+    stores: tuple[StoreSource, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
     """For readers: what is shown, on which scale, how the input was made, versions, command."""
 
@@ -175,6 +189,7 @@ def make_manifest(
     loaded: Sequence[LoadedModel] = (),
     command: Sequence[str] = (),
     evaluation: FileMade | None = None,
+    stores: Sequence[StoreSource] = (),
 ) -> Manifest:
     """Describe a figure that has been rendered to `files`."""
     study = figure.study
@@ -184,7 +199,7 @@ def make_manifest(
         "made": _made(shown_values(figure)),
         "scale": _scale(figure),
         "inputs": [asdict(one.spec) for one in loaded],
-        "fed": [analysis.fed for row in study.analyses[:1] for analysis in row],
+        "fed": list(study.fed),
         "geometry": [asdict(row[0].geometry) for row in study.analyses],
         "border": study.border,
         "versions": versions(),
@@ -194,7 +209,8 @@ def make_manifest(
         spec=figure.spec,
         photos=tuple(photos),
         networks=tuple(networks),
-        view=study.analyses[0][0].geometry.view if study.analyses else DEFAULT_VIEW,
+        view=study.view,
+        stores=tuple(stores),
         dpi=dpi,
         files=tuple(FileMade(name, sha256(data)) for name, data in files.items()),
         evaluation=evaluation,

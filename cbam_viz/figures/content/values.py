@@ -18,7 +18,7 @@ from cbam_viz.attention import Cells
 from cbam_viz.detections import Detections
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.spec import FigureSpec
-from cbam_viz.images import border_note, photo_shares
+from cbam_viz.images import View, border_note, photo_shares
 from cbam_viz.render import Scale
 
 Floats = npt.NDArray[np.float32]
@@ -50,6 +50,23 @@ class Study:
     def border(self) -> str:
         """What surrounds the photos in the networks' inputs, in words; empty if nothing does."""
         return border_note(*(analysis.geometry for row in self.analyses for analysis in row))
+
+    @property
+    def view(self) -> View:
+        """What the networks saw of the photos."""
+        return self.analyses[0][0].geometry.view
+
+    @property
+    def fed(self) -> tuple[str, ...]:
+        """What each network was fed, in a sentence."""
+        return tuple(analysis.fed for analysis in self.analyses[0])
+
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """Of `fed`, what had to be assumed; empty where nothing was."""
+        return tuple(
+            one.fed if one.spec is not None and one.spec.assumed else "" for one in self.analyses[0]
+        )
 
     def network(self, index: int) -> Analysis:
         """The first photo as that network sees it.
