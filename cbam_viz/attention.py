@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from cbam_viz._text import nearest
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -130,6 +132,19 @@ class LayerAttention:
     features: LayerFeatures | None = None
     computation: Computation | None = None
 
+    def with_gates(
+        self, channel: Tensor | None, spatial: Tensor | None, dtype: torch.dtype
+    ) -> LayerAttention:
+        """The same layer with the gates of another forward.
+
+        What `dataclasses.replace` gives, at a tenth of its cost: every layer of every capture is
+        made so.
+        """
+        made = object.__new__(type(self))
+        kept = {**self.__dict__, "channel": channel, "spatial": spatial, "dtype": dtype}
+        object.__setattr__(made, "__dict__", kept)
+        return made
+
 
 @dataclass(frozen=True)
 class Unsupported:
@@ -158,7 +173,9 @@ class Attention(Mapping[str, LayerAttention]):
 
     def __getitem__(self, name: str) -> LayerAttention:
         if name not in self.layers:
-            raise KeyError(f"There is no layer {name!r} in {self!r}.")
+            near = ", ".join(nearest([*self.layers], str(name)))
+            more = f" Near it: {near}." if near else ""
+            raise KeyError(f"There is no layer {name!r} in {self!r}.{more}")
         return self.layers[name]
 
     def __iter__(self) -> Iterator[str]:

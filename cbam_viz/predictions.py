@@ -47,6 +47,13 @@ NAMES_UNKNOWN = (
     "order of the outputs or as 'class_to_idx'; on the command line, --classes FILE states them."
 )
 
+DENSE = (
+    "What it says of each place can be shown if a function of your own, decode(output) -> "
+    "cbam_viz.Detections, reads it: wrap_model(net, decode=decode) in Python; for the command line "
+    "and the app, let the factory of --model FILE.py:FACTORY return that."
+)
+"""What to do where an output is maps or the like."""
+
 _FEATURES = "the network gives features, as its classifier was taken off ({})"
 
 _LOGITS = frozenset({"logits", "logit", "class_logits", "cls_logits"})
@@ -155,7 +162,8 @@ def read_output(
     try:
         row, kind, probabilities = _found(output, classes, model, run)
     except NoClassScoresError as error:
-        return Reading("none", note=f"No prediction: {error.reason}.")
+        more = f" {DENSE}" if error.dense else ""
+        return Reading("none", note=f"No prediction: {error.reason}.{more}")
     probabilities = probabilities[0]
     names = classes if classes is not None and len(classes) == row.count else None
     best = probabilities.topk(min(top, row.count))
@@ -248,7 +256,9 @@ def _choose(
     if named:
         rows = [row for row in named if row.fits]
     if not rows:
-        raise NoClassScoresError(_why_no_row(named or tensors))
+        odd = named or tensors
+        dense = any(row.tensor.ndim > 2 and row.tensor.shape[-1] > 1 for row in odd)
+        raise NoClassScoresError(_why_no_row(odd), dense=dense)
     proven = _proven(rows)
     if proven is not None:
         return proven, True

@@ -3,6 +3,7 @@
 from cbam_viz.gates import capture
 from cbam_viz.gates.layout.inputs import tensors_in
 from cbam_viz.gates.layout.operators import ASKING, base
+from cbam_viz.gates.model.aside import unseen
 from cbam_viz.gates.model.hooks import Hooks
 from cbam_viz.gates.model.restore import (
     Buffers,
@@ -13,10 +14,9 @@ from cbam_viz.gates.model.restore import (
     force_eager,
     is_compiled,
     train_lock,
-    unseen,
 )
 from cbam_viz.gates.plan.signature import signature_of
-from cbam_viz.gates.plan.table import table_of
+from cbam_viz.gates.plan.table import Table, table_of
 from cbam_viz.gates.watch.limits import demand_plain
 from cbam_viz.gates.watch.operands import reduced
 from cbam_viz.gates.watch.trace import in_parts
@@ -26,6 +26,7 @@ __all__ = [
     "Buffers",
     "Hooks",
     "State",
+    "Table",
     "allow_compiled",
     "altered",
     "base",

@@ -25,6 +25,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from cbam_viz.ablation._capture import (
     Buffers,
     State,
+    Table,
     capture,
     signature_of,
     table_of,
@@ -93,9 +94,8 @@ class Learned:
 
 
 _MOST = 16
-_known: WeakKeyDictionary[nn.Module, tuple[tuple[int, ...], OrderedDict[Any, Learned]]] = (
-    WeakKeyDictionary()
-)
+_known: WeakKeyDictionary[Table, OrderedDict[Any, Learned]] = WeakKeyDictionary()
+"""By what is known of the network's modules, which is made anew when one of them is another."""
 _fickle: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 _lock = threading.Lock()
 
@@ -114,9 +114,7 @@ def learned_of(
     table, seen = table_of(root)
     signature = (signature_of(table.modules, args, kwargs, seen), torch.is_inference_mode_enabled())
     with _lock:
-        marks, known = _known.get(root, ((), OrderedDict()))
-        if marks != seen.marks:
-            known = OrderedDict()
+        known = _known.setdefault(table, OrderedDict())
         found = known.get(signature)
     if found is not None and not anew and not found.tape.asked and not _fickle.get(root):
         return found
@@ -132,7 +130,6 @@ def learned_of(
         known[signature] = learned
         while len(known) > _MOST:
             known.popitem(last=False)
-        _known[root] = (seen.marks, known)
     return learned
 
 

@@ -6,7 +6,7 @@ what the gate changes on this photo, not what a network trained without it would
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,11 +17,12 @@ from cbam_viz.ablation.channels import ChannelImportance, channel_importance
 from cbam_viz.ablation.followed import Aim, logit_of, scores_of, share_of, shares_in
 from cbam_viz.ablation.measuring import Measuring
 from cbam_viz.ablation.replacements import Wish
-from cbam_viz.ablation.results import Effects
+from cbam_viz.ablation.results import Effects, Unit
 from cbam_viz.ablation.scores import Score
 from cbam_viz.analysis import Analysis, analysis_of, of_photos
 from cbam_viz.computation import GateKind
-from cbam_viz.errors import MetricError
+from cbam_viz.errors import CaptureError, MetricError
+from cbam_viz.layer_names import no_such_layer
 from cbam_viz.models import LoadedModel
 from cbam_viz.models.feed import as_weights, inputs_of, running
 from cbam_viz.predictions import TOP, Prediction
@@ -67,6 +68,8 @@ def effects_on_photo(
     aim: Aim,
     by: Wish,
     go_on: Callable[[int, int], bool] | None = None,
+    *,
+    units: Sequence[Unit] = ("gate", "stage", "all"),
 ) -> Effects:
     """What each gate, each stage's and all of them do for an aim on the photo of `analysis`.
 
@@ -80,9 +83,7 @@ def effects_on_photo(
         scores.append(_named("logit", logit))
     view = analysis.geometry.view
     inputs = as_weights(loaded.model, inputs_of(loaded, analysis.photo, view)[1])
-    measuring = Measuring(
-        loaded.model, scores, by=by, units=("gate", "stage", "all"), batch=1, go_on=go_on
-    )
+    measuring = Measuring(loaded.model, scores, by=by, units=units, batch=1, go_on=go_on)
     with running(loaded, inputs, view):
         measuring.add(inputs[0], analysis.photo.name)
     return measuring.result()
@@ -103,7 +104,7 @@ def importance_on_photo(
 
     Raises:
         MetricError: the aim is no class: only classes have logits.
-        CaptureError: the layer has no channel gate that could be replaced.
+        CaptureError: there is no such layer, or it has no channel gate that could be replaced.
     """
     if logit_of(aim, loaded, analysis) is None:
         raise MetricError(
@@ -112,6 +113,8 @@ def importance_on_photo(
         )
     view = analysis.geometry.view
     inputs = as_weights(loaded.model, inputs_of(loaded, analysis.photo, view)[1])
+    if layer not in analysis.attention:
+        raise CaptureError(no_such_layer([*analysis.attention], layer, by_place=False))
     gate = analysis.attention[layer].channel
     channels = None
     if gate is not None and gate.shape[1] > most:

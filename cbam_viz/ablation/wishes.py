@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
-from cbam_viz._text import few
+from cbam_viz._text import few, nearest
 from cbam_viz.ablation.learnt import GateName, Learned
 from cbam_viz.ablation.replacements import Replacement, Wish, replacement
 from cbam_viz.computation import GateKind
@@ -80,10 +80,10 @@ def matching(pattern: str, learned: Learned) -> list[str]:
     asleep = [name for name in learned.not_called if pattern == name or fnmatchcase(name, pattern)]
     if asleep:
         raise CaptureError(f"{asleep[0]} did not run in this forward, so it has no gate there.")
+    known = nearest([*learned.layers], pattern, 6)
+    more = len(learned.layers) - len(known)
+    listed = few(known, shown=6) + (f" and {more} more" if more else "")
     raise CaptureError(
-        f"There is no layer {pattern!r}: the network has {_listed([*learned.layers])}."
+        f"There is no layer {pattern!r}: the network has "
+        f"{listed or 'no gate that could be replaced'}."
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return few(names, shown=6) if names else "no gate that could be replaced"

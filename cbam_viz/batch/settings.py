@@ -14,7 +14,7 @@ from cbam_viz.batch.plan import ROWS
 from cbam_viz.batch.sources.labels import AUTO
 from cbam_viz.batch.sources.tables import Columns
 from cbam_viz.errors import StoreError
-from cbam_viz.store.shards import Precision
+from cbam_viz.store.shards import FORM, Precision
 
 if TYPE_CHECKING:
     from cbam_viz.images import View
@@ -110,6 +110,7 @@ def fingerprint(settings: Settings, loaded: LoadedModel, code: str | None) -> di
         "window": json.dumps(settings.window),
         "slice": json.dumps(settings.index),
         "fast ways": " ".join(settings.fast) or "none",
+        "form of shards": FORM,
     }
     computing = {**versions(), "pillow": PIL.__version__}
     known = {f"version of {name}": version for name, version in computing.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import cbam_viz
+from cbam_viz._text import few, nearest
 from cbam_viz.cli.choice import ModelChoice
+from cbam_viz.cli.figure_options import width_of
 from cbam_viz.cli.files import refuse_existing, refuse_unwritable, write
 from cbam_viz.cli.index import hash_of, network_mark, source_text
 from cbam_viz.cli.input_options import input_options, reading_options
@@ -21,22 +23,35 @@ from cbam_viz.cli.journal import JOURNAL, Journal
 from cbam_viz.cli.labels import FOLDERS, Labels
 from cbam_viz.cli.network import open_network
 from cbam_viz.cli.options import force_option, json_option, model_options, view_option
+from cbam_viz.cli.own_code import command_line
 from cbam_viz.cli.report import choose_layers
 from cbam_viz.cli.text import print_json, print_table, say
-from cbam_viz.errors import CbamVizError, MetricError
+from cbam_viz.errors import CbamVizError, FigureError, MetricError
 
 if TYPE_CHECKING:
     from cbam_viz.analysis import Analysis
-    from cbam_viz.evaluation import Plan, Row, Summary
+    from cbam_viz.evaluation import Curve, Plan, Row, Summary
+    from cbam_viz.figures import FigureSpec
     from cbam_viz.images import View
     from cbam_viz.metrics import Region
     from cbam_viz.models import LoadedModel
 
 SOME_FAILED = 1
 GATE = "gate"
-METHODS = (GATE, "gradcam", "gradcam++", "layercam", "eigencam", "scorecam", "occlusion")
+METHODS = (
+    GATE,
+    "gradcam",
+    "gradcam++",
+    "layercam",
+    "eigencam",
+    "scorecam",
+    "occlusion",
+    "whole",
+)
 GROUPS = ("removal", "confidence", "boxes", "sparseness")
 TABLES = ("table.csv", "table.json", "table.tex")
+FIGURE = "figure"
+BESIDE = ("figure.csv", "figure.tex", "figure.manifest.json")
 
 
 @click.command(
@@ -65,7 +80,8 @@ TABLES = ("table.csv", "table.json", "table.tex")
     "methods",
     multiple=True,
     type=click.Choice(METHODS),
-    help="gate: the layers' spatial maps. May be repeated. [default: gate, gradcam]",
+    help="gate: the layers' spatial maps; whole: one map of all of them. May be repeated. "
+    "[default: gate, gradcam]",
 )
 @click.option(
     "--layer",
@@ -107,7 +123,31 @@ TABLES = ("table.csv", "table.json", "table.tex")
     "-o",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
-    help=f"Write {', '.join(TABLES)} and {JOURNAL}; the same command goes on where it ended.",
+    help=f"Write {', '.join(TABLES)}, a figure with {', '.join(BESIDE)}, and {JOURNAL}; the same "
+    "command goes on where it ended.",
+)
+@click.option(
+    "--figure",
+    "formats",
+    multiple=True,
+    type=click.Choice(["pdf", "svg", "png"]),
+    default=("pdf",),
+    show_default="pdf",
+    help="Format of the figure; may be repeated.",
+)
+@click.option(
+    "--venue",
+    default="cvpr",
+    show_default=True,
+    metavar="NAME",
+    help="Where the figure is printed; see cbam-viz figure --list-venues.",
+)
+@click.option(
+    "--width",
+    default="text",
+    show_default=True,
+    metavar="column|text|MM",
+    help="Of the figure: one column, the whole text, or so many millimetres.",
 )
 @input_options
 @model_options
@@ -127,6 +167,9 @@ def evaluate(
     ties: str,
     seed: int,
     output: Path | None,
+    formats: tuple[str, ...],
+    venue: str,
+    width: str,
     choice: ModelChoice,
     view: View,
     reading: Reading,
@@ -139,19 +182,22 @@ def evaluate(
     map, one of chance that is as smooth. Photos that cannot be measured are named on standard
     error and skipped; the exit status is then 1.
     """
-    from cbam_viz.evaluation import Plan, summarise
+    from cbam_viz.evaluation import Plan, mean_curves, summarise
     from cbam_viz.evaluation import as_json as described
+    from cbam_viz.figures import FigureSpec
     from cbam_viz.metrics import read_regions
 
     if "boxes" in groups and boxes is None:
         raise click.UsageError("To measure by boxes, say where they are: --boxes FILE.")
+    spec = FigureSpec(layout="evaluation", venue=venue, width=width_of(width))  # type: ignore[arg-type]
+    pictures = tuple(f"{FIGURE}.{one}" for one in dict.fromkeys(formats))
     known = None if labels is None else Labels(labels)
     regions = {} if boxes is None else read_regions(boxes)
     images = find_images(sources)
     wanted = groups or tuple(one for one in GROUPS if one != "boxes" or boxes is not None)
     if output is not None:
         before = (output / JOURNAL).exists()
-        refuse_existing([output / one for one in TABLES], force or before)
+        refuse_existing([output / one for one in (*TABLES, *pictures, *BESIDE)], force or before)
         refuse_unwritable([output / JOURNAL])
     loaded = open_network(choice, view=view)
     run = _Run(loaded, reading, known, regions)
@@ -177,12 +223,16 @@ def evaluate(
     if not done:
         raise MetricError(f"No photo could be measured. {next(iter(run.skipped.values()), '')}")
     found = summarise([line["maps"] for line in done], seed=seed)
-    files = [] if output is None else _write(found, settings, output)
+    curves = mean_curves([line["curves"] for line in done])
+    files = []
+    if output is not None:
+        files = _write(found, settings, curves, output)
+        files += _draw(described(found, settings, curves), spec, pictures, output)
     if as_json:
         failed = [{"source": str(path), "error": why} for path, why in run.skipped.items()]
         print_json(
             {
-                **described(found, settings),
+                **described(found, settings, curves),
                 "skipped": failed,
                 "files": [str(file) for file in files],
             }
@@ -229,7 +279,7 @@ class _Run:
             for path in images:
                 line = journal.lines.get((source_text(path), hash_of(path) or ""))
                 try:
-                    if line is None:
+                    if line is None or "curves" not in line:  # one from before there were any
                         line = self._measured(path, plan)
                         journal.add(line)
                     lines.append(line)
@@ -262,7 +312,14 @@ class _Run:
             "probability": found.probability,
             "boxes": len(objects),
             "maps": found.maps,
+            "curves": found.curves,
         }
+
+
+def _outermost(modules: Collection[str]) -> list[str]:
+    """The network's own parts, the last first; where it has but one, the parts of that."""
+    depth = min(len({name.partition(".")[0] for name in modules}), 2) % 2
+    return [name for name in modules if name.count(".") == depth][::-1]
 
 
 def _chosen(
@@ -281,7 +338,7 @@ def _chosen(
     attention = analysis.attention
     mapped = [layer for layer in analysis.layers if layer.spatial is not None]
     others = tuple(one for one in methods if one != GATE) if methods else ("gradcam",)
-    modules = {name for name, _ in loaded.model.named_modules() if name}
+    modules = dict.fromkeys(name for name, _ in loaded.model.named_modules() if name)
     chosen: list[str] = []
     for name in names:
         if name in modules and name not in attention:
@@ -289,16 +346,20 @@ def _chosen(
         elif attention:
             chosen += [layer.name for layer in choose_layers(attention, [name])]
         else:
-            raise click.UsageError(f"The network has no gates and no module {name!r}.")
+            raise click.UsageError(
+                f"The network has no gates and no module {name!r}; near names are "
+                f"{few(nearest(sorted(modules), name))}."
+            )
     if not names:
         stages = [str(entry.get("module", "")) for entry in feature_entries(loaded.model)]
         if mapped:
             chosen = [layer_to_show(mapped, geometry=analysis.geometry).name]
         elif stages and stages[-1] in modules:
             chosen = [stages[-1]]
-        elif set(others) - {"occlusion"}:
+        elif set(others) - {"occlusion", "whole"}:
             raise click.UsageError(
-                "The network has no gates, and nothing says which layer to take: give --layer."
+                "The network has no gates, and nothing says which layer to take: give a module of "
+                f"it by --layer, such as {few(_outermost(modules))}."
             )
     with_maps = {layer.name for layer in mapped}
     gates = tuple(name for name in chosen if name in with_maps and (not methods or GATE in methods))
@@ -333,18 +394,45 @@ def _settings(
     }
 
 
-def _write(found: Summary, settings: dict[str, Any], output: Path) -> list[Path]:
+def _write(
+    found: Summary, settings: dict[str, Any], curves: Sequence[Curve], output: Path
+) -> list[Path]:
     import json
 
     from cbam_viz.evaluation import as_json, csv_text, latex_text
 
     texts = (
         csv_text(found, settings),
-        json.dumps(as_json(found, settings), indent=2) + "\n",
+        json.dumps(as_json(found, settings, curves), indent=2) + "\n",
         latex_text(found, settings),
     )
     named = zip(TABLES, texts, strict=True)
     return [write(output / name, text.encode(), force=True) for name, text in named]
+
+
+def _draw(
+    document: dict[str, Any], spec: FigureSpec, pictures: Sequence[str], output: Path
+) -> list[Path]:
+    """The figure of the table, and what belongs beside it; nothing, with a sentence, if it cannot.
+
+    The table has been written then, and is what the run was for.
+    """
+    from cbam_viz.figures import build, evaluated, format_of
+    from cbam_viz.figures.beside.bundle import Sources, extra_files
+    from cbam_viz.figures.beside.manifest import FileMade, sha256
+
+    table = (output / TABLES[1]).read_bytes()
+    try:
+        built = build(spec, evaluated(document))
+    except FigureError as error:
+        click.echo(f"No figure was drawn. {error}", err=True)
+        return []
+    rendered = {name: built.render(format_of(name)) for name in pictures}
+    origin = Sources(
+        (), (), command=("cbam-viz", *command_line()), evaluation=FileMade(TABLES[1], sha256(table))
+    )
+    beside = extra_files(built, FIGURE, ("numbers", "latex", "manifest"), origin, rendered=rendered)
+    return [write(output / name, data, force=True) for name, data in {**rendered, **beside}.items()]
 
 
 def _tell(found: Summary, settings: dict[str, Any], files: Sequence[Path]) -> None:

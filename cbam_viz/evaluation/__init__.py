@@ -1,9 +1,11 @@
 """What maps are worth over many photos: measured, summarised, put into tables.
 
 `measures` says what there is and which direction is better, `measuring` measures one photo's maps
-beside those of chance, `summary` makes means and intervals of many, `tables` writes them.
+beside those of chance, `summary` makes means and intervals of many and `curves` those of insertion
+and deletion, `tables` writes them.
 """
 
+from cbam_viz.evaluation.curves import Curve, mean_curves
 from cbam_viz.evaluation.measures import GROUPS, MEASURES, Group, Measure
 from cbam_viz.evaluation.measuring import Measured, Plan, mean_colour_words, measure_photo
 from cbam_viz.evaluation.summary import Row, Summary, summarise
@@ -12,6 +14,7 @@ from cbam_viz.evaluation.tables import as_json, csv_text, latex_text
 __all__ = [
     "GROUPS",
     "MEASURES",
+    "Curve",
     "Group",
     "Measure",
     "Measured",
@@ -22,6 +25,7 @@ __all__ = [
     "csv_text",
     "latex_text",
     "mean_colour_words",
+    "mean_curves",
     "measure_photo",
     "summarise",
 ]

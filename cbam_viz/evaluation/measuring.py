@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor
 from cbam_viz.analysis import Analysis, analyse
 from cbam_viz.attention import Cells
 from cbam_viz.errors import MethodError, MetricError
+from cbam_viz.evaluation.curves import points_of
 from cbam_viz.evaluation.measures import GROUPS, REPLACEMENTS, Group
 from cbam_viz.images import DEFAULT_VIEW, Geometry, Photo, View
 from cbam_viz.methods import METHODS, method_maps
@@ -87,6 +88,8 @@ class Measured:
     """For each map its measures by name; None where one says nothing of it."""
     notes: tuple[str, ...] = ()
     """Sentences on what could not be measured."""
+    curves: dict[str, dict[str, dict[str, list[float]]]] = field(default_factory=dict)
+    """For each map its `curves.Points`; empty where removal was not measured."""
 
 
 def measure_photo(
@@ -127,7 +130,7 @@ def measure_photo(
                 found[name] |= numbers
     names = loaded.classes
     name = names[index] if names and len(names) == scores.count else f"class {index}"
-    return Measured(index, name, float(of_class[index]), found, tuple(notes))
+    return Measured(index, name, float(of_class[index]), found, tuple(notes), meter.curves)
 
 
 def _class_scores(loaded: LoadedModel, analysis: Analysis, x: Tensor) -> ClassScores:
@@ -191,6 +194,7 @@ class _Meter:
         }
         whole = scores.probabilities(analysis.attention.output)
         self._whole = float(whole[0, target])
+        self.curves: dict[str, dict[str, dict[str, list[float]]]] = {}
 
     def numbers(self, candidate: Candidate) -> Numbers:
         """All measures that need no boxes."""
@@ -199,7 +203,7 @@ class _Meter:
         values = place(candidate.values, candidate.cells, geometry).values
         if "removal" in groups:
             for kind in REPLACEMENTS:
-                found |= self._removed(values, kind)
+                found |= self._removed(candidate.name, values, kind)
         if "confidence" in groups:
             found |= self._confidence(values)
         if "sparseness" in groups:
@@ -213,7 +217,7 @@ class _Meter:
         values: npt.NDArray[np.float64] = found.double().cpu().numpy()
         return values
 
-    def _removed(self, values: npt.NDArray[Any], kind: str) -> Numbers:
+    def _removed(self, name: str, values: npt.NDArray[Any], kind: str) -> Numbers:
         found = removal(
             self._score,
             self._picture,
@@ -226,6 +230,7 @@ class _Meter:
             seed=self._plan.seed,
             batch=BATCH,
         )
+        self.curves.setdefault(name, {})[kind] = points_of(found)
         return {
             f"deletion ({kind})": found.deletion,
             f"insertion ({kind})": found.insertion,

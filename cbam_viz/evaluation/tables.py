@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
+from cbam_viz.evaluation.curves import Curve
 from cbam_viz.evaluation.summary import Against, Row, Summary, is_baseline
 
 COLUMNS = (
@@ -38,14 +40,17 @@ def csv_text(found: Summary, settings: Mapping[str, Any]) -> str:
     return out.getvalue()
 
 
-def as_json(found: Summary, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The same as plain data, with what it amounts to in sentences."""
+def as_json(
+    found: Summary, settings: Mapping[str, Any], curves: Sequence[Curve] = ()
+) -> dict[str, Any]:
+    """The same as plain data, with the curves, and what it amounts to in sentences."""
     return {
         "settings": dict(settings),
         "photos": found.photos,
         "interval": f"bootstrap over photos, {found.level:.0%}, seed {found.seed}",
         "sentences": found.sentences(),
         "rows": [dict(zip(COLUMNS, _cells(row), strict=True)) for row in found.rows],
+        "curves": [asdict(one) for one in curves],
     }
 
 

@@ -35,7 +35,11 @@ if TYPE_CHECKING:
     from cbam_viz.figures.ask.labels import classes_by_file, classes_by_folder
     from cbam_viz.figures.ask.spec import FigureSpec, Row
     from cbam_viz.figures.ask.venues import Venue, venue, venues
+    from cbam_viz.figures.content.evaluated import Evaluated, evaluated
+    from cbam_viz.figures.content.storestudy import StoreStudy, study_beside
+    from cbam_viz.figures.content.study import study
     from cbam_viz.figures.content.values import Study
+    from cbam_viz.figures.draw.compared import compared
     from cbam_viz.figures.draw.steps import steps
     from cbam_viz.figures.make import Built, build, check, figure
     from cbam_viz.figures.paper.output import render, save
@@ -46,9 +50,11 @@ __all__ = [
     "MIME_TYPES",
     "Built",
     "Column",
+    "Evaluated",
     "FigureSpec",
     "FileFormat",
     "Row",
+    "StoreStudy",
     "Study",
     "Venue",
     "build",
@@ -56,6 +62,8 @@ __all__ = [
     "classes_by_file",
     "classes_by_folder",
     "columns_from_text",
+    "compared",
+    "evaluated",
     "figure",
     "format_column",
     "format_of",
@@ -63,6 +71,8 @@ __all__ = [
     "render",
     "save",
     "steps",
+    "study",
+    "study_beside",
     "venue",
     "venues",
 ]
@@ -74,7 +84,11 @@ _HOMES = {
     "ask.spec": ("FigureSpec", "Row"),
     "ask.venues": ("Venue", "venue", "venues"),
     "make": ("Built", "build", "check", "figure"),
+    "content.evaluated": ("Evaluated", "evaluated"),
+    "content.storestudy": ("StoreStudy", "study_beside"),
+    "content.study": ("study",),
     "content.values": ("Study",),
+    "draw.compared": ("compared",),
     "draw.steps": ("steps",),
     "paper.output": ("render", "save"),
 }

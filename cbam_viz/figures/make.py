@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from cbam_viz.analysis import Analysis
 from cbam_viz.figures.ask.formats import DEFAULT_DPI, FileFormat
 from cbam_viz.figures.ask.spec import FigureSpec
-from cbam_viz.figures.content.compose import check_photos, content_of
+from cbam_viz.figures.content.compose import check_photos, check_store, content_of
 from cbam_viz.figures.content.composition import Composition, Content, Fit
+from cbam_viz.figures.content.evaluated import Evaluated
 from cbam_viz.figures.content.values import Study, study_of
 from cbam_viz.figures.draw.pictures import inside
 from cbam_viz.figures.paper.output import render, save
@@ -50,15 +52,20 @@ class Built(Composition):
         return save(self.figure, path, dpi=dpi, force=force)
 
 
-def check(spec: FigureSpec, photos: int | Sequence[Photo]) -> None:
+def check(spec: FigureSpec, photos: int | Sequence[Photo], *, stores: int = 0) -> None:
     """Refuse what can be refused before any photo is analysed: give them, or how many they are.
+
+    `stores` says how many stores the figure is made of, where it is made of some.
 
     Raises:
         FigureError: the text says what to change.
         RenderError: for a colour map that is none.
     """
     count = photos if isinstance(photos, int) else len(photos)
-    check_photos(spec, count)
+    if stores:
+        check_store(spec, stores, count)
+    else:
+        check_photos(spec, count)
     style_of(spec)
     lookup_table(spec.colormap)
     if isinstance(photos, int):
@@ -74,16 +81,18 @@ def check(spec: FigureSpec, photos: int | Sequence[Photo]) -> None:
 
 def build(
     spec: FigureSpec,
-    analyses: Study | Analysis | Sequence[Analysis] | Sequence[Sequence[Analysis]],
+    analyses: Study | Evaluated | Analysis | Sequence[Analysis] | Sequence[Sequence[Analysis]],
 ) -> Built:
     """Draw the figure.
 
-    `analyses` is one analysis, one for each photo, or for each photo one for each network.
+    `analyses` is one analysis, one for each photo, or for each photo one for each network. Columns
+    such as `gradcam` take more: `figures.study(spec, networks, photos)` makes it. The layout
+    `evaluation` takes what was measured (`figures.evaluated`).
 
     Raises:
         FigureError: if it cannot be made as asked; the text says what to change.
     """
-    study = study_of(analyses)
+    study: Any = analyses if isinstance(analyses, Evaluated) else study_of(analyses)
     content = content_of(spec, study)
     spec = content.settled(spec.with_(font=style_of(spec).font))
     with pinned_settings():
@@ -94,7 +103,7 @@ def build(
 
 def figure(
     spec: FigureSpec,
-    analyses: Study | Analysis | Sequence[Analysis] | Sequence[Sequence[Analysis]],
+    analyses: Study | Evaluated | Analysis | Sequence[Analysis] | Sequence[Sequence[Analysis]],
 ) -> PaperFigure:
     """Draw the figure and return matplotlib's Figure alone; see `build`."""
     return build(spec, analyses).figure

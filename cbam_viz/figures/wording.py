@@ -46,7 +46,15 @@ def range_text(low: float, high: float) -> str:
     span = high - low
     if span == 0:
         return f"all {low:.4g}".replace("-", MINUS)
+    if max(abs(low), abs(high)) < 1e-4:  # gradients may be as small
+        return f"{_tiny(low)} to {_tiny(high)}"
     decimals = min(max(2, 2 - math.ceil(math.log10(span))), MOST_DECIMALS)
     ends = f"{low:.{decimals}f}", f"{high:.{decimals}f}"
     text = f"{ends[0]} to {ends[1]}" if ends[0] != ends[1] else f"about {low:.4g}"
     return text.replace("-", MINUS)
+
+
+def _tiny(value: float) -> str:
+    """Two digits with a short exponent: 8.1e−5."""
+    digits, _, power = f"{value:.1e}".partition("e")
+    return "0" if value == 0 else f"{digits}e{int(power)}".replace("-", MINUS)

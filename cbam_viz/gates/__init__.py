@@ -14,7 +14,8 @@ the first time is watched: `watch.trace` writes down the dataflow graph, `watch.
 every multiplication of a feature map, `watch.pairing` puts channel and spatial gates together. What
 such a forward showed is learnt (`plan.learn`) as a plan, with which later forwards need plain hooks
 alone, as long as what their code may ask for its way is the same at a `model.glance`. Layers of
-timm's own classes (`model.timm_layers`) are hooked in any case.
+timm's own classes (`model.timm_layers`) are hooked in any case, and not watched inside where no
+other code than timm's and torch's runs in them.
 
 Words that are used throughout:
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..attention import Attention, LayerAttention
+from ..attention import Attention, FoundBy, LayerAttention
 from ..errors import CaptureError, NoAttentionError
 from .layout.cells import overhang
 from .model.names import call_key
 from .model.wanted import Wanted
+from .plan.drafts import Draft, Drafts
 from .plan.forward import PlannedForward
 from .plan.plan import Plan
 from .plan.table import Table
@@ -26,9 +27,14 @@ def attention_of(
         NoAttentionError: the network gates no feature map.
         CaptureError: none of its attention layers ran.
     """
-    planned = isinstance(forward, PlannedForward)
-    if planned and plan.way != tuple(forward.way):
-        raise Changed
+    planned = forward if isinstance(forward, PlannedForward) else None
+    if planned is not None:
+        if plan.way != tuple(planned.way):
+            raise Changed
+        drafts = None if wanted.extras else table.drafts(plan)
+        attention = None if drafts is None else drafts.filled(planned, output)
+        if attention is not None:
+            return attention
     layers = _named(readings(table.modules, plan, forward))
     named = {name: _layer(name, one, table, wanted) for name, one in layers.items()}
     ran = {layer.module for layer in named.values()} | {one.module for one in plan.unsupported}
@@ -36,8 +42,10 @@ def attention_of(
     never = tuple(name for name in dict.fromkeys((*known, *plan.not_called)) if name not in ran)
     _demand_some(named, plan, never)
     attention = Attention(named, output, forward.input_size, plan.unsupported, never)
-    if planned:
+    if planned is not None:
         _demand_places(plan, attention)
+        if not wanted.extras:
+            table.keep_drafts(plan, _drafts(layers, attention))
     return attention
 
 
@@ -48,6 +56,11 @@ def overhangs(attention: Attention) -> dict[str, tuple[float, float]]:
         for name, layer in attention.items()
         if layer.cells is not None and layer.spatial is not None
     }
+
+
+def order_of(attention: Attention) -> dict[tuple[FoundBy, str, int], int]:
+    """When each layer ran, by how it is found, its module and its call."""
+    return {(one.found_by, one.module, one.call): k for k, one in enumerate(attention.values())}
 
 
 def _demand_places(plan: Plan, attention: Attention) -> None:
@@ -81,19 +94,31 @@ def _layer(name: str, seen: Reading, table: Table, wanted: Wanted) -> LayerAtten
         call=seen.call,
         stage=stage,
         block=block,
-        channel=seen.channel,
-        spatial=seen.spatial,
+        **seen.gates._asdict(),
         cells=seen.cells,
         composition=seen.composition,
         found_by=seen.found_by,
         verified=seen.verified,
-        dtype=seen.dtype,
         weights=seen.weights,
         branches=seen.branches() if wanted.branches else None,
         descriptors=seen.descriptors() if wanted.descriptors else None,
         features=seen.features() if wanted.features_of(name) else None,
         computation=seen.computation() if wanted.steps_of(name) else None,
     )
+
+
+def _drafts(seen: dict[str, Reading], attention: Attention) -> Drafts:
+    """What is known of the layers in the plan's next forward before it has run."""
+    drafts = [
+        Draft(
+            layer.with_gates(None, None, layer.dtype),
+            again,
+            None if layer.spatial is None else layer.spatial.shape[1:],
+        )
+        for name, layer in attention.items()
+        if (again := seen[name].again) is not None
+    ]
+    return Drafts(attention.input_size, tuple(drafts), attention.unsupported, attention.not_called)
 
 
 def _demand_some(layers: dict[str, LayerAttention], plan: Plan, never: tuple[str, ...]) -> None:
@@ -108,6 +133,7 @@ def _demand_some(layers: dict[str, LayerAttention], plan: Plan, never: tuple[str
         )
     raise NoAttentionError(
         "This model gates no feature map by channel weights or by a spatial map, so there is no "
-        "attention to show. Make a model that does with cbam_viz.create_model(name), or put CBAM "
-        "into this one with cbam_viz.insert_cbam(model)."
+        "attention to show.",
+        "Make a model that does with cbam_viz.create_model(name), or put CBAM into this one with "
+        "cbam_viz.insert_cbam(model).",
     )

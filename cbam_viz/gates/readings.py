@@ -26,7 +26,8 @@ from ..wrappers import clean_name
 from .layout.cells import even_cells
 from .model.copies import own, plain_copy
 from .model.modules import Modules
-from .model.timm_layers import KnownCall, known_calls, known_gates
+from .model.timm_layers import KnownCall, KnownLayer, known_calls, known_gates
+from .plan.drafts import Gates
 from .plan.forward import PlannedForward
 from .plan.plan import LayerPlan, Plan
 from .plan.recipes import Recipe
@@ -54,17 +55,14 @@ class Reading:
     """Its place among all that were read in the same forward."""
     module: str
     call: int
-    channel: Tensor | None
-    """(B, C), a float32 copy on the CPU, as is the map."""
-    spatial: Tensor | None
-    """(B, h, w)."""
+    gates: Gates
     cells: Cells | None
     composition: Composition
     found_by: FoundBy
     verified: bool
-    dtype: torch.dtype
-    """In which the gates were multiplied."""
     weights: tuple[str, ...]
+    again: Callable[[PlannedForward], Gates] | None = None
+    """How its gates are read in the plan's next forward."""
     branches: Callable[[], ChannelBranches | None] = _nothing
     """What else there is to be had, made when it is asked for."""
     descriptors: Callable[[], SpatialDescriptors | None] = _nothing
@@ -78,23 +76,30 @@ def readings(modules: Modules, plan: Plan, forward: Forward) -> list[Reading]:
     Raises:
         Changed: it went another way than its plan.
     """
-    found = [*_hooked(modules, plan, forward)]
     if isinstance(forward, WatchedForward):
-        found.extend(_watched(one, forward) for one in layers_of(forward))
+        found = [_watched(one, forward) for one in layers_of(forward)]
     else:
-        found.extend(_planned(layer, forward) for layer in plan.layers)
-    return sorted(found, key=lambda one: one.order)
+        found = [_planned(layer, plan, forward) for layer in plan.layers]
+    return sorted([*found, *_hooked(modules, plan, forward)], key=lambda one: one.order)
+
+
+def _planned_order(plan: Plan, found_by: FoundBy, module: str, call: int) -> int:
+    order = plan.order.get((found_by, module, call))
+    if order is None:
+        raise Changed(module)
+    return order
 
 
 def _hooked(modules: Modules, plan: Plan, forward: Forward) -> Iterator[Reading]:
     """Layers of known classes."""
     watched = forward if isinstance(forward, WatchedForward) else None
-    orders = {at: node.order for at, node in watched.known_inputs.items()} if watched else None
-    for order, prefix, number, call in known_calls(forward.events, orders):
+    for first, prefix, number, call in known_calls(forward.events):
         known = modules.known[prefix]
+        if watched:
+            order = watched.times[first]
+        else:
+            order = _planned_order(plan, "hook", known.name, number)
         channel, spatial = known_gates(known, call)
-        some = spatial if channel is None else channel
-        assert some is not None
         composition: Composition = "channel then spatial"
         if channel is None or spatial is None:
             composition = "spatial" if channel is None else "channel"
@@ -106,19 +111,52 @@ def _hooked(modules: Modules, plan: Plan, forward: Forward) -> Iterator[Reading]
             order=order,
             module=known.name,
             call=number,
-            channel=None if channel is None else own(channel.flatten(1)),
-            spatial=None if spatial is None else own(spatial.select(1, 0)),
+            gates=_own_gates(channel, spatial),
             cells=cells,
             composition=composition,
             found_by="hook",
             verified=plan.verified.get((prefix, number), False),
-            dtype=some.dtype,
             weights=known.weights,
+            again=None if watched else _reader(known, call, forward),
             branches=partial(_hooked_branches, call),
             descriptors=partial(_hooked_descriptors, call),
             features=partial(_hooked_features, call),
             computation=partial(computation_in, watched, prefix, number) if watched else _nothing,
         )
+
+
+def _own_gates(channel: Tensor | None, spatial: Tensor | None) -> Gates:
+    """Of a layer of a known class, in the shapes that it gives them."""
+    some = spatial if channel is None else channel
+    assert some is not None
+    return Gates(
+        None if channel is None else own(channel.flatten(1)),
+        None if spatial is None else own(spatial.select(1, 0)),
+        some.dtype,
+    )
+
+
+def _reader(
+    known: KnownLayer, call: KnownCall, forward: Forward
+) -> Callable[[PlannedForward], Gates]:
+    """Reads the gates of this call in another forward of the same way, where they come as here."""
+    at = {id(copy): k for k, (_, copy) in enumerate(forward.events)}
+    places = {part: at[id(call[part][0])] for part in ("channel", "spatial") if part in call}
+    first, second = places.get("channel"), places.get("spatial")
+    raw = [one for one in (known.channel, known.spatial) if one is not None and one.sigmoid]
+
+    def read(forward: PlannedForward) -> Gates:
+        events = forward.events
+        channel = None if first is None else events[first][1]
+        spatial = None if second is None else events[second][1]
+        if raw:
+            seen = {"channel": channel, "spatial": spatial}
+            channel, spatial = known_gates(
+                known, {part: [copy] for part, copy in seen.items() if copy is not None}
+            )
+        return _own_gates(channel, spatial)
+
+    return read
 
 
 def _hooked_branches(call: KnownCall) -> ChannelBranches | None:
@@ -147,13 +185,15 @@ def _watched(found: Found, forward: WatchedForward) -> Reading:
         order=found.products[0].node.order,
         module=clean_name(found.module),
         call=found.call,
-        channel=None if found.channel is None else plain_copy(found.channel.value),
-        spatial=None if found.spatial is None else plain_copy(found.spatial.value),
+        gates=Gates(
+            None if found.channel is None else plain_copy(found.channel.value),
+            None if found.spatial is None else plain_copy(found.spatial.value),
+            gate.value.dtype,
+        ),
         cells=cells_on_input(found, forward),
         composition=found.composition,
         found_by="watch",
         verified=all(product.verified for product in found.products),
-        dtype=gate.value.dtype,
         weights=tuple(map(clean_name, weights_of(found))),
         branches=partial(branches_of, found, forward.watch),
         descriptors=partial(descriptors_of, found, forward.watch),
@@ -178,21 +218,20 @@ def _watched_features(found: Found) -> LayerFeatures | None:
     )
 
 
-def _planned(layer: LayerPlan, forward: PlannedForward) -> Reading:
+def _planned(layer: LayerPlan, plan: Plan, forward: PlannedForward) -> Reading:
     """A layer of an unknown class from its leaves' copies."""
-    gates = _planned_gates(layer, forward)
+    module = clean_name(layer.module)
     return Reading(
-        order=forward.first[layer.recipes[0].leaves[0]],
-        module=clean_name(layer.module),
+        gates=_planned_gates(layer, forward),  # first: it says if they are not there
+        order=_planned_order(plan, "watch", module, layer.call),
+        module=module,
         call=layer.call,
-        channel=_given(layer.channel, gates[0]),
-        spatial=_given(layer.spatial, gates[-1]),
         cells=layer.cells,
         composition=layer.composition,
         found_by="watch",
         verified=layer.verified,
-        dtype=gates[0].dtype,
         weights=tuple(map(clean_name, layer.weights)),
+        again=partial(_planned_gates, layer),
     )
 
 
@@ -202,7 +241,7 @@ def _given(recipe: Recipe | None, gate: Tensor) -> Tensor | None:
     return own(gate) if recipe.makes else plain_copy(gate)
 
 
-def _planned_gates(layer: LayerPlan, forward: PlannedForward) -> list[Tensor]:
+def _planned_gates(layer: LayerPlan, forward: PlannedForward) -> Gates:
     """The gates, if they still explain what the layer's surroundings show."""
     try:
         gates = [recipe.gate(forward.leaves) for recipe in layer.recipes]
@@ -211,4 +250,4 @@ def _planned_gates(layer: LayerPlan, forward: PlannedForward) -> list[Tensor]:
         raise Changed(layer.key) from error
     if not holds:
         raise Changed(layer.key)
-    return gates
+    return Gates(_given(layer.channel, gates[0]), _given(layer.spatial, gates[-1]), gates[0].dtype)

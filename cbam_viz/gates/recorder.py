@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from ..attention import Attention
 from ..errors import CaptureError
-from .assemble import attention_of, overhangs
+from .assemble import attention_of, order_of, overhangs
 from .layout.inputs import images_in, input_size_of, pictured_size, tensors_in
-from .model.hooks import Hooks, Sighting, Tapping, is_bare
-from .model.restore import Buffers, State, altered, calm, train_lock, unseen
+from .model.aside import unseen
+from .model.hooks import Hooks, Sighting, Tapping, any_global_hook, is_bare
+from .model.restore import Buffers, State, altered, calm, train_lock
 from .model.survey import Survey
 from .model.taps import known_taps, watch_taps
 from .model.wanted import Wanted
@@ -170,7 +171,7 @@ class Recorder:
         with unseen():
             run = self._begun(args, kwargs)
         if isinstance(run.forward, WatchedForward):
-            run.forward.watch.__enter__()  # type: ignore[no-untyped-call]
+            run.forward.start()
         self._run = run  # last: only what has begun is ended
 
     def _begun(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Run:
@@ -197,7 +198,7 @@ class Recorder:
         state = State(args, kwargs, drawn=plan is None or plan.draws)
         forward: Forward
         if plan is not None:
-            forward = PlannedForward(size, plan)
+            forward = PlannedForward(size, plan, self._fresh_gates())
         else:
             forward = self._watched(size, args, kwargs)
         forward.begin(args)
@@ -216,7 +217,20 @@ class Recorder:
         for image in images_in(args, kwargs):
             watch.place_input(image)
         watch.awaits = pictured_size(args, kwargs) or size == _NO_SIZE
-        return WatchedForward(size, self._table.modules, watch)
+        return WatchedForward(size, self._table.modules, watch, self._passed())
+
+    def _passed(self) -> frozenset[str]:
+        """Layers of known classes that need not be watched inside: hooks tell all that is asked."""
+        passed = self._private() and not (self.wanted.steps or self._altered)
+        return self._table.modules.plain if passed else frozenset()
+
+    def _fresh_gates(self) -> frozenset[Sighting]:
+        """Gates that nobody else gets."""
+        return self._table.modules.fresh if self._private() else frozenset()
+
+    def _private(self) -> bool:
+        """True if what is inside the network's layers no hooks but ours are told of."""
+        return len(self._seen.put_on) == 1 and not any_global_hook()
 
     def _usable_plan(self, signature: Signature) -> Plan | None:
         """The plan with which hooks alone give all that is wanted."""
@@ -243,7 +257,7 @@ class Recorder:
         done, self._done = self._done, None
         try:
             if run is not None and isinstance(run.forward, WatchedForward):
-                run.forward.watch.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+                run.forward.end()
         finally:
             if self._tapping is not None:
                 self._tapping.drop(keep=int(self._hooked))
@@ -281,7 +295,8 @@ class Recorder:
         plan = learned_plan(forward, draws=run.state.drawn())
         attention = attention_of(self._table, plan, forward, output, self.wanted)
         if not self._altered:
-            self._table.keep(run.signature, replace(plan, overhangs=overhangs(attention)))
+            plan = replace(plan, overhangs=overhangs(attention), order=order_of(attention))
+            self._table.keep(run.signature, plan)
         return attention
 
     def _watch_again(self, left: _Run, plan: Plan, output: Any) -> None:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from cbam_viz._text import few, quoted
+from cbam_viz._text import few, nearest, quoted
 from cbam_viz.attention import Attention, Cells
 from cbam_viz.errors import CbamVizError, MethodError
 from cbam_viz.gates import capture
@@ -63,23 +63,24 @@ def places_of(
     """
     modules = {name for name, _ in model.named_modules() if name}
     places = []
+    plain = []
     for name in layers:
         layer = gated.get(name) if gated is not None else None
         if layer is None and name in modules:
             places.append(Place(name, name))
         elif layer is None:
-            near = [one for one in (*(gated or ()), *sorted(modules)) if name in one]
-            there = near or list(gated or ()) or sorted(modules, key=lambda one: one.count("."))
+            there = nearest([*(gated or ()), *sorted(modules)], name)
             raise MethodError(
                 f"There is no layer {quoted(name)}. Take a layer with gates, or a module or stage "
-                f"by its name, such as {few(there, 3)}."
+                f"by its name, such as {few(there)}."
             )
         elif layer.found_by == "hook" and layer.module in modules:
             places.append(Place(name, layer.module, layer.call, None, layer.cells, True))
         else:
-            features = _features(model, x, name)
-            places.append(Place(name, "", 1, features, layer.cells, True))
-    return places
+            plain.append(name)
+            places.append(Place(name, "", 1, None, layer.cells, True))
+    found = _features(model, x, plain) if plain else {}
+    return [replace(one, after=found[one.name]) if one.name in found else one for one in places]
 
 
 def captured(model: nn.Module, x: Tensor) -> Attention | None:
@@ -91,12 +92,19 @@ def captured(model: nn.Module, x: Tensor) -> Attention | None:
         return None
 
 
-def _features(model: nn.Module, x: Tensor, name: str) -> Tensor:
+def _features(model: nn.Module, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+    """Gated features that are made in plain code, (1, C, h, w) float32, by one forward."""
     with torch.no_grad():
-        features = capture(model, x, features=(name,))[name].features
-    if features is None:
-        raise MethodError(f"The gated features of {name} were not seen, so there is no map of it.")
-    return features.after
+        seen = capture(model, x, features=names)
+    found = {}
+    for name in names:
+        features = seen[name].features
+        if features is None:
+            raise MethodError(
+                f"The gated features of {name} were not seen, so there is no map of it."
+            )
+        found[name] = features.after
+    return found
 
 
 class Bench(nn.Module):

@@ -19,6 +19,7 @@ from cbam_viz.methods.gradients import Values, gradient_maps, score_cam
 from cbam_viz.methods.own import CHUNK, Sweep, eigen_cams, occlusion
 from cbam_viz.methods.replica import replica
 from cbam_viz.methods.targets import Target, Wish, target_of
+from cbam_viz.methods.whole import whole_map
 from cbam_viz.models import LoadedModel
 from cbam_viz.models.feed import as_weights, inputs_of
 from cbam_viz.wrappers import unwrap
@@ -53,6 +54,10 @@ class Method:
     """What it takes, in words."""
     sweeps: bool = False
     """True if that is many forwards, of changed inputs."""
+    of_gates: bool = False
+    """True if it is made of the network's gates alone."""
+    note: str = ""
+    """A sentence that belongs to every map of it."""
 
 
 METHODS: dict[str, Method] = {
@@ -86,6 +91,19 @@ METHODS: dict[str, Method] = {
             nonnegative=False,
             cost="a forward for each window",
             sweeps=True,
+        ),
+        Method(
+            "whole",
+            "All spatial gates (heuristic)",
+            "their product along the shortcuts",
+            of_class=False,
+            of_layer=False,
+            by_torchcam=False,
+            nonnegative=False,
+            cost="one forward",
+            of_gates=True,
+            note="One map of all spatial gates is a heuristic: each shortcut is taken for as "
+            "strong as the branch beside it, and convolutions for looking at one place.",
         ),
     )
 }
@@ -188,10 +206,11 @@ def method_maps(
     model = unwrap(model)
     x = as_weights(model, (x,))[0].detach()
     layered = any(METHODS[name].of_layer for name in methods)
+    of_gates = any(METHODS[name].of_gates for name in methods)
     try:
         with torch.inference_mode(False), torch.no_grad():
             x = x.clone() if x.is_inference() else x
-            if attention is None and layered:
+            if attention is None and (layered or of_gates):
                 attention = captured(model, x)
             places = places_of(model, x, layers, attention) if layered else []
             bench = Bench(replica(model), places)
@@ -202,7 +221,7 @@ def method_maps(
                 output = model(x) if attention is None else attention.output
                 aim = _aimed(model, x, output, target, classes)
                 bench.score, bench.expected = aim.target.score, aim.score
-            work = _Work(bench, x, cells, aim, Sweep(window, stride, chunk))
+            work = _Work(model, attention, bench, x, cells, aim, Sweep(window, stride, chunk))
             return tuple(one for name in methods for one in work.maps(METHODS[name]))
     except CbamVizError:
         raise
@@ -279,6 +298,8 @@ def _aimed(
 class _Work:
     """What all methods need for one input."""
 
+    model: nn.Module
+    attention: Attention | None
     bench: Bench
     x: Tensor
     cells: Sequence[Cells]
@@ -293,6 +314,9 @@ class _Work:
         places: Sequence[Place] = bench.places
         if method.name == "occlusion":
             values, where, settings = occlusion(bench, x, sweep)
+            found, cells, places = [values], [where], [Place("")]
+        elif method.name == "whole":
+            values, where, settings = whole_map(self.model, x, self.attention)
             found, cells, places = [values], [where], [Place("")]
         elif method.name == "eigencam":
             found = eigen_cams(bench, x)
@@ -320,6 +344,9 @@ class _Work:
         cells: Cells,
     ) -> MethodMap:
         of = place.what if place.name else "the input"
+        if method.of_gates:
+            count = len(settings["layers"])
+            of = f"the spatial maps of {count} layers" if count > 1 else "the one spatial map"
         made = MethodMap(method.name, place.name, of, values, cells, settings=settings)
         if self.aim is None or not method.of_class:
             return made

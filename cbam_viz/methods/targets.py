@@ -67,7 +67,11 @@ def _index(wish: int | str, classes: Sequence[str] | None, count: int) -> int:
         folded = [name.casefold() for name in classes]
         if wish.casefold() in folded:
             return folded.index(wish.casefold())
-    index = int(wish) if isinstance(wish, int) or (wish.isdecimal() and len(wish) < 9) else -1
+    # Classes without names are called `class 3` in results, and may be asked for so.
+    number = wish if isinstance(wish, int) else wish.casefold().removeprefix("class ")
+    index = (
+        int(number) if isinstance(number, int) or (number.isdecimal() and len(number) < 9) else -1
+    )
     if 0 <= index < count:
         return index
     names = f": {few(classes)}" if classes is not None and len(classes) == count else ""

@@ -13,7 +13,7 @@ Whoever uploads a file writes this text, so it is checked like any input, agains
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -208,6 +208,18 @@ def default_checkpoint(folder: str | Path) -> CheckpointEntry | None:
     entries = list_checkpoints(folder)
     plain = [entry for entry in entries if not entry.default and _says_plain(entry.metadata)]
     return next((entry for entry in entries if entry not in plain), next(iter(plain), None))
+
+
+def twin_of(path: Path, entries: Iterable[CheckpointEntry]) -> CheckpointEntry | None:
+    """Return the checkpoint that was made to be compared with this file; None if none was."""
+    known = list(entries)
+    own = next((one for one in known if one.path.name == path.name), None)
+    named = None if own is None else own.metadata.get("compare_with")
+    for one in known:
+        meant = one.path.name == named or one.metadata.get("compare_with") == path.name
+        if meant and one is not own:
+            return one
+    return None
 
 
 def _says_plain(metadata: Mapping[str, Any]) -> bool:

@@ -40,7 +40,7 @@ T = TypeVar("T")
 SAMPLES_KEPT = 12
 """Results that all sessions share: those of sample photos, which are nobody's secret."""
 
-_methods = Turns()
+method_turns = Turns()
 """Score-CAM and occlusion take hundreds of forwards and a backward takes memory: one visitor at a
 time, and the next one between two forwards."""
 
@@ -179,10 +179,10 @@ class Scene:
         def between(done: int, of: int) -> None:
             if progress is not None:
                 progress(done, of)
-            _methods.pass_on()
+            method_turns.pass_on()
 
         def make() -> MethodMap:
-            with _methods.taken():
+            with method_turns.taken():
                 return photo_maps(
                     self.loaded,
                     self.photo,

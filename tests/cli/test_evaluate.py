@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -35,12 +36,48 @@ def test_tables_of_two_photos(folder: Path, tmp_path: Path) -> None:
     assert told["photos"] == 2
     assert {one.name for one in out.iterdir()} == {
         "table.csv", "table.json", "table.tex", "photos.jsonl",
+        "figure.pdf", "figure.csv", "figure.tex", "figure.manifest.json",
     }  # fmt: skip
     names = {row["map"] for row in told["rows"]}
     assert {"uniform", "centre Gaussian"} < names
     assert any(name.startswith("gate of") for name in names)
     assert any(name.startswith("random like Grad-CAM") for name in names)
     assert json.loads((out / "table.json").read_text())["rows"] == told["rows"]
+
+
+def test_the_figure_shows_the_table_and_is_made_again(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = [folder, "--steps", "2", "--measure", "removal", "--method", "gate", "-o", out]
+    result = run(*arguments, "--figure", "svg", "--width", "column")
+    assert result.exit_code == 0, result.output
+    told = json.loads((out / "table.json").read_text())
+    gate = next(row for row in told["rows"] if row["measure"] == "combined (blur)")
+    scores = {
+        (one["map"], one["order"]): one["scores"]
+        for one in told["curves"]
+        if one["replacement"] == "blur"
+    }
+    areas = [
+        0.25 * sum(a + b for a, b in pairwise(line))
+        for line in (scores[gate["map"], "least"], scores[gate["map"], "most"])
+    ]
+    assert areas[0] - areas[1] == pytest.approx(gate["mean"], abs=1e-6)
+    made = CliRunner().invoke(
+        cli, ["figure", "--from", str(out / "figure.manifest.json"), "-o", str(tmp_path / "g.svg")]
+    )
+    assert "Byte for byte the same" in made.stdout, made.output
+    assert (tmp_path / "g.svg").read_bytes() == (out / "figure.svg").read_bytes()
+    # Lines of a journal from before there were curves are measured again.
+    journal = out / "photos.jsonl"
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    journal.write_text(
+        "".join(
+            json.dumps({key: value for key, value in line.items() if key != "curves"}) + "\n"
+            for line in lines
+        )
+    )
+    assert run(*arguments, "--figure", "svg").exit_code == 0
+    assert json.loads((out / "table.json").read_text())["curves"] == told["curves"]
 
 
 def test_the_same_command_does_the_rest(folder: Path, tmp_path: Path) -> None:
@@ -98,6 +135,8 @@ def test_photos_without_boxes_or_labels_are_named_and_the_rest_goes_on(
         (["--measure", "boxes"], 2, "say where they are"),
         (["--method", "gate", "--layer", "layer4"], 2, "has a spatial map"),
         (["--boxes", "nowhere.json"], 3, "nowhere.json"),
+        (["--width", "wide"], 2, "--width is column, text"),
+        (["--venue", "cvrp"], 3, "Did you mean cvpr"),
         (["--labels", "nowhere.csv"], 2, "nowhere.csv"),
     ],
 )

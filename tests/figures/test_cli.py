@@ -182,7 +182,7 @@ def test_the_examples_in_the_help_run(run, tmp_path: Path, monkeypatch) -> None:
     for name in ("a.jpg", "b.jpg"):
         Image.new("RGB", (300, 260), "green").save(tmp_path / name)
     examples = [line.split() for line in (figure.epilog or "").splitlines() if "cbam-viz" in line]
-    assert len(examples) == 5
+    assert len(examples) == 6
     for command, name, *arguments in examples:
         assert (command, name) == ("cbam-viz", "figure")
         result = run(*arguments)
@@ -377,3 +377,51 @@ def test_energy_columns_are_drawn_and_made_again(run) -> None:
     assert result.exit_code == 0, result.output
     again = run("--from", "f.manifest.json", "-o", "g.pdf")
     assert "Byte for byte the same" in again.output
+
+
+def test_methods_and_effects_are_drawn_and_made_again(run) -> None:
+    columns = "input,gradcam:layer4@3,occlusion,whole,effect:@class 3"
+    result = run("sample:cat", "-o", "f.pdf", *NETWORK, "--columns", columns, "--with", "all")
+    assert result.exit_code == 0, result.output
+    about = json.loads(Path("f.manifest.json").read_text())["about"]["made"]
+    assert [one["shown"] for one in about[:3]] == [
+        "Grad-CAM", "Occlusion", "All spatial gates (heuristic)",
+    ]  # fmt: skip
+    assert about[0]["for"].startswith("class 3, probability ")
+    again = run("--from", "f.manifest.json", "-o", "g.pdf")
+    assert "Byte for byte the same" in again.stdout
+
+
+def test_the_pair_is_drawn_on_the_first_run(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the networks that come along, and nothing said of them."""
+    result = run("sample:cat", "-o", "f.pdf", "--preset", "gradcam-pair", "--with", "manifest")
+    assert result.exit_code == 0, result.output
+    manifest = json.loads(Path("f.manifest.json").read_text())
+    names = [network["name"] for network in manifest["networks"]]
+    assert names == [
+        "ResNet-18 with CBAM, everyday photos", "ResNet-18 without CBAM, everyday photos",
+    ]  # fmt: skip
+    assert [(one["kind"], one["model"], one["name"]) for one in manifest["spec"]["columns"]] == [
+        ("input", 0, None), ("gradcam", 1, "layer4"), ("gradcam", 0, "layer4"),
+    ]  # fmt: skip
+    classes = {one["for"].partition(",")[0] for one in manifest["about"]["made"]}
+    assert classes == {"cat"}
+    text = pypdf.PdfReader("f.pdf").pages[0].extract_text()
+    assert text.count("P\u00a0=") + text.count("P =") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--columns", "input"), "leave --columns, --layout"),
+        (("--layout", "depth"), "leave --columns, --layout"),
+        (("-l", "0", "-l", "1"), "all but one --layer"),
+        ((), "name it with --compare"),
+    ],
+)
+def test_a_preset_that_cannot_be_is_refused(run, arguments: tuple[str, ...], words: str) -> None:
+    network = () if arguments else ("--checkpoint", "imagenet_efficientnet_lite0_cbam")
+    result = run("sample:cat", "-o", "f.pdf", "--preset", "gradcam-pair", *network, *arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert not Path("f.pdf").exists()

@@ -70,6 +70,19 @@ def test_method_class_and_layer_are_chosen_and_in_the_link(open_app, three):
     )
 
 
+def test_one_map_of_all_gates_is_one_click_away(open_app, three):
+    app = open_app(folder=three, layer="layer3.0.se")
+    app.get_by_key("compare").set_value("whole").run()
+    assert not app.exception
+    assert app.query_params["method2"] == "whole"
+    np.testing.assert_allclose(
+        values(shown(app)["second"]), expected(three, NAME, "", "whole"), atol=2e-6
+    )
+    assert shown(app)["second"]["title"] == "All spatial gates (heuristic)"
+    assert "One map of all spatial gates is a heuristic" in texts(app)
+    assert {"set_class2", "set_layer2"} & {one.key for one in app.selectbox} == set()
+
+
 def test_the_twin_without_attention_shows_its_last_stage(open_app, three):
     app = open_app(folder=three, model2=TWIN, method2="gradcam")
     assert not app.exception

@@ -18,7 +18,7 @@ from cbam_viz.figures import format_column
 from cbam_viz.figures.beside.manifest import read_manifest
 from cbam_viz.figures.remake import remake
 from cbam_viz.ui.pages.figure.files import Made, bundle
-from cbam_viz.ui.pages.figure.sources import SECOND, UPLOADER, Chosen, Network
+from cbam_viz.ui.pages.figure.sources import SECOND, UPLOADER, Chosen, Material, Network
 from cbam_viz.ui.pages.figure.state import Kept
 from tests.app_checkpoint import CLASSES, NAME, write_checkpoint
 from tests.ui.streamlits import go_to, memory
@@ -244,7 +244,7 @@ def test_the_bundle_makes_the_same_figure_again(page, png: bytes, tmp_path: Path
         Chosen(scene.photo, "sample:cat", None),
         Chosen(brought.photo, brought.photo.name, brought.content),
     ]
-    data = bundle(shown, photos, [Network(scene.loaded, scene.request)])
+    data = bundle(shown, Material(photos, [Network(scene.loaded, scene.request)]))
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         archive.extractall(tmp_path)
         assert archive.read("figure.pdf") == shown.data
@@ -317,6 +317,40 @@ def test_a_second_network_adds_its_columns(open_app, tmp_path: Path) -> None:
     choose(app, "columns", ["input", "input@2", "class@2"])
     assert not app.error
     assert len(alone) == 6
+
+
+def test_methods_are_columns_for_a_class_that_is_chosen(page) -> None:
+    choose(page, "columns", ["input", "gradcam:layer4", "whole", "effect"])
+    assert not page.error
+    (_, cam, whole, effect) = made(page).built.content.rows[0]
+    predicted = made(page).built.study.analyses[0][0].predictions[0].label
+    assert cam.target.name == effect.target.name == predicted
+    assert whole.target is None
+    other = next(name for name in CLASSES if name != predicted)
+    choose(page, "class", other)
+    (_, cam, _, effect) = made(page).built.content.rows[0]
+    assert cam.target.name == effect.target.name == other
+    assert page.query_params["fig_class"] == other
+    assert f"for the class: {other}" in texts(page)
+
+
+def test_the_papers_pair_is_one_click_away(open_app, tmp_path: Path) -> None:
+    write_checkpoint(tmp_path)
+    plain = plain_twin(tmp_path)
+    app = open_app("figure", tmp_path)
+    app.get_by_key("figure_preset_gradcam-pair").click().run()
+    assert not app.exception
+    assert not app.error
+    spec = made(app).built.spec
+    assert [format_column(column) for column in spec.columns] == [
+        "input", "gradcam@2:layer4", "gradcam:layer4",
+    ]  # fmt: skip
+    one, two = made(app).built.content.rows[0][1:]
+    assert one.target.name == two.target.name
+    assert one.analysis.model_name == "Plain"
+    assert app.query_params["fig_second"] == plain
+    app.get_by_key("figure_preset_gradcam-pair").click().run()  # a second time changes nothing
+    assert made(app).built.spec == spec
 
 
 def drawn_controls(app) -> set[str]:

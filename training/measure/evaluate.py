@@ -27,6 +27,7 @@ from cbam_viz.attention import Cells
 from cbam_viz.errors import CbamVizError
 from cbam_viz.gates import capture
 from cbam_viz.images import Geometry, InputSpec, prepare, read_photo
+from cbam_viz.methods import method_map
 from cbam_viz.metrics import (
     above_minimum,
     bootstrap_interval,
@@ -40,7 +41,6 @@ from cbam_viz.render.placement import place
 from cbam_viz.statistics import SATURATED_HIGH, SATURATED_LOW
 from training.data.folder import Listing, list_split
 from training.errors import TrainingError
-from training.measure.gradcam import as_array, gradcam
 from training.measure.views import CHANGES, measure_views, views_table
 from training.run.checkpoint import read_metadata
 from training.run.model import create_network
@@ -123,9 +123,7 @@ class Candidate:
 def _candidates(loaded: Loaded, images: Tensor, label: int) -> dict[str, Candidate]:
     """All maps of one image (1, 3, H, W): both signs of each gate, and Grad-CAM."""
     found: dict[str, Candidate] = {}
-    # A ResNet's last stage, where there is no gate on that grid to say so.
-    last_cells = Cells(32, 32, 0.5, 0.5)
-    classes = torch.tensor([label])
+    target: int | None = label
     if loaded.metadata["attention"] or loaded.metadata["inserted_cbam"]:
         with torch.inference_mode():
             attention = capture(loaded.network, images)
@@ -133,14 +131,13 @@ def _candidates(loaded: Loaded, images: Tensor, label: int) -> dict[str, Candida
             if layer.spatial is None:
                 continue
             gate = layer.spatial[0].numpy()
-            last_cells = layer.cells or last_cells
             found[f"{name} map"] = Candidate(gate, layer.cells)
             found[f"{name} 1 - map"] = Candidate(1 - gate, layer.cells)
         if loaded.metadata["inserted_cbam"]:  # of other classes than the folder's
-            classes = attention.output.argmax(1)
+            target = None
     stage = "layer4" if hasattr(loaded.network, "layer4") else "bn2"
-    maps = gradcam(loaded.network, loaded.network.get_submodule(stage), images.clone(), classes)
-    found[f"Grad-CAM ({stage})"] = Candidate(as_array(maps)[0], last_cells)
+    cam = method_map(loaded.network, images, stage, "gradcam", target)
+    found[f"Grad-CAM ({stage})"] = Candidate(cam.values, cam.cells)
     return found
 
 

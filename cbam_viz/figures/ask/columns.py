@@ -16,17 +16,21 @@ class Column:
     """One of `registry.COLUMNS`."""
     name: str | None = None
     """Layer for `map` and `channels` (its name, or its place in the order: `0`, `-1`), stage for
-    `stage`, layer and place for `energy` (`-1:before`)."""
+    `stage`, layer and place for `energy` (`-1:before`). Layer, module or stage for other methods
+    (`gradcam`): None for the output of the last stage."""
     model: int = 0
     """Which of the networks, from 0."""
     head: str | None = None
     """The column's heading; None: one made from kind, layer and network."""
+    target: str | None = None
+    """Of kinds that are for a class: its name or number. None: the one that the figure's first
+    network predicts."""
 
     def __post_init__(self) -> None:
         if self.kind not in COLUMNS:
             raise FigureError(f"There is no column {self.kind!r}. There are: {', '.join(COLUMNS)}.")
         takes = COLUMNS[self.kind].takes
-        if takes and not self.name:
+        if takes and not self.name and not COLUMNS[self.kind].optional:
             raise FigureError(f"A column {self.kind!r} needs a {takes}: write {self.kind}:NAME.")
         if self.name and not takes:
             raise FigureError(f"A column {self.kind!r} takes no layer or stage ({self.name!r}).")
@@ -34,6 +38,12 @@ class Column:
         if places and (not self.layer or self.place not in places):
             written = " or ".join(f"{self.kind}:NAME:{place}" for place in places)
             raise FigureError(f"A column {self.kind!r} needs a layer and a place: write {written}.")
+        if self.target is not None and not COLUMNS[self.kind].of_class:
+            raise FigureError(
+                f"A column {self.kind!r} is the same for every class: leave @{self.target} out."
+            )
+        if self.target == "":
+            raise FigureError(f"Which class? Write {self.kind}:{self.name or ''}@CLASS.")
         if self.model < 0:
             raise FigureError("Networks are counted from 1 in a column: write map@2:NAME.")
 
@@ -52,6 +62,8 @@ class Column:
 def parse_column(text: str) -> Column:
     """`KIND[@MODEL][:NAME][=HEAD]`, such as `input`, `map:layer4.1.se`, `map@2:-1=Ours`.
 
+    NAME of another method is `[LAYER][@CLASS]`: `gradcam:layer4@dog`, `occlusion:@17`.
+
     Raises:
         FigureError: if it is none.
     """
@@ -60,18 +72,23 @@ def parse_column(text: str) -> Column:
     kind, at, model = kind_and_model.partition("@")
     if at and not model.isdecimal():
         raise FigureError(f"In the column {text!r}, {model!r} is no network: write {kind}@2.")
+    target = None
+    if kind in COLUMNS and COLUMNS[kind].made and "@" in name:
+        name, _, target = name.partition("@")
     return Column(
         kind=kind,
         name=name or None,
         model=int(model) - 1 if at else 0,
         head=head or None,
+        target=target,
     )
 
 
 def format_column(column: Column) -> str:
     """The text that `parse_column` reads."""
     model = f"@{column.model + 1}" if column.model else ""
-    name = f":{column.name}" if column.name else ""
+    name = (column.name or "") + ("" if column.target is None else f"@{column.target}")
+    name = f":{name}" if name else ""
     head = f"={column.head}" if column.head else ""
     return f"{column.kind}{model}{name}{head}"
 

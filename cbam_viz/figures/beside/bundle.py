@@ -8,7 +8,14 @@ from typing import Literal, get_args
 
 from cbam_viz.figures.ask.formats import DEFAULT_DPI
 from cbam_viz.figures.beside.latex import latex
-from cbam_viz.figures.beside.manifest import NetworkSource, PhotoSource, make_manifest
+from cbam_viz.figures.beside.manifest import (
+    FileMade,
+    NetworkSource,
+    PhotoSource,
+    RunSource,
+    StoreSource,
+    make_manifest,
+)
 from cbam_viz.figures.beside.tables import arrays_bytes, numbers_text
 from cbam_viz.figures.content.composition import Composition
 from cbam_viz.models import LoadedModel
@@ -31,6 +38,9 @@ class Sources:
     networks: tuple[NetworkSource, ...]
     loaded: tuple[LoadedModel, ...] = ()
     command: tuple[str, ...] = ()
+    run: RunSource | None = None
+    evaluation: FileMade | None = None
+    stores: tuple[StoreSource, ...] = ()
 
 
 def extra_files(
@@ -54,7 +64,8 @@ def extra_files(
     if "manifest" in extras:
         manifest = make_manifest(
             figure, sources.photos, sources.networks, files={**rendered, **files}, dpi=dpi,
-            loaded=sources.loaded, command=sources.command,
+            loaded=sources.loaded, command=sources.command, run=sources.run,
+            evaluation=sources.evaluation, stores=sources.stores,
         )  # fmt: skip
         files[stem + ENDINGS["manifest"]] = manifest.to_json().encode()
     return files

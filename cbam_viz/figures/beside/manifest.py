@@ -23,6 +23,7 @@ from cbam_viz.figures.ask.plain import from_plain
 from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.beside.tables import shown_values
 from cbam_viz.figures.content.composition import Composition
+from cbam_viz.figures.content.evaluated import Evaluated, evaluated, read_table
 from cbam_viz.figures.content.values import Shown
 from cbam_viz.images import DEFAULT_VIEW, InputOptions, Photo, View, read_photo, samples
 from cbam_viz.models import LoadedModel
@@ -76,6 +77,31 @@ class NetworkSource:
 
 
 @dataclass(frozen=True)
+class StoreSource:
+    """A store of many photos that the figure is made from."""
+
+    file: str
+    """Path of its folder, like a photo's."""
+    fingerprint: str
+    """`Store.fingerprint`: of what it was made with, its photos and labels."""
+    photos: int
+    shown: tuple[str, ...] = ()
+    """SHA-256 of its photos whose picture is in the figure."""
+
+
+@dataclass(frozen=True)
+class RunSource:
+    """A training run that the figure shows, in place of photos and networks."""
+
+    folder: str
+    """Its path from the manifest's folder; `sample:NAME` for a run of the project."""
+    numbers: tuple[int, ...]
+    """Epochs, or steps, that are shown."""
+    sha256: tuple[str, ...]
+    """Of their files."""
+
+
+@dataclass(frozen=True)
 class FileMade:
     """A file that came out."""
 
@@ -98,6 +124,11 @@ class Manifest:
     view: View = DEFAULT_VIEW
     dpi: int = 300
     files: tuple[FileMade, ...] = ()
+    run: RunSource | None = None
+    """Of a figure of a training run, which names no photos and networks."""
+    evaluation: FileMade | None = None
+    """What was measured, of the layout that shows it; it has neither photos nor networks."""
+    stores: tuple[StoreSource, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
     """For readers: what is shown, on which scale, how the input was made, versions, command."""
 
@@ -171,15 +202,19 @@ def make_manifest(
     dpi: int,
     loaded: Sequence[LoadedModel] = (),
     command: Sequence[str] = (),
+    run: RunSource | None = None,
+    evaluation: FileMade | None = None,
+    stores: Sequence[StoreSource] = (),
 ) -> Manifest:
     """Describe a figure that has been rendered to `files`."""
     study = figure.study
     about = {
         "layers": list(figure.content.layers),
         "cells": _cells(shown_values(figure)),
+        "made": _made(shown_values(figure)),
         "scale": _scale(figure),
         "inputs": [asdict(one.spec) for one in loaded],
-        "fed": [analysis.fed for analysis in study.analyses[0]],
+        "fed": list(study.fed),
         "geometry": [asdict(row[0].geometry) for row in study.analyses],
         "border": study.border,
         "versions": versions(),
@@ -189,9 +224,12 @@ def make_manifest(
         spec=figure.spec,
         photos=tuple(photos),
         networks=tuple(networks),
-        view=study.analyses[0][0].geometry.view,
+        view=study.view,
+        stores=tuple(stores),
         dpi=dpi,
         files=tuple(FileMade(name, sha256(data)) for name, data in files.items()),
+        run=run,
+        evaluation=evaluation,
         about=json.loads(json.dumps(about)),
     )
 
@@ -257,6 +295,22 @@ def open_photo(source: PhotoSource, folder: Path) -> Photo:
     return photo
 
 
+def open_evaluation(source: FileMade, folder: Path) -> Evaluated:
+    """Read what was measured, which lies beside the manifest in `folder`.
+
+    Raises:
+        FigureError: if the file is gone, is another one now, or is no evaluation.
+    """
+    path = folder / source.name
+    data = read_table(path)
+    if sha256(data) != source.sha256:
+        raise FigureError(
+            f"{path} has changed since the figure was made. Run cbam-viz evaluate again, which "
+            "draws a new one."
+        )
+    return evaluated(data, source.name)
+
+
 def check_network(source: NetworkSource, loaded: LoadedModel) -> None:
     """Raise FigureError unless it is the network of the manifest."""
     if source.checkpoint_sha256 is not None and loaded.sha256 != source.checkpoint_sha256:
@@ -314,6 +368,17 @@ def _cells(shown: Sequence[Shown]) -> list[dict[str, Any]]:
             if described not in found:
                 found.append(described)
     return found
+
+
+def _made(shown: Sequence[Shown]) -> list[dict[str, str]]:
+    """Maps that are no gates, and what gates do: by which method, of which layer, for which."""
+    made = [one for one in shown if one.cells and one.shown != "map"]
+    made += [one for one in shown if one.shown == "effect without"]
+    return [
+        {"photo": one.photo, "network": one.network, "shown": one.shown, "name": one.name,
+         "for": one.text.removeprefix("for ")}
+        for one in made
+    ]  # fmt: skip
 
 
 def _scale(figure: Composition) -> dict[str, Any]:

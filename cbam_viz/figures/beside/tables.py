@@ -82,6 +82,15 @@ def numbers_text(figure: Composition) -> str:
                 value = _digits(weight)
                 line = (*start, channel, value, value, value, "", "", low, high, entry.text)
                 writer.writerow(line)
+        elif entry.shown == "curve":
+            for share, score in zip(
+                np.linspace(0, 1, entry.values.size), entry.values, strict=True
+            ):
+                value, text = _digits(score), f"{share:.4g} replaced; {entry.text}"
+                writer.writerow((*start, "", value, value, value, "", "", low, high, text))
+        elif not entry.values.ndim:
+            value = _digits(entry.values)
+            writer.writerow((*start, "", value, value, value, "", "", low, high, entry.text))
         else:
             numbers = _map_numbers(entry.values, entry.photo_share)
             writer.writerow((*start, "", *numbers, low, high, entry.text))

@@ -17,12 +17,20 @@ from cbam_viz.figures.content.find import find_layer, stages, top_class
 from cbam_viz.figures.content.found import found_sentences
 from cbam_viz.figures.content.sentences import (
     bar_sentences,
+    laid_sentence,
     map_sentences,
     other_sentences,
     picture_sentences,
 )
+from cbam_viz.figures.content.targets import (
+    effect_sentences,
+    method_sentences,
+    target_sentences,
+    titled,
+)
 from cbam_viz.figures.content.values import (
     Bars,
+    EffectBars,
     Floats,
     FoundPicture,
     MapPicture,
@@ -49,6 +57,8 @@ class Grid:
     """One for each row; all empty if there are none."""
     scale: Scale | None
     """The one scale of all maps of gates; None if each has its own, or there are none."""
+    notes: tuple[tuple[str, ...], ...] = ()
+    """What stands below each place, row by row; empty if nothing does anywhere."""
 
     @property
     def places(self) -> list[Place]:
@@ -67,8 +77,18 @@ class Grid:
 
     @property
     def others(self) -> list[MapPicture]:
-        """Maps of other quantities, which have scales of their own."""
-        return [one for one in self.maps if one.quantity]
+        """Maps of other quantities, which have a scale in common."""
+        return [one for one in self.maps if one.quantity and one.scale.kind != "per map"]
+
+    @property
+    def methods(self) -> list[MapPicture]:
+        """Maps that other methods made, each on a scale of its own."""
+        return [one for one in self.maps if one.quantity and one.scale.kind == "per map"]
+
+    @property
+    def effects(self) -> list[EffectBars]:
+        """All charts of what gates do."""
+        return [place for place in self.places if isinstance(place, EffectBars)]
 
     @property
     def pictures(self) -> list[Picture | MapPicture]:
@@ -100,7 +120,7 @@ class Grid:
     def layers(self) -> tuple[str, ...]:
         """See `Content`."""
         found = [one.name for one in self.places if isinstance(one, (MapPicture, Bars))]
-        return tuple(dict.fromkeys(found))
+        return tuple(name for name in dict.fromkeys(found) if name)
 
     def settled(self, spec: FigureSpec) -> FigureSpec:
         """See `Content`."""
@@ -118,6 +138,10 @@ class Grid:
             _shown_sentence(self, figure.study),
             *map_sentences(figure.spec, self.scale, self.gates),
             *other_sentences(figure.spec, self.others, alone=not self.gates),
+            laid_sentence(figure.spec) if self.methods and not (self.gates or self.others) else "",
+            *target_sentences(self.columns, self.rows, figure.study),
+            *method_sentences(self.methods, figure.spec.colormap),
+            *effect_sentences(self.effects),
             *found_sentences(figure, self.found),
             *picture_sentences(figure, self.pictures, len(self.rows)),
             *bar_sentences(figure, self.bars),
@@ -144,8 +168,13 @@ def content(spec: FigureSpec, study: Study) -> Grid:
     supply = iter(scales)
     scaled = tuple(tuple(_scaled(place, supply) for place in row) for row in rows)
     common = scales[0] if scales and spec.scale != "per map" else None
-    heads = tuple(_head(column, study) for column in columns)
-    return Grid(columns, heads, scaled, row_labels(spec, study), common)
+    titles = [
+        titled(column, _head(column, study), places, heads=spec.heads)
+        for column, places in zip(columns, shown, strict=True)
+    ]
+    heads = tuple(head for head, _ in titles)
+    notes = tuple(zip(*(notes for _, notes in titles), strict=True))
+    return Grid(columns, heads, scaled, row_labels(spec, study), common, notes)
 
 
 def _scaled(place: Place, scales: Iterator[Scale]) -> Place:
@@ -229,7 +258,8 @@ def _shown_sentence(grid: Grid, study: Study) -> str:
     shown = "; ".join(_column_words(column, study) for column in grid.columns)
     networks = study.networks
     of = " and ".join(dict.fromkeys(networks[column.model] for column in grid.columns))
-    what = "Attention of" if grid.maps or grid.bars else "Results of"
+    what = "Attention of" if grid.gates or grid.others or grid.bars else "Results of"
+    what = "Maps of" if grid.methods and what == "Results of" else what
     return f"{what} {of}. Columns, from left to right: {shown}"
 
 

@@ -35,6 +35,12 @@ def order_words(spec: FigureSpec) -> str:
 
 def channels_sentence(spec: FigureSpec) -> str:
     """Which channels are drawn, where not all are."""
+    if spec.top is not None and spec.rank == "selective":
+        return (
+            f"Of each layer, the {spec.top} channels that tell classes apart best are drawn, by "
+            "the index of Morcos and others (2018): highest class mean less the mean of the other "
+            "classes' means, over their sum"
+        )
     if spec.top is not None:
         return f"Of each layer, the {spec.top} channels of the highest mean weight are drawn"
     if spec.sample is not None:
@@ -75,7 +81,7 @@ def map_sentences(spec: FigureSpec, scale: Scale | None, maps: Sequence[MapPictu
     """How maps became colours; `scale` is None where each has its own."""
     if not maps:
         return []
-    how = _laid_sentence(spec)
+    how = laid_sentence(spec)
     values = [part for one in maps for part in one.values]
     if scale is None:
         return [
@@ -105,10 +111,11 @@ def other_sentences(spec: FigureSpec, maps: Sequence[MapPicture], *, alone: bool
         for quantity, of, scale in scales
     ]
     nan = nan_sentence([part for one in maps for part in one.values])
-    return [_laid_sentence(spec) if alone else "", *ranges, nan]
+    return [laid_sentence(spec) if alone else "", *ranges, nan]
 
 
-def _laid_sentence(spec: FigureSpec) -> str:
+def laid_sentence(spec: FigureSpec) -> str:
+    """How maps lie on the photo."""
     if spec.style == "map":
         return "Maps are shown alone"
     return f"Maps lie over the photo at {spec.opacity:.0%} opacity"

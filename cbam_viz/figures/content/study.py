@@ -12,6 +12,7 @@ from cbam_viz.figures.ask.registry import COLUMNS, LAYOUTS
 from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.content.compose import content_of
 from cbam_viz.figures.content.find import find_layer
+from cbam_viz.figures.content.made import made_columns, with_made
 from cbam_viz.figures.content.values import Study
 from cbam_viz.images import DEFAULT_VIEW, Photo, View
 from cbam_viz.models import LoadedModel
@@ -39,7 +40,8 @@ def study(
     for photo in photos:
         row: list[Analysis] = []
         for model, network in enumerate(networks):
-            row.append(analyse_for(spec, network, photo, view, model=model))
+            first = row[0] if row else None
+            row.append(analyse_for(spec, network, photo, view, model=model, first=first))
             tick()
         if not rows:
             content_of(spec, Study((tuple(row),)))
@@ -48,19 +50,26 @@ def study(
 
 
 def analyse_for(
-    spec: FigureSpec, network: LoadedModel, photo: Photo, view: View, *, model: int = 0
+    spec: FigureSpec,
+    network: LoadedModel,
+    photo: Photo,
+    view: View,
+    *,
+    model: int = 0,
+    first: Analysis | None = None,
 ) -> Analysis:
     """One photo by network number `model`, with the features that the figure shows of it.
 
-    A network beside the first one may have no attention: it shows what it predicts. So may the
-    first where only predictions and detections are asked for.
+    And with what other columns ask for, for the class that the `first` network predicts; see
+    `made.with_made`. A network beside the first one may have no attention: it shows what it
+    predicts. So may the first where only predictions and detections are asked for.
     """
     analysis = analyse(network, photo, view, gates=model == 0 and _shows_gates(spec))
     wanted = feature_layers(spec, model)
-    if analysis.no_gates or not wanted:
-        return analysis
-    names = [find_layer(analysis.attention, name).name for name in wanted]
-    return analyse(network, photo, view, features=list(dict.fromkeys(names)))
+    if wanted and not analysis.no_gates:
+        names = [find_layer(analysis.attention, name).name for name in wanted]
+        analysis = analyse(network, photo, view, features=list(dict.fromkeys(names)))
+    return with_made(analysis, network, made_columns(spec, model), first)
 
 
 def feature_layers(spec: FigureSpec, model: int = 0) -> tuple[str, ...]:
@@ -80,7 +89,7 @@ def _shows_gates(spec: FigureSpec) -> bool:
     """Whether gates are shown of the first network, as far as the specification says."""
     if spec.layout != "grid" or not spec.columns:
         return True
-    return any(COLUMNS[column.kind].takes for column in spec.columns if column.model == 0)
+    return any(COLUMNS[column.kind].needs_gates for column in spec.columns if column.model == 0)
 
 
 def averages(spec: FigureSpec) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from cbam_viz.attention import Cells
 from cbam_viz.detections import Detections
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.spec import FigureSpec
-from cbam_viz.images import border_note, photo_shares
+from cbam_viz.images import View, border_note, photo_shares
 from cbam_viz.render import Scale
 
 Floats = npt.NDArray[np.float32]
@@ -29,17 +29,28 @@ class Study:
     """The analysed photos: `analyses[photo][network]`, all photos by the same networks."""
 
     analyses: tuple[tuple[Analysis, ...], ...]
+    at: tuple[int, ...] = ()
+    """The epoch of each network, where they are those of one training; else empty."""
+    unit: str = "network"
+    """What `at` counts; without it, networks are counted from 1."""
 
     def __post_init__(self) -> None:
         if not self.analyses or not self.analyses[0]:
             raise FigureError("A figure needs at least one photo and one network.")
         if len({len(row) for row in self.analyses}) != 1:
             raise FigureError("Each photo of a figure must be analysed by the same networks.")
+        if self.at and len(self.at) != len(self.networks):
+            raise FigureError("Each network of a training needs the number of its epoch.")
 
     @property
     def networks(self) -> tuple[str, ...]:
         """Their names."""
         return tuple(analysis.model_name for analysis in self.analyses[0])
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Where each network lies on an axis: its epoch, or its place, from 1."""
+        return self.at or tuple(range(1, len(self.networks) + 1))
 
     @property
     def photos(self) -> tuple[str, ...]:
@@ -50,6 +61,23 @@ class Study:
     def border(self) -> str:
         """What surrounds the photos in the networks' inputs, in words; empty if nothing does."""
         return border_note(*(analysis.geometry for row in self.analyses for analysis in row))
+
+    @property
+    def view(self) -> View:
+        """What the networks saw of the photos."""
+        return self.analyses[0][0].geometry.view
+
+    @property
+    def fed(self) -> tuple[str, ...]:
+        """What each network was fed, in a sentence."""
+        return tuple(analysis.fed for analysis in self.analyses[0])
+
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """Of `fed`, what had to be assumed; empty where nothing was."""
+        return tuple(
+            one.fed if one.spec is not None and one.spec.assumed else "" for one in self.analyses[0]
+        )
 
     def network(self, index: int) -> Analysis:
         """The first photo as that network sees it.
@@ -86,7 +114,8 @@ class Shown:
     photo: str
     network: str
     shown: str
-    """`map`, another quantity of a map, `channel weights` or `text`."""
+    """`map`, another quantity of a map, `channel weights`, `effect without`, `curve`, `mean` or
+    `text`."""
     name: str
     """Layer, stage or class."""
     values: npt.NDArray[Any] | None
@@ -99,6 +128,26 @@ class Shown:
     """(h, w), of the photo, by each cell of a map; 0 for cells in a border."""
     in_table: bool = True
     """Whether it is a line of the table; False for arrays that other lines tell."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """The class, or object, that a place is for."""
+
+    name: str
+    probability: float | None
+    """What the network gives it on the photo; None where it gives none."""
+
+    @property
+    def share(self) -> str:
+        """Its probability as figures write it; empty without one."""
+        return "" if self.probability is None else f"{self.probability:.2f}"
+
+    @property
+    def text(self) -> str:
+        """For tables."""
+        share = "" if self.probability is None else f", probability {self.probability:.4f}"
+        return f"for {self.name}{share}"
 
 
 @dataclass(frozen=True)
@@ -161,6 +210,7 @@ class MapPicture:
     scale: Scale
     quantity: str = ""
     """What the values are where they are no gates; these have a scale of their own."""
+    target: Target | None = None
 
     @property
     def values(self) -> list[Floats]:
@@ -174,8 +224,9 @@ class MapPicture:
         for values, cells in self.parts:
             height, width = values.shape
             share = photo_shares((height, width), cells, self.analysis.geometry)
+            text = "" if self.target is None else self.target.text
             yield Shown(place, photo, network, self.quantity or "map", self.name, values, scale,
-                        cells=(asdict(cells),), photo_share=share)  # fmt: skip
+                        text, (asdict(cells),), share)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -194,6 +245,42 @@ class Bars:
 
 
 @dataclass(frozen=True)
+class GateEffect:
+    """What becomes of a score when one gate is taken away."""
+
+    layer: str
+    kind: Literal["channel", "spatial"]
+    change: float
+    """After less before, of a probability."""
+
+    @property
+    def name(self) -> str:
+        """The gate, for tables."""
+        return f"{'channel weights' if self.kind == 'channel' else 'spatial map'} of {self.layer}"
+
+
+@dataclass(frozen=True)
+class EffectBars:
+    """A place that shows what each gate does for a class."""
+
+    analysis: Analysis
+    effects: tuple[GateEffect, ...]
+    """In order of execution."""
+    target: Target
+    axis: tuple[float, float] = (-1.0, 1.0)
+    """Of all photos of the column."""
+    skipped: tuple[str, ...] = ()
+    """Sentences on gates that could not be taken away."""
+
+    def shown(self, place: str) -> Iterator[Shown]:
+        """A number for each gate."""
+        start = place, self.analysis.photo.name, self.analysis.model_name, "effect without"
+        for one in self.effects:
+            yield Shown(*start, one.name, np.array(one.change, np.float32), self.axis,
+                        self.target.text)  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Words:
     """A place that shows text."""
 
@@ -206,7 +293,7 @@ class Words:
         yield Shown(place, photo, "", "text", "", None, text=text)
 
 
-Place = Picture | FoundPicture | MapPicture | Bars | Words
+Place = Picture | FoundPicture | MapPicture | Bars | EffectBars | Words
 
 Axis = tuple[float, float]
 """Lower and upper end of the axis of channel weights."""
@@ -220,6 +307,20 @@ def axis_of(weights: Iterable[Floats]) -> Axis:
         if finite.size:
             low, high = min(low, float(finite.min())), max(high, float(finite.max()))
     return float(math.floor(low + 1e-6)), float(math.ceil(high - 1e-6))
+
+
+def axis_around(changes: Iterable[float]) -> Axis:
+    """From a round number below all and 0 to one above; beside 0 where all are 0."""
+    known = [one for one in changes if math.isfinite(one)]
+    low, high = min(0.0, *known, 0.0), max(0.0, *known, 0.0)
+    if low == high:
+        return -0.01, 0.01
+    step = 10.0 ** math.floor(math.log10(max(high - low, 1e-6)))
+    # No more digits than the step has, which a product of floats would have.
+    return (
+        float(f"{math.floor(low / step) * step:.12g}"),
+        float(f"{math.ceil(high / step) * step:.12g}"),
+    )
 
 
 def drawn_channels(spec: FigureSpec, mean: Floats) -> npt.NDArray[np.intp]:

@@ -9,6 +9,7 @@ from cbam_viz.figures.content.grid import Grid
 from cbam_viz.figures.content.values import Study
 from cbam_viz.figures.draw.heads import Heads, break_heads, draw_head
 from cbam_viz.figures.draw.legend import draw_legend
+from cbam_viz.figures.draw.notes import draw_note, notes_height
 from cbam_viz.figures.draw.pictures import Rasters, aspect_of, region_of
 from cbam_viz.figures.draw.places import drawing_of
 from cbam_viz.figures.draw.places.drawing import Drawing, Spot
@@ -52,7 +53,7 @@ def draw_grid(spec: FigureSpec, study: Study, grid: Grid, *, what: str) -> Paper
     sheet = drawing.style.sheet(plan.height + (legend.height if legend else 0.0))
     _draw_heads(sheet, plan, arranged.heads)
     _draw_labels(sheet, drawing, plan)
-    _draw_cells(sheet, drawing, plan)
+    _draw_cells(sheet, drawing, plan, arranged.below)
     if legend:
         draw_legend(sheet, legend)
     return sheet.figure
@@ -64,13 +65,16 @@ class _Arranged:
 
     plan: GridPlan
     heads: Heads
+    below: tuple[float, ...]
+    """What of each row's height stands below its pictures."""
     comfortable: bool
     """Whether the usual type will do."""
 
 
 def _arrange(drawing: Drawing) -> _Arranged:
     columns = _column_rooms(drawing, drawing.style.width)
-    blocks = drawing.spec.blocks or choose_blocks(_room(drawing, columns, _line(drawing)))
+    guess = _room(drawing, columns, _line(drawing), below=_below(drawing, MIN_PICTURE))
+    blocks = drawing.spec.blocks or choose_blocks(guess)
     blocks = min(blocks, len(drawing.grid.rows))
     columns = _column_rooms(drawing, drawing.style.width / blocks)
     full = _room(drawing, columns, 0.0).picture_width(blocks)
@@ -82,7 +86,8 @@ def _arrange(drawing: Drawing) -> _Arranged:
     # Higher headings leave less height, and smaller pictures may need higher headings.
     for _ in range(_ROUNDS):
         heads = _heads(drawing, columns, picture)
-        room = _room(drawing, columns, heads.height(drawing.style), label_lines)
+        below = _below(drawing, picture)
+        room = _room(drawing, columns, heads.height(drawing.style), label_lines, below)
         plan = plan_grid(room, blocks)
         before, picture = picture, _picture_width(plan, columns, full)
         wanted = _label_lines(drawing, plan)
@@ -96,7 +101,12 @@ def _arrange(drawing: Drawing) -> _Arranged:
         and (drawing.legend is None or drawing.legend.whole)
         and _words_whole(drawing, columns)
     )
-    return _Arranged(plan, heads, comfortable)
+    return _Arranged(plan, heads, below, comfortable)
+
+
+def _below(drawing: Drawing, width: float) -> tuple[float, ...]:
+    """What each row needs below pictures that are so wide."""
+    return tuple(notes_height(drawing.style, notes, width) for notes in drawing.grid.notes)
 
 
 def _words_whole(drawing: Drawing, columns: tuple[ColumnRoom, ...]) -> bool:
@@ -154,6 +164,7 @@ def _room(
     columns: tuple[ColumnRoom, ...],
     heads: float,
     label_lines: int = 1,
+    below: tuple[float, ...] = (),
 ) -> GridRoom:
     style, grid = drawing.style, drawing.grid
     regions = [
@@ -181,6 +192,7 @@ def _room(
             )
             for index, row in enumerate(grid.rows)
         ),
+        below=below,
         foot_height=max(kind.foot(drawing) for kind in kinds),
     )
 
@@ -213,12 +225,17 @@ def _draw_labels(sheet: Sheet, drawing: Drawing, plan: GridPlan) -> None:
             sheet.text(x + number * step, y, line, rotation=90, gid=name)
 
 
-def _draw_cells(sheet: Sheet, drawing: Drawing, plan: GridPlan) -> None:
+def _draw_cells(sheet: Sheet, drawing: Drawing, plan: GridPlan, below: tuple[float, ...]) -> None:
     last_rows = {*(first - 1 for first in plan.first_rows), len(plan.cells) - 1}
     number = 0
     for r, (row, rects) in enumerate(zip(drawing.grid.rows, plan.cells, strict=True)):
         for c, (place, rect) in enumerate(zip(row, rects, strict=True)):
             kind = drawing_of(place)
-            spot = Spot(rect, f"row {r + 1} column {c + 1}", r, number, r in last_rows)
+            foot = below[r] if below else 0.0
+            room = Rect(rect.x, rect.y, rect.width, rect.height - foot)
+            spot = Spot(room, f"row {r + 1} column {c + 1}", r, number, r in last_rows)
             kind.draw(sheet, drawing, place, spot)
+            if foot:
+                under = Rect(rect.x, room.bottom, rect.width, foot)
+                draw_note(sheet, drawing.style, drawing.grid.notes[r][c], under, spot.gid)
             number += kind.is_picture

@@ -31,6 +31,8 @@ class Legend:
     colormap: str
     height: float
     """Points that it takes at the foot, white above it included."""
+    lowest: str = "lowest"
+    """What the lower end stands for where each map has its own scale."""
 
     @property
     def whole(self) -> bool:
@@ -38,17 +40,19 @@ class Legend:
         return not self.above
 
 
-def legend_of(style: Style, what: str, scale: Scale | None, colormap: str) -> Legend:
+def legend_of(
+    style: Style, what: str, scale: Scale | None, colormap: str, *, lowest: str = "lowest"
+) -> Legend:
     """Set the title as fully as the figure's width allows."""
     height = _ABOVE + max(_BAR, style.size) + _BELOW + style.small
     room = style.width - style.size - _bar_width(style.width)
     short = f"{what} ({scale_words(scale, short=True)})"
     for title, margin in ((f"{what}, {scale_words(scale)}", 2 * style.size), (short, style.small)):
         if style.measure(title) <= room - margin:
-            return Legend((title,), False, scale, colormap, height)
+            return Legend((title,), False, scale, colormap, height, lowest)
     lines = style.wrap(short, style.width - 2, lines=_TITLE_LINES)
     height = _ABOVE + len(lines) * line_height(style.size) + 1 + _BAR + _BELOW + style.small
-    return Legend(tuple(lines), True, scale, colormap, height)
+    return Legend(tuple(lines), True, scale, colormap, height, lowest)
 
 
 def draw_legend(sheet: Sheet, legend: Legend) -> None:
@@ -75,17 +79,17 @@ def draw_legend(sheet: Sheet, legend: Legend) -> None:
     axes.add_image(image)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
-    _draw_ticks(sheet, rect, ticks_of(legend.scale))
+    _draw_ticks(sheet, rect, ticks_of(legend.scale, legend.lowest))
 
 
 Tick = tuple[str, float]
 """What is written at a place of the bar, and the place, from 0 to 1."""
 
 
-def ticks_of(scale: Scale | None) -> tuple[Tick, ...]:
+def ticks_of(scale: Scale | None, lowest: str = "lowest") -> tuple[Tick, ...]:
     """Both ends and the middle; where all values are one, that one at the middle colour."""
     if scale is None:
-        return ("lowest", 0.0), ("highest", 1.0)
+        return (lowest, 0.0), ("highest", 1.0)
     span = scale.high - scale.low
     if span == 0:
         return ((tick_text(scale.low, 0.0), 0.5),)

@@ -68,6 +68,8 @@ class GridRoom:
     label_width: float = 0.0
     min_heights: tuple[float, ...] = ()
     """Of each row: what its text needs; empty if there is none."""
+    below: tuple[float, ...] = ()
+    """Of each row: what stands below its pictures; empty if nothing does."""
     foot_height: float = 0.0
     """Below the last row of each block: a chart's axis."""
 
@@ -82,7 +84,8 @@ class GridRoom:
     def row_height(self, row: int, picture: float) -> float:
         """Height of a row whose pictures are so wide."""
         least = self.min_heights[row] if self.min_heights else 0.0
-        return max(picture * min(self.aspects[row], TALLEST), least)
+        below = self.below[row] if self.below else 0.0
+        return max(picture * min(self.aspects[row], TALLEST), least) + below
 
     def split(self, blocks: int, picture: float) -> list[range]:
         """Rows shared out over blocks so that the tallest block is as short as can be."""

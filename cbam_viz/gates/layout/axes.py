@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 BATCH, CHANNEL, ROW, COLUMN = "batch", "channel", "row", "column"
 BRANCH, PIECE, OTHER = "branch", "piece", "other"
@@ -64,7 +65,7 @@ Layout = tuple[Axis, ...]
 
 
 def axis_size(axis: Axis) -> int:
-    return math.prod(factor.size for factor in axis)
+    return axis[0].size if len(axis) == 1 else math.prod([factor.size for factor in axis])
 
 
 def image_layout(shape: Sequence[int], placed: bool) -> Layout:
@@ -80,9 +81,10 @@ def image_layout(shape: Sequence[int], placed: bool) -> Layout:
 
 def plain_layout(shape: Sequence[int]) -> Layout:
     """Axes of a tensor of which nothing is known."""
-    return tuple(unknown(size) for size in shape)
+    return tuple(map(unknown, shape))
 
 
+@lru_cache(maxsize=4096)  # asked for at each dimension of each tensor, of few sizes
 def unknown(size: int, apart: float = 0.0) -> Axis:
     return (Factor(OTHER, size, apart=apart),) if size != 1 else ()
 
@@ -176,6 +178,18 @@ def as_image(layout: Layout) -> Layout:
             for names, axis, new in zip(known, layout, usual, strict=True)
         )
     return layout
+
+
+def is_image(layout: Layout) -> bool:
+    """True if it is (B, C, H, W) as it stands, of more than one cell."""
+    return (
+        len(layout) == 4
+        and all(
+            len(axis) <= 1 and labels(axis) <= {label}
+            for axis, label in zip(layout, (BATCH, CHANNEL, ROW, COLUMN), strict=True)
+        )
+        and bool(labels(layout[2]) and labels(layout[3]))
+    )
 
 
 def is_vague(axis: Axis) -> bool:

@@ -33,6 +33,8 @@ def merged(layouts: Iterable[Layout], shape: Sequence[int]) -> Layout:
     of equals again what has the smallest fields.
     """
     ordered = sorted(layouts, key=lambda one: not _covers(one, shape))
+    if ordered and all(one is ordered[0] for one in ordered) and _covers(ordered[0], shape):
+        return ordered[0]
     result: list[Axis] = []
     for d, size in enumerate(shape):
         axes: list[Axis] = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 
 def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
@@ -93,6 +95,7 @@ AVERAGING = _names("mean _adaptive_avg_pool2d avg_pool2d adaptive_avg_pool2d")
 MAXIMISING = _names("amax max adaptive_max_pool2d max_pool2d_with_indices")
 
 
+@cache
 def base(name: str) -> str:
     """An operator's name, in place or not: `relu_` is `relu`, `_softmax` stays."""
     return name if name.startswith("_") else name.removesuffix("_")

@@ -29,7 +29,7 @@ def same_of(tensor: Tensor) -> Same:
     if tensor.layout is not torch.strided:
         return frozenset(d for d, size in enumerate(tensor.shape) if size == 1)
     sizes = zip(tensor.shape, tensor.stride(), strict=True)
-    return frozenset(d for d, (size, stride) in enumerate(sizes) if size == 1 or stride == 0)
+    return frozenset([d for d, (size, stride) in enumerate(sizes) if size == 1 or stride == 0])
 
 
 def same_after(

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import is_
+from types import FunctionType
 from typing import Any
 from weakref import ref
 
@@ -21,7 +22,7 @@ from .switches import (
     MOST,
     PLAIN,
     absent,
-    of_class,
+    class_items,
     own_items,
     put_on,
     switch,
@@ -61,8 +62,8 @@ class Switches:
             classes = last.classes
         else:
             there = [module for r in self._modules if (module := r()) is not None]
-            classes = [ref(kind) for kind in users_classes(map(type, there))]
-        of_classes = [of_class(kind) for r in classes if (kind := r()) is not None]
+            classes = [_Class(kind) for kind in users_classes(map(type, there))]
+        of_classes = [one.now() for one in classes]
         hooks = [(id(module), *told) for module in hooked if (told := put_on(module))]
         parts = (*kept, *of_classes, *hooks)
         if last is not None and last.description.parts == parts:
@@ -78,7 +79,7 @@ class _Last:
     """What the last look showed."""
 
     kept: list[tuple[Any, ...]]
-    classes: list[ref[type]]
+    classes: list[_Class]
     description: Description
 
 
@@ -113,11 +114,8 @@ class _Seen:
     def holds(self, module: nn.Module) -> bool:
         """Whether the module keeps the same, and nothing else."""
         try:
-            return (
-                self.look.holds(module.__dict__)
-                and type(module) is self.kind()
-                and absent(module) == self.absent
-            )
+            same = type(module) is self.kind() and self.look.holds(module.__dict__)
+            return same and absent(module) == self.absent
         except (LookupError, RuntimeError):  # something is gone, or just going in another thread
             return False
 
@@ -136,6 +134,43 @@ def _seen(module: nn.Module, before: _Seen | None) -> _Seen:
     return _Seen(ref(kind), none, look, told)
 
 
+class _Class:
+    """What a class keeps for all its modules, described."""
+
+    __slots__ = ("_kind", "_look", "_methods", "_told")
+
+    def __init__(self, kind: type) -> None:
+        self._kind = ref(kind)
+        self._look: _Look | None = None
+        self._methods: list[str] = []
+        self._told: tuple[Any, ...] = ()
+
+    def now(self) -> tuple[Any, ...]:
+        """The description: the same object while the class keeps the same."""
+        kind = self._kind()
+        if kind is None:
+            return ()
+        there = kind.__dict__
+        try:
+            known = self._look is not None and self._look.holds(there)
+            if known and {type(there[name]) for name in self._methods} <= _FUNCTION:
+                return self._told
+        except (LookupError, RuntimeError):
+            pass
+        self._methods = [name for name, value in list(there.items()) if _is_method(name, value)]
+        items = class_items(kind)
+        self._look = _look(items, len(there))
+        self._told = tuple((name, switch(value)) for name, value in items)
+        return self._told
+
+
+_FUNCTION = {FunctionType}
+
+
+def _is_method(name: str, value: Any) -> bool:
+    return type(value) is FunctionType and not name.startswith("__")
+
+
 @dataclass(frozen=True, slots=True)
 class _Look:
     """What a module, a dict or a list kept, by names or numbers."""
@@ -143,9 +178,8 @@ class _Look:
     size: int
     order: tuple[Any, ...]
     """All names in a dict, whose order code may ask for."""
-    names: tuple[Any, ...]
-    values: tuple[Any, ...]
-    """Those of plain values, and these."""
+    plain: tuple[tuple[Any, Any], ...]
+    """Plain values."""
     tables: tuple[tuple[Any, type, _Look], ...]
     """Dicts and lists, looked into."""
     others: tuple[tuple[Any, Any], ...]
@@ -154,15 +188,16 @@ class _Look:
 
     def holds(self, there: Any) -> bool:
         """Whether it keeps the same; LookupError if something is gone."""
-        if len(there) != self.size or not (
-            all(map(is_, self.order, there))
-            and all(map(is_, self.values, map(there.__getitem__, self.names)))
-        ):
+        if len(there) != self.size or (self.order and not all(map(is_, self.order, there))):
             return False
+        for name, value in self.plain:
+            if there[name] is not value:
+                return False
         for name, kind, look in self.tables:
             if type(there[name]) is not kind or not look.holds(there[name]):
                 return False
-        return all(switch(there[name], self.depth) == told for name, told in self.others)
+        others = self.others
+        return not others or all(switch(there[name], self.depth) == told for name, told in others)
 
 
 def _look(
@@ -185,5 +220,4 @@ def _look(
             tables.append((name, kind, _look(known.items(), len(known), depth - 1, known)))
         else:
             others.append((name, switch(value, depth)))
-    names, values = zip(*plain, strict=True) if plain else ((), ())
-    return _Look(size, tuple(order), names, values, tuple(tables), tuple(others), depth)
+    return _Look(size, tuple(order), tuple(plain), tuple(tables), tuple(others), depth)

@@ -123,12 +123,20 @@ class Hooks:
 
     def __init__(self, model: nn.Module, taps: Iterable[Tap]) -> None:
         self._users: set[Tapping] = set()
-        told = _teller(ref(model), self._users)
-        self._places: list[tuple[ref[nn.Module], int, tuple[str, ...], Callable[..., None]]] = []
+        here = ref(model)
+        self._places: list[tuple[ref[nn.Module], int, str, Callable[..., None]]] = []
+        numbers: list[int] = []
+        taken: dict[tuple[int, str], int] = {}
         with _lock:
             for tap in taps:
-                hook = _HOOKS[tap.moment](told, ref(tap.module), tap.key)
-                self._places.append((ref(tap.module), _number(), _TABLES[tap.moment], hook))
+                where, tables = ref(tap.module), _TABLES[tap.moment]
+                k = taken[id(tap.module), tables[0]] = (
+                    taken.get((id(tap.module), tables[0]), -1) + 1
+                )
+                if k == len(numbers):
+                    numbers.append(_number())
+                hook = _HOOKS[tap.moment](here, self._users, where, tap.key)
+                self._places += [(where, numbers[k], table, hook) for table in tables]
 
     def put_on(self, user: Tapping) -> None:
         """Put the hooks on, unless somebody has; KeyError if a module is gone."""
@@ -136,23 +144,21 @@ class Hooks:
             first = not self._users
             self._users.add(user)
             if first:
-                for reference, number, tables, hook in self._places:
-                    module = reference()
+                for where, number, name, hook in self._places:
+                    module = where()
                     if module is None:
                         raise KeyError("a module is gone")
-                    for table in tables:
-                        module.__dict__[table][number] = hook
+                    module.__dict__[name][number] = hook
 
     def take_off(self, user: Tapping) -> None:
         """Take the hooks off, unless somebody else uses them."""
         with _lock:
             self._users.discard(user)
             if not self._users:
-                for reference, number, tables, _ in self._places:
-                    module = reference()
+                for where, number, name, _ in self._places:
+                    module = where()
                     if module is not None:
-                        for table in tables:
-                            module.__dict__[table].pop(number, None)
+                        module.__dict__[name].pop(number, None)
 
 
 _TABLES: dict[Moment, tuple[str, ...]] = {
@@ -168,54 +174,53 @@ def is_bare(module: nn.Module) -> bool:
     """True if no hook sees, or changes, what the module is given."""
     there = module.__dict__
     kinds = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
-    return not (any(there[kind] for kind in kinds) or _has_any_global_hook())  # type: ignore[no-untyped-call]
+    return not (any(there[kind] for kind in kinds) or any_global_hook())
+
+
+def any_global_hook() -> bool:
+    """True if some hook sees all modules of the process."""
+    return bool(_has_any_global_hook())  # type: ignore[no-untyped-call]
 
 
 def _number() -> int:
     return RemovableHandle(OrderedDict()).id
 
 
-_Told = Callable[[], "Sink | None"]
-"""What the hooks of a set tell in this context; None if nothing."""
-
-
-def _teller(model: _Model, users: set[Tapping]) -> _Told:
-    def told() -> Sink | None:
-        user = _running.get().get(model)
-        return user.sink if user is not None and user in users else None
-
-    return told
-
-
 # A deep copy of a module takes its hooks along: there they must do nothing.
 
 
-def _called(told: _Told, where: ref[nn.Module], key: Sighting) -> Callable[..., None]:
+def _called(
+    model: _Model, users: set[Tapping], where: ref[nn.Module], key: Sighting
+) -> Callable[..., None]:
     # Without them if another thread takes the hooks off while torch goes through them in this one.
     def hook(
         module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None
     ) -> None:
-        sink = told()
-        if sink is not None and module is where():
-            sink.see(key, args, kwargs or {}, None)
+        user = _running.get().get(model)
+        if user is not None and user in users and module is where():
+            user.sink.see(key, args, kwargs or {}, None)
 
     return hook
 
 
-def _before(told: _Told, where: ref[nn.Module], key: Sighting) -> Callable[..., None]:
+def _before(
+    model: _Model, users: set[Tapping], where: ref[nn.Module], key: Sighting
+) -> Callable[..., None]:
     def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
-        sink = told()
-        if sink is not None and module is where():
-            sink.see(key, args, {}, None)
+        user = _running.get().get(model)
+        if user is not None and user in users and module is where():
+            user.sink.see(key, args, {}, None)
 
     return hook
 
 
-def _after(told: _Told, where: ref[nn.Module], key: Sighting) -> Callable[..., None]:
+def _after(
+    model: _Model, users: set[Tapping], where: ref[nn.Module], key: Sighting
+) -> Callable[..., None]:
     def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        sink = told()
-        if sink is not None and module is where():
-            sink.see(key, args, {}, output)
+        user = _running.get().get(model)
+        if user is not None and user in users and module is where():
+            user.sink.see(key, args, {}, output)
 
     return hook
 

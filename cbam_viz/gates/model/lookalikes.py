@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 
 from torch import nn
 
@@ -19,7 +20,11 @@ def lookalikes(model: nn.Module, known: Mapping[str, object]) -> tuple[str, ...]
     Where a block owns the two gates itself, beside its convolutions, those two are named.
     """
     found: list[str] = []
-    for name, module in model.named_modules():
+    named = [*model.named_modules()]
+    holders = _holders([module for _, module in named])
+    for name, module in named:
+        if module not in holders and not _is_called_cbam(module):
+            continue
         inside = any(name == p or name.startswith(p + ".") or not p for p in (*found, *known))
         if inside or isinstance(module, (nn.Sequential, nn.ModuleList, nn.ModuleDict)):
             continue
@@ -30,15 +35,34 @@ def lookalikes(model: nn.Module, known: Mapping[str, object]) -> tuple[str, ...]
     return tuple(clean_name(name) or ROOT_NAME for name in found)
 
 
+def _holders(modules: list[nn.Module]) -> set[nn.Module]:
+    """Those that make a map, and what they are in: no others can look like CBAM by their parts."""
+    parents: dict[nn.Module | None, list[nn.Module]] = {}
+    for module in modules:
+        for part in module._modules.values():
+            parents.setdefault(part, []).append(module)
+    found: set[nn.Module] = set()
+    waiting = [module for module in modules if _makes_map(module)]
+    while waiting:
+        module = waiting.pop()
+        if module not in found:
+            found.add(module)
+            waiting.extend(parents.get(module, ()))
+    return found
+
+
+def _is_called_cbam(module: nn.Module) -> bool:
+    return "cbam" in type(module).__name__.lower()
+
+
 def _is_cbam(module: nn.Module) -> bool:
     """Named after it, or with both gates' layers; in few modules, and none for features."""
-    inner = list(module.modules())
+    inner = _some_of(module)
     if len(inner) > _MOST_MODULES or any(map(_is_wide, inner)):
         return False
     widths = _pointwise(inner)
     weighs = any(b == a or (b < a and (b, a) in widths) for a, b in widths)
-    named = "cbam" in type(module).__name__.lower()
-    return named or (weighs and any(map(_makes_map, inner)))
+    return _is_called_cbam(module) or (weighs and any(map(_makes_map, inner)))
 
 
 def _halves(module: nn.Module) -> list[str]:
@@ -46,7 +70,7 @@ def _halves(module: nn.Module) -> list[str]:
     maps: list[str] = []
     weights: list[str] = []
     for name, child in module.named_children():
-        inner = list(child.modules())
+        inner = _some_of(child)
         if len(inner) > _MOST_MODULES or any(map(_is_wide, inner)):
             continue
         widths = _pointwise(inner)
@@ -55,6 +79,11 @@ def _halves(module: nn.Module) -> list[str]:
         elif any(b < a and (b, a) in widths for a, b in widths):
             weights.append(name)
     return [*weights, *maps] if maps and weights else []
+
+
+def _some_of(module: nn.Module) -> list[nn.Module]:
+    """The modules in it, or more of them than a CBAM has."""
+    return [*islice(module.modules(), _MOST_MODULES + 1)]
 
 
 def _makes_map(module: nn.Module) -> bool:

@@ -13,19 +13,21 @@ from .glance import Switches
 from .hooks import Hooks, Sighting, Tap
 from .lookalikes import lookalikes
 from .restore import is_compiled
-from .timm_layers import KnownLayer, known_layers
+from .timm_layers import KnownLayer, fresh_gates, known_layers, plain_layers
 
 
 @dataclass(frozen=True, eq=False)
 class Modules:
     """The modules as they were when they were looked at; none of them is kept alive."""
 
-    marks: tuple[int, ...]
-    """Those of the `survey` that showed them."""
     by_name: dict[str, ref[nn.Module]]
     """Every module that can be hooked, under its first name; the root is ""."""
     known: dict[str, KnownLayer]
     """Layers of known classes, by their modules' names."""
+    plain: frozenset[str]
+    """Those of them in which no code of the user's runs."""
+    fresh: frozenset[Sighting]
+    """Their gates that nobody else gets."""
     lookalikes: tuple[str, ...]
     """Names of modules of other classes that look like CBAM."""
     children: tuple[str, ...]
@@ -47,8 +49,8 @@ class Modules:
         return found
 
 
-def modules_of(model: nn.Module, marks: tuple[int, ...]) -> Modules:
-    """The model's modules now, when a survey gave these marks."""
+def modules_of(model: nn.Module) -> Modules:
+    """The model's modules now."""
     by_name: dict[str, ref[nn.Module]] = {}
     inside: list[str] = []
     for name, module in model.named_modules():
@@ -68,9 +70,10 @@ def modules_of(model: nn.Module, marks: tuple[int, ...]) -> Modules:
         Tap(model, Sighting("end"), "finally"),
     )
     return Modules(
-        marks=marks,
         by_name=by_name,
         known=known,
+        plain=plain_layers(model, known),
+        fresh=fresh_gates(model, known),
         lookalikes=lookalikes(model, known),
         children=tuple(name for name, _ in model.named_children()),
         scripted=bool(inside),

@@ -6,14 +6,13 @@ import random
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import _disable_current_modes
 
 train_lock = threading.RLock()
 """Held during a forward in train mode, whose buffers are put back at its end."""
@@ -70,6 +69,16 @@ class State:
         return _drawn_since(self._kept)
 
 
+@contextmanager
+def same_random_numbers() -> Iterator[None]:
+    """Whatever is drawn inside, what is drawn afterwards is what it would have been."""
+    now = _of_torch() | _of_others()
+    try:
+        yield
+    finally:
+        _set_generators(now)
+
+
 def _of_torch() -> dict[str, Any]:
     """The states of torch's common generators."""
     states: dict[str, Any] = {"torch": torch.get_rng_state()}
@@ -108,18 +117,10 @@ altered: ContextVar[bool] = ContextVar("cbam_viz_altered", default=False)
 """True in a forward whose values somebody changes on the way: what it shows holds for it alone."""
 
 
-def unseen() -> AbstractContextManager[Any]:
-    """For our own arithmetic inside a forward: no mode counts it, or changes it."""
-    on = torch._C._len_torch_dispatch_stack() > 0
-    return _disable_current_modes() if on else nullcontext()
-
-
 @contextmanager
 def calm() -> Iterator[None]:
     """Arithmetic on copies: no autograd, no autocast, and results that can be used anywhere."""
-    with ExitStack() as stack:
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.no_grad())
+    with torch.inference_mode(False), torch.no_grad(), ExitStack() as stack:
         for device in ("cpu", "cuda"):
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))

@@ -72,9 +72,11 @@ def own_items(module: nn.Module) -> list[tuple[str, Any]]:
 
 def absent(module: nn.Module) -> tuple[str, ...]:
     """Which of its parameters and buffers are None."""
-    there = module.__dict__
-    tensors = [*there["_parameters"].items(), *there["_buffers"].items()]
-    return tuple(name for name, tensor in tensors if tensor is None)
+    parameters, buffers = module.__dict__["_parameters"], module.__dict__["_buffers"]
+    if not (parameters or buffers):
+        return ()
+    tensors = [*parameters.items(), *buffers.items()]
+    return tuple([name for name, tensor in tensors if tensor is None])
 
 
 def put_on(module: nn.Module) -> tuple[Any, ...]:
@@ -98,13 +100,13 @@ def users_classes(kinds: Iterable[type]) -> list[type]:
     return [base for base in bases if not _of_library(base)]
 
 
-def of_class(kind: type) -> tuple[Any, ...]:
+def class_items(kind: type) -> list[tuple[str, Any]]:
     """What a class keeps for all its modules, and its forward."""
-    return tuple(
-        (name, switch(value))
+    return [
+        (name, value)
         for name, value in list(vars(kind).items())
         if name == "forward" or not (name.startswith("__") or callable(value))
-    )
+    ]
 
 
 def _of_library(kind: type) -> bool:

@@ -7,16 +7,17 @@ what feature maps are multiplied by.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ...wrappers import clean_name
 from .copies import kept
-from .hooks import Sighting
+from .hooks import Part, Sighting
 from .names import ROOT_NAME
 
 
@@ -50,16 +51,18 @@ class KnownLayer:
 def known_layers(model: nn.Module) -> dict[str, KnownLayer]:
     """All layers of known classes in `model`, in the order of its modules.
 
-    Subclasses count only while they keep the known forward. A gate module that two layers share
-    cannot tell them apart: such layers are left to the general way.
+    Subclasses count only while they keep the known forward. A gate module that is a part of
+    something else too cannot tell for which of them it runs: such layers are left to the general
+    way.
     """
     timm = sys.modules.get("timm.layers.cbam")
     if timm is None:
         return {}
+    kinds = tuple(getattr(timm, kind) for kind in _KINDS)
     layers: dict[str, KnownLayer] = {}
-    inside: list[str] = []
+    inside: tuple[str, ...] = ()
     for name, module in model.named_modules():
-        if any(name.startswith(prefix) for prefix in inside):
+        if not isinstance(module, kinds) or name.startswith(inside):
             continue
         layer = _known(clean_name(name) or ROOT_NAME, module, timm)
         if layer is not None:
@@ -67,14 +70,21 @@ def known_layers(model: nn.Module) -> dict[str, KnownLayer]:
                 clean_name(weight) for weight, _ in module.named_parameters(prefix=name)
             )
             layers[name] = replace(layer, weights=weights)
-            inside.append(name + "." if name else "")
+            inside = (*inside, name + "." if name else "")
     return _without_shared_gates(model, layers)
+
+
+_KINDS = (
+    "CbamModule", "LightCbamModule", "ChannelAttn", "LightChannelAttn", "SpatialAttn",
+    "LightSpatialAttn",
+)  # fmt: skip
 
 
 def _runs(module: nn.Module, *classes: type) -> bool:
     return any(
         isinstance(module, cls)
         and type(module).forward is cls.forward  # type: ignore[attr-defined]
+        and _runs_its_own(cls)
         and "forward" not in module.__dict__
         for cls in classes
     )
@@ -117,25 +127,82 @@ def _spatial(name: str, module: object, timm: object, at: str) -> KnownLayer | N
     return None
 
 
-def _without_shared_gates(model: nn.Module, layers: dict[str, KnownLayer]) -> dict[str, KnownLayer]:
-    users: dict[int, list[str]] = {}
+def plain_layers(model: nn.Module, layers: Mapping[str, KnownLayer]) -> frozenset[str]:
+    """Those of these layers in which no code of the user's runs, so that all they do is known.
+
+    And no part of which is a part of something else too.
+    """
+    users = _users(model)
+
+    def is_plain(prefix: str) -> bool:
+        layer, *parts = model.get_submodule(prefix).modules()
+        return all(map(_is_libraries, (layer, *parts))) and all(
+            users[id(one)] == 1 for one in parts
+        )
+
+    return frozenset(prefix for prefix in layers if prefix and is_plain(prefix))
+
+
+def _is_libraries(module: nn.Module) -> bool:
+    kind = type(module)
+    return (
+        kind.__module__.startswith(_LIBRARIES)
+        and "forward" not in module.__dict__
+        and _runs_its_own(kind)
+    )
+
+
+def _runs_its_own(kind: type) -> bool:
+    """Whether nobody has put another forward in the place of a library's."""
+    code = getattr(kind.forward, "__globals__", {})  # type: ignore[attr-defined]
+    return str(code.get("__name__")).startswith(_LIBRARIES)
+
+
+_LIBRARIES = ("torch.nn.modules.", "timm.layers.")
+
+
+def fresh_gates(model: nn.Module, layers: Mapping[str, KnownLayer]) -> frozenset[Sighting]:
+    """Gates that nobody but their layer gets: it multiplies by them, and lets them go.
+
+    As long as no hook tells anybody else of them, they need not be copied before the forward ends.
+    """
+    found: set[Sighting] = set()
     for prefix, layer in layers.items():
-        for site in (layer.channel, layer.spatial):
-            if site is not None:
-                gate = model.get_submodule(f"{prefix}.{site.path}" if prefix else site.path)
-                users.setdefault(id(gate), []).append(prefix)
-    shared = {prefix for prefixes in users.values() if len(prefixes) > 1 for prefix in prefixes}
-    return {prefix: layer for prefix, layer in layers.items() if prefix not in shared}
+        module = model.get_submodule(prefix)
+        sites: tuple[tuple[Part, GateSite | None], ...] = (
+            ("channel", layer.channel),
+            ("spatial", layer.spatial),
+        )
+        for what, site in sites:
+            gate = module.get_submodule(site.path) if site is not None else None
+            plain = gate is not None and _is_libraries(gate) and not getattr(gate, "inplace", False)
+            if plain and type(gate).__module__ in _FRESH:
+                found.add(Sighting(what, prefix))
+    return frozenset(found)
 
 
-class Event(NamedTuple):
-    """What a hook saw in a layer of a known class."""
+_FRESH = ("timm.layers.activations", "torch.nn.modules.activation", "torch.nn.modules.conv")
+"""Where modules are defined that keep nothing of what they return."""
 
-    prefix: str
-    """The layer's module, by its name in the network."""
-    part: str
-    copy: Tensor | None
 
+def _without_shared_gates(model: nn.Module, layers: dict[str, KnownLayer]) -> dict[str, KnownLayer]:
+    users = _users(model)
+
+    def shares(prefix: str, layer: KnownLayer) -> bool:
+        at = model.get_submodule(prefix).get_submodule
+        sites = [site.path for site in (layer.channel, layer.spatial) if site is not None]
+        return any(users[id(at(path))] > 1 for path in sites)
+
+    return {prefix: layer for prefix, layer in layers.items() if not shares(prefix, layer)}
+
+
+def _users(model: nn.Module) -> Counter[int]:
+    """Of how many modules each module is a part, by its identity."""
+    return Counter(id(part) for one in model.modules() for part in one._modules.values())
+
+
+Event = tuple[Sighting, Tensor | None]
+"""What a hook saw in a layer of a known class, and where."""
 
 KnownCall = dict[str, list[Tensor]]
 """One call of a layer of a known class: what was seen, by part."""
@@ -144,28 +211,22 @@ KnownCall = dict[str, list[Tensor]]
 def event(key: Sighting, args: tuple[Any, ...], output: Any) -> Event:
     """What a hook in a layer of a known class saw."""
     value = args[0] if key.what in ("before", "descriptors") and args else output
-    return Event(key.module, key.what, kept(value))
+    return key, kept(value)
 
 
-def known_calls(
-    events: Iterable[Event], orders: Mapping[tuple[str, int], int] | None = None
-) -> list[tuple[int, str, int, KnownCall]]:
-    """Calls of layers of known classes: (order, prefix, number, what was seen).
-
-    The order is that of the events where no other is given, by prefix and number.
-    """
+def known_calls(events: Iterable[Event]) -> list[tuple[int, str, int, KnownCall]]:
+    """Calls of layers of known classes: (first event, prefix, number, what was seen)."""
     calls: list[tuple[int, str, int, KnownCall]] = []
     running: dict[str, KnownCall] = {}
     counts: dict[str, int] = {}
-    orders = orders or {}
-    for order, (prefix, part, copy) in enumerate(events):
+    for first, ((part, prefix), copy) in enumerate(events):
         if copy is None:
             continue
         call = running.get(prefix)
         if call is None or (part in call and part != "branches"):
             number = counts[prefix] = counts.get(prefix, 0) + 1
             call = running[prefix] = {}
-            calls.append((orders.get((prefix, number), order), prefix, number, call))
+            calls.append((first, prefix, number, call))
         call.setdefault(part, []).append(copy)
     return calls
 

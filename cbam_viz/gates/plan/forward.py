@@ -7,28 +7,28 @@ from typing import Any
 
 from torch import Tensor
 
+from ..model.aside import unseen
 from ..model.copies import kept
 from ..model.hooks import Sighting
-from ..model.restore import unseen
 from ..model.timm_layers import Event, event
 from ..watch.limits import transformed
 from ..watch.samples import Boundary, Leaf, sampled, samples_of
 from .plan import Plan
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class PlannedForward:
     """What a forward shows that is looked at where its plan says."""
 
     input_size: tuple[int, int]
     plan: Plan
+    fresh: frozenset[Sighting] = frozenset()
+    """What nobody else gets, so that it need not be copied before the forward ends."""
     way: list[Sighting] = field(default_factory=list)
-    """The calls of the plan's modules and the gates, in order."""
+    """The calls of the plan's modules and the gates, in order; no gates that show no values."""
     events: list[Event] = field(default_factory=list)
     """What was seen in layers of known classes, in order."""
     leaves: dict[Leaf, Tensor] = field(default_factory=dict)
-    first: dict[Leaf, int] = field(default_factory=dict)
-    """How many `events` had come before each leaf."""
     samples: dict[Boundary, Tensor] = field(default_factory=dict)
     _calls: dict[Sighting, int] = field(default_factory=dict)
 
@@ -40,21 +40,25 @@ class PlannedForward:
     def see(self, key: Sighting, args: tuple[Any, ...], output: Any) -> None:
         """Take what a hook saw."""
         what = key.what
-        if what in ("enter", "leaf", "channel", "spatial"):
+        if what == "enter":
             self.way.append(key)
-        if what == "enter" or transformed():
+        elif transformed():
             return
         with unseen():
             self._take(key, args, output)
 
     def _take(self, key: Sighting, args: tuple[Any, ...], output: Any) -> None:
         what = key.what
-        if what == "leaf":
+        if what in ("channel", "spatial"):
+            self.way.append(key)
+            whole = key in self.fresh and isinstance(output, Tensor)
+            self.events.append((key, output if whole else kept(output)))
+        elif what == "leaf":
+            self.way.append(key)
             leaf = (key.module, self._call(key))
             copy = kept(output)
             if copy is not None:
                 self.leaves[leaf] = copy
-                self.first[leaf] = len(self.events)
         elif what == "received":
             self._sample(key.module, self._call(key), "in", args)
         elif what == "returned":

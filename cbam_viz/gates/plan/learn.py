@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import torch
 from torch import nn
@@ -14,7 +14,7 @@ from ..model.hooks import Sighting
 from ..model.modules import Modules
 from ..model.names import ROOT_NAME
 from ..model.timm_layers import known_calls, known_gates
-from ..watch.forward import WatchedForward, cells_hold, cells_on_input, layers_of
+from ..watch.forward import Pass, WatchedForward, cells_hold, cells_on_input, layers_of
 from ..watch.graph import origin
 from ..watch.limits import TRANSFORMED, first_line
 from ..watch.pairing import Found, weights_of
@@ -156,10 +156,12 @@ def _repeatable(forward: WatchedForward) -> bool:
     """Whether a forward that calls the same modules in the same order does the same.
 
     Not if numbers were read out of tensors, for the code may have asked them for its way; if what
-    was recognised hangs on the values of this photo; or where hooks do not see.
+    was recognised hangs on the values of this photo; or where hooks do not see, as in TorchScript
+    and in transforms; or see what is not meant.
     """
     watch = forward.watch
-    return not (watch.asked or watch.by_values or watch.errors or forward.modules.scripted)
+    hidden = bool(watch.transformed) or forward.modules.scripted or forward.strayed
+    return not (watch.asked or watch.by_values or watch.errors or hidden)
 
 
 def _known_placements(
@@ -179,6 +181,9 @@ def _known_placements(
             layout = upright(node.layout)
             cells[key] = cells_of(layout, forward.input_size, size)
             fixed = fixed and holds_for_other_sizes(layout)
+        if key in forward.passes:
+            verified[key] = forward.passes[key].verified
+            continue
         mine = [p for p in forward.watch.products if _call_in(p, prefix) == number]
         seen = {gate.kind: gate.value for p in mine for gate in p.gates}
         verified[key] = all(p.verified for p in mine) and all(
@@ -224,7 +229,7 @@ def _working_check(found: Found, forward: WatchedForward) -> Check | None:
 
 def _unsupported(forward: WatchedForward) -> tuple[Unsupported, ...]:
     watch, known = forward.watch, forward.modules.known
-    inside = watch.inside
+    inside, passes = watch.inside, forward.passes.values()
     seen = [
         (odd.node.order, odd.frame, odd.reason)
         for odd in watch.odd
@@ -233,7 +238,7 @@ def _unsupported(forward: WatchedForward) -> tuple[Unsupported, ...]:
     seen += [
         (product.node.order, product.frame, reason)
         for product in watch.products
-        if product.node not in inside and (reason := _of_sum(product, watch)) is not None
+        if product.node not in inside and (reason := _of_sum(product, watch, passes)) is not None
     ]
     unread = set()
     for frame, error in watch.errors:
@@ -258,12 +263,13 @@ def _unsupported(forward: WatchedForward) -> tuple[Unsupported, ...]:
     return tuple(Unsupported(module, "; ".join(reasons)) for module, reasons in told.items())
 
 
-def _of_sum(product: Product, watch: Watch) -> str | None:
+def _of_sum(product: Product, watch: Watch, passes: Collection[Pass]) -> str | None:
     """What is told of weights that only serve a sum."""
     meant = role(product)
     if meant == "branches":
         return BRANCHES
     results = {origin(one.node) for one in watch.products}
+    results |= {one.node for one in passes if one.node is not None}
     return POOLING if meant != "gate" and origin(product.feature) in results else None
 
 

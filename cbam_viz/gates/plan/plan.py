@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from ...attention import Cells, Composition, Unsupported
+from ...attention import Cells, Composition, FoundBy, Unsupported
 from ..model.hooks import Sighting
 from .checks import Check
 from .recipes import Recipe
@@ -58,6 +58,8 @@ class Plan:
     """True if it drew from Python's or NumPy's random numbers."""
     overhangs: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """How far each layer's cells reach beyond the input, by the layer's name."""
+    order: Mapping[tuple[FoundBy, str, int], int] = field(default_factory=dict)
+    """When each layer ran among all, by how it is found, its module and its call."""
 
     @cached_property
     def root_ways(self) -> frozenset[str]:

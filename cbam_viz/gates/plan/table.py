@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import ClassVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from torch import nn
 
@@ -14,7 +14,8 @@ from ...wrappers import clean_name
 from ..model.hooks import Hooks
 from ..model.modules import Modules, modules_of
 from ..model.names import place_of
-from ..model.survey import Survey, survey
+from ..model.survey import Roll, Survey
+from .drafts import Drafts
 from .plan import Plan
 from .signature import Signature, without_sizes
 
@@ -30,14 +31,16 @@ class Table:
 
     max_plans: ClassVar[int] = 16
 
-    def __init__(self, modules: Modules) -> None:
-        self.modules = modules
+    def __init__(self, modules: Modules, roll: Roll) -> None:
+        self.modules, self.roll = modules, roll
         self._plans: OrderedDict[Signature, Plan] = OrderedDict()
         self._own_size: set[Signature] = set()
         """Of plans that turned out not to hold for other sizes."""
         self._changes = 0
         """How often a forward went another way than its plan."""
         self._hooks: WeakKeyDictionary[Plan | Modules, dict[Hashable, Hooks]] = WeakKeyDictionary()
+        self._drafts: WeakKeyDictionary[Plan, Drafts] = WeakKeyDictionary()
+        self._named = _Named({clean_name(n): one for n, one in modules.by_name.items()})
         self._places: dict[str, tuple[str, str]] = {}
         self._lock = threading.RLock()  # a finalizer may end a capture while another one asks
 
@@ -99,21 +102,45 @@ class Table:
                 made[asked] = make()
             return made[asked]
 
+    def drafts(self, plan: Plan) -> Drafts | None:
+        """Those of the plan's last forward of which all was made anew."""
+        with self._lock:
+            return self._drafts.get(plan)
+
+    def keep_drafts(self, plan: Plan, drafts: Drafts) -> None:
+        """Remember them for forwards of the same size, in place of others."""
+        with self._lock:
+            self._drafts[plan] = drafts
+
     def place(self, module: str, weights: tuple[str, ...], *, known: bool) -> tuple[str, str]:
         """Stage and block that a layer is in, looked up once for each module."""
         with self._lock:
             if module not in self._places:
-                there = {
-                    clean_name(name): one
-                    for name, reference in self.modules.by_name.items()
-                    if (one := reference()) is not None  # a compiled one cannot be asked for truth
-                }
-                self._places[module] = place_of(module, weights, there, known=known)
+                self._places[module] = place_of(module, weights, self._named, known=known)
             return self._places[module]
 
     def _forget_plans(self) -> None:
         self._plans.clear()
         self._own_size.clear()
+
+
+class _Named(Mapping[str, nn.Module]):
+    """The modules that are still there, by clean names."""
+
+    def __init__(self, references: Mapping[str, ref[nn.Module]]) -> None:
+        self._references = references
+
+    def __getitem__(self, name: str) -> nn.Module:
+        module = self._references[name]()
+        if module is None:
+            raise KeyError(name)
+        return module
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._references)
+
+    def __len__(self) -> int:
+        return len(self._references)
 
 
 _tables: WeakKeyDictionary[nn.Module, Table] = WeakKeyDictionary()
@@ -122,11 +149,14 @@ _lock = threading.RLock()
 
 def table_of(model: nn.Module) -> tuple[Table, Survey]:
     """The model's table, made anew if any module was replaced; and how its modules are now."""
-    seen = survey(model)
     with _lock:
         table = _tables.get(model)
-        if table is None or table.modules.marks != seen.marks:
-            table = _tables[model] = Table(modules_of(model, seen.marks))
+        seen = table.roll.look() if table is not None else None
+        if table is None or seen is None:
+            modules = modules_of(model)
+            roll = Roll(model)
+            table = _tables[model] = Table(modules, roll)
+            seen = roll.look() or roll.slow_look()
         return table, seen
 
 

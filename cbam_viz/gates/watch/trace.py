@@ -6,18 +6,20 @@ TorchScript. It keeps no tensor alive, changes none, and its own failures never 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 from weakref import finalize
 
 import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mode
 
 from ..layout.axes import (
     COLUMN,
     ROW,
+    Layout,
     axis_size,
     image_layout,
     labels,
@@ -29,8 +31,8 @@ from ..layout.axes import (
 from ..layout.inputs import picture_layout
 from ..layout.operators import ASKING, DRAWING, VALUELESS, base
 from ..layout.placement import layout_after
-from ..layout.same import is_told, same_after, same_of
-from ..model.restore import unseen
+from ..layout.same import Same, is_told, same_after, same_of
+from ..model.aside import unseen
 from .graph import Frame, Node
 
 
@@ -113,6 +115,18 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._hold(tensor, key[0])
         return node
 
+    def gated(self, before: Node, weights: Iterable[Tensor], after: Tensor) -> Node:
+        """The node of features that a layer gated whose operations were not looked at."""
+        inputs = (before, *map(self.node, weights))
+        node = self._new("gated", None, (), {}, inputs, after)
+        node.depends, node.certain = before.depends, before.certain
+        if node.shape == before.shape:
+            node.layout = before.layout
+        for one in inputs:
+            one.users.append(node)
+        self._store(after, node)
+        return node
+
     def _place(self, node: Node) -> None:
         """A tensor that came from outside, and may be the picture that is waited for."""
         size = self.awaits if isinstance(self.awaits, tuple) else None
@@ -139,8 +153,11 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _guard(self, step: Callable[..., Any], *args: Any) -> Any:
         try:
-            with torch.no_grad(), unseen():
-                return step(*args)
+            with unseen():
+                if not torch.is_grad_enabled():
+                    return step(*args)
+                with torch.no_grad():
+                    return step(*args)
         except Exception as error:
             self.errors.append((self.frame, error))
             return None
@@ -169,9 +186,13 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         layouts = [node.layout for node in nodes]
         operands = [(node.shape, node.same) for node in nodes]
         for result in _tensors(out if isinstance(out, tuple) else (out,)):
-            node = self._new(name, func, saved, saved_kwargs, inputs, result)
-            node.layout = layout_after(name, args, kwargs, layouts, result)
-            node.same = same_after(name, args, kwargs, operands, result)
+            if isinstance(out, tuple) and result.numel() == 0:
+                continue  # statistics that BatchNorm does not have in eval mode
+            node = self._new(
+                name, func, saved, saved_kwargs, inputs, result,
+                layout_after(name, args, kwargs, layouts, result),
+                same_after(name, args, kwargs, operands, result),
+            )  # fmt: skip
             node.number = self.operations
             node.certain = is_told(name) and all(one.certain for one in inputs)
             # torch.tensor(...) in the forward, unless of the picture
@@ -207,13 +228,16 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs: dict[str, Any],
         inputs: tuple[Node, ...],
         tensor: Tensor,
+        layout: Layout | None = None,
+        same: Same | None = None,
     ) -> Node:
         self._order += 1
         shape = () if tensor.is_nested else tuple(tensor.shape)
+        layout = plain_layout(shape) if layout is None else layout
+        same = same_of(tensor) if same is None else same
         return Node(
-            name, func, args, kwargs, inputs, shape, plain_layout(shape), self.frame, self._order,
-            False, same_of(tensor),
-        )  # fmt: skip
+            name, func, args, kwargs, inputs, shape, layout, self.frame, self._order, False, same
+        )
 
     def _store(self, tensor: Tensor, node: Node, *, written: bool = False) -> None:
         key = _key(tensor)
@@ -226,8 +250,9 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Keep the storage's identity (not its memory) from being given to another tensor."""
         if storage in self._alive:
             return
-        if _is_stored(tensor):
-            self._alive[storage] = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
+        stored = _storage(tensor)
+        if stored is not None:
+            self._alive[storage] = StorageWeakRef(stored)  # type: ignore[no-untyped-call]
         else:
             self._alive[storage] = finalize(tensor, self._forget, _key(tensor))
 
@@ -239,13 +264,17 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def parameter_storages(model: nn.Module) -> dict[int, str]:
-    """Identity of each parameter's and buffer's storage, and its dotted name."""
+    """Identity of each parameter's and buffer's storage, and its dotted name, the first it has."""
     found: dict[int, str] = {}
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        try:
-            found[tensor.untyped_storage()._cdata] = name
-        except (RuntimeError, NotImplementedError, ValueError):
-            continue
+    named = [*model.named_modules()]
+    for table in ("_parameters", "_buffers"):
+        for module, one in named:
+            for name, tensor in getattr(one, table).items():
+                if tensor is None:
+                    continue
+                with suppress(RuntimeError, NotImplementedError, ValueError):
+                    storage = tensor.untyped_storage()._cdata
+                    found.setdefault(storage, f"{module}.{name}" if module else name)
     return found
 
 
@@ -276,26 +305,28 @@ def in_parts(
     """What a composition gives if `mode` meets its parts; NotImplemented if `func` is none."""
     if not is_composite(func):
         return NotImplemented
-    with mode:
+    _push_mode(mode)  # it has only been set aside while it sees this operation
+    try:
         return func._op_dk(COMPOSITE, *args, **kwargs)
+    finally:
+        _pop_mode()
 
 
-def _is_stored(tensor: Tensor) -> bool:
+def _storage(tensor: Tensor) -> torch.UntypedStorage | None:
     """Sparse tensors have no storage of their own, nor have those of torch.func's transforms."""
     if tensor.layout is not torch.strided or tensor.is_nested:
-        return False
+        return None
     try:
-        tensor.untyped_storage()
+        return tensor.untyped_storage()
     except NotImplementedError:
-        return False
-    return True
+        return None
 
 
 def _key(tensor: Tensor) -> tuple[Any, ...]:
-    if not _is_stored(tensor):
+    storage = _storage(tensor)
+    if storage is None:
         return (-id(tensor), 0, (), ())
-    storage: int = tensor.untyped_storage()._cdata
-    return (storage, tensor.storage_offset(), tuple(tensor.shape), tensor.stride())
+    return (storage._cdata, tensor.storage_offset(), tensor.shape, tensor.stride())
 
 
 def _tensors(values: Sequence[Any]) -> Iterator[Tensor]:

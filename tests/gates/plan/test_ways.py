@@ -15,7 +15,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
-from timm.layers.cbam import CbamModule
+from timm.layers.cbam import CbamModule, LightCbamModule
 from torch import Tensor, nn
 
 from cbam_viz.attention import Attention
@@ -106,10 +106,15 @@ def none_at_first(net: Any, x: Tensor) -> Tensor:
     return net.a(x) if SWITCH["on"] else net.between(x)
 
 
+def mapped(net: Any, x: Tensor) -> Tensor:
+    """Inside torch.vmap, where gates show no values."""
+    return torch.vmap(net.a)(x[:, None])[:, 0] if SWITCH["on"] else net.a(x)
+
+
 WAYS = {
     way.__name__: way
     for way in (
-        flagged, repeated, looped, expert, exit_early, skipping, swapped, none_at_first
+        flagged, repeated, looped, expert, exit_early, skipping, swapped, none_at_first, mapped
     )
 }  # fmt: skip
 
@@ -196,6 +201,92 @@ def test_each_forward_of_a_block_shows_its_own_way(
     for found, wanted, output in zip(recorder.results, expected, outputs, strict=True):
         assert_same(found, wanted)
         assert found.output is output
+    assert hooks_of(model) == 0
+
+
+def by_half(net: Any, x: Tensor) -> Tensor:
+    return net.a.channel(x) if SWITCH["on"] else net.a(x)
+
+
+def half_more(net: Any, x: Tensor) -> Tensor:
+    return net.a.spatial(net.a(x)) if SWITCH["on"] else net.a(x)
+
+
+def by_forward(net: Any, x: Tensor) -> Tensor:
+    """Past what calls hooks."""
+    return net.a.forward(x) if SWITCH["on"] else net.a(x)
+
+
+def by_an_idle_part(net: Any, x: Tensor) -> Tensor:
+    """timm's light layer has a sigmoid that it does not call: it uses the function."""
+    x = net.a(x)
+    return x * net.a.channel.gate(x.mean((2, 3), keepdim=True)) if SWITCH["on"] else x
+
+
+PARTS: dict[str, tuple[Callable[..., Tensor], list[str]]] = {
+    "by half": (by_half, ["a.channel"]),
+    "half more": (half_more, ["a", "a.spatial"]),
+    "by an idle part": (by_an_idle_part, ["a", "a.channel.gate"]),
+}
+"""And the layers that there are when the switch is on."""
+
+
+@pytest.mark.parametrize("turns", TURNS.values(), ids=TURNS)
+@pytest.mark.parametrize("way", PARTS)
+def test_parts_of_known_layers_that_are_called_from_outside(
+    way: str, turns: tuple[int, ...]
+) -> None:
+    """Of layers, too, that are not watched inside."""
+    torch.manual_seed(0)
+    kind = LightCbamModule if way == "by an idle part" else CbamModule
+    model = Ways(lambda channels: kind(channels, rd_ratio=0.5), PARTS[way][0]).eval()
+    with torch.no_grad():
+        for seed, SWITCH["on"] in enumerate(turns):
+            x = photos(seed=seed)
+            found = capture(model, x)
+            assert_same(found, seen(model, x))
+            assert list(found) == (PARTS[way][1] if SWITCH["on"] else ["a"])
+
+
+@pytest.mark.parametrize("turns", TURNS.values(), ids=TURNS)
+def test_a_known_layer_whose_forward_is_called_past_all_hooks(turns: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    model = Ways(KINDS["timm's"], by_forward).eval()
+    with torch.no_grad():
+        for seed, SWITCH["on"] in enumerate(turns):
+            x = photos(seed=seed)
+            found, half = capture(model, x), model.a.channel(model.stem(x))
+            assert list(found) == ["a"]
+            assert found["a"].verified
+            expected = (model.a.spatial(half) / half).median(1).values  # what it multiplied by
+            assert torch.allclose(found["a"].spatial, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("where", ["a", "a.spatial", "a.channel.fc1", "between", ""])
+@pytest.mark.parametrize("turns", TURNS.values(), ids=TURNS)
+def test_hooks_of_the_users_that_call_a_layer_now_and_then(
+    where: str, turns: tuple[int, ...]
+) -> None:
+    torch.manual_seed(0)
+    model = Ways(KINDS["timm's"], lambda net, x: net.between(net.a(x))).eval()
+    extra = CbamModule(4 if where == "a.channel.fc1" else WIDTH, rd_channels=2).eval()
+    model.extra = extra
+
+    def hook(module: nn.Module, args: object, output: Tensor) -> Tensor:
+        return model.extra(output) if SWITCH["on"] else output
+
+    with torch.no_grad():
+        for seed, SWITCH["on"] in enumerate(turns):
+            x, found = photos(seed=seed), []
+            for _ in range(2):
+                handle = model.get_submodule(where).register_forward_hook(hook)
+                found.append(told(lambda: capture(model, x)))  # noqa: B023
+                handle.remove()
+            handle = model.get_submodule(where).register_forward_hook(hook)
+            expected = told(lambda: capture(model, x, steps=True))  # noqa: B023
+            handle.remove()
+            for one in found:
+                assert_same(one, expected)
     assert hooks_of(model) == 0
 
 

@@ -8,8 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from cbam_viz.figures.content.values import Bars, FoundPicture, MapPicture, Picture, Place, Words
-from cbam_viz.figures.draw.places import bars, found, pictures, words
+from cbam_viz.figures.content.values import (
+    Bars,
+    EffectBars,
+    FoundPicture,
+    MapPicture,
+    Picture,
+    Place,
+    Words,
+)
+from cbam_viz.figures.draw.places import bars, effects, found, pictures, words
 from cbam_viz.figures.draw.places.drawing import Drawing, Spot
 from cbam_viz.figures.draw.plan import ColumnRoom
 from cbam_viz.figures.paper.sheet import Sheet
@@ -44,6 +52,7 @@ PLACES: Mapping[type[Place], PlaceDrawing] = {
     FoundPicture: found,
     MapPicture: pictures,
     Bars: bars,
+    EffectBars: effects,
     Words: words,
 }
 

@@ -29,10 +29,15 @@ class Drawing:
 
     @cached_property
     def legend(self) -> Legend | None:
-        """The colour bar; None where there are no maps on the figure's scale."""
-        if not self.grid.gates:
+        """The colour bar; None where there are no maps, or all have a scale that they print."""
+        if self.grid.gates:
+            return legend_of(self.style, self.what, self.grid.scale, self.spec.colormap)
+        titles = {one.quantity for one in self.grid.methods}
+        if not titles:
             return None
-        return legend_of(self.style, self.what, self.grid.scale, self.spec.colormap)
+        what = titles.pop() if len(titles) == 1 else "Maps"
+        lowest = "0" if all(one.scale.low == 0 for one in self.grid.methods) else "0 or lowest"
+        return legend_of(self.style, what, None, self.spec.colormap, lowest=lowest)
 
     @cached_property
     def axis(self) -> Axis:

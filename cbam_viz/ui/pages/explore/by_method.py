@@ -7,22 +7,15 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from cbam_viz.models.loaded import feature_entries
 from cbam_viz.render import Scale
 from cbam_viz.ui import session, words
+from cbam_viz.ui.parts.methods import stages
 from cbam_viz.ui.parts.on_photo import Field, OnPhoto
 from cbam_viz.ui.parts.progress import progress
 from cbam_viz.ui.scene import Scene
 
 if TYPE_CHECKING:
     from cbam_viz.methods import MethodMap
-
-
-def offered() -> dict[str, str]:
-    """Names and titles of the methods that can be chosen here."""
-    from cbam_viz.methods import METHODS, is_installed
-
-    return {one.name: one.title for one in METHODS.values() if is_installed(one.name)}
 
 
 def with_cost(name: str) -> str:
@@ -52,9 +45,7 @@ def ask(scene: Scene, method: str, layer: str, target: int | None) -> MethodMap:
 def layer_names(scene: Scene) -> dict[str, str]:
     """Layers that a map can be made of, and what to call them: those with gates, then stages."""
     found = {name: scene.title(layer) for name, layer in scene.layers.items()}
-    modules = {name for name, _ in scene.loaded.model.named_modules()}
-    stages = [str(entry.get("module", "")) for entry in feature_entries(scene.loaded.model)]
-    return found | {name: f"the output of {name}" for name in stages if name in modules and name}
+    return found | {name: f"the output of {name}" for name in stages(scene.loaded)}
 
 
 def choose_class(scene: Scene) -> int | None:
@@ -123,4 +114,4 @@ def describe(found: MethodMap) -> None:
             "speaks for the class alone: the output of a stage may show more.",
             icon=":material/info:",
         )
-    st.caption(NO_CLASS)
+    st.caption(method.note if method.of_gates else NO_CLASS)

@@ -12,6 +12,7 @@ from cbam_viz.images import samples
 from cbam_viz.statistics import layer_to_show
 from cbam_viz.ui import session, words
 from cbam_viz.ui.pages.explore import by_method
+from cbam_viz.ui.parts import methods
 from cbam_viz.ui.parts.on_photo import OnPhoto
 from cbam_viz.ui.scene import Scene, make_scene_beside
 from cbam_viz.ui.session.link import UPLOAD, Settings
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 DIFFERENCES = ("layer2", "model2", "image2", "method2")
 NOTHING: dict[str, str | int | None] = {**dict.fromkeys(DIFFERENCES), "class2": None}
 LAYER, PHOTO, METHOD = "layer", "photo", "method"
+WHOLE = "whole"
+"""One map of all spatial gates: a choice of its own, and the method's name."""
 QUICK = "compare"
 """Key of the row of quick choices."""
 MOST_QUICK = 3
@@ -126,16 +129,19 @@ def _quick(scene: Scene, layer: LayerAttention) -> dict[str, tuple[str, Wanted]]
     others = [name for name in photos.choices() if name != photos.choice()]
     if others:
         options[PHOTO] = "Another photo", NOTHING | {"image2": others[0]}
-    if (methods := by_method.offered()) and scene.analysis.predictions:
-        name, title = next(iter(methods.items()))
+    if (titles := methods.offered()) and scene.analysis.predictions:
+        name, title = next(iter(titles.items()))
         options[METHOD] = title, NOTHING | {"method2": name}
+    if _maps(scene) > 1:
+        options[WHOLE] = methods.offered()[WHOLE], NOTHING | {"method2": WHOLE}
     return options
 
 
 def _current(options: list[str], chosen: Settings) -> str | None:
     """Which of the quick choices the settings come nearest to."""
     if chosen.method2 is not None:
-        return METHOD if METHOD in options else None
+        own = WHOLE if chosen.method2 == WHOLE else METHOD
+        return own if own in options else None
     if chosen.model2 is not None:
         return chosen.model2 if chosen.model2 in options else None
     if chosen.image2 is not None:
@@ -145,6 +151,11 @@ def _current(options: list[str], chosen: Settings) -> str | None:
 
 def _take(meanings: dict[str, Wanted]) -> None:
     session.choose(**meanings.get(st.session_state[QUICK], NOTHING))
+
+
+def _maps(scene: Scene) -> int:
+    """How many layers have a map."""
+    return sum(layer.spatial is not None for layer in scene.layers.values())
 
 
 def _neighbour(names: list[str], name: str) -> str | None:
@@ -208,12 +219,12 @@ def _choose_photo(settings: Settings) -> str | None:
 
 def _choose_method(settings: Settings) -> str | None:
     """What makes the second picture; None for the gates."""
-    methods = by_method.offered()
-    if settings.method2 is not None and settings.method2 not in methods:
+    titles = methods.offered(counted=True)
+    if settings.method2 is not None and settings.method2 not in titles:
         if settings.method2 == session.memory().link.method2:
             session.note("The method that the link sets beside the map is not offered here.")
         session.change(method2=None)
-    titles = {name: by_method.with_cost(name) for name in methods}
+    titles = {name: by_method.with_cost(name) for name in titles}
     return _select("Made by", "method2", "the gates", titles)
 
 

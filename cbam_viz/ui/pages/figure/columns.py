@@ -9,9 +9,12 @@ import streamlit as st
 
 from cbam_viz.analysis import Analysis
 from cbam_viz.figures import FigureSpec, format_column, parse_column
+from cbam_viz.figures.ask.registry import COLUMNS
 from cbam_viz.figures.content.find import short_names, stages
 from cbam_viz.figures.content.grid import default_columns
 from cbam_viz.figures.content.values import Study
+from cbam_viz.models import LoadedModel
+from cbam_viz.ui.pages.figure import by_method
 from cbam_viz.ui.pages.figure.sources import Network, analysis_of
 from cbam_viz.ui.pages.figure.state import kept
 from cbam_viz.ui.scene import Scene
@@ -28,7 +31,7 @@ def choose(scene: Scene, networks: list[Network]) -> dict[str, Any]:
     )
     options = {"input": "Input"}
     for number, analysis in enumerate(analyses):
-        options |= _of_network(analysis, number)
+        options |= _of_network(analysis, number, networks[number].loaded)
     default = _default(analyses, options)
     _follow_networks(networks, default, _default(analyses[:1], options))
     picked = st.multiselect(
@@ -48,11 +51,29 @@ def choose(scene: Scene, networks: list[Network]) -> dict[str, Any]:
     )
     words = [word.strip() for word in headings.split(SEPARATOR)]
     words += [""] * len(picked)
-    columns = tuple(
+    columns = [
         replace(parse_column(text), head=word or None)
         for text, word in zip(picked, words, strict=False)
+    ]
+    if any(COLUMNS[column.kind].of_class for column in columns):
+        target = _choose_class(analyses[0])
+        columns = [
+            replace(one, target=target) if COLUMNS[one.kind].of_class else one for one in columns
+        ]
+    return {"columns": tuple(columns)}
+
+
+def _choose_class(analysis: Analysis) -> str | None:
+    """The class that methods and effects are for, by its name; None for the predicted one."""
+    names = list(dict.fromkeys(analysis.classes or ()))
+    picked: str = st.selectbox(
+        "Class of methods and effects",
+        ["", *names],
+        format_func=lambda name: name or "the predicted one",
+        help="Of each photo the class that the first network predicts, or one that you choose.",
+        **control("class", "", ["", *names]),
     )
-    return {"columns": columns}
+    return picked or None
 
 
 def _default(analyses: tuple[Analysis, ...], options: dict[str, str]) -> list[str]:
@@ -70,6 +91,9 @@ def _follow_networks(networks: list[Network], default: list[str], alone: list[st
     if second == kept().second:
         return
     kept().second = second
+    if kept().preset:  # it has picked columns of both
+        kept().preset = False
+        return
     picked = ours.values.get("columns")
     if picked is None or "columns" in ours.link:
         return
@@ -80,7 +104,7 @@ def _follow_networks(networks: list[Network], default: list[str], alone: list[st
         ours.values["columns"] = first + [column for column in default if column not in alone]
 
 
-def _of_network(analysis: Analysis, number: int) -> dict[str, str]:
+def _of_network(analysis: Analysis, number: int, loaded: LoadedModel) -> dict[str, str]:
     """Everything that can be shown of a network, by the text that names it in a link."""
     at = f"@{number + 1}" if number else ""
     attention = analysis.attention
@@ -100,11 +124,18 @@ def _of_network(analysis: Analysis, number: int) -> dict[str, str]:
             for place in ("before", "after"):
                 title = f"Strength of features {place} {short[layer.name]}"
                 options[f"energy{at}:{layer.name}:{place}"] = title
+    options |= by_method.columns(analysis, at, loaded)
     for name in (*_of_what_was_found(analysis), "prediction", "class", "probability"):
         options[f"{name}{at}"] = name.capitalize()
     if not number:
         return options
-    return {key: f"Second: {title[0].lower()}{title[1:]}" for key, title in options.items()}
+    return {key: f"Second: {_inside(title)}" for key, title in options.items()}
+
+
+def _inside(title: str) -> str:
+    """As it stands inside a sentence: `map layer4.1`, and `Grad-CAM` as it is."""
+    named = any(letter.isupper() for letter in title.split(maxsplit=1)[0][1:])
+    return title if named else f"{title[0].lower()}{title[1:]}"
 
 
 def _of_what_was_found(analysis: Analysis) -> tuple[str, ...]:

@@ -18,7 +18,11 @@ from cbam_viz.ui.pages.figure.sources import Chosen, Network
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.session import control
 
-LAYOUTS = {name: one.title for name, one in registry.LAYOUTS.items()}
+LAYOUTS = {
+    name: one.title
+    for name, one in registry.LAYOUTS.items()
+    if "photos" in one.of and not one.of_networks
+}
 SCALES = {
     "absolute": "absolute, 0 to 1",
     "shared": "one range for all maps",
@@ -133,7 +137,9 @@ class Parts:
     photos: bool = False
     """The input itself."""
     gates: bool = False
-    """Maps are of gates, on a scale and over the photo as one wishes."""
+    """Maps are of gates, on a scale as one wishes."""
+    overlays: bool = False
+    """Maps lie over the photo as one wishes."""
     classes: bool = False
     """Photos are grouped by their class."""
     cells: bool = False
@@ -151,7 +157,7 @@ class Parts:
 def parts(kind: str, values: Mapping[str, Any]) -> Parts:
     """What the figure of that layout has, given what it shows."""
     if kind == "depth":
-        return Parts(maps=True, photos=True, gates=True)
+        return Parts(maps=True, photos=True, gates=True, overlays=True)
     if kind == "channel":
         return Parts(maps=True, photos=True, rows=True)
     if kind == "channels":
@@ -159,8 +165,13 @@ def parts(kind: str, values: Mapping[str, Any]) -> Parts:
         cells = by_class and "plot" not in values
         return Parts(classes=by_class, cells=cells, heads=not cells)
     kinds = {column.kind for column in values["columns"]}
-    maps = bool(kinds & {"map", "stage"})
-    return Parts(maps=maps, photos="input" in kinds, gates=maps, rows=True)
+    return Parts(
+        maps=any(registry.COLUMNS[kind].maps for kind in kinds),
+        photos="input" in kinds,
+        gates=bool(kinds & {"map", "stage"}),
+        overlays=True,
+        rows=True,
+    )
 
 
 def look(has: Parts, view: str) -> dict[str, Any]:
@@ -173,7 +184,7 @@ def look(has: Parts, view: str) -> dict[str, Any]:
     if has.maps or has.cells:
         names = {str(name): str(name) for name in COLORMAPS}
         values["colormap"] = _pick(next(places), "Colour map", "colormap", names)
-    if has.gates:
+    if has.maps and has.overlays:
         values["style"] = _pick(
             next(places), "Maps", "style", {"overlay": "over the photo", "map": "alone"}
         )

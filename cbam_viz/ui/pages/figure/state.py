@@ -29,6 +29,8 @@ class Kept:
     """By the beginning of their SHA-256, in the order of arrival."""
     second: Request | None = None
     """The network whose columns have been added to the picked ones."""
+    preset: bool = False
+    """Whether the second network came with columns of its own, to which none are added."""
     errors: tuple[str, ...] = ()
     """Why files of the last upload could not be read."""
     analyses: Recent = field(default_factory=lambda: Recent(ANALYSES))

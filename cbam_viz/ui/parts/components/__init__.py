@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-__all__ = ["bars", "gallery", "painter", "photo_strip", "ranking", "viewer"]
+__all__ = ["bars", "frames", "gallery", "painter", "photo_strip", "ranking", "viewer"]
 
 
 def viewer(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
@@ -47,6 +47,11 @@ def ranking(data: dict[str, Any], *, key: str) -> None:
 def photo_strip(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
     """Thumbnails; triggers `pick` and `remove` with a photo's id, `camera`, and `refused`."""
     return _component("photo_strip")(data=data, key=key, **callbacks)
+
+
+def frames(data: dict[str, Any], *, key: str) -> None:
+    """Up to four photos with a map over each, and below each its difference; one cursor in all."""
+    _component("frames", ("frames", "viewer_numbers"))(data=data, key=key)
 
 
 @cache
