@@ -25,8 +25,8 @@ from cbam_viz.shares import Share, share_inside
 from cbam_viz.statistics import LayerStatistics, all_statistics, doubted, layer_to_show
 from cbam_viz.steps import analyse_steps
 from cbam_viz.ui import words
-from cbam_viz.ui.parts import pictures
-from cbam_viz.ui.parts.on_photo import Field, OnPhoto
+from cbam_viz.ui.drawing import pictures
+from cbam_viz.ui.drawing.on_photo import Field, OnPhoto
 from cbam_viz.ui.request import Request
 from cbam_viz.ui.session.link import UPLOAD, Settings
 from cbam_viz.ui.session.results import Results

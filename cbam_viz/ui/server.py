@@ -97,7 +97,7 @@ def make_first_page() -> None:
     The photo and its preview are on the page before PyTorch is imported, which takes seconds.
     """
     from cbam_viz.images import samples
-    from cbam_viz.ui.parts import pictures
+    from cbam_viz.ui.drawing import pictures
     from cbam_viz.ui.session.link import Settings
     from cbam_viz.ui.sidebar import photos
 

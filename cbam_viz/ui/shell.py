@@ -17,10 +17,11 @@ import streamlit as st
 
 from cbam_viz.images import Photo
 from cbam_viz.ui import session
+from cbam_viz.ui.drawing import pictures
 from cbam_viz.ui.entries import ENTRIES, Entry
 from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.glossary import WELCOME
-from cbam_viz.ui.parts import masthead, photo_strip, pictures
+from cbam_viz.ui.parts import masthead, photo_strip
 from cbam_viz.ui.parts.layout import two_columns, use_style
 from cbam_viz.ui.server import first_page_served
 from cbam_viz.ui.session.link import VIEWS

@@ -15,8 +15,8 @@ from cbam_viz.images import Geometry, read_photo, samples
 from cbam_viz.methods import photo_maps
 from cbam_viz.render import Scale, absolute_scale
 from cbam_viz.ui import scene
+from cbam_viz.ui.drawing.on_photo import Field, OnPhoto, on_one_scale
 from cbam_viz.ui.pages.explore import by_method
-from cbam_viz.ui.parts.on_photo import Field, OnPhoto, on_one_scale
 from cbam_viz.ui.turns import Turns
 from tests.app_checkpoint import CLASSES, NAME
 from tests.ui.test_compare import TWIN, shown, three, values

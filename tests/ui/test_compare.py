@@ -15,7 +15,7 @@ from cbam_viz.images import Geometry, read_photo, samples
 from cbam_viz.render import Scale, absolute_scale
 from cbam_viz.statistics import layer_to_show
 from cbam_viz.ui import scene
-from cbam_viz.ui.parts.on_photo import Field, OnPhoto, on_one_scale
+from cbam_viz.ui.drawing.on_photo import Field, OnPhoto, on_one_scale
 from cbam_viz.ui.sidebar.photos import UPLOADER
 from tests.app_checkpoint import CLASSES, NAME, write_checkpoint
 

@@ -10,7 +10,7 @@ from cbam_viz.detections import Detections
 from cbam_viz.detectors import MOST_DRAWN, on_photo, rings
 from cbam_viz.images import Geometry
 from cbam_viz.shares import Share
-from cbam_viz.ui.parts.found import drawn, in_words, marks, share_in_words
+from cbam_viz.ui.drawing.found import drawn, in_words, marks, share_in_words
 
 PLAIN = Geometry((100, 200), (50, 100), 2.0, 2.0, 0.0, 0.0)
 BOX = {"boxes": [[10, 10, 30, 40]], "scores": [0.875], "classes": [1], "labels": ["dog"]}

@@ -18,8 +18,8 @@ from cbam_viz.images import Geometry, read_photo
 from cbam_viz.render import absolute_scale, colorize, map_scale
 from cbam_viz.statistics import gate_statistics, remarks
 from cbam_viz.ui import words
+from cbam_viz.ui.drawing import pictures
 from cbam_viz.ui.glossary import GLOSSARY, hint
-from cbam_viz.ui.parts import pictures
 from tests.figures.conftest import make_layer
 
 GEOMETRY = Geometry((224, 224), (224, 224), 1.0, 1.0, 0.0, 0.0)

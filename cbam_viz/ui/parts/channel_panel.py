@@ -15,8 +15,9 @@ from cbam_viz.dataset.against import Against
 from cbam_viz.layer_names import both_names
 from cbam_viz.render import Scale, shared_scale
 from cbam_viz.ui import session, words
+from cbam_viz.ui.drawing import pictures
 from cbam_viz.ui.glossary import hint
-from cbam_viz.ui.parts import against, components, pictures
+from cbam_viz.ui.parts import against, components
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.session.link import ORDERS, TOP_KS
 

@@ -12,8 +12,8 @@ from pathlib import PurePath
 import streamlit as st
 
 from cbam_viz.store import Provenance, csv_text, npz_bytes, safe_name
-from cbam_viz.ui.parts import pictures
-from cbam_viz.ui.parts.on_photo import OnPhoto
+from cbam_viz.ui.drawing import pictures
+from cbam_viz.ui.drawing.on_photo import OnPhoto
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.session.link import Settings
 

@@ -13,8 +13,9 @@ import streamlit as st
 
 from cbam_viz.render import Scale, absolute_scale, fit_size, lookup_table
 from cbam_viz.ui import session
-from cbam_viz.ui.parts import components, pictures, strokes
-from cbam_viz.ui.parts.on_photo import Field, OnPhoto
+from cbam_viz.ui.drawing import pictures
+from cbam_viz.ui.drawing.on_photo import Field, OnPhoto
+from cbam_viz.ui.parts import components, strokes
 from cbam_viz.ui.parts.strokes import Brushed, Strokes
 from cbam_viz.ui.scene import Scene
 

@@ -7,7 +7,8 @@ import streamlit as st
 from cbam_viz.analysis import Analysis
 from cbam_viz.detections import Detections
 from cbam_viz.ui import words
-from cbam_viz.ui.parts import components, found
+from cbam_viz.ui.drawing import found
+from cbam_viz.ui.parts import components
 
 MOST_LISTED = 12
 """Detections that are listed; all are outlined on the photo."""

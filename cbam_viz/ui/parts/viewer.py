@@ -9,8 +9,9 @@ import streamlit as st
 
 from cbam_viz.render import fit_size
 from cbam_viz.ui import session
-from cbam_viz.ui.parts import components, found, pictures
-from cbam_viz.ui.parts.on_photo import OnPhoto, on_one_scale
+from cbam_viz.ui.drawing import found, pictures
+from cbam_viz.ui.drawing.on_photo import OnPhoto, on_one_scale
+from cbam_viz.ui.parts import components
 from cbam_viz.ui.scene import Scene
 
 

@@ -21,7 +21,7 @@ from cbam_viz.images.reading import label_of, too_many_bytes
 from cbam_viz.images.recognise import READABLE
 from cbam_viz.render import fit_size, resize_photo
 from cbam_viz.ui import session, words
-from cbam_viz.ui.parts import pictures
+from cbam_viz.ui.drawing import pictures
 from cbam_viz.ui.session.album import KEPT, KEPT_BYTES, Incoming, OwnPhoto, within_limits
 from cbam_viz.ui.session.link import UPLOAD
 

@@ -17,12 +17,12 @@ from cbam_viz.evaluation.agreement import agreement
 from cbam_viz.models import LoadedModel
 from cbam_viz.render import Scale
 from cbam_viz.ui import words
+from cbam_viz.ui.drawing.on_photo import Field, OnPhoto
 from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.pages.compare import frame
 from cbam_viz.ui.pages.compare.sides import Look
 from cbam_viz.ui.parts import components, display_controls
 from cbam_viz.ui.parts.methods import stages
-from cbam_viz.ui.parts.on_photo import Field, OnPhoto
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.session import control
 

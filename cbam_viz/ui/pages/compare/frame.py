@@ -19,8 +19,8 @@ from cbam_viz.render import (
     place,
     resize_photo,
 )
-from cbam_viz.ui.parts import pictures
-from cbam_viz.ui.parts.on_photo import OnPhoto
+from cbam_viz.ui.drawing import pictures
+from cbam_viz.ui.drawing.on_photo import OnPhoto
 from cbam_viz.ui.scene import Scene
 
 LONGEST = 720

@@ -14,10 +14,11 @@ from cbam_viz.comparison.comparing import NOT_ONE_PHOTO
 from cbam_viz.layer_names import titles
 from cbam_viz.render import Scale, gate_scale
 from cbam_viz.ui import session, words
+from cbam_viz.ui.drawing import pictures
+from cbam_viz.ui.drawing.on_photo import Field, OnPhoto
 from cbam_viz.ui.pages.compare import frame
 from cbam_viz.ui.pages.compare.sides import Look
-from cbam_viz.ui.parts import components, display_controls, pictures
-from cbam_viz.ui.parts.on_photo import Field, OnPhoto
+from cbam_viz.ui.parts import components, display_controls
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.session import control
 from cbam_viz.ui.session.link import CELLS, SHOWS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from cbam_viz.ui import words
-from cbam_viz.ui.parts.on_photo import OnPhoto
+from cbam_viz.ui.drawing.on_photo import OnPhoto
 from cbam_viz.ui.scene import Scene
 
 

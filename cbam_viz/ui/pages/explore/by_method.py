@@ -9,8 +9,8 @@ import streamlit as st
 
 from cbam_viz.render import Scale
 from cbam_viz.ui import session, words
+from cbam_viz.ui.drawing.on_photo import Field, OnPhoto
 from cbam_viz.ui.parts.methods import stages
-from cbam_viz.ui.parts.on_photo import Field, OnPhoto
 from cbam_viz.ui.parts.progress import progress
 from cbam_viz.ui.scene import Scene
 

@@ -6,18 +6,12 @@ import streamlit as st
 
 from cbam_viz.attention import LayerAttention
 from cbam_viz.ui import session, words
+from cbam_viz.ui.drawing import found
+from cbam_viz.ui.drawing.on_photo import OnPhoto
 from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.pages.explore import agreeing, by_method, second
-from cbam_viz.ui.parts import (
-    channel_panel,
-    display_controls,
-    downloads,
-    found,
-    layer_choice,
-    viewer,
-)
+from cbam_viz.ui.parts import channel_panel, display_controls, downloads, layer_choice, viewer
 from cbam_viz.ui.parts.layout import two_columns
-from cbam_viz.ui.parts.on_photo import OnPhoto
 from cbam_viz.ui.parts.prediction import top_classes
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.session.link import CELLS, SHOWS

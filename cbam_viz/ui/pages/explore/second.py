@@ -11,9 +11,9 @@ from cbam_viz.attention import LayerAttention
 from cbam_viz.images import samples
 from cbam_viz.statistics import layer_to_show
 from cbam_viz.ui import session, words
+from cbam_viz.ui.drawing.on_photo import OnPhoto
 from cbam_viz.ui.pages.explore import by_method
 from cbam_viz.ui.parts import methods
-from cbam_viz.ui.parts.on_photo import OnPhoto
 from cbam_viz.ui.scene import Scene, make_scene_beside
 from cbam_viz.ui.session.link import UPLOAD, Settings
 from cbam_viz.ui.sidebar import networks, photos

@@ -13,8 +13,9 @@ from cbam_viz.attention import LayerAttention
 from cbam_viz.layer_names import both_names
 from cbam_viz.statistics import LayerStatistics
 from cbam_viz.ui import session, words
+from cbam_viz.ui.drawing import pictures
 from cbam_viz.ui.pages.layers import table as layer_table
-from cbam_viz.ui.parts import against, components, display_controls, pictures
+from cbam_viz.ui.parts import against, components, display_controls
 from cbam_viz.ui.parts.prediction import one_line
 from cbam_viz.ui.scene import Scene
 

@@ -12,8 +12,8 @@ from cbam_viz.analysis import Analysis
 from cbam_viz.images import Photo
 from cbam_viz.render import absolute_scale, colorbar, encode, overlay, place, resize_photo
 from cbam_viz.runs import spaced
+from cbam_viz.ui.drawing import pictures
 from cbam_viz.ui.pages.training.runs import Opened, analysis
-from cbam_viz.ui.parts import pictures
 from cbam_viz.ui.words import plain
 
 LARGE, SMALL = 560, 240

@@ -17,7 +17,7 @@ from cbam_viz.render import (
     resize_photo,
 )
 from cbam_viz.steps import Picture
-from cbam_viz.ui.parts.pictures import BACKDROP, colour_bar, data_url
+from cbam_viz.ui.drawing.pictures import BACKDROP, colour_bar, data_url
 
 SIDE = 400
 """Longer side in pixels: two beside each other fill a column, and one fills a phone."""

@@ -39,9 +39,9 @@ from cbam_viz.render import (
     resize_photo,
     strip,
 )
+from cbam_viz.ui.drawing.found import drawn
+from cbam_viz.ui.drawing.on_photo import OnPhoto
 from cbam_viz.ui.glossary import hint
-from cbam_viz.ui.parts.found import drawn
-from cbam_viz.ui.parts.on_photo import OnPhoto
 
 Pixels = npt.NDArray[np.uint8]
 
