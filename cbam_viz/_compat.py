@@ -143,10 +143,9 @@ def suppressed(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
 def ensure_torchvision() -> None:
     """Import torchvision, or say in one sentence what keeps it from loading.
 
-    Raises
-    ------
-    CbamVizError
-        torchvision is missing, or one of the system's libraries that it links is not there.
+    Raises:
+        CbamVizError: torchvision is missing, or one of the system's libraries that it links is not
+            there.
     """
     repair_torchvision()
     try:
@@ -161,10 +160,9 @@ def ensure_torchvision() -> None:
 def load_cv2() -> ModuleType:
     """Return OpenCV, or say in one sentence what keeps it from loading.
 
-    Raises
-    ------
-    CbamVizError
-        OpenCV is not installed, or one of the system's libraries that it links is not there.
+    Raises:
+        CbamVizError: OpenCV is not installed, or one of the system's libraries that it links is not
+            there.
     """
     try:
         return importlib.import_module("cv2")

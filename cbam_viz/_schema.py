@@ -28,10 +28,8 @@ def read_json(text: str | bytes) -> Any:
     Strict where the standard library is not: NaN, infinities, numbers beyond a double and halves
     of surrogate pairs are refused.
 
-    Raises
-    ------
-    MismatchError
-        It is no JSON, or is nested too deeply.
+    Raises:
+        MismatchError: it is no JSON, or is nested too deeply.
     """
     try:
         return msgspec.json.decode(text)
@@ -42,10 +40,8 @@ def read_json(text: str | bytes) -> Any:
 def checked(value: Any, kind: type[_T]) -> _T:
     """Return plain values (dictionaries, lists, numbers, texts) as `kind`. Nothing is coerced.
 
-    Raises
-    ------
-    MismatchError
-        A type, a range or a length is not as `kind` says.
+    Raises:
+        MismatchError: a type, a range or a length is not as `kind` says.
     """
     try:
         return msgspec.convert(value, kind)

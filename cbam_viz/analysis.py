@@ -116,16 +116,11 @@ def analyse(
     a network without gates is welcome, and the result has no layers. The other switches are those
     of `cbam_viz.capture`.
 
-    Raises
-    ------
-    NoAttentionError
-        The network has no gates.
-    CaptureError
-        A layer could not be captured exactly.
-    ModelError
-        The network fails on this input.
-    ImageError
-        The photo cannot be prepared.
+    Raises:
+        NoAttentionError: the network has no gates.
+        CaptureError: a layer could not be captured exactly.
+        ModelError: the network fails on this input.
+        ImageError: the photo cannot be prepared.
     """
     options = {
         "branches": branches,

@@ -83,22 +83,16 @@ def cost(
     into another module's forward, the parameters that make the gates count, and the FLOPs of the
     modules that own them.
 
-    Parameters
-    ----------
-    model
-        A network with CBAM layers.
-    input_size
-        Height and width; the network's own (`input_spec`) if not given.
-    layers
-        Dotted names of the CBAM layers. If not given: timm's, and any module whose class is named
-        after CBAM; where there is none, what one forward on noise shows (`capture`).
+    Args:
+        model: a network with CBAM layers.
+        input_size: height and width; the network's own (`input_spec`) if not given.
+        layers: dotted names of the CBAM layers. If not given: timm's, and any module whose class is
+            named after CBAM; where there is none, what one forward on noise shows (`capture`).
 
-    Raises
-    ------
-    NoAttentionError
-        There is no CBAM layer in the network.
-    ModelError
-        It cannot be run on an input of this size, or has no module of a name in `layers`.
+    Raises:
+        NoAttentionError: there is no CBAM layer in the network.
+        ModelError: it cannot be run on an input of this size, or has no module of a name in
+            `layers`.
     """
     model = unwrap(model)
     size = input_size or input_spec(model).size

@@ -50,28 +50,20 @@ def run_limited(
     time on macOS. By the clock the process is killed everywhere, after four times `seconds` and
     the time of its start; on Windows that is all.
 
-    Parameters
-    ----------
-    function
-        `"package.module:name"`. Its module should import little: that is what the call costs.
-    file
-        What it reads: an open file with a descriptor, or bytes. The function gets it as a binary
-        stream that can seek and be mapped, from its start.
-    arguments
-        Further positional arguments, of JSON's types.
-    seconds
-        Processor time that the call may take, without its imports.
-    megabytes
-        Memory that it may allocate beyond what its imports take, and the longest result. A mapped
-        file does not count.
+    Args:
+        function: `"package.module:name"`. Its module should import little: that is what the call
+            costs.
+        file: what it reads: an open file with a descriptor, or bytes. The function gets it as a
+            binary stream that can seek and be mapped, from its start.
+        arguments: further positional arguments, of JSON's types.
+        seconds: processor time that the call may take, without its imports.
+        megabytes: memory that it may allocate beyond what its imports take, and the longest result.
+            A mapped file does not count.
 
-    Raises
-    ------
-    LimitError
-        It took too long, needed too much memory, or ended without a result; the text is the second
-        half of a sentence, "took more than 5 seconds".
-    CbamVizError
-        What the function raised, in its own class.
+    Raises:
+        LimitError: it took too long, needed too much memory, or ended without a result; the text is
+            the second half of a sentence, "took more than 5 seconds".
+        CbamVizError: what the function raised, in its own class.
     """
     if isinstance(file, bytes):
         with tempfile.TemporaryFile() as copy:

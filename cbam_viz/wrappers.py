@@ -35,10 +35,8 @@ def undriven(model: Any) -> Any:
     That object is a torch module whose `train` trains, so that its `eval()` would start a training
     too, and whose call predicts with a copy. Nobody here may call it.
 
-    Raises
-    ------
-    ModelError
-        It holds no PyTorch network, but the path of an exported one.
+    Raises:
+        ModelError: it holds no PyTorch network, but the path of an exported one.
     """
     engine = sys.modules.get("ultralytics.engine.model")
     if engine is None or not isinstance(model, engine.Model):

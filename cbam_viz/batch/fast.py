@@ -67,11 +67,10 @@ def fast_forward(
 ) -> tuple[Forward, Effect]:
     """Return a forward of exactly `batch` photos that gives what `capture` gives, and its effect.
 
-    Raises
-    ------
-    ModelError
-        The network cannot be exported or compiled, or its gates cannot be told from each other on
-        these photos, or they differ by more than is allowed: the text has the figure.
+    Raises:
+        ModelError: the network cannot be exported or compiled, or its gates cannot be told from
+            each other on these photos, or they differ by more than is allowed: the text has the
+            figure.
     """
     (x,) = as_weights(loaded.model, [_filled(photos, batch)])
     view = photos[0][1].geometry.view

@@ -55,12 +55,9 @@ def write_plan(
 ) -> Plan:
     """Write a plan, all at once, in place of one that is there unless `check` raises on its digest.
 
-    Raises
-    ------
-    ImageError
-        There is no photo.
-    StoreError
-        It cannot be written.
+    Raises:
+        ImageError: there is no photo.
+        StoreError: it cannot be written.
     """
     pa, pq = arrow(), parquet()
     schema = pa.schema(

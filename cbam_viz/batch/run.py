@@ -113,15 +113,11 @@ def run_batch(
     environment's RAY_ADDRESS, else one of this machine alone), which see photos and store under the
     same paths; `workers` is then how many run at a time. The store is the same, bit for bit.
 
-    Raises
-    ------
-    ImageError
-        A source cannot be listed, or none of its photos be read.
-    StoreError
-        The store was made with something else, is in use, or cannot be written.
-    CbamVizError
-        The network cannot be shown photos, or differs by more than it may with a `fast` way; Ray is
-        missing or cannot be reached.
+    Raises:
+        ImageError: a source cannot be listed, or none of its photos be read.
+        StoreError: the store was made with something else, is in use, or cannot be written.
+        CbamVizError: the network cannot be shown photos, or differs by more than it may with a
+            `fast` way; Ray is missing or cannot be reached.
     """
     out, reporter = Path(store), reporter or Reporter()
     _refuse_foreign(out)

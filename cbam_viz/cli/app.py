@@ -100,12 +100,9 @@ def _near(option: str, command: click.Command) -> str:
 def _offer(choices: Sequence[ModelChoice]) -> None:
     """Make the networks of one's own code now, where what is wrong with them can be said.
 
-    Raises
-    ------
-    click.UsageError
-        Options of a network without --model.
-    CbamVizError
-        One cannot be made.
+    Raises:
+        click.UsageError: options of a network without --model.
+        CbamVizError: one cannot be made.
     """
     if choices[0].factory is None:
         if choices[0] != ModelChoice():
@@ -149,12 +146,9 @@ def run_streamlit(folder: Path, arguments: list[str]) -> int:
     Streamlit reads its settings and theme from `.streamlit` in the folder that it is started in. It
     is imported by name, because nothing but starting it belongs here.
 
-    Raises
-    ------
-    click.UsageError
-        Options that Streamlit does not take.
-    CbamVizError
-        Streamlit cannot start with them.
+    Raises:
+        click.UsageError: options that Streamlit does not take.
+        CbamVizError: Streamlit cannot start with them.
     """
     os.chdir(folder)
     command: click.Command = importlib.import_module("streamlit.web.cli").main

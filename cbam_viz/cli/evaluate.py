@@ -327,10 +327,8 @@ def _chosen(
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """The layers whose gates are measured, those of the methods, and the methods.
 
-    Raises
-    ------
-    click.UsageError
-        There is no such layer, or nothing is left to be measured.
+    Raises:
+        click.UsageError: there is no such layer, or nothing is left to be measured.
     """
     from cbam_viz.models.loaded import feature_entries
     from cbam_viz.statistics import layer_to_show

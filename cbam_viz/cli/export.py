@@ -153,10 +153,9 @@ def _not_done(
 ) -> list[Target]:
     """Return what is left to do after an earlier run.
 
-    Raises
-    ------
-    StoreError
-        An image has changed, or there is something in its folder that the earlier run did not make.
+    Raises:
+        StoreError: an image has changed, or there is something in its folder that the earlier run
+            did not make.
     """
     todo: list[Target] = []
     new: list[Path] = []

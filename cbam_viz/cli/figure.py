@@ -338,10 +338,8 @@ def _again(
 def _targets(manifest: Manifest, folder: Path, outputs: Sequence[Path]) -> dict[str, Path]:
     """Files to write, by their names in the manifest.
 
-    Raises
-    ------
-    click.UsageError
-        An output in a format that the manifest has no file of.
+    Raises:
+        click.UsageError: an output in a format that the manifest has no file of.
     """
     from cbam_viz.figures.ask.formats import format_of
     from cbam_viz.figures.remake import pictures

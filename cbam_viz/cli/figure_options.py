@@ -202,12 +202,9 @@ def figure_options(command: Command) -> Command:
 def spec_of(wishes: Wishes, paths: Sequence[Path], *, store: bool = False) -> FigureSpec:
     """Turn the options into the specification of a figure of these images, or of a store.
 
-    Raises
-    ------
-    click.UsageError
-        An option that has not the form it should have.
-    FigureError
-        Values that make no figure.
+    Raises:
+        click.UsageError: an option that has not the form it should have.
+        FigureError: values that make no figure.
     """
     from cbam_viz.figures import FigureSpec, Row, columns_from_text
 
@@ -288,12 +285,9 @@ def _by(wishes: Wishes) -> str:
 def _classes(wishes: Wishes, paths: Sequence[Path]) -> Sequence[str | None]:
     """The class of each image as `--group-by` has it; None where the network predicts it.
 
-    Raises
-    ------
-    click.UsageError
-        What is asked for is no file, or no class comes of it.
-    FigureError
-        A file that has no class of an image.
+    Raises:
+        click.UsageError: what is asked for is no file, or no class comes of it.
+        FigureError: a file that has no class of an image.
     """
     from cbam_viz.figures.ask.labels import classes_by_file, classes_by_folder
 

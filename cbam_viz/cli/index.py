@@ -65,10 +65,8 @@ def network_mark(loaded: LoadedModel, factory: str | None) -> str:
 def read_index(path: Path) -> dict[str, Row]:
     """Return the rows of an earlier run by source; none if there was no run.
 
-    Raises
-    ------
-    StoreError
-        There is a file of that name which is no such index.
+    Raises:
+        StoreError: there is a file of that name which is no such index.
     """
     try:
         with path.open(newline="", encoding="utf-8") as lines:

@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 def find_images(sources: Iterable[str]) -> list[Path]:
     """Expand files, folders (recursively, in name order) and patterns; each file once.
 
-    Raises
-    ------
-    click.UsageError
-        A source that names nothing, or no image in any of them.
+    Raises:
+        click.UsageError: a source that names nothing, or no image in any of them.
     """
     found: dict[Path, Path] = {}
     for source in sources:

@@ -23,10 +23,9 @@ class Journal:
     def __init__(self, path: Path | None, settings: Mapping[str, Any], *, force: bool) -> None:
         """Read what is there. Without a path, nothing is kept.
 
-        Raises
-        ------
-        StoreError
-            The file cannot be read or written, or was made by other settings; not with `force`.
+        Raises:
+            StoreError: the file cannot be read or written, or was made by other settings; not with
+                `force`.
         """
         self._path, self._settings = path, json.loads(json.dumps(settings))
         self.lines: dict[tuple[str, str], Line] = {}

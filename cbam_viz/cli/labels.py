@@ -27,10 +27,8 @@ class Labels:
     def of(self, path: Path, classes: Sequence[str] | None) -> int:
         """The class of a photo.
 
-        Raises
-        ------
-        MetricError
-            It has no label, or its label is no class of the network.
+        Raises:
+            MetricError: it has no label, or its label is no class of the network.
         """
         if self._table is None:
             label = path.resolve().parent.name

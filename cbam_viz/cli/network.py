@@ -25,12 +25,9 @@ def open_network(
 
     With a `view`, also what the network is fed in it.
 
-    Raises
-    ------
-    click.UsageError
-        Options that contradict each other.
-    CbamVizError
-        The network cannot be built, or the checkpoint does not fit it.
+    Raises:
+        click.UsageError: options that contradict each other.
+        CbamVizError: the network cannot be built, or the checkpoint does not fit it.
     """
     loaded = _own_network(choice) if choice.factory is not None else _known_network(choice)
     if not quiet:
@@ -58,10 +55,8 @@ def _as_asked(loaded: LoadedModel, choice: ModelChoice) -> LoadedModel:
 def find_checkpoint(choice: ModelChoice) -> Path | None:
     """Return the file that is meant; None for an architecture with random weights.
 
-    Raises
-    ------
-    CheckpointError
-        There is no such file and no checkpoint of that name, or no default one.
+    Raises:
+        CheckpointError: there is no such file and no checkpoint of that name, or no default one.
     """
     from cbam_viz._suffixes import bare_name, is_checkpoint_name
     from cbam_viz.models import default_checkpoint, list_checkpoints

@@ -28,10 +28,8 @@ def own_code(factory: str) -> Iterator[None]:
     until this program ends. Only `cbam_viz.cli.text.say` reaches standard output. In `sys.argv` it
     sees its own name alone.
 
-    Raises
-    ------
-    ModelError
-        It ended the program, and nothing nearer to the call has said where.
+    Raises:
+        ModelError: it ended the program, and nothing nearer to the call has said where.
     """
     name = factory.rpartition(":")[0]
     meta = click.get_current_context().meta

@@ -22,10 +22,8 @@ if TYPE_CHECKING:
 def choose_layers(attention: Attention, names: Sequence[str]) -> list[LayerAttention]:
     """Return the layers of these names or places (`0`, `-1`); all of them for `all`.
 
-    Raises
-    ------
-    click.UsageError
-        There is no such layer; the text gives near names.
+    Raises:
+        click.UsageError: there is no such layer; the text gives near names.
     """
     if "all" in names:
         return list(attention.values())
@@ -37,10 +35,8 @@ def choose_layers(attention: Attention, names: Sequence[str]) -> list[LayerAtten
 def layer_name(names: list[str], wanted: str, more: str = "") -> str:
     """Return the name of one layer, of its name or place; `more` goes with the error.
 
-    Raises
-    ------
-    click.UsageError
-        There is no such layer; the text gives near names.
+    Raises:
+        click.UsageError: there is no such layer; the text gives near names.
     """
     from cbam_viz.layer_names import find_name, no_such_layer
 

@@ -117,10 +117,8 @@ def _write_overlays(
 ) -> dict[str, Path]:
     """Write the overlays; return their files by layer name.
 
-    Raises
-    ------
-    CbamVizError
-        There is nothing to draw, or a file exists and is not to be overwritten.
+    Raises:
+        CbamVizError: there is nothing to draw, or a file exists and is not to be overwritten.
     """
     from cbam_viz.statistics import layer_to_show
     from cbam_viz.store import safe_name

@@ -98,10 +98,8 @@ class _State:
     def process(self, batch: Sequence[Target]) -> Iterator[Outcome]:
         """Read, run and write one batch; what fails is an outcome too.
 
-        Raises
-        ------
-        NoAttentionError, click.UsageError
-            From all photos so far: no other one will work.
+        Raises:
+            NoAttentionError, click.UsageError: from all photos so far: no other one will work.
         """
         photos: list[tuple[Target, Photo]] = []
         for target in batch:

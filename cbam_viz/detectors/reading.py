@@ -24,10 +24,8 @@ def read_detections(loaded: LoadedModel, output: Any, size: tuple[int, int]) -> 
 
     By `loaded.decode` where the network brings one.
 
-    Raises
-    ------
-    ModelError
-        `decode` fails or returns something else.
+    Raises:
+        ModelError: `decode` fails or returns something else.
     """
     if loaded.decode is not None:
         return Found(_decoded(loaded, output).named(loaded.classes))

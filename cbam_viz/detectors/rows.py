@@ -21,10 +21,9 @@ def row_of(output: Any, index: int, count: int) -> Any:
     A row of every tensor in tuples, lists and dictionaries; of one dictionary of boxes, labels and
     scores for each photo, a list of that one.
 
-    Raises
-    ------
-    NoRowsError
-        A tensor has not as many rows as there are photos, or an object is of an unknown kind.
+    Raises:
+        NoRowsError: a tensor has not as many rows as there are photos, or an object is of an
+            unknown kind.
     """
     if isinstance(output, Tensor):
         if output.ndim == 0 or len(output) != count:

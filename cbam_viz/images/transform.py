@@ -44,11 +44,9 @@ _HOW = (
 def prepare_by(transform: Transform, photo: Photo) -> ModelInput:
     """Make the network's input by its own transform.
 
-    Raises
-    ------
-    ModelError
-        The transform fails, draws at random, or does more than resize, cut, pad and normalise, so
-        that a map could not be drawn where the network looked.
+    Raises:
+        ModelError: the transform fails, draws at random, or does more than resize, cut, pad and
+            normalise, so that a map could not be drawn where the network looked.
     """
     tensor = _applied(transform, photo.pixels)
     if not _equal(tensor, _applied(transform, photo.pixels)):

@@ -38,11 +38,9 @@ class Part:
 def read_directory(data: memoryview) -> dict[str, Part]:
     """Return the parts of a checkpoint by name, without the folder that torch puts them all in.
 
-    Raises
-    ------
-    CheckpointError
-        It is damaged, compressed, encrypted or no checkpoint, has too many parts, or parts that
-        claim more bytes than it has or have one name.
+    Raises:
+        CheckpointError: it is damaged, compressed, encrypted or no checkpoint, has too many parts,
+            or parts that claim more bytes than it has or have one name.
     """
     try:
         start, length = _find_directory(data)

@@ -60,10 +60,9 @@ class Machine:
     def run(self) -> Value:
         """Return the value that the pickle stands for.
 
-        Raises
-        ------
-        CheckpointError
-            It is damaged, exceeds a limit, or has instructions that torch does not write.
+        Raises:
+            CheckpointError: it is damaged, exceeds a limit, or has instructions that torch does not
+                write.
         """
         latest = time.thread_time() + SECONDS
         try:

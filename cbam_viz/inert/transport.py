@@ -27,10 +27,9 @@ MEGABYTES = 1000
 def open_data(data: memoryview) -> Opened:
     """Return what the file `data` says, a zip or a pickle.
 
-    Raises
-    ------
-    CheckpointError
-        It is damaged, too long, or not as PyTorch writes; the text says what it is.
+    Raises:
+        CheckpointError: it is damaged, too long, or not as PyTorch writes; the text says what it
+            is.
     """
     with without_collection():
         return open_zip(data) if bytes(data[:4]) == b"PK\x03\x04" else open_pickle(data)

@@ -70,10 +70,9 @@ def _known(name: Any) -> str | None:
 def arguments_of(build: Build, architecture: str, *, insisted: bool) -> tuple[dict[str, Any], str]:
     """Return the arguments to build `architecture` with, and a note on what was not used.
 
-    Raises
-    ------
-    CheckpointError
-        An argument that a file may not set, unless the user named the architecture (`insisted`).
+    Raises:
+        CheckpointError: an argument that a file may not set, unless the user named the architecture
+            (`insisted`).
     """
     if build.architecture != architecture or not build.arguments:
         return {}, ""

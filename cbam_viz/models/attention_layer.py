@@ -56,10 +56,8 @@ class LayerFactory:
 def layer_factory(attention: AttentionLike, options: Mapping[str, Any]) -> LayerFactory:
     """Return a factory of `attention` layers; `options` are passed to each.
 
-    Raises
-    ------
-    ModelError
-        timm knows no attention layer of that name.
+    Raises:
+        ModelError: timm knows no attention layer of that name.
     """
     if not isinstance(attention, str):
         if not callable(attention) or isinstance(attention, nn.Module):

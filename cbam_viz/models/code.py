@@ -52,12 +52,9 @@ def open_code(
     a Pillow image, or a `LoadedModel`. `may_miss` says of the network which tensors the file of
     weights need not have.
 
-    Raises
-    ------
-    ModelError
-        The code cannot be imported or called, or returns something else.
-    CheckpointError
-        The weights do not fit.
+    Raises:
+        ModelError: the code cannot be imported or called, or returns something else.
+        CheckpointError: the weights do not fit.
     """
     made = call_factory(code.factory, code.arguments)
     name = code.factory.rpartition(":")[2]
@@ -87,11 +84,9 @@ def call_factory(text: str, arguments: Sequence[tuple[str, str]] = ()) -> Any:
     What the module draws from torch's random numbers, and what the factory draws, is the same at
     every run: both begin at the same seed.
 
-    Raises
-    ------
-    ModelError
-        The text has not that form, or the module, the factory or what it returns is not what it
-        should be.
+    Raises:
+        ModelError: the text has not that form, or the module, the factory or what it returns is not
+            what it should be.
     """
     module_name, _, attribute = text.rpartition(":")
     if not module_name or not all(part.isidentifier() for part in attribute.split(".")):

@@ -37,19 +37,14 @@ def build_content(opened: Opened, data: bytearray | mmap.mmap, size: int) -> Any
     Objects of other classes are `Record`s, classes are `Named`. Arrays of NumPy are tensors, its
     scalars numbers. Keys that are no texts or numbers are `Key`s. Containers may hold themselves.
 
-    Parameters
-    ----------
-    opened
-        What the file says.
-    data
-        The file's bytes, writable; tensors are views of them.
-    size
-        Their number.
+    Args:
+        opened: what the file says.
+        data: the file's bytes, writable; tensors are views of them.
+        size: their number.
 
-    Raises
-    ------
-    CheckpointError
-        Tensors do not lie in the file, claim more than it has, or are of a kind that is not read.
+    Raises:
+        CheckpointError: tensors do not lie in the file, claim more than it has, or are of a kind
+            that is not read.
     """
     storages = Storages(data, opened.parts, Budget(size), swapped=opened.swapped)
     with without_collection():

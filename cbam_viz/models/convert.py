@@ -43,23 +43,16 @@ def convert_checkpoint(
     The file carries the description by which `load_model` and the app open it without further
     options. Nothing in `source` is executed.
 
-    Parameters
-    ----------
-    source
-        A .safetensors, .pth or .pt file in a layout that `load_model` reads.
-    target
-        Where to write; beside the source with the ending .safetensors if not given.
-    architecture, attention
-        As for `load_model`; inferred if not given.
-    title, classes
-        For the description: what to call the network, and its class names in order.
-    overwrite
-        Replace an existing file.
+    Args:
+        source: a .safetensors, .pth or .pt file in a layout that `load_model` reads.
+        target: where to write; beside the source with the ending .safetensors if not given.
+        architecture, attention: as for `load_model`; inferred if not given.
+        title, classes: for the description: what to call the network, and its class names in order.
+        overwrite: replace an existing file.
 
-    Raises
-    ------
-    CheckpointError
-        The source cannot be read or converted exactly, or the target cannot be written.
+    Raises:
+        CheckpointError: the source cannot be read or converted exactly, or the target cannot be
+            written.
     """
     source = Path(source)
     target = Path(target) if target is not None else source.with_name(bare_name(source) + DESCRIBED)

@@ -105,10 +105,8 @@ def cbam_families() -> tuple[CbamFamily, ...]:
 def known_architecture(name: str) -> str:
     """Return timm's architecture name of `name` (its weight tag, if any, removed).
 
-    Raises
-    ------
-    ModelError
-        timm has no such network; the text names near ones.
+    Raises:
+        ModelError: timm has no such network; the text names near ones.
     """
     architecture = name.partition(".")[0]
     if timm.is_model(architecture):

@@ -88,21 +88,15 @@ def read_weights(
     Opening takes at most 5 seconds and a gigabyte beside the tensors, whatever the file; tensors of
     a path are mapped from the disk, those of bytes copied once.
 
-    Parameters
-    ----------
-    source
-        A path or a file's content.
-    folder
-        If given, the file must lie in it, symbolic links followed.
-    apart
-        Interpret a pickle in a process of its own, which is killed at those limits, so that a
-        server's other visitors notice nothing. Costs a third of a second.
+    Args:
+        source: a path or a file's content.
+        folder: if given, the file must lie in it, symbolic links followed.
+        apart: interpret a pickle in a process of its own, which is killed at those limits, so that
+            a server's other visitors notice nothing. Costs a third of a second.
 
-    Raises
-    ------
-    CheckpointError
-        The file is missing, empty, truncated, of another type, exceeds a limit, or claims sizes
-        that it does not have.
+    Raises:
+        CheckpointError: the file is missing, empty, truncated, of another type, exceeds a limit, or
+            claims sizes that it does not have.
     """
     size = len(source) if isinstance(source, bytes) else _check_path(source, folder)
     if size == 0:

@@ -135,11 +135,9 @@ def _same_values(wanted: Tensor, given: Tensor) -> bool:
 def check_values(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Refuse values that a network's weights cannot have.
 
-    Raises
-    ------
-    CheckpointError
-        Integers, truth values or complex numbers where the network has fractions; or numbers that
-        are not finite.
+    Raises:
+        CheckpointError: integers, truth values or complex numbers where the network has fractions;
+            or numbers that are not finite.
     """
     wanted = model.state_dict()
     fractions = [n for n, value in wanted.items() if n in tensors and value.is_floating_point()]

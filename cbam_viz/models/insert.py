@@ -37,36 +37,27 @@ def insert_cbam(
     The network's own weights and their names stay as they are. The layer after module `NAME` is
     `NAME.cbam`. Nothing is changed if an error is raised.
 
-    Parameters
-    ----------
-    model
-        Any network whose modules at these places return feature maps (B, C, H, W).
-    at
-        Dotted module names. None means every stage that timm's `feature_info` lists, the stem
-        left out.
-    gate
-        What every channel weight and every cell of every spatial map is at first, in (0, 1). Each
-        layer then multiplies its features by `gate` squared, 0.9801 by default, and nothing else:
-        the MLP's last layer and the normalisation of the spatial logits start with zero weights
-        and a constant bias. A sigmoid cannot give exactly 1. Nearer to 1 changes the network less
-        and learns more slowly, by the sigmoid's slope `gate * (1 - gate)`; beyond 0.996 bfloat16
-        rounds the gate to 1 and its gradient to 0.
-    input_size
-        Height and width for the one forward that finds the channel counts; the network's own size
-        if not given.
-    attention_args
-        Further arguments of timm's `CbamModule`, such as `{"rd_ratio": 1 / 8}`. `mlp_bias` is on.
+    Args:
+        model: any network whose modules at these places return feature maps (B, C, H, W).
+        at: dotted module names. None means every stage that timm's `feature_info` lists, the stem
+            left out.
+        gate: what every channel weight and every cell of every spatial map is at first, in (0, 1).
+            Each layer then multiplies its features by `gate` squared, 0.9801 by default, and
+            nothing else: the MLP's last layer and the normalisation of the spatial logits start
+            with zero weights and a constant bias. A sigmoid cannot give exactly 1. Nearer to 1
+            changes the network less and learns more slowly, by the sigmoid's slope `gate * (1 -
+            gate)`; beyond 0.996 bfloat16 rounds the gate to 1 and its gradient to 0.
+        input_size: height and width for the one forward that finds the channel counts; the
+            network's own size if not given.
+        attention_args: further arguments of timm's `CbamModule`, such as `{"rd_ratio": 1 / 8}`.
+            `mlp_bias` is on.
 
-    Returns
-    -------
-    nn.Module
+    Returns:
         `model`; of ultralytics' `YOLO(...)` the network in it.
 
-    Raises
-    ------
-    ModelError
-        No stages are known, a name is not in the network, a module does not run or does not return
-        (B, C, H, W) feature maps, or a layer was inserted there before.
+    Raises:
+        ModelError: no stages are known, a name is not in the network, a module does not run or does
+            not return (B, C, H, W) feature maps, or a layer was inserted there before.
     """
     model = undriven(model)
     if not 0 < gate < 1:
@@ -95,10 +86,8 @@ def insert_cbam(
 def stage_names(model: nn.Module) -> list[str]:
     """Return the modules that end the stages of a timm network, in order.
 
-    Raises
-    ------
-    ModelError
-        The network does not say what its stages are.
+    Raises:
+        ModelError: the network does not say what its stages are.
     """
     modules = dict(model.named_modules())
     names = list(dict.fromkeys(str(entry.get("module", "")) for entry in feature_entries(model)))

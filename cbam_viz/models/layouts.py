@@ -63,10 +63,9 @@ _BLOCK = r"^((?:\w+\.)*?\w+\.\d+\.)"
 def translate(weights: Weights) -> None:
     """Give tensors of a known foreign layout timm's names and shapes, in place.
 
-    Raises
-    ------
-    CheckpointError
-        The layout is known to have no exact counterpart (BAM, channel gates alone).
+    Raises:
+        CheckpointError: the layout is known to have no exact counterpart (BAM, channel gates
+            alone).
     """
     names = weights.tensors
     if any(re.match(r"(?:.*\.)?bam\d\.", name) for name in names):

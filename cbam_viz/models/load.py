@@ -89,38 +89,26 @@ def load_model(
     What is not said is taken from the file's own description, else inferred from the tensors:
     architecture, class count, kind of attention, reduction, kernel size, biases, inserted layers.
 
-    Parameters
-    ----------
-    checkpoint
-        A .safetensors, .pth or .pt file or its content; the index of one in shards
-        (`model.safetensors.index.json`), or a folder that holds one checkpoint. None builds an
-        untrained network, with the same weights every time.
-    architecture
-        A timm name.
-    attention
-        As for `create_model`; None infers it, `"none"` means the network as timm defines it.
-    num_classes
-        Only for a file that has no classifier; a classifier in the file decides.
-    allow_missing_attention
-        Load a file without CBAM weights into a network with CBAM. Its gates will be random,
-        and the same every time.
-    name
-        What to call it; the file's title or name otherwise.
-    folder
-        If given, the file must lie in it.
-    apart
-        Interpret the file in a process with limits of time and memory, for programs that serve
-        others meanwhile; see `read_weights`.
-    **kwargs
-        Passed to `create_model`; they win over the file's own arguments.
+    Args:
+        checkpoint: a .safetensors, .pth or .pt file or its content; the index of one in shards
+            (`model.safetensors.index.json`), or a folder that holds one checkpoint. None builds an
+            untrained network, with the same weights every time.
+        architecture: a timm name.
+        attention: as for `create_model`; None infers it, `"none"` means the network as timm defines
+            it.
+        num_classes: only for a file that has no classifier; a classifier in the file decides.
+        allow_missing_attention: load a file without CBAM weights into a network with CBAM. Its
+            gates will be random, and the same every time.
+        name: what to call it; the file's title or name otherwise.
+        folder: if given, the file must lie in it.
+        apart: interpret the file in a process with limits of time and memory, for programs that
+            serve others meanwhile; see `read_weights`.
+        **kwargs: passed to `create_model`; they win over the file's own arguments.
 
-    Raises
-    ------
-    CheckpointError
-        The file cannot be read safely, is of an unknown network, or does not fit; the text says
-        what is missing.
-    ModelError
-        The architecture is unknown or cannot take the attention.
+    Raises:
+        CheckpointError: the file cannot be read safely, is of an unknown network, or does not fit;
+            the text says what is missing.
+        ModelError: the architecture is unknown or cannot take the attention.
     """
     if checkpoint is None:
         with seeded():

@@ -111,10 +111,8 @@ def wrap_model(
     and normalise by themselves, so they get the whole photo. `decode` makes `cbam_viz.Detections`
     of the network's output.
 
-    Raises
-    ------
-    ModelError
-        `module` is no torch module.
+    Raises:
+        ModelError: `module` is no torch module.
     """
     if not isinstance(module, nn.Module):
         raise ModelError(

@@ -52,10 +52,9 @@ def has_meaning(name: str, arguments: int) -> bool:
 def meaning_of(name: str, storages: Storages, arguments: list[Any], state: Any) -> Any:
     """Return what calling `name` with these arguments would make, `NOTHING` if that is unknown.
 
-    Raises
-    ------
-    CheckpointError
-        The arguments are impossible, or it would make a tensor of a kind that is not read.
+    Raises:
+        CheckpointError: the arguments are impossible, or it would make a tensor of a kind that is
+            not read.
     """
     meaning = _MEANINGS.get(name)
     if meaning is None or len(arguments) > _MOST_ARGUMENTS:

@@ -61,10 +61,9 @@ class CheckpointEntry:
 def parse_metadata(texts: Mapping[str, str]) -> dict[str, Any]:
     """Return our description from a file's text entries; empty if it has none.
 
-    Raises
-    ------
-    CheckpointError
-        The description is no JSON object, is of a newer schema, or asks for what a file may not.
+    Raises:
+        CheckpointError: the description is no JSON object, is of a newer schema, or asks for what a
+            file may not.
     """
     text = texts.get(KEY)
     if text is None:
@@ -123,10 +122,8 @@ def _check_names(arguments: Any) -> None:
 def read_metadata(path: Path) -> dict[str, Any]:
     """Return our description of a safetensors file without reading its tensors.
 
-    Raises
-    ------
-    CheckpointError
-        The file cannot be read, or its description is wrong.
+    Raises:
+        CheckpointError: the file cannot be read, or its description is wrong.
     """
     try:
         with path.open("rb") as stream:

@@ -33,23 +33,16 @@ def load_own_model(
     Wrappers and prefixes in the file are removed as by `load_model`; names and shapes must
     otherwise be the network's own. Nothing in the file is run.
 
-    Parameters
-    ----------
-    module
-        The network, on which the weights are set.
-    checkpoint
-        A .safetensors, .pth or .pt file or its content, an index of shards or a folder.
-    may_miss
-        Dotted names of tensors that the file need not have: those of the attention, which
-        `cbam_viz.gates.attention_tensors` finds. They keep the values that the code gave them.
-    name
-        What to call it; the name of its class otherwise.
+    Args:
+        module: the network, on which the weights are set.
+        checkpoint: a .safetensors, .pth or .pt file or its content, an index of shards or a folder.
+        may_miss: dotted names of tensors that the file need not have: those of the attention, which
+            `cbam_viz.gates.attention_tensors` finds. They keep the values that the code gave them.
+        name: what to call it; the name of its class otherwise.
 
-    Raises
-    ------
-    CheckpointError
-        The file cannot be read safely, has no value for some other tensor, one of another shape,
-        or more of them for a part of the network than the part has.
+    Raises:
+        CheckpointError: the file cannot be read safely, has no value for some other tensor, one of
+            another shape, or more of them for a part of the network than the part has.
     """
     module = undriven(module)
     source = Path(checkpoint) if isinstance(checkpoint, str) else checkpoint

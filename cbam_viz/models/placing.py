@@ -43,11 +43,9 @@ def check_places(
 ) -> None:
     """Refuse tensors that are not the network's, or not all of them.
 
-    Raises
-    ------
-    CheckpointError
-        Some tensor has another shape, has no place in a part that the network has, or is missing
-        and not in `may_miss`; the text says whether numbers are shifted.
+    Raises:
+        CheckpointError: some tensor has another shape, has no place in a part that the network has,
+            or is missing and not in `may_miss`; the text says whether numbers are shifted.
     """
     shapes = [
         f"{shortened(key, 40)} ({list(given[key].shape)} instead of {list(wanted[key].shape)})"

@@ -32,10 +32,9 @@ def refuse_quantised(
     Where a network of the user's own code wants (`wanted`, its state) just these codes, its code
     knows what they mean.
 
-    Raises
-    ------
-    CheckpointError
-        A module has weights in integers or 8-bit floats, and scales or zero points beside them.
+    Raises:
+        CheckpointError: a module has weights in integers or 8-bit floats, and scales or zero points
+            beside them.
     """
     scales: dict[str, str] = {}
     for name in tensors:

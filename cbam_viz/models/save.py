@@ -26,10 +26,8 @@ def save_model(loaded: LoadedModel, target: str | Path, *, overwrite: bool = Fal
     own code makes it again, `--model FILE.py:FACTORY --checkpoint FILE`; one that `load_model`
     loaded needs none.
 
-    Raises
-    ------
-    CheckpointError
-        The file exists, has another ending or cannot be written.
+    Raises:
+        CheckpointError: the file exists, has another ending or cannot be written.
     """
     target = Path(target)
     if target.suffix.lower() != DESCRIBED:

@@ -57,10 +57,8 @@ def multiplied_out(
     Modules whose codes or scales mean something else are left as they are, and those of which the
     network of the user's own code wants (`wanted`, its state) the codes or the scales.
 
-    Raises
-    ------
-    CheckpointError
-        Scales are no numbers that a weight could be multiplied by.
+    Raises:
+        CheckpointError: scales are no numbers that a weight could be multiplied by.
     """
     beside: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for name in tensors:

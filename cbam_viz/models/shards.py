@@ -72,11 +72,9 @@ def read_checkpoint(
     Parameters are those of `read_weights`; `name` is what bytes were called. Of shards, `size` is
     that of all of them and `sha256` the digest of their names and digests.
 
-    Raises
-    ------
-    CheckpointError
-        As `read_weights`; the index is none, names what does not lie beside it, or shards lack
-        tensors, hold others, or hold one twice.
+    Raises:
+        CheckpointError: as `read_weights`; the index is none, names what does not lie beside it, or
+            shards lack tensors, hold others, or hold one twice.
     """
     if isinstance(source, bytes):
         if is_part(name or ""):
@@ -184,10 +182,8 @@ def _check_shard(name: str, content: Any, wanted: set[str], index: str) -> None:
 def checkpoint_path(source: Path) -> Path:
     """Return the file to read: of a folder its index or its one file of weights, else `source`.
 
-    Raises
-    ------
-    CheckpointError
-        The folder has no weights, or several and none by a usual name.
+    Raises:
+        CheckpointError: the folder has no weights, or several and none by a usual name.
     """
     if not source.is_dir():
         return source

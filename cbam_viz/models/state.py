@@ -73,10 +73,8 @@ def find_weights(content: Any, *, prefixes: bool = True) -> Weights:
     Named tensors, or the tensors of a network that was pickled whole. Averaged weights are
     preferred, and the notes say what was taken.
 
-    Raises
-    ------
-    CheckpointError
-        There are no named tensors in it.
+    Raises:
+        CheckpointError: there are no named tensors in it.
     """
     place = _best_place(content)
     weights = Weights(_with_short_names(place.tensors))

@@ -120,10 +120,8 @@ class Storages:
     ) -> torch.Tensor:
         """Return a view of a storage; `offset` and `stride` in numbers of the tensor's type.
 
-        Raises
-        ------
-        CheckpointError
-            It does not lie within its storage, or the storage not within the file.
+        Raises:
+            CheckpointError: it does not lie within its storage, or the storage not within the file.
         """
         dtype = dtype or storage.dtype
         row, first, count = self._row(storage, dtype)

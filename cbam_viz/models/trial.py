@@ -58,10 +58,8 @@ class _Counted(TorchFunctionMode):
 def on_trial() -> Iterator[None]:
     """Let networks be built in this block on torch's meta device, and none of absurdly many parts.
 
-    Raises
-    ------
-    ModelError
-        More than `MAX_TENSORS` tensors are made in the block.
+    Raises:
+        ModelError: more than `MAX_TENSORS` tensors are made in the block.
     """
     with torch.device("meta"), _Counted():
         yield
@@ -72,10 +70,8 @@ def refuse_giant_forward(model: nn.Module, size: tuple[int, int]) -> None:
 
     `model` was built on trial: the forward runs on shapes alone, in milliseconds.
 
-    Raises
-    ------
-    CheckpointError
-        The network does not run at `size`, or would exceed the limits above.
+    Raises:
+        CheckpointError: the network does not run at `size`, or would exceed the limits above.
     """
     asked = f"an input of {size[0]} x {size[1]} pixels, which the file's description asks for"
     operations = 0

@@ -71,39 +71,27 @@ def log_gates(
     it. Hooks of one's own run as in any forward. The gates are those of eval mode, in the
     network's own precision, without autocast. Of a distributed training, call it in one process.
 
-    Parameters
-    ----------
-    model
-        The network, in DataParallel, DistributedDataParallel or torch.compile or not.
-    number
-        The epoch or step, from 0 on. One that is there is written anew, as when a training resumes.
-    inputs
-        (N, C, H, W), the same at every call, as the network takes them. A few are enough: each
-        adds about 90 kB an epoch for a ResNet-50.
-    run
-        A new folder, or that of earlier calls. `runs/NAME` is what the app lists.
-    pictures
-        (H, W, 3) of 8 bits each, on which maps are shown; otherwise the inputs are, from their
-        lowest value in black to their highest in white.
-    names
-        What to call them; otherwise `probe 1` and so on.
-    unit
-        What `number` counts.
-    writer
-        TensorBoard's `torch.utils.tensorboard.SummaryWriter`, or anything with its `add_scalar` and
-        `add_image`: gets mean, spread and saturation of every gate, and the maps of the first
-        input.
+    Args:
+        model: the network, in DataParallel, DistributedDataParallel or torch.compile or not.
+        number: the epoch or step, from 0 on. One that is there is written anew, as when a training
+            resumes.
+        inputs: (N, C, H, W), the same at every call, as the network takes them. A few are enough:
+            each adds about 90 kB an epoch for a ResNet-50.
+        run: a new folder, or that of earlier calls. `runs/NAME` is what the app lists.
+        pictures: (H, W, 3) of 8 bits each, on which maps are shown; otherwise the inputs are, from
+            their lowest value in black to their highest in white.
+        names: what to call them; otherwise `probe 1` and so on.
+        unit: what `number` counts.
+        writer: TensorBoard's `torch.utils.tensorboard.SummaryWriter`, or anything with its
+            `add_scalar` and `add_image`: gets mean, spread and saturation of every gate, and the
+            maps of the first input.
 
-    Raises
-    ------
-    CaptureError
-        Inputs that are no such tensor, or gates that cannot be captured.
-    NoAttentionError
-        The network has no gates that could be logged.
-    StoreError
-        At the first call: the folder cannot be written. Later: it holds a run of other inputs or
-        gates. That an epoch could not be written, as on a full disk, is a warning, and the training
-        goes on.
+    Raises:
+        CaptureError: inputs that are no such tensor, or gates that cannot be captured.
+        NoAttentionError: the network has no gates that could be logged.
+        StoreError: at the first call: the folder cannot be written. Later: it holds a run of other
+            inputs or gates. That an epoch could not be written, as on a full disk, is a warning,
+            and the training goes on.
     """
     network, folder = unwrap(model), Path(run)
     _check(number, inputs, pictures, names)

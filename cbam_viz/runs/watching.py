@@ -82,12 +82,9 @@ def watch_checkpoints(
     `made_with` says what else must be the same for a run to go on, such as options; `total` is told
     how many checkpoints are to be measured, `tick` each one's name when it is done.
 
-    Raises
-    ------
-    CheckpointError
-        The folder has no checkpoint, or none that can be shown: the first reason.
-    StoreError
-        The run was begun with other photos or options, is in use, or cannot be written.
+    Raises:
+        CheckpointError: the folder has no checkpoint, or none that can be shown: the first reason.
+        StoreError: the run was begun with other photos or options, is in use, or cannot be written.
     """
     source, out = Path(checkpoints), Path(folder)
     if not 1 <= len(photos) <= MOST_PROBES:

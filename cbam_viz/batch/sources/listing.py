@@ -36,10 +36,8 @@ def photos_of(
     are paths below the source, with the source's own name before them if there are several; a photo
     that two sources hold is taken once. `leave_out` says of files which are not meant.
 
-    Raises
-    ------
-    ImageError
-        A source that names nothing, or cannot be read.
+    Raises:
+        ImageError: a source that names nothing, or cannot be read.
     """
     labelled = labels_by(labels)
     several = len(sources) > 1

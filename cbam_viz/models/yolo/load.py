@@ -40,11 +40,9 @@ def load_ultralytics(
 ) -> LoadedModel:
     """Rebuild the network of a file for which `network_in` has found one.
 
-    Raises
-    ------
-    CheckpointError
-        ultralytics is not installed, the network has classes that are not allowed, a forward would
-        cost too much or fail, or its weights are no numbers.
+    Raises:
+        CheckpointError: ultralytics is not installed, the network has classes that are not allowed,
+            a forward would cost too much or fail, or its weights are no numbers.
     """
     found = network_in(file.content)
     if found is None:

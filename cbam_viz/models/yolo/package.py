@@ -28,10 +28,8 @@ _FOLDERS = (".config", "Library/Application Support", "AppData/Roaming")
 def ultralytics_module(name: str) -> Any:
     """Return a module of ultralytics, such as `nn.tasks`.
 
-    Raises
-    ------
-    CheckpointError
-        ultralytics is not installed, or cannot be imported.
+    Raises:
+        CheckpointError: ultralytics is not installed, or cannot be imported.
     """
     full = f"ultralytics.{name}"
     if full not in sys.modules:

@@ -60,10 +60,8 @@ class Rebuilder:
     def network(self, record: Record) -> nn.Module:
         """Return the network in eval mode, its weights as float32.
 
-        Raises
-        ------
-        CheckpointError
-            It has modules of other classes, contains itself, or is absurdly large.
+        Raises:
+            CheckpointError: it has modules of other classes, contains itself, or is absurdly large.
         """
         unknown = _unknown_classes(record)
         if unknown:

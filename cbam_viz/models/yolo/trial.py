@@ -86,10 +86,8 @@ class _Counted(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def refuse_costly_forward(model: nn.Module, size: tuple[int, int], channels: int) -> None:
     """Refuse a network, on the meta device, that takes too long or too much memory, or fails.
 
-    Raises
-    ------
-    CheckpointError
-        A forward at this height and width exceeds a limit above, or does not run.
+    Raises:
+        CheckpointError: a forward at this height and width exceeds a limit above, or does not run.
     """
     counted = _Counted()
 
