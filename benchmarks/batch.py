@@ -11,6 +11,7 @@ once more, and its ratio is to the mean of the two: the machine may be another o
 from __future__ import annotations
 
 import importlib
+import os
 import shutil
 import statistics
 import sys
@@ -27,15 +28,17 @@ import torch
 from PIL import Image
 
 from benchmarks._harness import machine, table
-from cbam_viz import create_model, read_photo, wrap_model
+from cbam_viz import create_model, load_model, read_photo, wrap_model
 from cbam_viz.analysis import analyse_inputs
+from cbam_viz.batch.fast import fast_forward
 from cbam_viz.batch.machine import cores, keep_memory
 from cbam_viz.batch.plan import ROWS
 from cbam_viz.batch.record import layout_of, row_of
 from cbam_viz.batch.run import run_batch
-from cbam_viz.batch.settings import BATCH, Settings
+from cbam_viz.batch.settings import BATCH, LARGE_BATCH, Settings
 from cbam_viz.batch.sources.item import Item
 from cbam_viz.errors import CbamVizError
+from cbam_viz.gates import capture
 from cbam_viz.models import LoadedModel
 from cbam_viz.models.feed import input_of
 from cbam_viz.store.shards import Precision, shard_bytes
@@ -48,6 +51,10 @@ WAYS: dict[str, tuple[str, ...]] = {
     "batch --fast compile": ("compile",),
     "batch --fast compile --fast bf16": ("compile", "bf16"),
 }
+LITE = Path(__file__).parents[1] / "checkpoints" / "imagenet_efficientnet_lite0_cbam.safetensors"
+SIZES = (str(LITE), "resnet18", "resnet50")
+"""Networks, small to large, for the table on compiling. The first is a checkpoint, as CBAM that was
+just put after stages has constant gates, which cannot be told from each other."""
 SLOW = 16
 """Photos for what takes seconds a photo."""
 
@@ -57,12 +64,13 @@ def main(count: int = 64, network: str = "resnet50") -> None:
     keep_memory()
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    loaded = wrap_model(create_model(network, zero_init_last=False).eval(), name=network)
+    loaded = _random(network)
     print(f"{machine(1)}; {cores()} processes; {network}, {count} photos of {SIZE}\n", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         photos = make_photos(Path(folder) / "photos", count)
         measure(loaded, photos, Path(folder))
         store(loaded, photos[:ROWS])
+        compiling(SIZES, photos)
 
 
 def make_photos(folder: Path, count: int) -> list[Path]:
@@ -84,9 +92,11 @@ def measure(loaded: LoadedModel, photos: Sequence[Path], folder: Path) -> None:
     rows = [("", "photos a second", "to the bare forward", "1.28 million photos, hours")]
     base = partial(bare, loaded, len(photos))
     last = base()
-    rows.append(row("bare forward, ready tensors, a process a core", last, 1.0))
+    name = f"bare forward, ready tensors, a process a core, {BATCH} at a time"
+    rows.append(row(name, last, 1.0))
     candidates: dict[str, Callable[[], float | None]] = {
-        f"bare forward, one process of {cores()} threads": partial(threaded, loaded, len(photos))
+        f"the same, {LARGE_BATCH} at a time": partial(bare, loaded, len(photos), LARGE_BATCH),
+        f"bare forward, one process of {cores()} threads": partial(threaded, loaded, len(photos)),
     }
     candidates |= {
         name: partial(ours, loaded, photos, folder / "store", ways) for name, ways in WAYS.items()
@@ -94,8 +104,9 @@ def measure(loaded: LoadedModel, photos: Sequence[Path], folder: Path) -> None:
     candidates["a script: one photo at a time, hooks, matplotlib"] = partial(
         script, loaded, photos[:SLOW], folder
     )
-    candidates["pytorch-grad-cam, Grad-CAM, one photo at a time"] = partial(
-        grad_cam, loaded, photos[:SLOW]
+    few = photos[: SLOW * cores()]
+    candidates[f"pytorch-grad-cam, Grad-CAM, a process a core, {SLOW} at a time"] = partial(
+        grad_cam, loaded, few
     )
     for name, candidate in candidates.items():
         before, rate, last = last, candidate(), base()
@@ -110,24 +121,30 @@ def row(name: str, rate: float, ratio: float) -> tuple[str, str, str, str]:
     return name, f"{rate:.2f}", f"{ratio:.2f}", f"{IMAGENET / rate / 3600:.1f}"
 
 
-def bare(loaded: LoadedModel, count: int) -> float:
-    """Photos a second of forwards alone, a process of one thread on each core.
+def bare(loaded: LoadedModel, count: int, size: int = BATCH) -> float:
+    """Photos a second of forwards alone, `size` at a time, a process of one thread on each core.
 
     The strictest baseline, and the one that other work on the machine disturbs least.
     """
+    batches = max(1, count // size // cores())
+    return batches * size * cores() / on_each_core(forwards, loaded, batches, size)
+
+
+def on_each_core(work: Callable[..., None], *arguments: Any) -> float:
+    """Seconds that `work` takes in a process of one thread on each core, once all are ready.
+
+    It is called with the arguments, and a barrier that it waits at when it is ready.
+    """
     context = get_context("fork")
-    batches = max(1, count // BATCH // cores())
     start = context.Barrier(cores() + 1)
-    processes = [
-        context.Process(target=forwards, args=(loaded, batches, start)) for _ in range(cores())
-    ]
+    processes = [context.Process(target=work, args=(*arguments, start)) for _ in range(cores())]
     for process in processes:
         process.start()
     start.wait()
     began = time.perf_counter()
     for process in processes:
         process.join()
-    return batches * BATCH * cores() / (time.perf_counter() - began)
+    return time.perf_counter() - began
 
 
 def threaded(loaded: LoadedModel, count: int) -> float:
@@ -154,10 +171,10 @@ def threaded_rate(loaded: LoadedModel, count: int) -> float:
         return batches * BATCH / (time.perf_counter() - began)
 
 
-def forwards(loaded: LoadedModel, batches: int, start: Any) -> None:
+def forwards(loaded: LoadedModel, batches: int, size: int, start: Any) -> None:
     """So many forwards of a batch, once all processes are ready."""
     torch.set_num_threads(1)
-    inputs = torch.rand(BATCH, 3, *loaded.spec.size)
+    inputs = torch.rand(size, 3, *loaded.spec.size)
     with torch.inference_mode():
         loaded.model(inputs)
         start.wait()
@@ -205,17 +222,73 @@ def script(loaded: LoadedModel, photos: Sequence[Path], folder: Path) -> float:
 
 
 def grad_cam(loaded: LoadedModel, photos: Sequence[Path]) -> float | None:
-    """pytorch-grad-cam's Grad-CAM of the last stage, where it is installed."""
+    """pytorch-grad-cam's Grad-CAM of the last stage, where the package `grad-cam` is installed.
+
+    As fast as it goes: batches, and a process of one thread on each core, as `batch` has them. Maps
+    are not drawn.
+    """
     try:
         package: Any = importlib.import_module("pytorch_grad_cam")
     except ImportError:
         print("  pytorch-grad-cam is not installed", flush=True)
         return None
+    return len(photos) / on_each_core(grad_cams, package, loaded, photos)
+
+
+def grad_cams(package: Any, loaded: LoadedModel, photos: Sequence[Path], start: Any) -> None:
+    """The maps of as many photos as are this process's."""
+    torch.set_num_threads(1)
+    mine = photos[: len(photos) // cores()]
     with package.GradCAM(loaded.model, [loaded.model.get_submodule("layer4")]) as cam:
-        began = time.perf_counter()
-        for photo in photos:
-            cam(input_tensor=input_of(loaded, read_photo(photo), "crop").tensor)
-        return len(photos) / (time.perf_counter() - began)
+        start.wait()
+        for at in range(0, len(mine), SLOW):
+            read = [read_photo(photo) for photo in mine[at : at + SLOW]]
+            cam(torch.cat([input_of(loaded, photo, "crop").tensor for photo in read]))
+
+
+def compiling(names: Sequence[str], photos: Sequence[Path]) -> None:
+    """From how many photos on compiling pays, for networks of several sizes.
+
+    By the time of this process and those that it starts, a compiler above all. Compiling takes a
+    run once, and every core waits for it: what it saves a photo is shared by the cores, so that it
+    pays from as many times more photos on.
+    """
+    rows = [("", "compiling, s", "saved a photo, ms", "pays from, photos")]
+    for name in names:
+        loaded = load_model(name) if Path(name).is_file() else _random(name)
+        read = [read_photo(photo) for photo in photos[:BATCH]]
+        made = [(photo, input_of(loaded, photo, "crop")) for photo in read]
+        inputs = torch.cat([one.tensor for _, one in made])
+        began = sum(os.times()[:4])
+        try:
+            forward, _ = fast_forward(loaded, made, BATCH, ("compile",))
+        except CbamVizError as error:
+            print(error, flush=True)
+            continue
+        once = sum(os.times()[:4]) - began
+        with torch.inference_mode():
+            exact = quickest(partial(capture, loaded.model, inputs))
+            fast = quickest(partial(forward, inputs))
+        saved = (exact - fast) / BATCH
+        pays = f"{once * cores() / saved:,.0f}" if saved > 0 else "never"
+        rows.append((loaded.name, f"{once:.0f}", f"{saved * 1e3:.1f}", pays))
+        print(" ".join(rows[-1]), flush=True)
+    print(f"\n{table(rows)}\n", flush=True)
+
+
+def _random(name: str) -> LoadedModel:
+    """A network with CBAM in all blocks, and random weights."""
+    return wrap_model(create_model(name, zero_init_last=False).eval(), name=name)
+
+
+def quickest(action: Callable[[], Any]) -> float:
+    """Seconds of processor time, the least of several runs."""
+    times = []
+    for _ in range(5):
+        began = time.process_time()
+        action()
+        times.append(time.process_time() - began)
+    return min(times)
 
 
 def store(loaded: LoadedModel, photos: Sequence[Path]) -> None:

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         SpatialDescriptors,
         Unsupported,
     )
+    from cbam_viz.comparison import Comparison, compare
     from cbam_viz.costs import ModelCost, cost
     from cbam_viz.detections import Detections
     from cbam_viz.gates import Capture as capturing  # noqa: N813
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
         save_model,
         wrap_model,
     )
+    from cbam_viz.runs import log_gates
     from cbam_viz.statistics import LayerStatistics, layer_statistics
     from cbam_viz.store import load_npz, save_npz
 
@@ -86,6 +88,7 @@ __all__ = [
     "Cells",
     "ChannelBranches",
     "CheckpointError",
+    "Comparison",
     "Detections",
     "Effects",
     "FigureError",
@@ -116,6 +119,7 @@ __all__ = [
     "capture",
     "capturing",
     "channel_importance",
+    "compare",
     "convert_checkpoint",
     "cost",
     "create_model",
@@ -130,6 +134,7 @@ __all__ = [
     "list_checkpoints",
     "load_model",
     "load_npz",
+    "log_gates",
     "prepare",
     "read_photo",
     "samples",
@@ -149,6 +154,7 @@ _HOMES = {
         "gate_variance",
     ),
     "cbam_viz.analysis": ("Analysis", "analyse", "analyse_tensor"),
+    "cbam_viz.comparison": ("Comparison", "compare"),
     "cbam_viz.attention": (
         "Attention",
         "Cells",
@@ -175,12 +181,23 @@ _HOMES = {
         "save_model",
         "wrap_model",
     ),
+    "cbam_viz.runs": ("log_gates",),
     "cbam_viz.statistics": ("LayerStatistics", "layer_statistics"),
     "cbam_viz.store": ("load_npz", "save_npz"),
 }
 _LAZY = {name: (home, name) for home, names in _HOMES.items() for name in names}
 _LAZY["capturing"] = ("cbam_viz.gates", "Capture")
-_SUBMODULES = ("ablation", "charts", "figures", "methods", "metrics", "render", "steps", "store")
+_SUBMODULES = (
+    "ablation",
+    "charts",
+    "comparison",
+    "figures",
+    "methods",
+    "metrics",
+    "render",
+    "steps",
+    "store",
+)
 """Reachable as `cbam_viz.figures` and so on without an import statement of their own."""
 
 

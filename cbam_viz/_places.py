@@ -7,6 +7,7 @@ from pathlib import Path
 
 FOLDER_VARIABLE = "CBAM_VIZ_CHECKPOINTS"
 STORES_VARIABLE = "CBAM_VIZ_STORES"
+RUNS_VARIABLE = "CBAM_VIZ_RUNS"
 SAMPLE = "sample:"
 """`sample:cat` is one of the photos that come along: on the command line and in manifests."""
 PACKAGE = Path(__file__).resolve().parent
@@ -32,3 +33,11 @@ def stores_folder() -> Path:
     It need not be there. `photos` in it holds folders of photos to make stores of.
     """
     return Path(os.environ.get(STORES_VARIABLE) or "stores")
+
+
+def runs_folder() -> Path:
+    """Return the folder whose training runs the app offers: that of $CBAM_VIZ_RUNS, else `runs`.
+
+    It need not be there.
+    """
+    return Path(os.environ.get(RUNS_VARIABLE) or "runs")

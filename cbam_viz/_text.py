@@ -5,7 +5,8 @@ Whoever wrote a file chose its names and texts. A message quotes enough of them 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sized
+import difflib
+from collections.abc import Collection, Sequence, Sized
 from itertools import islice
 
 QUOTED = 80
@@ -43,6 +44,11 @@ def few(names: Collection[str], shown: int = 4, limit: int = QUOTED) -> str:
     rest = len(names) - shown
     first = ", ".join(shortened(name, limit) for name in islice(names, max(shown, 0)))
     return first + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def nearest(names: Sequence[str], wanted: str, count: int = 3) -> list[str]:
+    """Return the names that are most like one that is not there; the last ones where none is."""
+    return difflib.get_close_matches(wanted, names, n=count, cutoff=0.3) or list(names[-count:])
 
 
 def _escaped(sign: str) -> str:

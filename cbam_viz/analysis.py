@@ -196,7 +196,7 @@ def _looked_at(
     except NoAttentionError as error:
         if gates:
             raise
-        no_gates = str(error)
+        no_gates = error.reason
         attention = _without_gates(loaded, inputs, geometry)
     found = analysis_of(loaded, photo, geometry, inputs, attention)
     return replace(found, also=also, no_gates=no_gates)
@@ -372,8 +372,8 @@ def _with_layers(attention: Attention) -> Attention:
     more = f"; and {len(attention.unsupported) - 3} more" if len(attention.unsupported) > 3 else ""
     raise NoAttentionError(
         "This network's attention is neither channel weights nor a spatial map, so it cannot be "
-        f"shown ({told}{more}). Put CBAM into it with cbam_viz.insert_cbam(model), or take another "
-        "network."
+        f"shown ({told}{more}).",
+        "Put CBAM into it with cbam_viz.insert_cbam(model), or take another network.",
     )
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from cbam_viz._text import nearest
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -171,7 +173,9 @@ class Attention(Mapping[str, LayerAttention]):
 
     def __getitem__(self, name: str) -> LayerAttention:
         if name not in self.layers:
-            raise KeyError(f"There is no layer {name!r} in {self!r}.")
+            near = ", ".join(nearest([*self.layers], str(name)))
+            more = f" Near it: {near}." if near else ""
+            raise KeyError(f"There is no layer {name!r} in {self!r}.{more}")
         return self.layers[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -13,6 +13,7 @@ from timm.layers.cbam import CbamModule, LightCbamModule
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from cbam_viz._text import nearest, quoted
 from cbam_viz.errors import CaptureError, ModelError, NoAttentionError
 from cbam_viz.gates import cbam_layers_seen
 from cbam_viz.gates.find import noise_for
@@ -97,15 +98,16 @@ def cost(
     NoAttentionError
         There is no CBAM layer in the network.
     ModelError
-        It cannot be run on an input of this size.
+        It cannot be run on an input of this size, or has no module of a name in `layers`.
     """
     model = unwrap(model)
     size = input_size or input_spec(model).size
     parts = _parts(model, layers, size)
     if not parts:
         raise NoAttentionError(
-            "The network has no CBAM layer whose cost could be told. Build one with "
-            "cbam_viz.create_model, or put layers into yours with cbam_viz.insert_cbam."
+            "The network has no CBAM layer whose cost could be told.",
+            "Build one with cbam_viz.create_model, or put layers into yours with "
+            "cbam_viz.insert_cbam.",
         )
     flops = _count_flops(model, size)
     order = {name: place for place, name in enumerate(flops)}
@@ -128,9 +130,14 @@ def _parts(
     """Return the CBAM layers: those named, else those known by class or name, else those seen."""
     names = list(layers) if layers is not None else _cbam_names(model)
     if names or layers is not None:
-        return {
-            name: (dict(model.get_submodule(name).named_parameters()), (name,)) for name in names
-        }
+        there = dict(model.named_modules())
+        for name in names:
+            if name not in there:
+                raise ModelError(
+                    f"The network has no module {quoted(name)} whose cost could be told; near "
+                    f"names are {', '.join(nearest([*there][1:], name))}."
+                )
+        return {name: (dict(there[name].named_parameters()), (name,)) for name in names}
     if any(weight.is_meta for weight in model.parameters()):
         return {}
     try:

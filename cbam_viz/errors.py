@@ -19,8 +19,27 @@ class ModelError(CbamVizError):
     """An architecture cannot be built, or cannot take CBAM as asked."""
 
 
+class NoClassScoresError(ModelError):
+    """A network's output is no scores of classes that exclude each other."""
+
+    def __init__(self, reason: str, *, dense: bool = False) -> None:
+        super().__init__(f"The output is no class scores: {reason}.")
+        self.reason = reason
+        """Why, as the part of a sentence."""
+        self.dense = dense
+        """True if the output says something of each place."""
+
+
 class NoAttentionError(ModelError):
-    """A model holds no attention that could be shown."""
+    """A model holds no attention that could be shown.
+
+    The text is `reason` and `advice` for Python; the app and the command line give their own.
+    """
+
+    def __init__(self, reason: str, advice: str = "") -> None:
+        super().__init__(f"{reason} {advice}".rstrip())
+        self.reason = reason
+        """What is the case, in sentences."""
 
 
 class CheckpointError(CbamVizError):

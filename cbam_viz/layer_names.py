@@ -10,12 +10,12 @@ is the title.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from cbam_viz._text import nearest
 from cbam_viz.attention import LayerAttention
 
 _STAGE_NAME = re.compile(r"(layer|stage|level|s)_?([0-9]{1,6})")
@@ -101,12 +101,15 @@ def find_name(names: Sequence[str], wanted: str) -> str | None:
     return None
 
 
-def no_such_layer(names: Sequence[str], wanted: str) -> str:
-    """What to say where `find_name` finds none: what there is, the nearest names first."""
-    near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.3) or names[-3:]
+def no_such_layer(names: Sequence[str], wanted: str, *, by_place: bool = True) -> str:
+    """What to say where there is no such layer: how many there are, and the nearest names.
+
+    `by_place` where `find_name` was asked, which takes places too.
+    """
+    places = "; 0 and -1 mean the first and the last" if by_place else ""
     return (
         f"The network has no attention layer {wanted!r}. It has {len(names)}, such as "
-        f"{', '.join(near)}; 0 and -1 mean the first and the last."
+        f"{', '.join(nearest(names, wanted))}{places}."
     )
 
 

@@ -20,22 +20,22 @@ named or proven to be the logits, else the only one that has as many numbers as 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-from cbam_viz.errors import ModelError
+from cbam_viz.errors import ModelError, NoClassScoresError
 from cbam_viz.models.heads import (
     says_classes,
     says_headless,
     says_other_task,
     seems_headless,
 )
-from cbam_viz.models.makers import OperationWatch
+from cbam_viz.models.makers import makers_of
 
 Kind = Literal["logits", "probabilities", "log-probabilities", "none"]
 
@@ -47,9 +47,18 @@ NAMES_UNKNOWN = (
     "order of the outputs or as 'class_to_idx'; on the command line, --classes FILE states them."
 )
 
+DENSE = (
+    "What it says of each place can be shown if a function of your own, decode(output) -> "
+    "cbam_viz.Detections, reads it: wrap_model(net, decode=decode) in Python; for the command line "
+    "and the app, let the factory of --model FILE.py:FACTORY return that."
+)
+"""What to do where an output is maps or the like."""
+
 _FEATURES = "the network gives features, as its classifier was taken off ({})"
 
 _LOGITS = frozenset({"logits", "logit", "class_logits", "cls_logits"})
+_OF_OTHERS = re.compile(r"box|mask|keypoint|landmark|embed|feature|hidden")
+"""Names of parts of an output that are no scores of classes."""
 _MOST_PARTS, _DEEPEST = 64, 4
 _ROUNDING = 1e-5
 """How far a sum of float32 probabilities may be from one; networks sum thousands of them."""
@@ -104,14 +113,13 @@ class ClassScores:
 
     def probabilities(self, output: Any) -> Tensor:
         """The same as probabilities (B, K)."""
-        scores = self.of(output)
+        return self.as_probabilities(self.of(output))
+
+    def as_probabilities(self, scores: Tensor) -> Tensor:
+        """Scores (B, K), of whatever precision, as probabilities."""
         if self.kind == "logits":
             return scores.softmax(1)
         return scores.exp() if self.kind == "log-probabilities" else scores
-
-
-class _NoClassesError(Exception):
-    """There is no prediction; the text says why, as the part of a sentence."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +128,10 @@ class _Row:
 
     name: str
     tensor: Tensor
-    place: int = 0
+    place: int
     """Its position among the output's tensors."""
+    photos: int
+    """How many photos the output is of."""
 
     @property
     def count(self) -> int:
@@ -130,9 +140,9 @@ class _Row:
 
     @property
     def fits(self) -> bool:
-        """Whether these could be the scores of one photo: (1, K), K at least 2."""
+        """Whether these could be scores, a row for each photo: (B, K), K at least 2."""
         shape, floating = self.tensor.shape, self.tensor.is_floating_point()
-        return len(shape) == 2 and shape[0] == 1 and shape[1] > 1 and floating
+        return len(shape) == 2 and shape[0] == self.photos and shape[1] > 1 and floating
 
 
 def read_output(
@@ -150,12 +160,11 @@ def read_output(
     the numbers look like probabilities, labels or an embedding, to see whether that is chance.
     """
     try:
-        if model is not None:
-            _check_task(model)
-        row, is_said = _choose(_tensors(output), classes, model)
-        kind, probabilities = _probabilities(row, is_said, model, run)
-    except _NoClassesError as reason:
-        return Reading("none", note=f"No prediction: {reason}.")
+        row, kind, probabilities = _found(output, classes, model, run)
+    except NoClassScoresError as error:
+        more = f" {DENSE}" if error.dense else ""
+        return Reading("none", note=f"No prediction: {error.reason}.{more}")
+    probabilities = probabilities[0]
     names = classes if classes is not None and len(classes) == row.count else None
     best = probabilities.topk(min(top, row.count))
     note = "" if names else NAMES_UNKNOWN
@@ -174,34 +183,50 @@ def scores_in(
     model: nn.Module | None = None,
     *,
     run: Callable[[], Any] | None = None,
+    photos: int = 1,
+    vouched: bool = False,
 ) -> ClassScores:
-    """Find where the output of one photo has class scores, by the rules of `read_output`.
+    """Find where the output of so many photos has class scores, by the rules of `read_output`.
+
+    What holds for a row is then held against the rows of all photos. With `vouched`, the caller
+    says that there are class scores, as whoever asks for the probability of a class does: then
+    nothing else need say so, but what speaks against it still does.
 
     Raises:
-        ModelError: it has none; the text says why.
+        NoClassScoresError: it has none; the text says why.
     """
-    try:
-        if model is not None:
-            _check_task(model)
-        row, is_said = _choose(_tensors(output), classes, model)
-        kind, _ = _probabilities(row, is_said, model, run)
-    except _NoClassesError as reason:
-        raise ModelError(f"The output is no class scores: {reason}.") from None
+    row, kind, _ = _found(output, classes, model, run, photos=photos, vouched=vouched)
     return ClassScores(kind, row.count, row.place)
+
+
+def _found(
+    output: Any,
+    classes: Sequence[str] | None,
+    model: nn.Module | None,
+    run: Callable[[], Any] | None,
+    *,
+    photos: int = 1,
+    vouched: bool = False,
+) -> tuple[_Row, Kind, Tensor]:
+    """Return the row of class scores, what it is, and the probabilities (B, K)."""
+    if model is not None:
+        _check_task(model)
+    row, is_said = _choose(_tensors(output, photos), classes, model, vouched=vouched)
+    return row, *_probabilities(row, is_said, model, run)
 
 
 def _check_task(model: nn.Module) -> None:
     headless = says_headless(model)
     if headless is not None:
-        raise _NoClassesError(_FEATURES.format(headless))
+        raise NoClassScoresError(_FEATURES.format(headless))
     task = says_other_task(model)
     if task is not None:
-        raise _NoClassesError(f"the network's config says {task.replace('_', ' ')}")
+        raise NoClassScoresError(f"the network's config says {task.replace('_', ' ')}")
 
 
-def _tensors(output: Any) -> list[_Row]:
+def _tensors(output: Any, photos: int = 1) -> list[_Row]:
     """Return every tensor in nested outputs."""
-    return [_Row(name, tensor, n) for n, (name, tensor) in enumerate(_walk(output, "", 0))]
+    return [_Row(name, tensor, n, photos) for n, (name, tensor) in enumerate(_walk(output, "", 0))]
 
 
 def _walk(output: Any, name: str, depth: int) -> Iterator[tuple[str, Tensor]]:
@@ -222,26 +247,28 @@ def _walk(output: Any, name: str, depth: int) -> Iterator[tuple[str, Tensor]]:
 
 
 def _choose(
-    tensors: list[_Row], classes: Sequence[str] | None, model: nn.Module | None
+    tensors: list[_Row], classes: Sequence[str] | None, model: nn.Module | None, *, vouched: bool
 ) -> tuple[_Row, bool]:
     """Return the row that holds class scores, and whether something says that it does."""
-    rows = [row for row in tensors if row.fits]
+    rows = [row for row in tensors if row.fits and not _OF_OTHERS.search(row.name)]
     rows = [row for row in rows if "aux" not in row.name] or rows
     named = [row for row in tensors if row.name in _LOGITS]
     if named:
         rows = [row for row in named if row.fits]
     if not rows:
-        raise _NoClassesError(_why_no_row(named or tensors))
+        odd = named or tensors
+        dense = any(row.tensor.ndim > 2 and row.tensor.shape[-1] > 1 for row in odd)
+        raise NoClassScoresError(_why_no_row(odd), dense=dense)
     proven = _proven(rows)
     if proven is not None:
         return proven, True
     said = [row for row in rows if named or _is_said(row.count, classes, model)]
     if len(said) == 1:
         return said[0], True
-    if len(rows) == 1 and len(tensors) == 1:
-        return rows[0], False
+    if len(rows) == 1 and (vouched or len(tensors) == 1):
+        return rows[0], vouched
     numbers = " and ".join(f"{row.count:,}" for row in rows[:3])
-    raise _NoClassesError(
+    raise NoClassScoresError(
         f"the network gives {len(tensors)} tensors, with rows of {numbers} numbers among them, "
         "and nothing says which are scores of classes"
     )
@@ -267,7 +294,7 @@ def _proven(rows: Sequence[_Row]) -> _Row | None:
 def _is_softmax(probabilities: Tensor, of: _Row, row: _Row) -> bool:
     if of.count != row.count:
         return False
-    softmax = row.tensor[0].detach().double().cpu().softmax(0)
+    softmax = _values(row.tensor).softmax(1)
     return float((softmax - probabilities).abs().max()) <= _epsilon(of.tensor) + _ROUNDING
 
 
@@ -292,11 +319,11 @@ def _why_no_row(tensors: Sequence[_Row]) -> str:
 def _probabilities(
     row: _Row, is_said: bool, model: nn.Module | None, run: Callable[[], Any] | None
 ) -> tuple[Kind, Tensor]:
-    """Return what the row is and the probabilities (K,) in double precision."""
+    """Return what the row is and the probabilities (B, K) in double precision."""
     tensor = row.tensor
     bad = _impossible(tensor)
     if bad:
-        raise _NoClassesError(
+        raise NoClassScoresError(
             f"{bad:,} of the network's {row.count:,} outputs are not finite numbers"
         )
     found = _as_distribution(tensor)
@@ -305,34 +332,37 @@ def _probabilities(
     if found is not None or other:
         maker = _maker(row, model, run)
         if found is not None and maker in _ALONE:
-            raise _NoClassesError(
+            raise NoClassScoresError(
                 f"the network's {row.count:,} outputs are made each by a sigmoid of its own, and "
                 "sum to one by chance: labels that may hold together, or other values"
             )
         if found is not None and maker in _CHOICES:
-            raise _NoClassesError("the network gives its choice, one 1 among zeros, and no shares")
+            raise NoClassScoresError(
+                "the network gives its choice, one 1 among zeros, and no shares"
+            )
         if found is not None and maker not in _LINEAR:
             return found
         if maker not in _LINEAR:
-            raise _NoClassesError(other)
+            raise NoClassScoresError(other)
     if not is_said:
-        raise _NoClassesError(
+        raise NoClassScoresError(
             f"nothing says that the network's {row.count:,} outputs are scores of classes, and "
             "not features or other values. Say it by an attribute of the network (num_classes = "
             f"{row.count}), by naming the output 'logits', or by class names in the checkpoint"
         )
-    return "logits", tensor[0].detach().double().cpu().softmax(0)
+    return "logits", _values(tensor).softmax(1)
 
 
 def _other_meaning(tensor: Tensor) -> str:
     """Say what the values look like if not like scores; empty where they could be scores."""
-    values = tensor[0].detach().double().cpu()
-    if abs(float(values.square().sum()) - 1) <= 4 * _epsilon(tensor) + _ROUNDING:
-        return f"the network's {len(values):,} outputs are a vector of length one, an embedding"
+    values = _values(tensor)
+    count = values.shape[1]
+    if _is_one(values.square().sum(1), 4 * _epsilon(tensor) + _ROUNDING):
+        return f"the network's {count:,} outputs are a vector of length one, an embedding"
     if bool(((values >= 0) & (values <= 1)).all()):
         return (
-            f"the network's {len(values):,} outputs lie between 0 and 1 and sum to "
-            f"{float(values.sum()):.4g}, not to one: labels that may hold together, or other "
+            f"the network's {count:,} outputs lie between 0 and 1 and sum to "
+            f"{float(values[0].sum()):.4g}, not to one: labels that may hold together, or other "
             "values, but no probabilities of classes that exclude each other"
         )
     return ""
@@ -347,42 +377,39 @@ _ALONE = frozenset({"sigmoid", "hardsigmoid"})
 _CHOICES = frozenset({"scatter", "one_hot", "eq"})
 """Operations that put a 1 at the largest number."""
 
-_Parts = tuple[tuple[int, type[nn.Module]], ...]
-
-_makers: WeakKeyDictionary[nn.Module, tuple[_Parts, dict[int, str]]] = WeakKeyDictionary()
-"""The operation that made each tensor of a network's output, by its place, and the parts that the
-network had then: somebody may put others in their place."""
-
 
 def _maker(row: _Row, model: nn.Module | None, run: Callable[[], Any] | None) -> str:
     """Return the operation that gives the row, such as `linear`; empty if not known."""
     if model is None or run is None:
         return ""
-    parts = tuple((id(part), type(part)) for part in model.modules())
-    known = _makers.get(model)
-    if known is None or known[0] != parts:
-        with OperationWatch() as watch:
-            try:
-                tensors = _tensors(run())
-            except Exception:  # the user's own code, which may not bear being watched
-                tensors = []
-        known = parts, {one.place: watch.maker(one.tensor) for one in tensors}
-        _makers[model] = known
-    return known[1].get(row.place, "").rstrip("_")  # those that work in place end in one
+    made = makers_of(model, lambda: [one.tensor for one in _tensors(run())])
+    return made.get(row.place, "").rstrip("_")  # those that work in place end in one
 
 
 def _as_distribution(tensor: Tensor) -> tuple[Kind, Tensor] | None:
-    """Return probabilities that the numbers are, or are the logarithms of; None if neither."""
-    values = tensor[0].detach().double().cpu()
+    """Return probabilities that the numbers are, or are the logarithms of; None if neither.
+
+    Of several photos, the rows of all must be that.
+    """
+    values = _values(tensor)
     slack = _epsilon(tensor) + _ROUNDING
-    if bool((values >= 0).all()) and abs(float(values.sum()) - 1) <= slack:
+    if bool((values >= 0).all()) and _is_one(values.sum(1), slack):
         return "probabilities", values
     powers = values.exp()
     # Logarithms are rounded in proportion to themselves, on average by the entropy at most.
-    slack += _epsilon(tensor) * math.log(len(values))
-    if bool((values <= slack).all()) and abs(float(powers.sum()) - 1) <= slack:
-        return "log-probabilities", powers / powers.sum()
+    slack += _epsilon(tensor) * math.log(values.shape[1])
+    if bool((values <= slack).all()) and _is_one(powers.sum(1), slack):
+        return "log-probabilities", powers / powers.sum(1, keepdim=True)
     return None
+
+
+def _values(tensor: Tensor) -> Tensor:
+    return tensor.detach().double().cpu()
+
+
+def _is_one(sums: Tensor, slack: float) -> bool:
+    """Whether every photo's sum is one."""
+    return float((sums - 1).abs().max()) <= slack
 
 
 def _epsilon(tensor: Tensor) -> float:
@@ -399,4 +426,5 @@ def _epsilon(tensor: Tensor) -> float:
 def _impossible(tensor: Tensor) -> int:
     """Return how many scores are none: minus infinity rules a class out, but not all of them."""
     finite = tensor.isfinite()
-    return int((~(finite | tensor.isneginf())).sum()) if bool(finite.any()) else tensor.numel()
+    possible = (finite | tensor.isneginf()) & finite.any(1, keepdim=True)
+    return int((~possible).sum(1).max())

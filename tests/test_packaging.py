@@ -163,3 +163,16 @@ def test_checks_all_run_and_the_first_failure_counts(
     assert run.run_checks([]) == 3
     assert ran[:3] == ["ruff", "ruff", "mypy"]
     assert len(ran) == 4
+
+
+def test_the_floors_are_of_every_extra_that_is_tested_and_the_tests_are_there(
+    run: ModuleType,
+) -> None:
+    floors = run.floors()
+    names = [one.partition("==")[0] for one in floors]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[\w-]+==[\w.]+", one) for one in floors), floors
+    assert {"torch", "numpy", "click", "streamlit", "matplotlib", "torchcam", "pyarrow"} <= {*names}
+    assert all((run.ROOT / path).exists() for path in (*run.FLOOR_TESTS, *run.FLOOR_SKIPS))
+    within = tuple(f"{path}/" for path in run.FLOOR_TESTS)
+    assert all(path.startswith(within) for path in run.FLOOR_SKIPS)

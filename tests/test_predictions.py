@@ -307,3 +307,22 @@ def test_ultralytics_classifier(ultralytics: Any) -> None:
     assert isinstance(output, tuple)
     assert reading.kind == "logits"
     assert reading.predictions[0].probability == pytest.approx(float(output[0].max()), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("tail", "dense"),
+    [
+        (lambda x: x[:, :, None, None].expand(-1, -1, 4, 4), True),
+        (lambda x: {"out": x[:, :, None, None].expand(-1, -1, 4, 4)}, True),
+        (lambda x: x[:, :, None].expand(-1, -1, 9), True),  # boxes, points
+        (lambda x: (x[:, :, None].expand(-1, -1, 9), x[:, None].expand(-1, 5, -1)), True),
+        (lambda x: x[:, :, None, None].expand(-1, -1, 4, 4).argmax(1), True),
+        (torch.sigmoid, False),
+        (lambda x: x[:, :1], False),
+    ],
+)
+def test_of_dense_outputs_it_is_said_how_they_can_be_read(tail: Any, dense: bool) -> None:
+    note = seen(Net(tail=tail)).prediction_note
+    assert note.startswith("No prediction: ")
+    for word in ("decode=", "--model FILE.py:FACTORY", "app"):
+        assert (word in note) == dense, note

@@ -54,6 +54,10 @@ def test_settings_and_networks_of_the_checkout_are_in_it(built: Path) -> None:
             for name in names
             if name.startswith("cbam_viz/checkpoints/")
         }
+    run = ROOT / "cbam_viz" / "runs" / "samples"
+    files = [file for file in run.rglob("*") if file.is_file()]
+    assert {file.relative_to(ROOT).as_posix() for file in files} <= set(names)
+    assert sum(file.stat().st_size for file in files) < 300_000
     assert settings == (ROOT / ".streamlit" / "config.toml").read_bytes()
     assert networks == {f.name: f.stat().st_size for f in (ROOT / "checkpoints").iterdir()}
 

@@ -8,8 +8,8 @@ Beneath: a network is run twice so that the place of each gate among its operati
 proven (`learnt`); `wishes` says which gates a person means, `replacements` what is put there,
 `operands` how that looks where it is multiplied; `passes` brings a forward's operations to what
 exchanges some of them (`replacing`); `forwards` runs many of them on one input, and leaves out what
-they have in common (`tape`). `prediction` is what the app's How it works asks, `on_photo` what its
-What if does, of a class or an object (`followed`).
+they have in common (`tape`). `on_photo` is what the app asks of one photo: what the network then
+says (`analyse_with`), and what each gate does for a class or an object (`followed`).
 """
 
 from cbam_viz.ablation.block import Ablation, ablate
@@ -18,7 +18,7 @@ from cbam_viz.ablation.followed import Aim, aims
 from cbam_viz.ablation.measuring import effects
 from cbam_viz.ablation.on_photo import analyse_with, effects_on_photo, importance_on_photo
 from cbam_viz.ablation.over_photos import gate_means, gate_variance
-from cbam_viz.ablation.prediction import GATES, Outcome, predict_without
+from cbam_viz.ablation.painting import on_cells
 from cbam_viz.ablation.replacements import (
     Channels,
     Constant,
@@ -31,6 +31,7 @@ from cbam_viz.ablation.replacements import (
     Shuffled,
 )
 from cbam_viz.ablation.results import Effect, Effects
+from cbam_viz.ablation.wishes import GATES
 
 __all__ = [
     "GATES",
@@ -45,7 +46,6 @@ __all__ = [
     "Given",
     "Made",
     "Mean",
-    "Outcome",
     "Painted",
     "Replacement",
     "Shuffled",
@@ -58,5 +58,5 @@ __all__ = [
     "gate_means",
     "gate_variance",
     "importance_on_photo",
-    "predict_without",
+    "on_cells",
 ]

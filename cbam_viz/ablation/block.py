@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cbam_viz._text import quoted
 from cbam_viz.ablation._capture import (
     Buffers,
     allow_compiled,
@@ -73,6 +74,12 @@ def ablate(model: nn.Module, gates: Mapping[str, Wish | Mapping[GateKind, Wish]]
         raise CaptureError(
             "Say which gates are replaced by what: ablate(model, {'layer4': 'one'})."
         )
+    for name in gates:
+        if not isinstance(name, str):
+            raise CaptureError(
+                f"Layers, stages and patterns are named by texts, such as 'layer4'; {quoted(name)} "
+                "is none."
+            )
     return Ablation(model, gates)
 
 

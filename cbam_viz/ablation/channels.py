@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from cbam_viz.ablation.forwards import Forwards
 from cbam_viz.ablation.learnt import GateName
 from cbam_viz.ablation.replacements import Given
-from cbam_viz.ablation.scores import Values, measured
+from cbam_viz.ablation.scores import Values, class_number, class_scores, measured
 from cbam_viz.ablation.wishes import matching
 from cbam_viz.errors import CaptureError, MetricError
 from cbam_viz.metrics import correlation_interval, spearman
@@ -95,12 +95,15 @@ def channel_importance(
         raise MetricError(
             f"channel_importance takes one photo, (1, C, H, W), not {tuple(x.shape)}."
         )
-    if target is not None and target < 0:
-        raise MetricError(f"There is no class {target}: classes are numbered from 0.")
+    target = class_number(target)
+    if copies < 1:
+        raise MetricError(f"At least one copy of the photo goes into a forward, not {copies}.")
     forwards = Forwards(model, x.expand(copies, *x.shape[1:]).contiguous())
     gate = _gate(forwards, layer)
     wanted = None if target is None else np.full(copies, target)
-    plain = measured(forwards.unchanged([gate]), copies, ["logit"], wanted)
+    output = forwards.unchanged([gate])
+    where = class_scores(output, copies, ["logit"], model, forwards.bare)
+    plain = measured(output, copies, ["logit"], wanted, where)
     assert plain.top is not None
     classes = plain.top if wanted is None else wanted
     before = plain.values["logit"]
@@ -111,10 +114,8 @@ def channel_importance(
     chosen = list(range(count)) if channels is None else list(channels)
     wrong = [index for index in chosen if not 0 <= index < count]
     if wrong or not chosen:
-        raise CaptureError(
-            f"There is no channel {wrong[0] if wrong else ''}: {layer} has {count}, from 0 to "
-            f"{count - 1}."
-        )
+        none = f"There is no channel {wrong[0]}" if wrong else "No channel was given to be tried"
+        raise CaptureError(f"{none}: {layer} has {count}, from 0 to {count - 1}.")
     forwards.replaced({gate: _itself})
     own = forwards.acted[gate]
     changes = {value: np.empty(len(chosen)) for value in (0.0, 1.0)}
@@ -124,7 +125,7 @@ def channel_importance(
             gates = own.clone()
             gates[torch.arange(len(some)), some] = value
             output = forwards.replaced({gate: Given(gates)})
-            after = measured(output, copies, ["logit"], classes).values["logit"]
+            after = measured(output, copies, ["logit"], classes, where).values["logit"]
             found[start : start + len(some)] = (after - before)[: len(some)]
         if progress is not None:
             progress(min(start + copies, len(chosen)))

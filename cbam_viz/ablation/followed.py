@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -108,8 +108,7 @@ def scores_of(loaded: LoadedModel, analysis: Analysis) -> ClassScores | None:
 
 def shares_in(output: Any, scores: ClassScores) -> Tensor:
     """The probabilities (K,) in an output, double precision on the CPU."""
-    row = scores.of(output).detach().double().cpu()
-    return replace(scores, place=0).probabilities(row)[0]
+    return scores.as_probabilities(scores.of(output).detach().double().cpu())[0]
 
 
 def _score(before: Detections, place: int, after: Detections) -> float:

@@ -82,6 +82,16 @@ class Forwards:
             self.learned.tape.refuse("does not do the same twice")
         return output
 
+    def bare(self) -> Any:
+        """The network's own output, by a forward that whoever calls may watch."""
+        args, kwargs = copied(self._args, self._kwargs)
+        with ExitStack() as stack:
+            if self._compiled:
+                force_eager()
+                stack.callback(allow_compiled)
+            stack.enter_context(torch.no_grad())
+            return self.root(*args, **kwargs)
+
     def replaced(self, wanted: Mapping[GateName, Replacement]) -> Any:
         """The output with these gates in the place of its own.
 

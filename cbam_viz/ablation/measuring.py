@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cbam_viz._text import quoted
 from cbam_viz.ablation.forwards import Forwards
 from cbam_viz.ablation.learnt import GateName, Learned
+from cbam_viz.ablation.over_photos import batches_of
 from cbam_viz.ablation.replacements import Replacement, Wish, replacement
 from cbam_viz.ablation.results import Effect, Effects, Unit
-from cbam_viz.ablation.scores import Score, Values, check, measured, name_of
+from cbam_viz.ablation.scores import (
+    Score,
+    Values,
+    check,
+    class_number,
+    class_scores,
+    measured,
+    name_of,
+)
 from cbam_viz.ablation.wishes import KINDS, matching
 from cbam_viz.computation import GateKind
 from cbam_viz.errors import CaptureError, MetricError
 from cbam_viz.metrics import bootstrap_interval
+from cbam_viz.predictions import ClassScores
 
+T = TypeVar("T", bound=str)
+UNITS: tuple[Unit, ...] = ("gate", "stage", "all")
 BATCH = 2
 """Photos in one forward: what lies before each gate is kept for all of them."""
 
@@ -70,8 +83,8 @@ def effects(
         MetricError: the output has no such score, or a target is no class of the network.
         NoAttentionError: the network has no gates.
     """
-    scores = [score] if isinstance(score, str) or callable(score) else list(score)
-    photos = list(_photos_of(inputs))
+    scores = list(score) if isinstance(score, Sequence) and not isinstance(score, str) else [score]
+    photos = [one for batch in batches_of(inputs) for one in batch.split(1)]  # type: ignore[no-untyped-call]
     _check_counts(photos, targets, names)
     check(scores, labelled=targets is not None and all(one is not None for one in targets))
     measuring = Measuring(
@@ -111,7 +124,11 @@ class Measuring:
         """
         self._model, self._scores, self._by, self._reuse = model, scores, by, reuse
         self._go_on = go_on
-        self._layers, self._kinds, self._units = layers, kinds, units
+        self._layers = layers
+        self._kinds = _among("gate", kinds, KINDS)
+        self._units = _among("unit", units, UNITS)
+        if batch is not None and batch < 1:
+            raise MetricError(f"At least one photo goes into a forward, not {batch}.")
         classes_alone = all(isinstance(one, str) for one in scores)
         self._batch = batch or (BATCH if classes_alone else 1)
         self._waiting: dict[tuple[int, ...], list[_Photo]] = {}
@@ -119,6 +136,7 @@ class Measuring:
         self._before: dict[str, dict[_Photo, float]] = defaultdict(dict)
         self._after: dict[tuple[Unit, str, Any, str], dict[_Photo, float]] = defaultdict(dict)
         self._targets: dict[_Photo, int] = {}
+        self._where: ClassScores | None = None
         self._whole = self._text = ""
         self._left_out: dict[str, None] = {}
         self.lost: tuple[str, ...] = ()
@@ -139,9 +157,8 @@ class Measuring:
 
         Raises what `effects` raises; the photos that came together are then left out.
         """
-        if target is not None and target < 0:
-            raise MetricError(f"There is no class {target}: classes are numbered from 0.")
-        photo = _Photo(name, -1 if target is None else target, x)
+        number = class_number(target)
+        photo = _Photo(name, -1 if number is None else number, x)
         self._came.append(photo)
         waiting = self._waiting.setdefault(tuple(x.shape), [])
         waiting.append(photo)
@@ -198,7 +215,11 @@ class Measuring:
         groups = _groups(learned, self._layers, self._kinds, self._units)
         wanted = {gate: self._replacement(gate) for group in groups.values() for gate in group}
         first = [min(group, key=lambda g: learned.gates[g].first) for group in groups.values()]
-        plain = measured(forwards.unchanged(first), len(photos), self._scores, given)
+        output = forwards.unchanged(first)
+        self._where = self._where or class_scores(
+            output, len(photos), self._scores, self._model, forwards.bare
+        )
+        plain = measured(output, len(photos), self._scores, given, self._where)
         targets = given if plain.top is None else np.where(given < 0, plain.top, given)
         if "agreement" in plain.values:  # with itself, whatever the labels say
             plain.values["agreement"] = np.ones(len(photos))
@@ -207,7 +228,7 @@ class Measuring:
         for done, (key, group) in enumerate(groups.items(), 1):
             output = forwards.replaced({gate: wanted[gate] for gate in group})
             for score, classes in zip(self._scores, own, strict=True):
-                found = measured(output, len(photos), [score], classes)
+                found = measured(output, len(photos), [score], classes, self._where)
                 after |= {(*key, name): values for name, values in found.values.items()}
             if self._go_on is not None and not self._go_on(done, len(groups)):
                 self._leave(len(groups) - done, len(groups))
@@ -278,15 +299,14 @@ def _groups(
     return groups
 
 
-def _photos_of(inputs: Tensor | Iterable[Tensor]) -> Iterator[Tensor]:
-    for one in [inputs] if isinstance(inputs, Tensor) else inputs:
-        if not isinstance(one, Tensor) or one.ndim not in (3, 4):
-            shape = tuple(getattr(one, "shape", ()))
-            raise MetricError(
-                f"effects takes tensors (N, C, H, W) or (C, H, W), not a "
-                f"{type(one).__name__} {shape}."
-            )
-        yield from (one if one.ndim == 4 else one[None]).split(1)  # type: ignore[no-untyped-call]
+def _among(what: str, given: Sequence[T] | T, choices: Sequence[T]) -> tuple[T, ...]:
+    """Those that were given, or the one; raises MetricError for others."""
+    chosen = (given,) if isinstance(given, str) else tuple(given)
+    wrong = [one for one in chosen if one not in choices]
+    if wrong or not chosen:
+        named = f"There is no {what} {quoted(wrong[0])}" if wrong else f"No {what} was named"
+        raise MetricError(f"{named}: take {' or '.join(map(str, choices))}.")
+    return chosen
 
 
 def _check_counts(

@@ -1,4 +1,8 @@
-"""Gates of one photo changed: what the network says then, what each gate does, which channels."""
+"""Gates of one photo changed: what the network says then, what each gate does, which channels.
+
+With ones for a gate, features pass as they are, and all else does what it does on them. That tells
+what the gate changes on this photo, not what a network trained without it would say.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,8 @@ from cbam_viz.ablation.results import Effects, Unit
 from cbam_viz.ablation.scores import Score
 from cbam_viz.analysis import Analysis, analysis_of, of_photos
 from cbam_viz.computation import GateKind
-from cbam_viz.errors import MetricError
+from cbam_viz.errors import CaptureError, MetricError
+from cbam_viz.layer_names import no_such_layer
 from cbam_viz.models import LoadedModel
 from cbam_viz.models.feed import as_weights, inputs_of, running
 from cbam_viz.predictions import TOP, Prediction
@@ -99,7 +104,7 @@ def importance_on_photo(
 
     Raises:
         MetricError: the aim is no class: only classes have logits.
-        CaptureError: the layer has no channel gate that could be replaced.
+        CaptureError: there is no such layer, or it has no channel gate that could be replaced.
     """
     if logit_of(aim, loaded, analysis) is None:
         raise MetricError(
@@ -108,6 +113,8 @@ def importance_on_photo(
         )
     view = analysis.geometry.view
     inputs = as_weights(loaded.model, inputs_of(loaded, analysis.photo, view)[1])
+    if layer not in analysis.attention:
+        raise CaptureError(no_such_layer([*analysis.attention], layer, by_place=False))
     gate = analysis.attention[layer].channel
     channels = None
     if gate is not None and gate.shape[1] > most:

@@ -67,11 +67,26 @@ def gate_variance(
             for name, gates in seen.items()}  # fmt: skip
 
 
+def batches_of(inputs: Tensor | Iterable[Tensor]) -> Iterator[Tensor]:
+    """Photos that a user gave, as (B, C, H, W) each.
+
+    Raises:
+        MetricError: one of them is no such tensor.
+    """
+    for one in [inputs] if isinstance(inputs, Tensor) else inputs:
+        if not isinstance(one, Tensor) or one.ndim not in (3, 4):
+            what = f"{type(one).__name__} {tuple(getattr(one, 'shape', ())) or ''}".rstrip()
+            raise MetricError(
+                "Photos are given as tensors (N, C, H, W) or (C, H, W), as the network takes "
+                f"them, not as {what}."
+            )
+        yield one if one.ndim == 4 else one[None]
+
+
 def _captured(
     model: nn.Module, inputs: Tensor | Iterable[Tensor]
 ) -> Iterator[tuple[int, dict[GateName, Tensor]]]:
-    for x in [inputs] if isinstance(inputs, Tensor) else inputs:
-        x = x[None] if x.ndim == 3 else x  # noqa: PLW2901
+    for x in batches_of(inputs):
         with torch.no_grad():
             attention = capture(model, x)
         gates: dict[GateName, Tensor] = {}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from cbam_viz._text import quoted, shortened
 from cbam_viz.computation import GateKind
 from cbam_viz.errors import CaptureError
 
@@ -74,7 +77,12 @@ class Shuffled:
                 "channel weights have no positions" if gate.ndim == 2 else "a map has no channels"
             )
             raise CaptureError(f"A gate cannot be shuffled over {over} here: {kind}.")
-        rng = np.random.default_rng(self.seed)
+        try:
+            rng = np.random.default_rng(self.seed)
+        except (TypeError, ValueError) as error:
+            raise CaptureError(
+                f"The seed of a shuffle is a whole number from 0 on, not {quoted(self.seed)}."
+            ) from error
         if over == "photos":
             if len(gate) < 2:
                 raise CaptureError(
@@ -109,30 +117,54 @@ class Given:
         fits = values.ndim == gate.ndim and values.shape[1:] == gate.shape[1:]
         if not fits or len(values) not in (1, len(gate)):
             raise _shape(self.values.shape, gate, "The values")
-        return values.to(gate.device).expand_as(gate)
+        values = values.to(gate.device).expand_as(gate)
+        # A network may have a gate that is no number, and it may be given back.
+        if bool((~values.isfinite() & gate.isfinite()).any()):
+            bad = int((~self.values.isfinite()).sum())
+            raise CaptureError(
+                f"{bad:,} of {self.values.numel():,} values for a gate are no finite numbers, and "
+                "the network would give none behind it. Fill them, with 1 where the gate is to be "
+                "off."
+            )
+        return values
 
 
 @dataclass(frozen=True, eq=False)
 class Painted:
-    """A number where something was painted, the gate's own values elsewhere."""
+    """A number where something was painted, the gate's own values elsewhere.
 
-    mask: Tensor
-    """(h, w), or (C,) of channels: true or 1 where it was painted, shares in between."""
-    value: float
+    `on_cells` makes such a mask of one on the photo.
+    """
+
+    mask: Any
+    """An array or tensor, (h, w), or (C,) of channels: true or 1 where it was painted, shares in
+    between."""
+    value: Any
+    """A number, or an array of the mask's shape: one for each place."""
 
     def __call__(self, gate: Tensor) -> Tensor:
-        """Raises CaptureError if the mask is of another shape than the gate."""
-        mask = self.mask.to(gate.device)
+        """Raises CaptureError if the mask is no mask of this gate, or a value is no number."""
+        mask, value = as_tensor(self.mask).to(gate.device), as_tensor(self.value).to(gate.device)
         if mask.shape != gate.shape[1:]:
             raise _shape(mask.shape, gate, "The painted mask")
+        if value.ndim and value.shape != mask.shape:
+            raise _shape(value.shape, gate, "The painted values")
+        if not bool(((mask >= 0) & (mask <= 1)).all()):
+            raise CaptureError(
+                "A painted mask is between 0, where nothing is painted, and 1; this one has other "
+                "values. What is painted is its second argument: Painted(mask, 0.9)."
+            )
         share = mask.to(gate.dtype).expand_as(gate)
-        mixed = gate * (1 - share) + self.value * share
+        if not bool((value.isfinite() | (mask == 0)).all()):
+            raise CaptureError("What is painted must be finite numbers.")
+        mixed = gate * (1 - share) + value.to(gate.dtype) * share
         return torch.where(share == 0, gate, mixed)
 
     @property
     def text(self) -> str:
         """The number painted."""
-        return f"{self.value:g} where painted"
+        value = as_tensor(self.value)
+        return f"{float(value):g} where painted" if value.ndim == 0 else "what was painted"
 
 
 @dataclass(frozen=True)
@@ -141,13 +173,25 @@ class Channels:
 
     indices: tuple[int, ...]
     by: Replacement
+    """Or whatever else can replace a gate, such as `one`."""
+
+    def __post_init__(self) -> None:
+        """Raises CaptureError for indices that are no whole numbers, and for no replacement."""
+        try:
+            indices = tuple(index(one) for one in self.indices)
+        except TypeError as error:
+            raise CaptureError(
+                f"Channels are chosen by their numbers, such as (3, 17): {error}."
+            ) from error
+        object.__setattr__(self, "indices", indices)
+        object.__setattr__(self, "by", replacement(self.by, "these channels", "channel"))
 
     def __call__(self, gate: Tensor) -> Tensor:
         """Raises CaptureError for a map, and for a channel that is not there."""
         if gate.ndim != 2:
             raise CaptureError("Single channels can be replaced of channel weights, not of a map.")
         count = gate.shape[1]
-        wrong = [index for index in self.indices if not -count <= index < count]
+        wrong = [one for one in self.indices if not -count <= one < count]
         if wrong:
             raise CaptureError(
                 f"There is no channel {wrong[0]}: the gate has {count}, from 0 to {count - 1}."
@@ -172,7 +216,12 @@ class Made:
 
     def __call__(self, gate: Tensor) -> Tensor:
         """Raises CaptureError if it gives another shape."""
-        return Given(as_tensor(self.function(gate.clone())))(gate)
+        try:
+            made = self.function(gate.clone())
+        except Exception as error:  # the user's own code
+            why = shortened(f"{type(error).__name__}: {error}", 200)
+            raise CaptureError(f"The function that replaces a gate fails: {why}.") from error
+        return Given(as_tensor(made))(gate)
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,6 +276,8 @@ def replacement(wish: Wish, layer: str, kind: GateKind) -> Replacement:
     if isinstance(wish, GateMeans):
         return wish.of(layer, kind)
     if isinstance(wish, (int, float, np.number)) and not isinstance(wish, bool):
+        if not math.isfinite(wish):
+            raise CaptureError(f"A gate cannot be replaced by {wish}: give a finite number.")
         return Constant(float(wish))
     if isinstance(wish, (Tensor, np.ndarray, Sequence)):
         return Given(as_tensor(wish))
@@ -239,14 +290,16 @@ def as_tensor(values: Any) -> Tensor:
     """Floating values as a tensor.
 
     Raises:
-        CaptureError: they are no numbers, or none of them is finite.
+        CaptureError: they are no real numbers.
     """
     try:
         found = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
-        found = found.detach()
-        return found if found.is_floating_point() else found.to(torch.float32)
     except (TypeError, ValueError) as error:
         raise CaptureError(f"The values of a gate are no numbers: {error}.") from error
+    if found.is_complex():
+        raise CaptureError("The values of a gate are real numbers, not complex ones.")
+    found = found.detach()
+    return found if found.is_floating_point() else found.to(torch.float32)
 
 
 def _shape(given: Sequence[int], gate: Tensor, what: str) -> CaptureError:

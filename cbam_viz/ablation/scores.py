@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 
-from cbam_viz.errors import MetricError
+from cbam_viz._text import quoted, shortened
+from cbam_viz.errors import MetricError, ModelError, NoClassScoresError
+from cbam_viz.predictions import ClassScores, scores_in
 
 ScoreName = Literal["logit", "probability", "loss", "accuracy", "agreement"]
 Score = ScoreName | Callable[[Any], Any]
-"""`logit` and `probability` of the target class, `loss` (its cross-entropy), `accuracy` (1 where
-the target is the top class), `agreement` (the same, of what the unchanged network says); or a
-function from the network's output to one number a photo, (B,)."""
+"""`logit` (of a network that gives logits) and `probability` of the target class, `loss` (its
+cross-entropy), `accuracy` (1 where the target is the top class), `agreement` (the same, of what the
+unchanged network says); or a function from the network's output to one number a photo, (B,)."""
 Values = npt.NDArray[np.float64]
 
 SHARES = ("probability", "accuracy", "agreement")
 """Scores between 0 and 1, which are told in percent."""
 NAMES: tuple[ScoreName, ...] = ("logit", "probability", "loss", "accuracy", "agreement")
 _CLASS_OUTPUT = (
-    "The network gives no row of class scores for each photo ({}). Measure its output by a "
+    "The network gives no row of class scores for each photo: {}. Measure its output by a "
     "function of your own: score=lambda output: ..., one number a photo."
 )
+
+_NO_NUMBERS = "The network gives scores that are no finite numbers."
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ def name_of(score: Score) -> str:
 
 def check(scores: Sequence[Score], *, labelled: bool) -> None:
     """Raises MetricError for a score that there is not, or that needs labels."""
+    if not scores:
+        raise MetricError(f"Say what is measured: {', '.join(NAMES)}, or a function of the output.")
     for score in scores:
         if not callable(score) and score not in NAMES:
             raise MetricError(
@@ -62,10 +68,57 @@ def check(scores: Sequence[Score], *, labelled: bool) -> None:
             )
 
 
+def class_number(target: Any) -> int | None:
+    """A class that a user gave; None stays None.
+
+    Raises:
+        MetricError: it is no whole number, or below 0.
+    """
+    if target is None:
+        return None
+    try:
+        number = index(target)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise MetricError(f"There is no class {quoted(target)}: classes are numbered from 0.")
+    return number
+
+
+def class_scores(
+    output: Any, count: int, scores: Sequence[Score], model: nn.Module, run: Callable[[], Any]
+) -> ClassScores | None:
+    """Where the class scores are in a network's own output of `count` photos; None if not asked.
+
+    It holds for its outputs with other gates too, whatever those numbers look like: logits may then
+    lie between 0 and 1 by chance. Who asks for the score of a class says that there is one; `run`
+    is that of `predictions.read_output`.
+
+    Raises:
+        MetricError: there are none, or no logits where these are asked for.
+    """
+    if all(callable(one) for one in scores):
+        return None
+    try:
+        found = scores_in(output, None, model, run=run, photos=count, vouched=True)
+    except NoClassScoresError as error:
+        raise MetricError(_CLASS_OUTPUT.format(error.reason)) from error
+    if "logit" in scores and found.kind != "logits":
+        raise MetricError(
+            f"The network gives {found.kind}, so that no class has a logit. Take 'probability' or "
+            "'loss'."
+        )
+    return found
+
+
 def measured(
-    output: Any, count: int, scores: Sequence[Score], targets: npt.NDArray[np.int64] | None
+    output: Any,
+    count: int,
+    scores: Sequence[Score],
+    targets: npt.NDArray[np.int64] | None,
+    where: ClassScores | None,
 ) -> Measured:
-    """The scores of an output of `count` photos.
+    """The scores of an output of `count` photos, whose class scores are where `class_scores` said.
 
     `targets` are classes; where there are none (-1, or None for all), the class that the output
     itself puts on top counts, as it does for the unchanged network.
@@ -73,86 +126,60 @@ def measured(
     Raises:
         MetricError: the output has no such score, or the network has no such class.
     """
-    rows = class_scores(output, count) if any(isinstance(one, str) for one in scores) else None
     values: dict[str, Values] = {}
-    top = None
+    if where is None:
+        return Measured({name_of(one): _own(one, output, count) for one in scores}, None)  # type: ignore[arg-type]
+    top = _rows(output, count, where).argmax(1).cpu().numpy()
+    wanted = top if targets is None else np.where(targets < 0, top, targets)
+    if wanted.max() >= where.count:
+        raise MetricError(
+            f"There is no class {wanted.max()}: the network has {where.count:,}, from 0 to "
+            f"{where.count - 1}."
+        )
     for score in scores:
         if callable(score):
             values[name_of(score)] = _own(score, output, count)
-            continue
-        assert rows is not None
-        if top is None:
-            top = rows.argmax(1).numpy()
-            wanted = top if targets is None else np.where(targets < 0, top, targets)
-            if wanted.max() >= rows.shape[1]:
-                raise MetricError(
-                    f"There is no class {wanted.max()}: the network has {rows.shape[1]}, from 0 to "
-                    f"{rows.shape[1] - 1}."
-                )
-        values[score] = _of_class(score, rows, wanted, top)
+        else:
+            values[score] = _of_class(score, output, where, wanted, top)
     return Measured(values, top)
 
 
-def class_scores(output: Any, count: int) -> Tensor:
-    """The (B, K) class scores in an output, double precision on the CPU.
-
-    Raises:
-        MetricError: there are none, or several rows that could be.
-    """
-    found = _rows(output, count)
-    if len(found) != 1:
-        kind = f"a tensor of {tuple(output.shape)}" if isinstance(output, Tensor) else (
-            f"a {type(output).__name__} with {len(found)} of them" if found else
-            f"a {type(output).__name__}"
-        )  # fmt: skip
-        raise MetricError(_CLASS_OUTPUT.format(kind))
-    rows = found[0].detach().double().cpu()
-    if not bool(rows.isfinite().all()):
-        raise MetricError("The network gives scores that are no finite numbers.")
+def _rows(output: Any, count: int, where: ClassScores) -> Tensor:
+    try:
+        rows = where.of(output)
+    except ModelError as error:
+        raise MetricError(str(error)) from error
+    if len(rows) != count:
+        raise MetricError(f"The network gives {len(rows)} rows of class scores for {count} photos.")
+    if bool((rows.isnan() | rows.isposinf()).any()):
+        raise MetricError(_NO_NUMBERS)
     return rows
 
 
-def _rows(output: Any, count: int) -> list[Tensor]:
-    if isinstance(output, Tensor):
-        fits = output.ndim == 2 and len(output) == count and output.shape[1] > 1
-        return [output] if fits and output.is_floating_point() else []
-    if isinstance(output, Mapping):
-        named = output.get("logits")
-        return _rows(named, count) if named is not None else _all(output.values(), count)
-    if isinstance(getattr(output, "logits", None), Tensor):
-        return _rows(output.logits, count)
-    return _all(output, count) if isinstance(output, (tuple, list)) else []
-
-
-def _all(parts: Any, count: int) -> list[Tensor]:
-    return [row for part in parts if isinstance(part, Tensor) for row in _rows(part, count)]
-
-
 def _of_class(
-    score: str, rows: Tensor, wanted: npt.NDArray[np.int64], top: npt.NDArray[np.int64]
+    score: ScoreName,
+    output: Any,
+    where: ClassScores,
+    wanted: npt.NDArray[np.int64],
+    top: npt.NDArray[np.int64],
 ) -> Values:
-    index = torch.from_numpy(wanted)
     if score in ("accuracy", "agreement"):
         return np.asarray(top == wanted, dtype=np.float64)
-    if score == "logit":
-        found = rows.gather(1, index[:, None])[:, 0]
-    elif score == "probability":
-        found = probabilities(rows).gather(1, index[:, None])[:, 0]
-    else:
-        found = F.nll_loss(probabilities(rows).clamp_min(1e-300).log(), index, reduction="none")
-    return np.asarray(found.numpy(), dtype=np.float64)
-
-
-def probabilities(rows: Tensor) -> Tensor:
-    """Class scores (B, K) as probabilities: as they are where each row already is of such."""
-    sums = (rows.sum(1) - 1).abs().max()
-    if bool((rows >= 0).all()) and float(sums) < 1e-4:
-        return rows
-    return rows.softmax(1)
+    rows = where.of(output).detach().double().cpu()
+    rows = rows if score == "logit" else where.as_probabilities(rows)
+    found = rows[torch.arange(len(wanted)), torch.from_numpy(wanted)]
+    values = (-found.clamp_min(1e-300).log() if score == "loss" else found).numpy()
+    if not np.isfinite(values).all():
+        raise MetricError(_NO_NUMBERS)
+    return np.asarray(values, dtype=np.float64)
 
 
 def _own(score: Callable[[Any], Any], output: Any, count: int) -> Values:
-    given = score(output)
+    try:
+        given = score(output)
+    except Exception as error:  # the user's own code
+        why = shortened(f"{type(error).__name__}: {error}", 200)
+        raise MetricError(f"The score fails on the network's output: {why}.") from error
     given = given.detach().cpu().numpy() if isinstance(given, Tensor) else given
     try:
         found = np.asarray(given, dtype=np.float64).reshape(-1)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
-from cbam_viz._text import few
+from cbam_viz._text import few, nearest
 from cbam_viz.ablation.learnt import GateName, Learned
 from cbam_viz.ablation.replacements import Replacement, Wish, replacement
 from cbam_viz.computation import GateKind
 from cbam_viz.errors import CaptureError
 
 KINDS: tuple[GateKind, ...] = ("channel", "spatial")
+GATES: dict[GateKind, str] = {"channel": "the channel weights", "spatial": "the spatial map"}
+"""What a layer's gates are called in sentences."""
 Wishes = Mapping[str, Wish | Mapping[GateKind, Wish]]
 
 
@@ -27,8 +29,9 @@ def wanted(wishes: Iterable[tuple[str, Wish]], learned: Learned) -> dict[GateNam
     for pattern, wish in wishes:
         apart = dict(wish) if isinstance(wish, Mapping) else dict.fromkeys(KINDS, wish)
         wrong = [kind for kind in apart if kind not in KINDS]
-        if wrong:
-            raise CaptureError(f"A gate is 'channel' or 'spatial', not {wrong[0]!r}.")
+        if wrong or not apart:
+            found_there = f", not {wrong[0]!r}" if wrong else f": say which of {pattern} is meant"
+            raise CaptureError(f"A gate is 'channel' or 'spatial'{found_there}.")
         layers = matching(pattern, learned)
         gates = [(layer, kind) for layer in layers for kind in KINDS if kind in apart]
         there = [gate for gate in gates if gate in learned.gates]
@@ -77,10 +80,10 @@ def matching(pattern: str, learned: Learned) -> list[str]:
     asleep = [name for name in learned.not_called if pattern == name or fnmatchcase(name, pattern)]
     if asleep:
         raise CaptureError(f"{asleep[0]} did not run in this forward, so it has no gate there.")
+    known = nearest([*learned.layers], pattern, 6)
+    more = len(learned.layers) - len(known)
+    listed = few(known, shown=6) + (f" and {more} more" if more else "")
     raise CaptureError(
-        f"There is no layer {pattern!r}: the network has {_listed([*learned.layers])}."
+        f"There is no layer {pattern!r}: the network has "
+        f"{listed or 'no gate that could be replaced'}."
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return few(names, shown=6) if names else "no gate that could be replaced"

@@ -21,7 +21,8 @@ def locked(folder: Path, part: str, clean: Callable[[], None] = lambda: None) ->
     """Hold the store's lock: all of it for `part` "", else that part alone.
 
     The system gives the lock back however the process ends, so that no stale one is left. `clean`
-    is called while no other run is on the store. Raises StoreError if another run holds the lock.
+    is called while no other run is on the store, before and after. Raises StoreError if another run
+    holds the lock.
     """
     held: list[int] = []
     try:
@@ -37,6 +38,8 @@ def locked(folder: Path, part: str, clean: Callable[[], None] = lambda: None) ->
             if not _locked_soon(held[1], alone=True):
                 raise _taken(folder)
         yield
+        if _locked(held[0], alone=True):
+            clean()
     finally:
         for descriptor in held:
             os.close(descriptor)

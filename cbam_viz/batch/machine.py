@@ -67,11 +67,16 @@ def become_worker(parent: int) -> None:
     `parent` is that one's process id; it may be gone before this is called.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
-    os.environ["OMP_NUM_THREADS"] = "1"
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
+    one_thread()
+
+
+def one_thread() -> None:
+    """Let this process, which does nothing else, compute with one thread and keep its memory."""
+    os.environ["OMP_NUM_THREADS"] = "1"
     keep_memory()
     import torch
 
@@ -98,3 +103,23 @@ def without_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, handler)
     if came and callable(handler):
         handler(came[0], None)
+
+
+@contextmanager
+def exactly_on(device: str) -> Iterator[None]:
+    """One thread on a processor, and no shortcuts on a GPU: the same bits at every run."""
+    import torch
+
+    threads, products = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    try:
+        if device == "cuda":
+            torch.set_float32_matmul_precision("highest")
+            # Without `enabled` these flags would turn cuDNN off.
+            with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+                yield
+            return
+        torch.set_num_threads(1)
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision(products)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Hashable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -196,6 +197,13 @@ def row_of(analysis: Analysis, item: Item, photo: int, layout: Layout) -> PhotoR
         notes=analysis.photo.notes,
         output=output,
         gates=gates_of(analysis.attention),
+    )
+
+
+def placement_of(attention: Attention) -> Hashable:
+    """Where a photo's maps lie and how they were found, which decides `other_placement`."""
+    return tuple(
+        (name, *(getattr(layer, part) for part in _MAY_DIFFER)) for name, layer in attention.items()
     )
 
 

@@ -12,17 +12,19 @@ import csv
 import io
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from cbam_viz.analysis import Analysis, analyse_inputs
+from cbam_viz.batch.cluster import Cluster, connected, run_on_ray
 from cbam_viz.batch.fast import Effect, faster
 from cbam_viz.batch.lock import LOCK, locked
 from cbam_viz.batch.looking import Looker, Prepared, first_photos
-from cbam_viz.batch.machine import can_fork, cores
+from cbam_viz.batch.machine import can_fork, cores, exactly_on
 from cbam_viz.batch.plan import Plan, write_plan
 from cbam_viz.batch.record import (
     FAILED,
@@ -38,11 +40,10 @@ from cbam_viz.batch.record import (
 )
 from cbam_viz.batch.reporter import Reporter
 from cbam_viz.batch.settings import (
-    BATCH,
-    GPU_BATCH,
     LARGEST,
     Part,
     Settings,
+    batch_size,
     fingerprint,
     refuse_other,
     shard_size,
@@ -55,6 +56,9 @@ from cbam_viz.errors import CbamVizError, StoreError
 from cbam_viz.models import LoadedModel
 from cbam_viz.store.files import write_atomic
 from cbam_viz.store.shards import unfit
+
+Engine = Literal["processes", "ray"]
+"""What runs the shards: processes of this machine, or tasks on a Ray cluster."""
 
 ROUNDING = 1e-5
 """How far gates of photos that go together may be from those of photos alone."""
@@ -88,6 +92,8 @@ def run_batch(
     settings: Settings,
     *,
     part: Part = Part(),  # noqa: B008  # frozen
+    engine: Engine = "processes",
+    ray_address: str | None = None,
     workers: int | None = None,
     threads: int | None = None,
     retry: bool = False,
@@ -103,6 +109,10 @@ def run_batch(
     in which photos failed. `code` names the network's own code for the fingerprint; `reopen`
     opens the network where processes cannot inherit it.
 
+    With the engine `ray`, shards are tasks on the cluster at `ray_address` (default: that of the
+    environment's RAY_ADDRESS, else one of this machine alone), which see photos and store under the
+    same paths; `workers` is then how many run at a time. The store is the same, bit for bit.
+
     Raises
     ------
     ImageError
@@ -110,21 +120,25 @@ def run_batch(
     StoreError
         The store was made with something else, is in use, or cannot be written.
     CbamVizError
-        The network cannot be shown photos, or differs by more than it may with a `fast` way.
+        The network cannot be shown photos, or differs by more than it may with a `fast` way; Ray is
+        missing or cannot be reached.
     """
     out, reporter = Path(store), reporter or Reporter()
     _refuse_foreign(out)
-    try:
-        (out / GATES).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"The folder {out} cannot be made: {error.strerror}.") from error
+    device = _device(settings)
     with ExitStack() as stack:
+        cluster = None
+        if engine == "ray":
+            cluster = stack.enter_context(connected(ray_address, workers, device.type))
+        try:
+            (out / GATES).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"The folder {out} cannot be made: {error.strerror}.") from error
         stack.enter_context(locked(out, part.name, lambda: _clean(out)))
-        device = torch.device(settings.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        stack.enter_context(_exactly_on(device))
+        stack.enter_context(exactly_on(device.type))
         loaded.model.to(device)
         on_gpu = device.type == "cuda"
-        batch = settings.batch or (GPU_BATCH if on_gpu else BATCH)
+        batch = batch_size(settings, loaded.spec.size, device.type)
         ahead = (cores() if on_gpu else 0) if threads is None else threads
         looker = Looker(loaded, settings, batch, ahead)
         made_with = {**fingerprint(settings, loaded, code), "device": device.type}
@@ -149,7 +163,26 @@ def run_batch(
         if known is None:  # last, so that what was refused leaves no store
             write_record(out, record)
         work = Work(out, record, plan, looker, reopen)
-        return _follow(work, part, 1 if on_gpu else workers, retry, reporter)
+        return _follow(
+            work,
+            part,
+            cluster=cluster,
+            workers=1 if on_gpu else workers,
+            retry=retry,
+            reporter=reporter,
+        )
+
+
+def _device(settings: Settings) -> torch.device:
+    """Where the network runs, such as "cuda:1". Raises CbamVizError if that is not there."""
+    device = torch.device(settings.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        which = "" if device.index is None else f" of number {device.index}"
+        raise CbamVizError(
+            f"There is no GPU{which} that torch can use. Choose the device cpu, or install torch "
+            "for CUDA and a driver."
+        )
+    return device
 
 
 def _items(sources: Sequence[str], settings: Settings, out: Path) -> Iterator[Item]:
@@ -181,6 +214,9 @@ def _new_record(
     reporter: Reporter,
 ) -> Record:
     """What the store says of itself, by what the network gives for the first photos."""
+    size = shard_size(plan.count)
+    if looker.settings.batch is None:  # no more than there are in a shard
+        looker = replace(looker, batch=min(looker.batch, size))
     photos = first_photos(looker, plan.all_items(), 2)
     probe = analyse_inputs(looker.loaded, photos[:1])[0]
     batch = _together(looker, photos, probe, reporter)
@@ -188,7 +224,7 @@ def _new_record(
         probe,
         made_with,
         photos=plan.count,
-        shard_size=shard_size(plan.count),
+        shard_size=size,
         batch=batch,
         precision=looker.settings.precision,
         sources=sources,
@@ -246,7 +282,13 @@ def _told(effect: Effect) -> str:
 
 
 def _follow(
-    work: Work, part: Part, workers: int | None, retry: bool, reporter: Reporter
+    work: Work,
+    part: Part,
+    *,
+    cluster: Cluster | None,
+    workers: int | None,
+    retry: bool,
+    reporter: Reporter,
 ) -> Summary:
     record, store = work.record, work.store
     mine = part.shards(record.shards)
@@ -261,34 +303,38 @@ def _follow(
         else:
             before += count
             failed += len(known.failed)
-    if work.reopen is None and not can_fork():
-        workers = 1
-    count = max(1, min(workers or cores(), len(todo)))
-    reporter.say(_plan_told(work, count, part, total, before))
+    if cluster is None:
+        if work.reopen is None and not can_fork():
+            workers = 1
+        count = max(1, min(workers or cores(), len(todo)))
+        told = f"{count} process{'es' if count > 1 else ''}"
+        results = run_shards(work, todo, count, reporter.advance)
+    else:
+        told, results = cluster.told, run_on_ray(work, todo, cluster, reporter.advance)
+    reporter.say(_plan_told(work, told, part, total, before))
     reporter.begin(total, before)
     began = time.monotonic()
     done = 0
-    for result in run_shards(work, todo, count, reporter.advance):
+    for result in results:
         done += result.photos
         failed += len(result.failed)
         for _, name, reason in result.failed:
             reporter.say(f"Skipped {name}: {reason}")
     seconds = time.monotonic() - began
-    results = (read_result(store, record, shard) for shard in range(record.shards))
-    complete = _write_failed(store, results)
+    made = (read_result(store, record, shard) for shard in range(record.shards))
+    complete = _write_failed(store, made)
     size = sum(path.stat().st_size for path in (store / GATES).glob("*.parquet"))
     return Summary(store, record.photos, before, done, failed, complete, seconds, size)
 
 
-def _plan_told(work: Work, workers: int, part: Part, total: int, before: int) -> str:
+def _plan_told(work: Work, workers: str, part: Part, total: int, before: int) -> str:
     record, looker = work.record, work.looker
     which = f", part {part.number} of {part.of}" if part.of > 1 else ""
     ahead = f", {looker.threads} threads that read ahead" if looker.threads else ""
-    processes = f"{workers} process{'es' if workers > 1 else ''}"
     earlier = f" {before:,} were done before." if before else ""
     return (
         f"{total:,} photos{which}, {record.shard_size} to a shard, {record.batch} in a forward; "
-        f"{processes}{ahead}.{earlier}"
+        f"{workers}{ahead}.{earlier}"
     )
 
 
@@ -331,19 +377,3 @@ def _clean(out: Path) -> None:
 
 def _is_part(name: str) -> bool:
     return name.startswith(".") and name.endswith(".part")
-
-
-@contextmanager
-def _exactly_on(device: torch.device) -> Iterator[None]:
-    """One thread on a processor, and no shortcuts on a GPU: the same bits at every run."""
-    threads = torch.get_num_threads()
-    flags = torch.backends.cudnn.flags(deterministic=True, benchmark=False, allow_tf32=False)
-    try:
-        if device.type == "cuda":
-            with flags:
-                yield
-            return
-        torch.set_num_threads(1)
-        yield
-    finally:
-        torch.set_num_threads(threads)

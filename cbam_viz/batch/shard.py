@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cbam_viz.batch.looking import Looker
 from cbam_viz.batch.plan import Plan
-from cbam_viz.batch.record import Record, gates_of, other_placement, row_of, shard_path
+from cbam_viz.batch.record import (
+    Record,
+    gates_of,
+    other_placement,
+    placement_of,
+    row_of,
+    shard_path,
+)
 from cbam_viz.errors import StoreError
 from cbam_viz.models import LoadedModel
 from cbam_viz.store.files import write_atomic
@@ -54,6 +61,7 @@ def make_shard(work: Work, shard: int, done: Callable[[int], None]) -> ShardResu
     rows: list[PhotoRow] = []
     failed: list[Failure] = []
     placement: dict[str, list[dict[str, Any]]] = {}
+    known: dict[Hashable, list[dict[str, Any]]] = {}  # nearly all photos are placed as the first
     for number, (item, result) in enumerate(
         zip(items, work.looker.results(items, done), strict=True), first
     ):
@@ -62,8 +70,10 @@ def make_shard(work: Work, shard: int, done: Callable[[int], None]) -> ShardResu
             failed.append((number, item.name, reason))
             continue
         rows.append(row_of(result, item, number, record.layout))
-        other = other_placement(result, record)
-        if other:
+        place = placement_of(result.attention)
+        if place not in known:
+            known[place] = other_placement(result, record)
+        if other := known[place]:
             placement.setdefault("{} x {}".format(*result.geometry.input_size), other)
     document = {
         "shard": shard,

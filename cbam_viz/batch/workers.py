@@ -16,10 +16,10 @@ from typing import Any
 
 from cbam_viz.batch.fast import faster
 from cbam_viz.batch.lock import forget_locks
-from cbam_viz.batch.looking import Looker
 from cbam_viz.batch.machine import become_worker, can_fork, without_interrupts
 from cbam_viz.batch.shard import ShardResult, Work, make_shard
 from cbam_viz.errors import CbamVizError
+from cbam_viz.models import LoadedModel
 
 _WORKER_DIED = (
     "A worker process ended without a word: the system killed it, perhaps as memory ran out, or "
@@ -39,13 +39,13 @@ def run_shards(
     """
     if workers == 1:
         for shard in shards:
-            yield _made(work, shard, progress)
+            yield made(work, shard, progress)
         return
     fork = can_fork()
     context = get_context("fork" if fork else "spawn")
     counter = context.Value("q", 0)
     # A fork has the network already; another process must open it.
-    shared = replace(work, reopen=None) if fork else replace(work, looker=_without_network(work))
+    shared = replace(work, reopen=None) if fork else without_network(work)
     initial = (shared, counter, os.getpid())
     pool = ProcessPoolExecutor(workers, context, _start, initial)
     try:
@@ -89,7 +89,7 @@ def _end_at_once(pool: ProcessPoolExecutor) -> None:
         process.kill()
 
 
-def _made(work: Work, shard: int, progress: Callable[[int], None]) -> ShardResult:
+def made(work: Work, shard: int, progress: Callable[[int], None]) -> ShardResult:
     """One shard. A network that draws random numbers draws the same for a shard at every run."""
     import torch
 
@@ -98,9 +98,18 @@ def _made(work: Work, shard: int, progress: Callable[[int], None]) -> ShardResul
         return make_shard(work, shard, progress)
 
 
-def _without_network(work: Work) -> Looker:
-    """The looker for a process that opens the network itself."""
-    return replace(work.looker, loaded=None, forward=None)  # type: ignore[arg-type]
+def without_network(work: Work) -> Work:
+    """The same for a process that gets the network otherwise; it can be pickled."""
+    looker = replace(work.looker, loaded=None, forward=None)  # type: ignore[arg-type]
+    return replace(work, looker=looker)
+
+
+def with_network(work: Work, loaded: LoadedModel) -> Work:
+    """Give it to such a process, with the ways that are to be used. Raises ModelError."""
+    looker = replace(work.looker, loaded=loaded)
+    if looker.settings.fast:
+        looker, _ = faster(looker, work.plan.all_items())
+    return replace(work, looker=looker)
 
 
 _work: Work | None = None
@@ -113,10 +122,7 @@ def _start(work: Work, counter: Any, parent: int) -> None:
     become_worker(parent)
     forget_locks()
     if work.reopen is not None:
-        looker = replace(work.looker, loaded=work.reopen())
-        if looker.settings.fast:
-            looker, _ = faster(looker, work.plan.all_items())
-        work = replace(work, looker=looker)
+        work = with_network(work, work.reopen())
     _work, _counter = work, counter
 
 
@@ -127,4 +133,4 @@ def _process(shard: int) -> ShardResult:
         with _counter.get_lock():
             _counter.value += count
 
-    return _made(_work, shard, progress)
+    return made(_work, shard, progress)

@@ -13,6 +13,7 @@ from cbam_viz.charts.channels import (
     spread_of,
 )
 from cbam_viz.charts.common import Spec
+from cbam_viz.charts.compare import distribution_chart, scatter_chart
 from cbam_viz.charts.walkthrough import branch_chart, sigmoid_chart, vector_chart
 from cbam_viz.charts.whatif import effects_chart, importance_chart
 
@@ -25,11 +26,13 @@ __all__ = [
     "Spread",
     "branch_chart",
     "channel_bars",
+    "distribution_chart",
     "effects_chart",
     "highest",
     "importance_chart",
     "places",
     "ranks",
+    "scatter_chart",
     "sigmoid_chart",
     "spread_of",
     "vector_chart",

@@ -50,6 +50,20 @@ class Highest:
     """Such as `10 highest`; empty if none were asked for."""
 
 
+@dataclass(frozen=True)
+class Around:
+    """What other photos' weights are, to be shown around those of one."""
+
+    mean: npt.NDArray[Any]
+    """(C,)"""
+    spread: npt.NDArray[Any]
+    """(C,) standard deviation."""
+    z: npt.NDArray[Any]
+    """(C,); NaN where the spread is zero."""
+    text: str
+    """What mean and spread are of."""
+
+
 def channel_bars(
     weights: npt.NDArray[Any],
     *,
@@ -57,11 +71,13 @@ def channel_bars(
     top_k: int = 10,
     selected: int | None = None,
     title: str = "",
+    around: Around | None = None,
 ) -> dict[str, Any]:
     """Describe one image's channel weights (C,) for the component that draws them, fit for JSON.
 
     The axis is absolute, 0 to 1, and extends only if values lie beyond. Weights have six decimals;
-    those that are no finite number become null. `title` is what the layer is called. Raises
+    those that are no finite number become null. `title` is what the layer is called. With `around`
+    the `top_k` weights that are furthest from the mean, in spreads, are marked instead. Raises
     RenderError for values that are no (C,) and for options that do not exist.
     """
     values = channel_values(weights)
@@ -75,6 +91,12 @@ def channel_bars(
         raise RenderError(f"The {top_k} highest weights cannot be marked. Choose 0 or more.")
     finite = values[np.isfinite(values)]
     marked, spread = highest(values, top_k), spread_of(values)
+    if around is not None:
+        if not values.shape == around.mean.shape == around.spread.shape == around.z.shape:
+            raise RenderError(
+                f"{values.size} weights have means of {around.mean.size} around them."
+            )
+        marked = furthest(around.z, top_k)
     return {
         "weights": [json_number(weight) for weight in values.tolist()],
         "ranks": ranks(values).tolist(),
@@ -89,7 +111,26 @@ def channel_bars(
         "histogram": _bins(spread),
         "missing": spread.missing,
         "histogramLabel": _spread_in_words(spread, title),
+        "around": None if around is None else _around(around),
     }
+
+
+def _around(around: Around) -> dict[str, Any]:
+    return {
+        "text": around.text,
+        "mean": [json_number(value) for value in around.mean.tolist()],
+        "spread": [json_number(value) for value in around.spread.tolist()],
+        "z": [json_number(value) for value in around.z.tolist()],
+    }
+
+
+def furthest(z: npt.NDArray[Any], count: int) -> Highest:
+    """The `count` channels of the largest |z| (C,), and what may be said of them."""
+    size = np.where(np.isfinite(z), np.abs(z), -1.0)
+    chosen = np.argsort(-size, kind="stable")[: min(count, int((size >= 0).sum()))]
+    if not chosen.size:
+        return Highest((), "")
+    return Highest(tuple(sorted(chosen.tolist())), f"{chosen.size} furthest from the mean")
 
 
 def ranks(weights: npt.NDArray[Any]) -> npt.NDArray[np.intp]:

@@ -23,7 +23,7 @@ MEAN = "mean of all classes"
 LINES = ("#2277cc", "#d9480f", "#2b8a3e", "#9c36b5", "#b08900", "#0b7285", "#c2255c", "#5c677d")
 """Of as many classes as can be told apart; each has 3 : 1 to white and to a dark page."""
 _ROW = 22
-_FIT = {"type": "fit-x", "contains": "padding"}
+FIT = {"type": "fit-x", "contains": "padding"}
 """The height is the cells' and lines' own: legend and axes are beyond it."""
 
 
@@ -70,7 +70,7 @@ def heat_map(
         "description": description,
         "width": "container",
         "height": _ROW * len(rows),
-        "autosize": _FIT,
+        "autosize": FIT,
         "data": {"values": records},
         "mark": {"type": "rect"},
         "encoding": {
@@ -177,6 +177,6 @@ def class_curves(
         "title": title,
         "width": "container",
         "height": 200,
-        "autosize": _FIT,
+        "autosize": FIT,
         "layer": drawn,
     }

@@ -21,9 +21,12 @@ from cbam_viz.cli.options import json_option, model_options, view_option
 from cbam_viz.cli.text import print_json, say
 
 if TYPE_CHECKING:
-    from cbam_viz.batch.run import Summary
+    from collections.abc import Callable
+
+    from cbam_viz.batch.run import Engine, Summary
     from cbam_viz.batch.settings import Part
     from cbam_viz.images import View
+    from cbam_viz.models import LoadedModel
 
 SOME_FAILED = 1
 FAST = ("compile", "channels_last", "fuse", "bf16")
@@ -101,7 +104,8 @@ def _part(
     "--workers",
     type=click.IntRange(1),
     metavar="N",
-    help="Processes of one thread each. [default: one for each core; one with a GPU]",
+    help="Processes of one thread each; with --engine ray, tasks at a time. [default: one for each "
+    "core; one with a GPU]",
 )
 @click.option(
     "--threads",
@@ -131,6 +135,22 @@ def _part(
     "folders are put together afterwards. [default: RANK and WORLD_SIZE if set, else all]",
 )
 @click.option(
+    "--engine",
+    type=click.Choice(["processes", "ray"]),
+    default="processes",
+    show_default=True,
+    help="What runs the shards: processes of this machine, or tasks on a Ray cluster whose "
+    "machines see photos, checkpoint and store under the same paths. The store is the same, bit "
+    "for bit.",
+)
+@click.option(
+    "--ray-address",
+    "ray_address",
+    metavar="ADDRESS",
+    help="Of the cluster, such as 10.0.0.1:6379 or auto. [default: RAY_ADDRESS if set, else a "
+    "cluster of this machine alone]",
+)
+@click.option(
     "--retry", is_flag=True, help="Take the shards again in which photos could not be read."
 )
 @json_option
@@ -151,6 +171,8 @@ def batch(
     device: str | None,
     fast: tuple[str, ...],
     part: tuple[int, int] | None,
+    engine: Engine,
+    ray_address: str | None,
     retry: bool,
     as_json: bool,
 ) -> int:
@@ -165,6 +187,8 @@ def batch(
     """
     from cbam_viz.batch.machine import cores, keep_memory
 
+    if ray_address is not None and engine != "ray":
+        raise click.UsageError("--ray-address is for --engine ray.")
     keep_memory()
     import torch
 
@@ -200,12 +224,13 @@ def batch(
             out,
             settings,
             part=mine,
+            engine=engine,
+            ray_address=ray_address,
             workers=workers,
             threads=threads,
             retry=retry,
             code=choice.factory,
-            # What code of one's own draws at random, each call of it might draw anew.
-            reopen=None if choice.factory else partial(open_network, choice, quiet=True),
+            reopen=_reopen(choice, engine),
             reporter=progress,
         )
     except BaseException:
@@ -214,6 +239,17 @@ def batch(
     finally:
         progress.close()
     return _conclude(summary, mine, as_json=as_json)
+
+
+def _reopen(choice: ModelChoice, engine: Engine) -> Callable[[], LoadedModel] | None:
+    """How a process opens the network that does not inherit it; None where it had better inherit.
+
+    What code of one's own draws at random, each call of it might draw anew. On a cluster the
+    network cannot be inherited, and weights that differ are refused.
+    """
+    if choice.factory and engine != "ray":
+        return None
+    return partial(open_network, choice, quiet=True)
 
 
 class _Progress(Reporter):

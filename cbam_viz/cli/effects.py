@@ -11,6 +11,7 @@ import click
 
 from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.files import refuse_existing, refuse_unwritable, write
+from cbam_viz.cli.gateless import of_a_photo
 from cbam_viz.cli.input_options import input_options, reading_options
 from cbam_viz.cli.inputs import Reading, find_images
 from cbam_viz.cli.labels import FOLDERS, Labels
@@ -186,7 +187,7 @@ class _Photos:
         """Leave photos out, and say why."""
         from tqdm import tqdm
 
-        text = str(error) or "There was not enough memory for it."
+        text = of_a_photo(error) or "There was not enough memory for it."
         for path in paths:
             self.skipped[path] = text
             tqdm.write(f"Skipped {path}: {text}", file=sys.stderr)

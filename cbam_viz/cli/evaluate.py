@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import cbam_viz
+from cbam_viz._text import few, nearest
 from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.figure_options import width_of
 from cbam_viz.cli.files import refuse_existing, refuse_unwritable, write
@@ -313,6 +314,12 @@ class _Run:
         }
 
 
+def _outermost(modules: Collection[str]) -> list[str]:
+    """The network's own parts, the last first; where it has but one, the parts of that."""
+    depth = min(len({name.partition(".")[0] for name in modules}), 2) % 2
+    return [name for name in modules if name.count(".") == depth][::-1]
+
+
 def _chosen(
     analysis: Analysis, loaded: LoadedModel, names: Sequence[str], methods: Sequence[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
@@ -329,7 +336,7 @@ def _chosen(
     attention = analysis.attention
     mapped = [layer for layer in analysis.layers if layer.spatial is not None]
     others = tuple(one for one in methods if one != GATE) if methods else ("gradcam",)
-    modules = {name for name, _ in loaded.model.named_modules() if name}
+    modules = dict.fromkeys(name for name, _ in loaded.model.named_modules() if name)
     chosen: list[str] = []
     for name in names:
         if name in modules and name not in attention:
@@ -337,7 +344,10 @@ def _chosen(
         elif attention:
             chosen += [layer.name for layer in choose_layers(attention, [name])]
         else:
-            raise click.UsageError(f"The network has no gates and no module {name!r}.")
+            raise click.UsageError(
+                f"The network has no gates and no module {name!r}; near names are "
+                f"{few(nearest(sorted(modules), name))}."
+            )
     if not names:
         stages = [str(entry.get("module", "")) for entry in feature_entries(loaded.model)]
         if mapped:
@@ -346,7 +356,8 @@ def _chosen(
             chosen = [stages[-1]]
         elif set(others) - {"occlusion", "whole"}:
             raise click.UsageError(
-                "The network has no gates, and nothing says which layer to take: give --layer."
+                "The network has no gates, and nothing says which layer to take: give a module of "
+                f"it by --layer, such as {few(_outermost(modules))}."
             )
     with_maps = {layer.name for layer in mapped}
     gates = tuple(name for name in chosen if name in with_maps and (not methods or GATE in methods))

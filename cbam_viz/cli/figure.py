@@ -85,6 +85,15 @@ def _list_venues(ctx: click.Context, _parameter: click.Parameter, wanted: bool) 
 @reading_options
 @figure_options
 @click.option(
+    "--store",
+    "stores",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="STORE",
+    help="Make the figure of the photos of a store of cbam-viz batch instead of IMAGES; twice for "
+    "--layout stores. The layout 'against' takes an image too.",
+)
+@click.option(
     "--dpi",
     type=click.IntRange(36, 1200),
     default=300,
@@ -126,6 +135,7 @@ def figure(
     view: str,
     reading: Reading,
     wishes: Wishes,
+    stores: tuple[Path, ...],
     dpi: int,
     extras: tuple[str, ...],
     manifest: Path | None,
@@ -139,18 +149,18 @@ def figure(
     """
     refuse_no_drawings(outputs)
     if manifest is not None:
-        if sources:
-            raise click.UsageError("--from names the images already; leave them out.")
+        if sources or stores:
+            raise click.UsageError("--from names images and stores already; leave them out.")
         _again(manifest, outputs, choices, force=force, as_json=as_json)
         return
-    if not sources:
-        raise click.UsageError("Name at least one image, such as sample:cat.")
+    if not sources and not stores:
+        raise click.UsageError("Name at least one image, such as sample:cat, or a --store.")
     if not outputs:
         raise click.UsageError("Say where the figure goes: -o figure.pdf.")
     _make(
         sources, outputs,
         choices=[*choices, *(ModelChoice(checkpoint=other) for other in others)],
-        view=view, reading=reading, wishes=wishes, dpi=dpi, extras=extras,
+        view=view, reading=reading, wishes=wishes, stores=stores, dpi=dpi, extras=extras,
         force=force, as_json=as_json,
     )  # fmt: skip
 
@@ -163,6 +173,7 @@ def _make(
     view: str,
     reading: Reading,
     wishes: Wishes,
+    stores: Sequence[Path],
     dpi: int,
     extras: Sequence[str],
     force: bool,
@@ -171,6 +182,7 @@ def _make(
     """Draw and write a new figure."""
     from cbam_viz.figures.ask.formats import format_of
     from cbam_viz.figures.beside.bundle import ENDINGS, EXTRAS, extra_files
+    from cbam_viz.figures.beside.stores import store_sources
     from cbam_viz.figures.content.study import averages
     from cbam_viz.figures.make import check
 
@@ -179,15 +191,25 @@ def _make(
     beside = [stem.with_name(stem.name + ENDINGS[extra]) for extra in wanted]
     refuse_existing([*outputs, *beside], force)
     refuse_unwritable([*outputs, *beside])
-    paths = find_images(sources)
-    spec = spec_of(wishes, paths)
-    check(spec, len(paths))
-    networks, choices = _opened(_with_twin(choices, wishes.preset), view)
-    photos, supply = _photos(paths, reading, networks[0], averaged=averages(spec))
-    check(spec, photos)
-    built = _draw(spec, networks, supply, len(paths), view)
+    paths = find_images(sources) if sources else []
+    spec = spec_of(wishes, paths, store=bool(stores))
+    check(spec, len(paths), stores=len(stores))
+    networks: list[LoadedModel] = []
+    photos: list[Photo] = []
+    supply: Iterable[Photo] = ()
+    if sources:
+        networks, choices = _opened(_with_twin(choices, wishes.preset), view)
+        photos, supply = _photos(paths, reading, networks[0], averaged=averages(spec))
+        check(spec, photos, stores=len(stores))
+    else:
+        choices = []
+    if stores:
+        built = _draw_of_stores(spec, stores, networks, photos, view)
+    else:
+        built = _draw(spec, networks, supply, len(paths), view)
     files = {path.name: built.render(format_of(path.name), dpi=dpi) for path in outputs}
     origin = _sources(choices, networks, paths, photos, stem.parent)
+    origin = replace(origin, stores=store_sources(built, stem.parent))
     more = extra_files(built, stem.name, wanted, origin, rendered=files, dpi=dpi)
     written = [write(path, files[path.name], force=force) for path in outputs]
     written += [write(stem.with_name(name), data, force=force) for name, data in more.items()]
@@ -265,6 +287,21 @@ def _draw(
     with _progress(count * len(networks)) as tick:
         analyses = study(spec, networks, photos, view, tick=tick)
     return build(spec, analyses)
+
+
+def _draw_of_stores(
+    spec: Any,
+    stores: Sequence[Path],
+    networks: Sequence[LoadedModel],
+    photos: Sequence[Photo],
+    view: Any,
+) -> Any:
+    """The figure of stores, with a photo beside them where there is one."""
+    from cbam_viz.dataset import open_store
+    from cbam_viz.figures import build, study_beside
+
+    opened = [open_store(path) for path in stores]
+    return build(spec, study_beside(opened, networks, photos, view))
 
 
 def _again(

@@ -13,7 +13,7 @@ import click
 from cbam_viz._defaults import COLORMAP
 from cbam_viz.cli.options import opacity_option
 from cbam_viz.figures.ask.presets import PRESETS
-from cbam_viz.figures.ask.registry import COLUMNS, OF_PHOTOS, ColumnKind
+from cbam_viz.figures.ask.registry import COLUMNS, OFFERED, ColumnKind
 
 if TYPE_CHECKING:
     from cbam_viz.figures import Column, FigureSpec
@@ -35,6 +35,13 @@ class Wishes:
     top: int | None
     sample: int | None
     order: str
+    rank: str
+    relative: bool
+    spread: bool
+    shown_classes: tuple[str, ...]
+    per_class: int | None
+    photo: str | None
+    listed: int | None
     venue: str
     width: str
     font: str
@@ -81,8 +88,8 @@ def _written(name: str, kind: ColumnKind) -> str:
 _COLUMNS = ", ".join(_written(name, kind) for name, kind in COLUMNS.items())
 
 _OPTIONS = (
-    click.option("--layout", type=click.Choice(tuple(OF_PHOTOS)),
-                 help="; ".join(f"{name}: {one.about}" for name, one in OF_PHOTOS.items())
+    click.option("--layout", type=click.Choice(tuple(OFFERED)),
+                 help="; ".join(f"{name}: {one.about}" for name, one in OFFERED.items())
                  + ". [default: channels with --by, --plot, --top, --sample or --group-by, else "
                  "grid]"),
     click.option("--preset", type=click.Choice(tuple(PRESETS)),
@@ -109,8 +116,27 @@ _OPTIONS = (
                  help="Channel weights: only the N channels of the highest mean weight."),
     click.option("--sample", type=click.IntRange(1), metavar="N",
                  help="Channel weights: only N channels, evenly spaced by index."),
-    _choice("--order", ("index", "weight"), "index",
-            "Channels by index, or from the highest weight down."),
+    _choice("--order", ("index", "weight", "cluster"), "index",
+            "Channels by index, or from the highest weight down; cluster: classes and channels "
+            "by hierarchical clustering, of cells by class and of distances."),
+    _choice("--top-by", ("weight", "selective"), "weight",
+            "What --top takes of classes: the highest mean weights, or what tells classes apart "
+            "best.", "rank"),
+    click.option("--relative", is_flag=True,
+                 help="Cells by class: differences from the mean of all classes."),
+    click.option("--spread", is_flag=True,
+                 help="Curves: a band of one standard deviation within each class."),
+    click.option("--class", "shown_classes", multiple=True, metavar="NAME",
+                 help="Of a store: class to show; may be repeated. [default: all; of curves the "
+                 "four of most photos]"),
+    click.option("--per-class", type=click.IntRange(1), metavar="N",
+                 help="Of a store: means over N photos of each class, evenly spaced. [default: "
+                 "all]"),
+    click.option("--photo", metavar="NAME|N",
+                 help="Nearest photos: the one of the store that they are near to. [default: the "
+                 "first]"),
+    click.option("--list", "listed", type=click.IntRange(1, 32), metavar="N",
+                 help="Photos of a channel, nearest and unusual ones: how many."),
     click.option("--venue", default="cvpr", show_default=True, metavar="NAME",
                  help="Where it is printed; see --list-venues."),
     click.option("--width", default="text", show_default=True, metavar="column|text|MM",
@@ -173,8 +199,8 @@ def figure_options(command: Command) -> Command:
     return cast(Command, collect)
 
 
-def spec_of(wishes: Wishes, paths: Sequence[Path]) -> FigureSpec:
-    """Turn the options into the specification of a figure of these images.
+def spec_of(wishes: Wishes, paths: Sequence[Path], *, store: bool = False) -> FigureSpec:
+    """Turn the options into the specification of a figure of these images, or of a store.
 
     Raises
     ------
@@ -188,12 +214,13 @@ def spec_of(wishes: Wishes, paths: Sequence[Path]) -> FigureSpec:
     same = {
         name: getattr(wishes, name)
         for name in (
-            "layers", "channel", "plot", "top", "sample", "order", "venue", "font", "colormap",
+            "layers", "channel", "plot", "top", "sample", "order", "rank", "relative", "spread",
+            "per_class", "photo", "listed", "venue", "font", "colormap",
             "opacity", "style", "cells", "frame", "mark_seen", "contours", "scale_bar", "letters",
             "heads", "row_labels", "blocks", "per_line", "image_dpi",
         )
     }  # fmt: skip
-    layout = _layout(wishes)
+    layout = _layout(wishes, store=store)
     if wishes.columns and layout != "grid":
         raise click.UsageError(
             f"Columns are of the layout 'grid'; the layout {layout!r} has none. Leave --columns "
@@ -221,10 +248,11 @@ def spec_of(wishes: Wishes, paths: Sequence[Path]) -> FigureSpec:
     return FigureSpec(
         **same,
         layout=layout,
-        by=_by(wishes),  # type: ignore[arg-type]
+        by="class" if store and wishes.by is None else _by(wishes),  # type: ignore[arg-type]
         columns=columns,
         width=width_of(wishes.width),  # type: ignore[arg-type]
         scale="per map" if wishes.scale == "per-map" else wishes.scale,  # type: ignore[arg-type]
+        classes=wishes.shown_classes,
         rows=rows if any(row != Row() for row in rows) else (),
     )
 
@@ -242,8 +270,10 @@ def _preset(wishes: Wishes, layout: str) -> tuple[Column, ...]:
     return preset_columns(wishes.preset, *wishes.layers)
 
 
-def _layout(wishes: Wishes) -> str:
-    """The layout asked for, or the one that other options speak of."""
+def _layout(wishes: Wishes, *, store: bool = False) -> str:
+    """The layout asked for, or the one that other options speak of; of a store, its classes."""
+    if store:
+        return wishes.layout or "channels"
     of_weights = (wishes.by, wishes.top, wishes.sample, wishes.group_by)
     spoken = wishes.plot != "auto" or any(one is not None for one in of_weights)
     return wishes.layout or ("channels" if spoken else "grid")

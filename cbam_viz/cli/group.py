@@ -17,7 +17,8 @@ from typing import Any, NoReturn
 import click
 
 import cbam_viz
-from cbam_viz.errors import CbamVizError
+from cbam_viz.cli.gateless import in_words_of
+from cbam_viz.errors import CbamVizError, NoAttentionError
 
 DONE, SOME_FAILED, WRONG_USAGE, CANNOT_GO_ON, OUR_FAULT, INTERRUPTED = 0, 1, 2, 3, 4, 130
 DEBUG = "CBAM_VIZ_DEBUG"
@@ -27,6 +28,7 @@ COMMANDS = {
     "app": "app:app",
     "batch": "batch:batch",
     "checkpoints": "checkpoints:checkpoints",
+    "compare": "compare:compare",
     "completion": "completion:completion",
     "convert": "convert:convert",
     "cost": "cost:cost",
@@ -38,6 +40,7 @@ COMMANDS = {
     "show": "show:show",
     "stats": "stats:stats",
     "steps": "steps:steps",
+    "watch": "watch:watch",
 }
 
 
@@ -56,6 +59,13 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(f"cbam_viz.cli.{module}"), attribute)
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; where a network has no gates, the command says what it can do instead."""
+        try:
+            return super().invoke(ctx)
+        except NoAttentionError as error:
+            raise in_words_of(ctx.invoked_subcommand, error) from error
 
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, standalone_mode: bool = True, **extra: Any

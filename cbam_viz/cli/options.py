@@ -137,8 +137,11 @@ def model_options(command: Command) -> Command:
     return cast(Command, networks_options(one))
 
 
-def networks_options(command: Command) -> Command:
-    """The same for several networks; the command gets `choices`, a tuple of ModelChoice."""
+def networks_options(command: Command, *, each_checkpoint: bool = False) -> Command:
+    """The same for several networks; the command gets `choices`, a tuple of ModelChoice.
+
+    With `each_checkpoint`, each --checkpoint without --model is a network of its own.
+    """
 
     @functools.wraps(command)
     def collect(
@@ -156,7 +159,8 @@ def networks_options(command: Command) -> Command:
                 )
         if arguments and not factories:
             raise click.UsageError("--model-arg is for a network of --model; name that too.")
-        if len(checkpoints) > max(1, len(factories)):
+        several = each_checkpoint and not factories
+        if len(checkpoints) > max(1, len(factories)) and not several:
             raise click.UsageError(
                 f"{len(checkpoints)} checkpoints for {max(1, len(factories))} network"
                 f"{'s' if len(factories) > 1 else ''}: give --checkpoint once for each --model."

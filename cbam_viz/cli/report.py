@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cbam_viz.cli.found import detections_json, print_detections, print_shares
+from cbam_viz.cli.gateless import TO_GET
 from cbam_viz.cli.text import print_table, say
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def print_analysis(analysis: Analysis, statistics: Sequence[LayerStatistics]) ->
     for sentence in filter(None, (note, analysis.no_gates)):
         say(sentence)
     if analysis.no_gates:
+        say(TO_GET)
         return
     say()
     head = ("layer", "gate", "values", "mean", "spread", "min", "max", "saturated", "entropy")

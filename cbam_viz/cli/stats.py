@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cbam_viz.cli.files import refuse_existing, write
+from cbam_viz.cli.files import refuse_existing, refuse_unwritable, write
 from cbam_viz.cli.options import force_option, json_option
 from cbam_viz.cli.text import print_json, print_table, say
 
@@ -26,7 +27,8 @@ SHOWN = 10
     "  cbam-viz stats stores/photos\n"
     "  cbam-viz stats stores/photos --layer layer4.1.se\n"
     "  cbam-viz stats stores/photos --csv gates.csv\n"
-    "  cbam-viz stats stores/before --against stores/after",
+    "  cbam-viz stats stores/before --against stores/after\n"
+    "  cbam-viz stats stores/photos --export atlas.parquet",
 )
 @click.argument("store", type=click.Path(path_type=Path))
 @click.option(
@@ -50,6 +52,15 @@ SHOWN = 10
     metavar="STORE",
     help="Another store: what changed in it, by layer.",
 )
+@click.option(
+    "--export",
+    "atlas",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a Parquet file for embedding-atlas: channel weights as vectors (of --layer, or of "
+    "all), thumbnails of photos that are still there, labels and predictions.",
+)
+@click.option("--no-thumbnails", is_flag=True, help="Leave thumbnails out of --export.")
 @force_option
 @json_option
 def stats(
@@ -58,6 +69,8 @@ def stats(
     name: str | None,
     table: Path | None,
     other: Path | None,
+    atlas: Path | None,
+    no_thumbnails: bool,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -71,7 +84,14 @@ def stats(
 
     if table is not None:
         refuse_existing([table], force)
+    if atlas is not None and (table is not None or other is not None):
+        raise click.UsageError("--export is done alone; leave out --csv and --against.")
+    if no_thumbnails and atlas is None:
+        raise click.UsageError("--no-thumbnails is of --export.")
     opened = open_store(store)
+    if atlas is not None:
+        _export(opened, atlas, name, thumbnails=not no_thumbnails, force=force, as_json=as_json)
+        return
     if other is not None:
         _compare(opened, open_store(other), as_json=as_json)
         return
@@ -95,6 +115,29 @@ def stats(
     if name is not None:
         _print_classes(summaries)
         _print_channels(opened, [one for one in summaries if one.part == "channel"])
+
+
+def _export(
+    store: Store, path: Path, name: str | None, *, thumbnails: bool, force: bool, as_json: bool
+) -> None:
+    """Write the file for embedding-atlas, and say what opens it."""
+    from tqdm import tqdm
+
+    from cbam_viz.dataset.atlas import command, export_atlas
+
+    refuse_existing([path], force)
+    refuse_unwritable([path])
+    layers = [] if name is None else [name]
+    hidden = not sys.stderr.isatty()
+    with tqdm(total=store.photos.num_rows, unit="photo", disable=hidden, leave=False) as bar:
+        vectors = export_atlas(
+            store, path, layers, thumbnails=thumbnails, force=force, tick=bar.update
+        )
+    opens = command(path, vectors, thumbnails=thumbnails)
+    if as_json:
+        print_json({"file": str(path), "vectors": list(vectors), "command": opens})
+        return
+    say(f"Wrote {path}. Open it (pip install embedding-atlas):\n  {opens}")
 
 
 def _print_gates(summaries: Sequence[GateSummary]) -> None:

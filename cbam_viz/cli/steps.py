@@ -22,8 +22,8 @@ from cbam_viz.cli.report import layer_name
 from cbam_viz.cli.text import print_json, say
 
 if TYPE_CHECKING:
-    from cbam_viz.ablation import Outcome
     from cbam_viz.analysis import Analysis
+    from cbam_viz.computation import GateKind
     from cbam_viz.images import Photo, View
     from cbam_viz.models import LoadedModel
     from cbam_viz.steps import Walk, Wish
@@ -123,7 +123,7 @@ def steps(
     network = open_network(choice, view=view)
     photo = read_image(path, reading, network)
     analysis, walk = _walk(network, photo, view, layer, channel)
-    outcomes = _outcomes(network, photo, view, walk)
+    outcomes = _outcomes(network, analysis, walk)
     files = _drawn(walk, analysis, outcomes, outputs, venue=venue, width=width, dpi=dpi)
     written = [write(output, files[output], force=force) for output in outputs]
     if as_json:
@@ -156,17 +156,20 @@ def _walk(
     return analysis, walk(layer, network.model, analysis.geometry, channel=channel)
 
 
-def _outcomes(network: LoadedModel, photo: Photo, view: View, walk: Walk) -> list[Outcome]:
-    from cbam_viz.ablation import predict_without
+def _outcomes(network: LoadedModel, analysis: Analysis, walk: Walk) -> dict[GateKind, Analysis]:
+    """The photo without each gate of the layer."""
+    from cbam_viz.ablation import analyse_with
 
     gates = dict.fromkeys(gate.kind for gate in walk.computation.gates)
-    return [predict_without(network, photo, walk.layer, gate, view=view) for gate in gates]
+    return {
+        gate: analyse_with(network, analysis, {walk.layer.name: {gate: "one"}}) for gate in gates
+    }
 
 
 def _drawn(
     walk: Walk,
     analysis: Analysis,
-    outcomes: list[Outcome],
+    outcomes: dict[GateKind, Analysis],
     outputs: tuple[Path, ...],
     *,
     venue: str,
@@ -183,7 +186,9 @@ def _drawn(
     return {one: figures.render(drawn, figures.format_of(one.name), dpi=dpi) for one in outputs}
 
 
-def _print(walk: Walk, analysis: Analysis, outcomes: list[Outcome]) -> None:
+def _print(walk: Walk, analysis: Analysis, outcomes: dict[GateKind, Analysis]) -> None:
+    from cbam_viz.ablation import GATES
+
     row, column = walk.cell
     say(f"{walk.layer.name} in {analysis.model_name}, on {analysis.photo.name}")
     say(f"Channel {walk.channel}: {walk.channel_reason}")
@@ -194,25 +199,19 @@ def _print(walk: Walk, analysis: Analysis, outcomes: list[Outcome]) -> None:
         for line in filter(None, (step.formula, *step.arithmetic, step.note, step.reason)):
             say(f"   {line}")
     say("\nPrediction")
-    say(f"   {_best(analysis, analysis.prediction_note)}")
-    for outcome in outcomes:
-        say(f"   without {_told(outcome)}: {_best(outcome, outcome.note)}")
+    say(f"   {_best(analysis)}")
+    for gate, without in outcomes.items():
+        say(f"   without {GATES[gate]}: {_best(without)}")
 
 
-def _told(outcome: Outcome) -> str:
-    from cbam_viz.ablation import GATES
-
-    return " and ".join(GATES[gate] for gate in outcome.without)
-
-
-def _best(said: Analysis | Outcome, note: str) -> str:
+def _best(said: Analysis) -> str:
     if said.detections is not None and not said.predictions:
         return said.detections.told
     listed = [f"{one.label} {one.probability:.1%}" for one in said.predictions[:3]]
-    return ", ".join(listed) or note or "none"
+    return ", ".join(listed) or said.prediction_note or "none"
 
 
-def _json(walk: Walk, analysis: Analysis, outcomes: list[Outcome]) -> dict[str, Any]:
+def _json(walk: Walk, analysis: Analysis, outcomes: dict[GateKind, Analysis]) -> dict[str, Any]:
     from dataclasses import asdict
 
     return {
@@ -242,11 +241,11 @@ def _json(walk: Walk, analysis: Analysis, outcomes: list[Outcome]) -> dict[str, 
         "detections": None if analysis.detections is None else analysis.detections.rows,
         "without": [
             {
-                "gates": list(one.without),
+                "gates": [gate],
                 "predictions": [asdict(prediction) for prediction in one.predictions],
-                "note": one.note,
+                "note": one.prediction_note,
                 "detections": None if one.detections is None else one.detections.rows,
             }
-            for one in outcomes
+            for gate, one in outcomes.items()
         ],
     }

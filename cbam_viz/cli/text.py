@@ -33,14 +33,15 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], right: str =
 
 def print_json(value: Any) -> None:
     """Print `value` as JSON; NaN and infinities, which JSON lacks, become null."""
-    say(json.dumps(_finite(value), indent=2, ensure_ascii=False))
+    say(json.dumps(finite(value), indent=2, ensure_ascii=False))
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The same plain data without NaN and infinities, which JSON lacks: they become None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(key): _finite(entry) for key, entry in value.items()}
+        return {str(key): finite(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(entry) for entry in value]
+        return [finite(entry) for entry in value]
     return value

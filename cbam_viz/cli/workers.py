@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cbam_viz.batch.machine import become_worker, can_fork, without_interrupts
+from cbam_viz.cli.gateless import of_a_photo
 from cbam_viz.cli.jobs import Job, Outcome, Target
 from cbam_viz.cli.network import open_network
 from cbam_viz.cli.results import remove_results, write_results
@@ -160,7 +161,7 @@ class _State:
         remove_results(target.folder)
         if isinstance(error, (NoAttentionError, click.UsageError)):
             self.hopeless = error
-        text = error.message if isinstance(error, click.UsageError) else str(error)
+        text = error.message if isinstance(error, click.UsageError) else of_a_photo(error)
         return Outcome(target.source, target.folder, text or "There was not enough memory for it.")
 
 

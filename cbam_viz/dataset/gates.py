@@ -79,26 +79,51 @@ class Selectivity:
         return np.argsort(-self.index, kind="stable").astype(np.int64)
 
 
-def gate_summary(store: Store, layer: str, part: Part) -> GateSummary:
+def gate_summary(store: Store, layer: str, part: Part, per_class: int | None = None) -> GateSummary:
     """Sum up one gate of all photos, read once and kept beside the store from then on.
 
-    Raises StoreError as `Store.blocks` does.
+    With `per_class`, of so many photos of each class, evenly spaced in the store's order; photos
+    without a label then count nowhere. Raises StoreError as `Store.blocks` does, and for a
+    `per_class` below 1.
     """
     store.shape(layer, part)
-    name = f"{layer}/{part}"
+    if per_class is not None and not store.classes:
+        raise StoreError(
+            f"The photos of {store.path} have no classes to take {per_class} photos of. Put photos "
+            "of each class into a folder of its own, or give cbam-viz batch --labels."
+        )
+    name = f"{layer}/{part}" + ("" if per_class is None else f"/{per_class} a class")
+    chosen = None if per_class is None else sampled(store.groups, len(store.classes), per_class)
     summary: GateSummary = kept(
-        store.path, store.files, name, GateSummary, lambda: _made(store, layer, part)
+        store.path, store.files, name, GateSummary, lambda: _made(store, layer, part, chosen)
     )
     return summary
 
 
-def _made(store: Store, layer: str, part: Part) -> GateSummary:
+def sampled(groups: npt.NDArray[np.int64], classes: int, per_class: int) -> npt.NDArray[np.bool_]:
+    """(N,) which photos stand for their class (N,): all, or so many evenly spaced ones.
+
+    Raises StoreError for a number below 1.
+    """
+    if per_class < 1:
+        raise StoreError(f"{per_class} photos stand for no class. Take 1 or more.")
+    chosen = np.zeros(groups.size, bool)
+    for number in range(classes):
+        rows = np.flatnonzero(groups == number)
+        at = np.rint(np.linspace(0, rows.size - 1, min(per_class, rows.size)))
+        chosen[rows[at.astype(np.intp)]] = True
+    return chosen
+
+
+def _made(
+    store: Store, layer: str, part: Part, chosen: npt.NDArray[np.bool_] | None
+) -> GateSummary:
     classes = store.classes
     shape = store.shape(layer, part)
     moments = Moments(len(classes) + 1, int(np.prod(shape)))
     told = Moments(len(classes) + 1, len(NUMBERS))
     areas = np.zeros(int(np.prod(shape)))
-    for block in store.blocks(layer, part):
+    for block in store.blocks(layer, part, chosen):
         finite = np.isfinite(block.values).all(1)
         groups = store.groups[block.rows[finite]]
         moments.add(block.values[finite], groups)
@@ -161,13 +186,18 @@ def _variance_shares(moments: Moments, whole: Moments, areas: Real) -> dict[str,
 
 
 def selectivity(summary: GateSummary) -> Selectivity:
-    """How selective each channel is for a class, by the index of Morcos and others.
+    """How selective each channel is for a class; see `selectivity_of`."""
+    return selectivity_of(summary.class_mean)
+
+
+def selectivity_of(means: npt.NDArray[Any]) -> Selectivity:
+    """How selective each channel is for a class, given each class's mean weights (K, C).
 
     (highest class mean - mean of the other classes' means) over their sum: Morcos, Barrett,
     Rabinowitz and Botvinick, "On the importance of single directions for generalization", ICLR
     2018, arXiv 1803.06959, section 2.3. Raises StoreError for fewer than two classes.
     """
-    means = summary.class_mean
+    means = np.asarray(means, np.float64)
     if len(means) < 2:
         raise StoreError(
             "Selectivity compares classes, and the store has photos of "

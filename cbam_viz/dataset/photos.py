@@ -48,12 +48,11 @@ def neighbours(store: Store, layer: str, photo: int, count: int = 9) -> list[Ran
     The distance is the root mean squared difference of weights. Raises StoreError if the store has
     no such photo, or no weights of it.
     """
-    wanted = np.flatnonzero(np.asarray(store.photos["photo"]) == photo)
+    mine = np.asarray(store.photos["photo"]) == photo
     own = [
-        block.values[block.rows == row].astype(np.float64)[0]
-        for row in wanted
-        for block in store.blocks(layer, "channel")
-        if (block.rows == row).any()
+        values.astype(np.float64)
+        for block in store.blocks(layer, "channel", mine)
+        for values in block.values
     ]
     if not own:
         raise StoreError(f"{store.path} has no channel weights of photo {photo} at {layer}.")
@@ -63,7 +62,7 @@ def neighbours(store: Store, layer: str, photo: int, count: int = 9) -> list[Ran
         lambda block: np.sqrt(np.square(block.values.astype(np.float64) - own[0]).mean(1)),
     )
     order = np.argsort(values, kind="stable")
-    order = order[rows[order] != wanted[0]][:count]
+    order = order[~mine[rows[order]]][:count]
     return _ranked(store, rows, values, order)
 
 
@@ -91,9 +90,13 @@ def _each(
     store: Store, layer: str, number: Callable[[Block], npt.NDArray[np.floating]]
 ) -> tuple[npt.NDArray[np.int64], Real]:
     """A number for each photo: rows of the store, and their numbers."""
-    found = [(block.rows, number(block)) for block in store.blocks(layer, "channel")]
+    # Copied, as a part of a block would keep all of it in memory.
+    found = [
+        (block.rows, np.array(number(block), np.float64))
+        for block in store.blocks(layer, "channel")
+    ]
     rows = np.concatenate([rows for rows, _ in found])
-    return rows, np.concatenate([values for _, values in found]).astype(np.float64)
+    return rows, np.concatenate([values for _, values in found])
 
 
 def _ranked(

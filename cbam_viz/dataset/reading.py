@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -50,8 +52,55 @@ class Store:
     @cached_property
     def photos(self) -> Any:
         """A pyarrow table of all photos: `photo`, `name`, `sha256`, `label`, `prediction`."""
+        return arrow().concat_tables(self._tables)
+
+    @cached_property
+    def _tables(self) -> list[Any]:
+        """`photos` of each shard."""
         columns = ["photo", "name", "sha256", "label", "prediction"]
-        return arrow().concat_tables([_read(file, columns) for file in self.files])
+        return [_read(file, columns) for file in self.files]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of what the gates follow from: what the store was made with, each photo's digest
+        and label in order, and the sizes of the shards. The same wherever the store lies.
+        """
+        told = json.dumps([self.record.fingerprint, self.record.document["layout"]], sort_keys=True)
+        digest = hashlib.sha256(told.encode())
+        for file, table in zip(self.files, self._tables, strict=True):
+            rows = table.select(["photo", "sha256", "label"]).to_pydict()
+            digest.update(json.dumps([file.stat().st_size, rows]).encode())
+        return digest.hexdigest()
+
+    def row_of(self, photo: int) -> int:
+        """Which row a photo of the plan is. Raises StoreError if the store has it not."""
+        rows = np.flatnonzero(np.asarray(self.photos["photo"]) == photo)
+        if not rows.size:
+            raise StoreError(f"{self.path} has no photo {photo}.")
+        return int(rows[0])
+
+    def read(self, file: Path, columns: Sequence[str]) -> Any:
+        """Columns of one shard as a pyarrow table. Raises StoreError if it is damaged."""
+        return _read(file, columns)
+
+    def file_of(self, row: int) -> Path:
+        """The shard that a row is in. Raises StoreError for a row beyond the last."""
+        return self.files[self._place_of(row)[0]]
+
+    def columns_of(self, row: int, columns: Sequence[str]) -> dict[str, Any]:
+        """Columns of one row as Python values; gates as a list, None where there are none."""
+        shard, at = self._place_of(row)
+        found: dict[str, Any] = _read(self.files[shard], columns).slice(at, 1).to_pylist()[0]
+        return found
+
+    def _place_of(self, row: int) -> tuple[int, int]:
+        """Which shard, and which row of it."""
+        at = row
+        for shard, table in enumerate(self._tables):
+            if 0 <= at < table.num_rows:
+                return shard, at
+            at -= table.num_rows
+        raise StoreError(f"{self.path} has no row {row}.")
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -93,9 +142,12 @@ class Store:
             return known.map_size
         raise StoreError(f"{layer} has no {part} gates.")
 
-    def blocks(self, layer: str, part: Part) -> Iterator[Block]:
+    def blocks(
+        self, layer: str, part: Part, wanted: npt.NDArray[np.bool_] | None = None
+    ) -> Iterator[Block]:
         """One gate of all photos, shard by shard, without photos for which the layer did not run.
 
+        With `wanted` (N,) of those rows alone; shards without any are not read.
         Raises StoreError for a layer that is not there, and for maps that differ in size.
         """
         shape = self.shape(layer, part)
@@ -105,12 +157,18 @@ class Store:
                 f"{self.record.document['view']!r}), so that their cells cannot be put together."
             )
         column, first = f"{layer}/{part}", 0
-        for file in self.files:
+        for file, told in zip(self.files, self._tables, strict=True):
+            start, first = first, first + told.num_rows
+            mine = None if wanted is None else wanted[start:first]
+            if mine is not None and not mine.any():
+                continue
             table = _read(file, [column, *(_PLACE if part == "spatial" else ())])
+            if mine is not None:
+                table = table.filter(arrow().array(mine))
             found = table[column].combine_chunks()
             there = np.asarray(found.is_valid())
-            rows = first + np.flatnonzero(there)
-            first += len(there)
+            every = np.arange(told.num_rows) if mine is None else np.flatnonzero(mine)
+            rows = start + every[there]
             values = found.drop_null().flatten().to_numpy()
             if values.size != len(rows) * int(np.prod(shape)):
                 raise _damaged(file, f"{column} is not of {int(np.prod(shape))} values a photo")

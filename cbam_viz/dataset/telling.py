@@ -17,9 +17,14 @@ def in_words(summary: GateSummary) -> str:
     """Say what a gate's variance is made of: whether it is attention, and to what."""
     if summary.photos < 2:
         return "one photo: nothing to compare"
-    if float(summary.spread.max()) <= ROUNDING:
+    if is_constant(summary):
         return "the same for every photo: a constant, not attention"
     return _of_shares(**summary.shares, labelled=len(summary.classes) > 1)
+
+
+def is_constant(summary: GateSummary) -> bool:
+    """Whether a gate is the same for every photo, of which there are at least two."""
+    return summary.photos > 1 and float(summary.spread.max()) <= ROUNDING
 
 
 def _of_shares(pattern: float, classes: float, photos: float, *, labelled: bool) -> str:

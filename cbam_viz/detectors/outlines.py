@@ -1,4 +1,6 @@
-"""The outlines of what was found, for pictures: masks where there are some, else boxes."""
+"""What pictures draw of what was found: outlines of masks where there are some, else of boxes,
+turned ones as they lie; and a ring around each keypoint.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,14 @@ import cv2
 import numpy as np
 
 from cbam_viz.detections import Detections, Numbers
+from cbam_viz.detectors.found import MIN_SCORE
 from cbam_viz.detectors.placing import inside_mask
 from cbam_viz.images import Geometry
 
 MOST_DRAWN = 60
 """More outlines hide the picture; these are the best."""
+_SIDES, _LEAST_RADIUS = 12, 2.0
+"""Of the ring around a keypoint; its radius is in pixels of the picture."""
 
 
 def outlines(
@@ -37,6 +42,26 @@ def outlines(
         [np.array([[left, top], [right, top], [right, bottom], [left, bottom]])]
         for left, top, right, bottom in boxes
     ]
+
+
+def rings(found: Detections, geometry: Geometry, size: tuple[int, int]) -> list[list[Numbers]]:
+    """Return a closed line (P, 2) around each keypoint of each of the best, as `outlines` does.
+
+    Points that the network itself takes for hidden are left out: those whose third number, how sure
+    it is of them, is below `MIN_SCORE`, as ultralytics draws them. How points belong together is no
+    part of an output, so no limbs are drawn.
+    """
+    count = min(len(found), MOST_DRAWN)
+    if found.keypoints is None:
+        return [[] for _ in range(count)]
+    scale = np.array([size[1] / geometry.photo_size[1], size[0] / geometry.photo_size[0]])
+    angles = np.arange(_SIDES) * (2 * np.pi / _SIDES)
+    ring = max(_LEAST_RADIUS, max(size) / 120) * np.stack([np.cos(angles), np.sin(angles)], 1)
+    made = []
+    for points in found.keypoints[:count]:
+        sure = points[:, 2] >= MIN_SCORE if points.shape[1] > 2 else np.ones(len(points), bool)
+        made.append([ring + point for point in points[sure, :2] * scale])
+    return made
 
 
 def _around_mask(

@@ -52,14 +52,21 @@ def agreement(
     other: tuple[Values, Cells],
     geometry: Geometry,
     *,
+    of_other: Geometry | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Agreement:
-    """Compare two maps (h, w), each with its cells, where the network looked at the photo."""
-    first = _placed(*one, geometry)
-    found = _measures(first, _placed(*other, geometry))
+    """Compare two maps (h, w), each with its cells, where the network looked at the photo.
+
+    With `of_other`, the second map is of an input that lies there on the photo; what both saw is
+    compared. Raises MetricError where that is nothing, or a value is no finite number.
+    """
+    beside = geometry if of_other is None else of_other
+    both = _seen(geometry) & _seen(beside)
+    first = _placed(*one, geometry)[both]
+    found = _measures(first, _placed(*other, beside)[both])
     by_chance = [
-        _measures(first, _placed(smooth_random(other[0], seed + k), other[1], geometry))
+        _measures(first, _placed(smooth_random(other[0], seed + k), other[1], beside)[both])
         for k in range(draws)
     ]
     chance = {name: _middle([drawn[name] for drawn in by_chance]) for name in found}
@@ -69,9 +76,13 @@ def agreement(
 
 
 def _placed(values: Values, cells: Cells, geometry: Geometry) -> Values:
-    placed = place(values, cells, geometry, fit_size(geometry.photo_size, SIDE))
-    seen: Values = placed.values[placed.seen]
-    return seen
+    return place(values, cells, geometry, fit_size(geometry.photo_size, SIDE)).values
+
+
+def _seen(geometry: Geometry) -> npt.NDArray[np.bool_]:
+    """Which of those pixels the network saw: that does not depend on the map."""
+    size = fit_size(geometry.photo_size, SIDE)
+    return place(np.zeros((1, 1)), Cells(1, 1, 0, 0), geometry, size).seen
 
 
 def _measures(one: Values, other: Values) -> dict[str, float | None]:

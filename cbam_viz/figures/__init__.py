@@ -36,8 +36,10 @@ if TYPE_CHECKING:
     from cbam_viz.figures.ask.spec import FigureSpec, Row
     from cbam_viz.figures.ask.venues import Venue, venue, venues
     from cbam_viz.figures.content.evaluated import Evaluated, evaluated
+    from cbam_viz.figures.content.storestudy import StoreStudy, study_beside
     from cbam_viz.figures.content.study import study
     from cbam_viz.figures.content.values import Study
+    from cbam_viz.figures.draw.compared import compared
     from cbam_viz.figures.draw.steps import steps
     from cbam_viz.figures.make import Built, build, check, figure
     from cbam_viz.figures.paper.output import render, save
@@ -52,6 +54,7 @@ __all__ = [
     "FigureSpec",
     "FileFormat",
     "Row",
+    "StoreStudy",
     "Study",
     "Venue",
     "build",
@@ -59,6 +62,7 @@ __all__ = [
     "classes_by_file",
     "classes_by_folder",
     "columns_from_text",
+    "compared",
     "evaluated",
     "figure",
     "format_column",
@@ -68,6 +72,7 @@ __all__ = [
     "save",
     "steps",
     "study",
+    "study_beside",
     "venue",
     "venues",
 ]
@@ -80,8 +85,10 @@ _HOMES = {
     "ask.venues": ("Venue", "venue", "venues"),
     "make": ("Built", "build", "check", "figure"),
     "content.evaluated": ("Evaluated", "evaluated"),
+    "content.storestudy": ("StoreStudy", "study_beside"),
     "content.study": ("study",),
     "content.values": ("Study",),
+    "draw.compared": ("compared",),
     "draw.steps": ("steps",),
     "paper.output": ("render", "save"),
 }

@@ -11,7 +11,7 @@ from typing import Any
 from cbam_viz.analysis import Analysis
 from cbam_viz.figures.ask.formats import DEFAULT_DPI, FileFormat
 from cbam_viz.figures.ask.spec import FigureSpec
-from cbam_viz.figures.content.compose import check_photos, content_of
+from cbam_viz.figures.content.compose import check_photos, check_store, content_of
 from cbam_viz.figures.content.composition import Composition, Content, Fit
 from cbam_viz.figures.content.evaluated import Evaluated
 from cbam_viz.figures.content.values import Study, study_of
@@ -52,15 +52,20 @@ class Built(Composition):
         return save(self.figure, path, dpi=dpi, force=force)
 
 
-def check(spec: FigureSpec, photos: int | Sequence[Photo]) -> None:
+def check(spec: FigureSpec, photos: int | Sequence[Photo], *, stores: int = 0) -> None:
     """Refuse what can be refused before any photo is analysed: give them, or how many they are.
+
+    `stores` says how many stores the figure is made of, where it is made of some.
 
     Raises:
         FigureError: the text says what to change.
         RenderError: for a colour map that is none.
     """
     count = photos if isinstance(photos, int) else len(photos)
-    check_photos(spec, count)
+    if stores:
+        check_store(spec, stores, count)
+    else:
+        check_photos(spec, count)
     style_of(spec)
     lookup_table(spec.colormap)
     if isinstance(photos, int):

@@ -17,6 +17,9 @@ from cbam_viz.figures.beside.manifest import (
     open_evaluation,
     open_photo,
 )
+from cbam_viz.figures.beside.runs import open_study
+from cbam_viz.figures.beside.stores import check_pictures, open_source_store
+from cbam_viz.figures.content.storestudy import study_beside
 from cbam_viz.figures.content.study import Tick, averages, study
 from cbam_viz.figures.make import Built, build
 from cbam_viz.images import Photo, changed
@@ -56,11 +59,13 @@ def remake(
     checkpoints in the folders `search` as well.
 
     Raises:
-        FigureError: if a photo or checkpoint is gone or has changed.
+        FigureError: if a photo, a store or a checkpoint is gone or has changed.
         CbamVizError: if one cannot be read.
     """
     if not pictures(manifest):
         raise FigureError("The manifest names no picture that could be made again.")
+    if manifest.run is not None:
+        return _rendered(manifest, build(manifest.spec, open_study(manifest.run, folder)))
     if manifest.evaluation is not None:
         measured = open_evaluation(manifest.evaluation, folder)
         return _rendered(manifest, build(manifest.spec, measured))
@@ -71,13 +76,28 @@ def remake(
         open_source(source, (folder, *search), open_network or open_plainly)
         for source in manifest.networks
     ]
-    built = build(manifest.spec, study(manifest.spec, networks, photos, manifest.view, tick=tick))
+    if manifest.stores:
+        built = _of_stores(manifest, folder, networks, photos)
+    else:
+        analysed = study(manifest.spec, networks, photos, manifest.view, tick=tick)
+        built = build(manifest.spec, analysed)
     return _rendered(manifest, built)
 
 
 def _rendered(manifest: Manifest, built: Built) -> Remade:
     files = {name: built.render(format_of(name), dpi=manifest.dpi) for name in pictures(manifest)}
     return Remade(built, files, tuple(differences(manifest, files)))
+
+
+def _of_stores(
+    manifest: Manifest, folder: Path, networks: Sequence[LoadedModel], photos: Iterable[Photo]
+) -> Built:
+    """The figure of stores, with the photos beside them where there are some."""
+    stores = tuple(open_source_store(source, folder) for source in manifest.stores)
+    beside = study_beside(stores, networks, photos, manifest.view)
+    built = build(manifest.spec, beside)
+    check_pictures(manifest.stores[0], built)
+    return built
 
 
 def open_source(

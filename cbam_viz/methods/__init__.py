@@ -12,6 +12,7 @@ layers pass places of their own; `gradients` puts torchcam on these, `own` has w
 what the network learnt.
 """
 
+from cbam_viz.methods.bench import Progress
 from cbam_viz.methods.maps import (
     METHODS,
     NO_CLASS,
@@ -29,6 +30,7 @@ __all__ = [
     "NO_CLASS",
     "Method",
     "MethodMap",
+    "Progress",
     "Randomised",
     "is_installed",
     "method_map",

@@ -17,13 +17,17 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from cbam_viz._text import few, quoted
+from cbam_viz._text import few, nearest, quoted
 from cbam_viz.attention import Attention, Cells
 from cbam_viz.errors import CbamVizError, MethodError
 from cbam_viz.gates import capture
 from cbam_viz.gates.layout.cells import cells_of
 from cbam_viz.gates.model.restore import calm
 from cbam_viz.gates.watch.trace import Trace, parameter_storages
+
+Progress = Callable[[int, int], None]
+"""Called between forwards with how many changed inputs are done, and how many there are. What it
+raises ends the work."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +69,10 @@ def places_of(
         if layer is None and name in modules:
             places.append(Place(name, name))
         elif layer is None:
-            near = [one for one in (*(gated or ()), *sorted(modules)) if name in one]
-            there = near or list(gated or ()) or sorted(modules, key=lambda one: one.count("."))
+            there = nearest([*(gated or ()), *sorted(modules)], name)
             raise MethodError(
                 f"There is no layer {quoted(name)}. Take a layer with gates, or a module or stage "
-                f"by its name, such as {few(there, 3)}."
+                f"by its name, such as {few(there)}."
             )
         elif layer.found_by == "hook" and layer.module in modules:
             places.append(Place(name, layer.module, layer.call, None, layer.cells, True))
@@ -121,19 +124,23 @@ class Bench(nn.Module):
         self.see: Callable[[int, Tensor], None] | None = None
         self.expected: float | None = None
         """The score that the network itself gives for the input that is looked at."""
+        self.progress: Progress | None = None
+        self.ran = 0
+        """How many inputs went through the network here."""
         self._looking = True
+        self._swept = self._of = 0
         self.eval()
 
     def only(self, k: int) -> Bench:
         """A bench of the same copy and target that has one of the places."""
         one = Bench(self.network, self.places[k : k + 1], self.score)
-        one.expected = self.expected
+        one.expected, one.progress = self.expected, self.progress
         return one
 
     @contextmanager
-    def unseen(self) -> Iterator[None]:
-        """Forwards of changed inputs, whose features nobody asks for."""
-        self._looking = False
+    def unseen(self, count: int) -> Iterator[None]:
+        """Forwards of so many changed inputs, whose features nobody asks for."""
+        self._looking, self._swept, self._of = False, 0, count
         try:
             yield
         finally:
@@ -145,8 +152,13 @@ class Bench(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the network; (B, 1), or nothing of use before there is a target."""
+        self.ran += len(x)
         if not self._looking:
-            return self._scored(self.network(x))
+            scores = self._scored(self.network(x))
+            self._swept += len(x)
+            if self.progress is not None:
+                self.progress(min(self._swept, self._of), self._of)
+            return scores
         met: set[int] = set()
         with _meeting(self, met):
             output = self.network(x)

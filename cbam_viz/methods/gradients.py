@@ -66,7 +66,7 @@ def score_cam(bench: Bench, x: Tensor, cells: Cells, chunk: int) -> Values:
     with Placed(bench, "spots.0", batch_size=chunk) as cam, torch.no_grad():
         bench(x)
         demand_numbers(bench.places[0].what, cam.hook_a[0])
-        with bench.unseen():
+        with bench.unseen(cam.hook_a[0].shape[1] + 1):
             maps = cam(0, normalized=False)
     return as_array(maps[0][0])
 

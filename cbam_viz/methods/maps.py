@@ -14,7 +14,7 @@ from cbam_viz._text import quoted, shortened
 from cbam_viz.attention import Attention, Cells
 from cbam_viz.errors import CbamVizError, MethodError
 from cbam_viz.images import DEFAULT_VIEW, Photo, View
-from cbam_viz.methods.bench import Bench, Place, captured, cells_at, places_of
+from cbam_viz.methods.bench import Bench, Place, Progress, captured, cells_at, places_of
 from cbam_viz.methods.gradients import Values, gradient_maps, score_cam
 from cbam_viz.methods.own import CHUNK, Sweep, eigen_cams, occlusion
 from cbam_viz.methods.replica import replica
@@ -52,6 +52,8 @@ class Method:
     """True if its values are never below 0."""
     cost: str = "one forward and one backward"
     """What it takes, in words."""
+    sweeps: bool = False
+    """True if that is many forwards, of changed inputs."""
     of_gates: bool = False
     """True if it is made of the network's gates alone."""
     note: str = ""
@@ -78,6 +80,7 @@ METHODS: dict[str, Method] = {
             "Score-CAM",
             "Wang et al., CVPR workshops 2020",
             cost="a forward for each channel",
+            sweeps=True,
         ),
         Method(
             "occlusion",
@@ -87,6 +90,7 @@ METHODS: dict[str, Method] = {
             by_torchcam=False,
             nonnegative=False,
             cost="a forward for each window",
+            sweeps=True,
         ),
         Method(
             "whole",
@@ -129,6 +133,8 @@ class MethodMap:
     """`logit`, `probability`, `log-probability` or `score`; empty where there is none."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """What was chosen, by name. Nothing is drawn at random."""
+    forwards: int = 1
+    """How many inputs went through the network for it, several at once or one by one."""
 
     @property
     def title(self) -> str:
@@ -170,6 +176,7 @@ def method_maps(
     window: int | None = None,
     stride: int | None = None,
     chunk: int = CHUNK,
+    progress: Progress | None = None,
 ) -> tuple[MethodMap, ...]:
     """Maps of layers by other methods, for one input; methods first, layers within.
 
@@ -189,6 +196,7 @@ def method_maps(
         window: of occlusion, in input pixels; an eighth of the shorter side by default.
         stride: of occlusion; half the window by default.
         chunk: changed inputs in one forward of Score-CAM and occlusion.
+        progress: called between those, with how many are done and how many there are.
 
     Raises:
         MethodError: there is no such method, layer or class, the output has no class scores, the
@@ -206,6 +214,7 @@ def method_maps(
                 attention = captured(model, x)
             places = places_of(model, x, layers, attention) if layered else []
             bench = Bench(replica(model), places)
+            bench.progress = progress
             cells = cells_at(bench, x)
             aim = None
             if any(METHODS[name].of_class for name in methods):
@@ -300,6 +309,7 @@ class _Work:
     def maps(self, method: Method) -> list[MethodMap]:
         """One method's maps of all places of the bench."""
         bench, x, cells, sweep = self.bench, self.x, self.cells, self.sweep
+        before = bench.ran
         settings: dict[str, Any] = {}
         places: Sequence[Place] = bench.places
         if method.name == "occlusion":
@@ -316,10 +326,14 @@ class _Work:
                 score_cam(one, x, at, sweep.chunk) for one, at in zip(ones, cells, strict=True)
             ]
             settings = {"weights": "softmax over channels"}
+            ran = [one.ran for one in ones]
         else:
             found = gradient_maps(bench, x, method.name)
+        if method.name != "scorecam":
+            ran = [bench.ran - before] * len(places)
         triples = zip(places, found, cells, strict=True)
-        return [self._map(method, settings, *triple) for triple in triples]
+        maps = [self._map(method, settings, *triple) for triple in triples]
+        return [replace(one, forwards=count) for one, count in zip(maps, ran, strict=True)]
 
     def _map(
         self,

@@ -77,7 +77,7 @@ def occlusion(bench: Bench, x: Tensor, sweep: Sweep) -> tuple[Values, Cells, dic
     cover = x.mean((2, 3), keepdim=True)[0]
     places = [(top, left) for top in rows for left in columns]
     scores = []
-    with bench.unseen(), torch.no_grad():
+    with bench.unseen(len(places) + 1), torch.no_grad():
         plain = bench(x)[0, 0].double()
         for start in range(0, len(places), sweep.chunk):
             some = places[start : start + sweep.chunk]

@@ -12,7 +12,7 @@ from timm.layers.cbam import CbamModule
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from cbam_viz._text import few, quoted, shortened
+from cbam_viz._text import few, nearest, quoted, shortened
 from cbam_viz.errors import ModelError
 from cbam_viz.models.channels import input_channels
 from cbam_viz.models.loaded import feature_entries, input_spec
@@ -125,8 +125,9 @@ def _check_names(model: nn.Module, places: Sequence[str]) -> None:
     for name in places:
         if not name or name not in modules:
             raise ModelError(
-                f"The network has no module named {quoted(name)}. "
-                "[name for name, _ in model.named_modules()] lists them."
+                f"The network has no module named {quoted(name)}; near names are "
+                f"{few(nearest([*modules][1:], name))}. "
+                "[name for name, _ in model.named_modules()] lists them all."
             )
         if CHILD in dict(modules[name].named_children()):
             raise ModelError(f"There is a CBAM layer after {shortened(name)} already.")

@@ -38,6 +38,7 @@ from cbam_viz.models.loaded import (
 )
 from cbam_viz.models.metadata import parse_metadata
 from cbam_viz.models.quantised import refuse_quantised
+from cbam_viz.models.scaled import block_size_of, multiplied_out
 from cbam_viz.models.seeded import seeded
 from cbam_viz.models.shards import checkpoint_path, named_after, read_checkpoint
 from cbam_viz.models.state import Weights, find_weights, shared_prefix, without_prefix
@@ -135,6 +136,8 @@ def load_model(
     config = read_config(source, folder)
     weights = find_weights(file.content)
     weights.notes[:0] = file.notes
+    weights.tensors, told = multiplied_out(weights.tensors, block=block_size_of(config.content))
+    weights.notes += told
     refuse_quantised(weights.tensors)
     translate(weights)
     _remove_unknown_prefixes(weights)

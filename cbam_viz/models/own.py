@@ -14,6 +14,7 @@ from cbam_viz.models.loaded import LoadedModel, LoadReport, config_of, wrap_mode
 from cbam_viz.models.metadata import parse_metadata
 from cbam_viz.models.placing import check_places, under_own_names
 from cbam_viz.models.quantised import refuse_quantised
+from cbam_viz.models.scaled import block_size_of, multiplied_out
 from cbam_viz.models.shards import checkpoint_path, read_checkpoint
 from cbam_viz.models.state import find_weights
 from cbam_viz.models.stated import read_config, read_stated
@@ -61,6 +62,8 @@ def load_own_model(
     given = under_own_names(weights.tensors, stripped.tensors, wanted)
     if given is not weights.tensors:
         weights = stripped
+    config = read_config(source)
+    given, told = multiplied_out(given, wanted, block_size_of(config.content))
     refuse_quantised(given, wanted)
     check_places(module, given, wanted, may_miss)
     fitting = {key: value for key, value in given.items() if key in wanted}
@@ -71,14 +74,14 @@ def load_own_model(
         module,
         file.content,
         parse_metadata(file.metadata),
-        read_config(source),
+        config,
         architecture=config_of(module).get("architecture"),
     )
     report = LoadReport(
         matched=tuple(key for key in wanted if key in fitting),
         missing=tuple(key for key in wanted if key not in given and not is_counter(key)),
         unexpected=tuple(key for key in given if key not in wanted),
-        notes=(*file.notes, *weights.notes, *stated.notes, *type_notes(fitting)),
+        notes=(*file.notes, *weights.notes, *told, *stated.notes, *type_notes(fitting)),
     )
     return dataclasses.replace(
         described,

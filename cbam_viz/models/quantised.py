@@ -1,5 +1,6 @@
-"""Quantised weights: told by the scales beside them, and refused, for only their maker knows them.
+"""Quantised weights: told by the scales beside them, and refused where these do not say enough.
 
+What can be read was multiplied out before (`scaled`); of the rest only its maker knows the meaning.
 Integers and 8-bit floats that are multiplied by scales in a file look like weights and are none:
 widened as they stand they give a picture of another network. 8-bit floats without scales are
 ordinary weights of few digits.
@@ -17,10 +18,10 @@ from cbam_viz.errors import CheckpointError
 
 _SCALES = re.compile(
     r"(?:weight_|input_|q|nested_)?(?:scales?|absmax|zeros|zero_points?)(?:_inv|_weight)?(?:_\d)?"
-    r"|SCB|g_idx|quant_map|bitsandbytes__\w+"
+    r"|SCB|g_idx|quant_map|bitsandbytes__\w+|_?weight[_:]scale"
 )
-"""What GPTQ, AWQ, bitsandbytes, compressed-tensors and the writers of 8-bit floats call them."""
-_WEIGHTS = re.compile(r"q?weight(?:_packed)?")
+"""What GPTQ, AWQ, bitsandbytes, compressed-tensors, torchao and writers of 8-bit floats say."""
+_WEIGHTS = re.compile(r"q?weight(?:_packed)?|_?weight[_:]qdata")
 
 
 def refuse_quantised(
@@ -49,8 +50,8 @@ def refuse_quantised(
         if own is None or own.dtype != tensor.dtype:
             raise CheckpointError(
                 f"The weights are quantised: {shortened(name)} is {_kind(tensor)}, which counts "
-                f"only together with {shortened(scales[module])} beside it, in a way that the "
-                "program knows that wrote them. Save the weights as ordinary floating-point "
+                f"only together with {shortened(scales[module])} beside it, in a way that its name "
+                "and shape do not say. Save the weights as ordinary floating-point "
                 "numbers there (dequantise them), or take the file that they were made from."
             )
 

@@ -87,6 +87,14 @@ def shared_scale(maps: Iterable[npt.NDArray[Any]], among: str = "all layers") ->
     return Scale("shared", *_extremes(maps), among)
 
 
+def gate_scale(maps: Iterable[npt.NDArray[Any]], among: str = "all maps here") -> Scale:
+    """0 to 1 for all of them; wider where a finite value lies beyond, as without a sigmoid."""
+    low, high = _extremes(maps)
+    if low >= 0 and high <= 1:
+        return absolute_scale()
+    return Scale("shared", min(0.0, low), max(1.0, high), among)
+
+
 def map_scale(map2d: npt.NDArray[Any]) -> Scale:
     """From the lowest to the highest finite value of one map; 0 to 1 if there is none."""
     return Scale("per map", *_extremes([map2d]))

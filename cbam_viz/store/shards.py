@@ -39,6 +39,11 @@ _PAGE = 8 << 20
 """Bytes; a column of a shard is one page, which compresses best."""
 _LEVEL = 1
 """Of zstd: more takes longer and saves nothing on such bytes."""
+_SMALL, _SMALL_LEVEL = 1 << 16, 4
+"""Columns of fewer values are compressed by Brotli instead: zstd would code their planes of bytes,
+which are shorter than half of one of its blocks, with one table for all four."""
+FORM = "2"
+"""Of a shard's bytes; another number where they come out otherwise. Readers need not know it."""
 
 ABOUT = (
     "photo", "name", "sha256", "label", "prediction", "prediction_index", "probability",
@@ -122,33 +127,57 @@ def unfit(layout: Layout, gates: Mapping[str, Array]) -> str:
     return ""
 
 
-def shard_bytes(layout: Layout, rows: Sequence[PhotoRow], document: Mapping[str, Any]) -> bytes:
-    """The content of a shard's file; equal for equal rows and document."""
+def shard_bytes(
+    layout: Layout,
+    rows: Sequence[PhotoRow],
+    document: Mapping[str, Any],
+    *,
+    before: Mapping[str, Sequence[int]] | None = None,
+) -> bytes:
+    """The content of a shard's file; equal for equal rows and document.
+
+    `before` are further columns of whole numbers, which come first.
+    """
     pa, pq = arrow(), parquet()
-    columns = {**_about(rows), **_gates(layout, rows)}
+    first = {name: pa.array(list(n), pa.int64()) for name, n in (before or {}).items()}
+    columns = {**first, **_about(rows), **_gates(layout, rows)}
     schema = pa.schema(
         [pa.field(name, column.type) for name, column in columns.items()],
         metadata={DOCUMENT: json.dumps(document, ensure_ascii=True, allow_nan=False)},
     )
     table = pa.Table.from_arrays(list(columns.values()), schema=schema)
-    split = [
-        f"{name}.list.element"
-        for name, column in columns.items()
-        if pa.types.is_fixed_size_list(column.type) or pa.types.is_list(column.type)
-    ]
+    split = [f"{name}.list.element" for name, column in columns.items() if _is_list(column)]
     buffer = io.BytesIO()
     pq.write_table(
         table,
         buffer,
         row_group_size=max(1, len(rows)),
-        compression="zstd",
-        compression_level=_LEVEL,
+        **_compression(columns),
         use_dictionary=["label", "prediction", "prediction_note", "notes", "view", "border"],
         use_byte_stream_split=split,
         write_statistics=["photo"],
         data_page_size=_PAGE,
     )
     return buffer.getvalue()
+
+
+def _compression(columns: Mapping[str, pyarrow.Array]) -> dict[str, Any]:
+    """By which codec each column is compressed, and how hard."""
+    codecs: dict[str, str] = {}
+    for name, column in columns.items():
+        lists = _is_list(column)
+        small = lists and len(column.flatten()) < _SMALL
+        codecs[f"{name}.list.element" if lists else name] = "brotli" if small else "zstd"
+    levels = {"brotli": _SMALL_LEVEL, "zstd": _LEVEL}
+    return {
+        "compression": codecs,
+        "compression_level": {name: levels[codec] for name, codec in codecs.items()},
+    }
+
+
+def _is_list(column: pyarrow.Array) -> bool:
+    pa = arrow()
+    return bool(pa.types.is_fixed_size_list(column.type) or pa.types.is_list(column.type))
 
 
 def read_document(path: Path) -> dict[str, Any]:

@@ -54,6 +54,14 @@ ENTRIES = (
         heavy=True,
     ),
     Entry(
+        "training",
+        "training",
+        "Training",
+        ":material/timeline:",
+        "How gates and maps changed from epoch to epoch of a training.",
+        heavy=True,
+    ),
+    Entry(
         "walk",
         "how",
         "How it works",
@@ -66,6 +74,14 @@ ENTRIES = (
         "What if",
         ":material/experiment:",
         "Other gates in the place of its own: what the network says then, and which gates matter.",
+    ),
+    Entry(
+        "compare",
+        "compare",
+        "Compare",
+        ":material/compare:",
+        "Up to four networks on your photo, or one network on up to four photos, layer by layer.",
+        heavy=True,
     ),
     Entry(
         "figure",

@@ -6,14 +6,13 @@ is kept in `results`, so that it is computed once.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import streamlit as st
 
-from cbam_viz.ablation import Outcome, predict_without
+from cbam_viz.ablation import analyse_with
 from cbam_viz.analysis import Analysis, analyse
 from cbam_viz.attention import LayerAttention
 from cbam_viz.computation import GateKind
@@ -31,17 +30,19 @@ from cbam_viz.ui.parts.on_photo import Field, OnPhoto
 from cbam_viz.ui.request import Request
 from cbam_viz.ui.session.link import UPLOAD, Settings
 from cbam_viz.ui.session.results import Results
+from cbam_viz.ui.turns import Turns
 
 if TYPE_CHECKING:
-    from cbam_viz.methods import MethodMap
+    from cbam_viz.methods import MethodMap, Progress
 
 T = TypeVar("T")
 
 SAMPLES_KEPT = 12
 """Results that all sessions share: those of sample photos, which are nobody's secret."""
 
-one_method = threading.Lock()
-"""Occlusion takes hundreds of forwards and a backward takes memory: one visitor at a time."""
+method_turns = Turns()
+"""Score-CAM and occlusion take hundreds of forwards and a backward takes memory: one visitor at a
+time, and the next one between two forwards."""
 
 
 @dataclass(frozen=True)
@@ -166,15 +167,22 @@ class Scene:
             lambda: analyse_steps(self.loaded, self.photo, name, self.view).attention[name],
         )
 
-    def by_method(self, method: str, layer: str, target: int | None) -> MethodMap:
+    def by_method(
+        self, method: str, layer: str, target: int | None, progress: Progress | None = None
+    ) -> MethodMap:
         """What another method makes of a layer for a class, or for the predicted one; once.
 
-        Raises MethodError.
+        `progress` is that of `method_maps`. Raises MethodError.
         """
         from cbam_viz.methods import photo_maps
 
+        def between(done: int, of: int) -> None:
+            if progress is not None:
+                progress(done, of)
+            method_turns.pass_on()
+
         def make() -> MethodMap:
-            with one_method:
+            with method_turns.taken():
                 return photo_maps(
                     self.loaded,
                     self.photo,
@@ -183,15 +191,17 @@ class Scene:
                     target,
                     view=self.view,
                     attention=self.analysis.attention,
+                    progress=between,
                 )[0]
 
         return self._kept(("method", method, layer, target), make)
 
-    def without(self, layer: LayerAttention, gates: tuple[GateKind, ...]) -> Outcome:
-        """What is predicted without gates of a layer that was `computed`; one forward, once."""
+    def without(self, layer: LayerAttention, gates: tuple[GateKind, ...]) -> Analysis:
+        """The photo without gates of a layer: ones in their place; one forward, once."""
+        wishes = {layer.name: dict.fromkeys(gates, "one")}
         return self._kept(
             ("without", layer.name, gates),
-            lambda: predict_without(self.loaded, self.photo, layer, *gates, view=self.view),
+            lambda: analyse_with(self.loaded, self.analysis, wishes),
         )
 
 

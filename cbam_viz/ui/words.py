@@ -25,6 +25,7 @@ from cbam_viz.layer_names import both_names
 
 if TYPE_CHECKING:
     from cbam_viz.costs import ModelCost
+    from cbam_viz.evaluation.agreement import Agreement
     from cbam_viz.statistics import GateStatistics
 
 number = _numbers.number
@@ -146,6 +147,27 @@ def mean_and_spread(numbers: GateStatistics) -> str:
     if numbers.minimum == numbers.maximum:
         return f"{number(numbers.mean)} everywhere"
     return f"mean {number(numbers.mean)}, spread {number(numbers.spread)}"
+
+
+def agreement(found: Agreement) -> str:
+    """How far two maps agree, and how far chance would, in Markdown."""
+    if found.pearson is None:
+        return "One of the two maps is the same everywhere, so there is nothing to agree on."
+    parts = []
+    for name, value, title in (
+        ("pearson", found.pearson, "Pearson"),
+        ("spearman", found.spearman, "Spearman"),
+        ("overlap", found.overlap, "overlap of the highest fifth (IoU)"),
+    ):
+        chance = found.chance[name]
+        if value is not None and chance is not None:
+            low, high = (f"{end:.2f}".replace("-", "−") for end in chance)
+            said = f"{value:.2f}".replace("-", "−")
+            parts.append(f"{title} **{said}** (chance: {low} to {high})")
+    return (
+        f"Agreement: {', '.join(parts)}. Chance is the middle 95 % of random maps with the second "
+        "one's values, as smooth as it is."
+    )
 
 
 def what_was_seen(geometry: Geometry) -> list[str]:

@@ -260,3 +260,106 @@ def test_shuffled_across_photos_takes_a_batch() -> None:
     assert found.replaced_by == "its values shuffled over photos (seed 0)"
     with pytest.raises(CaptureError, match="two photos or more"):
         effects(Known().eval(), inputs(1), "logit", by=Shuffled("photos"))
+
+
+def given(by: float | None, photos: int = 3) -> np.ndarray:
+    """Logits (B, 2) of `Known` as they are, or with a number for its spatial gate."""
+    return by_hand(inputs(photos).numpy(), None, None if by is None else by * ONE)
+
+
+class Ending(Known):
+    """`Known`, whose logits go out in some way."""
+
+    def __init__(self, end) -> None:
+        super().__init__()
+        self.end = end
+
+    def forward(self, x: Tensor):
+        return self.end(super().forward(x), x)
+
+
+WAYS_OUT = {
+    "logits": lambda z, x: z,
+    "probabilities": lambda z, x: z.softmax(1),
+    "log-probabilities": lambda z, x: z.log_softmax(1),
+    "a tuple with maps": lambda z, x: (z, x),
+    "a tuple of logits and their softmax": lambda z, x: (z, z.softmax(1)),
+    "a dict that says logits": lambda z, x: {"features": x.mean((2, 3)), "logits": z},
+    "a dict in a dict": lambda z, x: {"out": {"logits": z}},
+    "features beside them": lambda z, x: {"features": x.mean((2, 3)), "out": z},
+    "as of Hugging Face": lambda z, x: type("Output", (), {"logits": z, "hidden_states": (x,)})(),
+    "an auxiliary classifier": lambda z, x: {"out": z, "aux": z.flip(1)},
+}
+
+
+@pytest.mark.parametrize("way", WAYS_OUT)
+def test_class_scores_are_found_however_they_go_out(way: str) -> None:
+    """All photos in one forward; what they are is not guessed anew with other gates."""
+    found = effects(
+        Ending(WAYS_OUT[way]).eval(), inputs(3), "probability", targets=[0, 1, 0], by=0.5,
+        kinds=("spatial",), units=("gate",), batch=3,
+    )  # fmt: skip
+    (row,) = found.rows
+    for values, by in ((row.before, None), (row.after, 0.5)):
+        shares = np.exp(given(by)) / np.exp(given(by)).sum(1, keepdims=True)
+        np.testing.assert_allclose(values, shares[np.arange(3), [0, 1, 0]], atol=1e-6)
+
+
+NO_CLASSES = {
+    "labels that may hold together": (lambda z, x: z.sigmoid(), "a sigmoid of its own|labels"),
+    "boxes": (lambda z, x: [{"boxes": z.repeat(1, 2), "scores": z[:, 0]}], "none of them a row"),
+    "a sequence": (lambda z, x: z[:, None], "not a row of class scores"),
+    "two rows": (lambda z, x: (z, z + 1), "nothing says which"),
+    "no numbers": (lambda z, x: z / 0 * 0, "not finite"),
+}
+
+
+@pytest.mark.parametrize("what", NO_CLASSES)
+def test_what_is_no_class_scores_gets_no_probability(what: str) -> None:
+    end, text = NO_CLASSES[what]
+    with pytest.raises(MetricError, match=text) as told:
+        effects(Ending(end).eval(), inputs(1), "probability")
+    assert "score=lambda output" in str(told.value)
+
+
+def test_a_network_without_its_classifier_has_no_classes() -> None:
+    net = Known().eval()
+    net.num_classes = 0
+    with pytest.raises(MetricError, match="its classifier was taken off"):
+        effects(net, inputs(1), "probability")
+
+
+@pytest.mark.parametrize("way", ["probabilities", "log-probabilities"])
+def test_what_is_no_logit_is_not_called_one(way: str) -> None:
+    net = Ending(WAYS_OUT[way]).eval()
+    with pytest.raises(MetricError, match=f"gives {way}, so that no class has a logit"):
+        effects(net, inputs(1), ("probability", "logit"))
+    loss = effects(net, inputs(1), "loss", targets=[1]).rows[0].before
+    np.testing.assert_allclose(loss, np.log(1 + np.exp(-np.diff(given(None, 1))[0])), atol=1e-6)
+
+
+def test_logits_that_a_gate_brings_between_0_and_1_stay_logits() -> None:
+    """With zeros for the map all logits are 0 and 0: neither labels nor an embedding."""
+    found = effects(Known().eval(), inputs(1), by="zero", kinds=("spatial",), units=("gate",))
+    np.testing.assert_allclose(found.rows[0].after, [0.5], atol=1e-7)
+
+
+class Head(nn.Module):
+    """A linear layer whose logits lie between 0 and 1, unless a gate is changed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.last = nn.Conv2d(2, 1, 1), nn.Linear(2, 3)
+        nn.init.zeros_(self.last.weight)
+        self.last.bias.data = torch.tensor([0.25, 0.5, 0.75])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last((x * torch.sigmoid(self.gate(x))).mean((2, 3)))
+
+
+def test_logits_between_0_and_1_by_chance_are_known_by_what_made_them() -> None:
+    found = effects(Head().eval(), inputs(2), ("probability", "logit"), kinds=("spatial",))
+    share = np.exp(0.75) / np.exp([0.25, 0.5, 0.75]).sum()
+    rows = {row.score: row for row in found.rows if row.unit == "gate"}
+    np.testing.assert_allclose(rows["probability"].before, [share, share], atol=1e-6)
+    np.testing.assert_allclose(rows["logit"].before, [0.75, 0.75], atol=1e-6)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from cbam_viz.ablation import predict_without
+from cbam_viz.ablation import analyse_with
 from cbam_viz.ablation.found import found_again
 from cbam_viz.analysis import analyse
 from cbam_viz.detections import Detections
@@ -66,7 +66,7 @@ def test_a_gate_taken_away_gives_other_boxes_on_the_photo() -> None:
     photo = read_photo(np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8))
     analysis = analyse(loaded, photo, "whole")
     layer = analysis.layers[-1]
-    outcome = predict_without(loaded, photo, layer, "channel", view="whole")
+    outcome = analyse_with(loaded, analysis, {layer.name: {"channel": "one"}})
     module = net.get_submodule(layer.module)
     handle = module.channel.register_forward_hook(lambda _module, args, _out: args[0])
     with torch.no_grad():

@@ -60,3 +60,13 @@ def test_negative_maps_have_an_intersection_above_their_minimum() -> None:
     values = smooth(0)
     found = agreement((values - 5, CELLS), (values - 9, CELLS), GEOMETRY, draws=1)
     assert found.intersection == pytest.approx(1)
+
+
+def test_inputs_that_lie_elsewhere_on_the_photo_meet_where_both_saw_it() -> None:
+    values = smooth(0)
+    right = Geometry((64, 64), (64, 64), 1.0, 0.5, 0.0, 32.0)  # the right half of the photo
+    beside = Cells(8, 16, 4, 8)  # 4 cells of 8 photo pixels across
+    found = agreement((values, CELLS), (values[:, 4:], beside), GEOMETRY, of_other=right, draws=2)
+    assert found.pearson == pytest.approx(1, abs=0.02)
+    stretched = agreement((values, CELLS), (values[:, 4:], beside), GEOMETRY, draws=2)
+    assert stretched.pearson < 0.9

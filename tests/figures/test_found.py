@@ -78,6 +78,18 @@ def test_turned_boxes_are_turned() -> None:
     assert np.array_equal(outline.get_xy()[:4], corners[0])
 
 
+def test_keypoints_have_rings_that_the_caption_explains() -> None:
+    points = [[[50, 30, 0.9], [40, 50, 0.1]], [[80, 50, 0.8], [90, 60, 0.7]]]
+    built = built_of("boxes,detections", detector(found(keypoints=points)))
+    lines = [patches(built, f"row 1 column 2 found {number}") for number in (1, 2)]
+    assert [len(one) for one in lines] == [1 + 1, 1 + 2]  # the box and its rings
+    np.testing.assert_allclose(lines[0][1].get_xy()[:-1].mean(0), [50, 30], atol=0.01)
+    np.testing.assert_allclose(lines[1][2].get_xy()[:-1].mean(0), [90, 60], atol=0.01)
+    assert len(patches(built, "row 1 column 1 found 1")) == 1  # boxes alone
+    assert "Rings mark keypoints" in caption(built)
+    assert "Rings" not in caption(built_of("detections", detector()))
+
+
 def test_masks_colour_their_pixels_and_are_outlined() -> None:
     both = found(masks=mask((30, 20, 70, 60), (60, 30, 110, 90)))
     analysis = detector(both)

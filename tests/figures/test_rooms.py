@@ -26,13 +26,24 @@ ROOT = Path(__file__).parents[2]
 ROOMS = "cbam_viz.figures"
 
 
-def modules() -> list[str]:
-    return [name for key, one in LAYOUTS.items() for name in one.modules.values() or [key]]
+STORES = {"photos": "", "store": "stores."}
+"""The room of what is made of photos, and of stores."""
 
 
-@pytest.mark.parametrize("name", modules())
-def test_every_layout_has_what_computes_and_what_draws_it(name: str) -> None:
-    content = import_module(f"{ROOMS}.content.{name}").content
+def modules() -> list[tuple[str, str]]:
+    """Room and module of each layout's variants; channel weights by layer are of photos alone."""
+    found = [
+        (STORES[source], name)
+        for key, one in LAYOUTS.items()
+        for name in one.modules.values() or [key]
+        for source in one.of
+    ]
+    return sorted(set(found) - {("stores.", "layers")})
+
+
+@pytest.mark.parametrize(("room", "name"), modules())
+def test_every_layout_has_what_computes_and_what_draws_it(room: str, name: str) -> None:
+    content = import_module(f"{ROOMS}.content.{room}{name}").content
     draw = import_module(f"{ROOMS}.draw.{name}").draw
     assert list(inspect.signature(content).parameters) == ["spec", "study"]
     assert list(inspect.signature(draw).parameters)[:2] == ["spec", "study"]

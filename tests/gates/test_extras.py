@@ -8,6 +8,7 @@ from timm.layers.cbam import CbamModule
 from torch import Tensor, nn
 
 from cbam_viz.attention import LayerAttention
+from cbam_viz.errors import CaptureError
 from cbam_viz.gates import Capture, capture
 
 from .networks import AuthorsCbam, multiplied, photos
@@ -35,7 +36,7 @@ KINDS = pytest.mark.parametrize("kind", [CbamModule, AuthorsCbam])
 ASKED = pytest.mark.parametrize(
     "asked",
     [["cbam"], ["cbam#2"], ["other"], ("cbam#2", "other"), ["last"], ["last#2"], ["last#3"],
-     {"cbam", "cbam#2"}, "cbam#2", [], ["nowhere", "cbam#3", "cba"], LAYERS],
+     {"cbam", "cbam#2"}, "cbam#2", [], LAYERS],
 )  # fmt: skip
 
 
@@ -101,3 +102,71 @@ def test_in_a_block_as_in_one_call(kind: type[nn.Module]) -> None:
     for attention in recorder.results:
         assert [name for name, layer in attention.items() if layer.features] == ["cbam#2"]
         assert [name for name, layer in attention.items() if layer.computation] == ["last#3"]
+
+
+WRONG = pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (["nowhere"], "'nowhere'"),
+        (["cba"], "'cba'.*cbam"),
+        (["cbam", "othr"], "'othr'.*other"),
+        (["cbam#3"], "'cbam#3'.*cbam#2"),  # the module is there, its third call is not
+        ("stem", "'stem'"),  # a module, and no layer
+    ],
+)
+
+
+@KINDS
+@WRONG
+@pytest.mark.parametrize("what", ["features", "steps"])
+def test_a_name_that_no_layer_has_is_refused(
+    kind: type[nn.Module], asked: object, says: str, what: str
+) -> None:
+    model, x = network(kind), photos()
+    for _ in range(2):  # nothing known of the network, and all
+        with torch.no_grad(), pytest.raises(CaptureError, match=says):
+            capture(model, x, **{what: asked})
+        with (
+            torch.no_grad(),
+            pytest.raises(CaptureError, match=says),
+            Capture(model, **{what: asked}),
+        ):
+            model(x)
+        assert list(capture(model, x)) == LAYERS
+
+
+@KINDS
+def test_what_is_called_as_no_module_is_refused_before_the_forward(kind: type[nn.Module]) -> None:
+    model, runs = network(kind), []
+    model.register_forward_pre_hook(lambda *_: runs.append(1))
+    with pytest.raises(CaptureError, match="'layer1"):
+        capture(model, photos(), features=["layer1.0.se"])
+    assert not runs
+    with pytest.raises(CaptureError, match="'stem'"):
+        capture(model, photos(), features=["stem"])
+    assert runs
+
+
+class Sometimes(nn.Module):
+    """A second layer that runs on bright photos alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, WIDTH, 3, padding=1)
+        self.cbam, self.extra = CbamModule(WIDTH), CbamModule(WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.cbam(self.stem(x))
+        return self.extra(features) if float(x.detach().mean()) > 1 else features
+
+
+def test_a_layer_that_did_not_run_is_told_from_one_that_is_not_there() -> None:
+    model, dark, bright = Sometimes().eval(), torch.zeros(1, 3, 16, 16), torch.ones(1, 3, 16, 16)
+    with torch.no_grad():
+        with pytest.raises(CaptureError, match="extra did not run"):
+            capture(model, dark, features=["extra"])
+        with Capture(model, features=["extra"]) as recorder:  # one of the forwards has it
+            model(dark)
+            model(2 * bright)
+    assert [list(one) for one in recorder.results] == [["cbam"], ["cbam", "extra"]]
+    assert recorder.results[1]["extra"].features is not None

@@ -336,13 +336,18 @@ def quantised(network: nn.Module) -> dict[str, dict[str, Tensor]]:
     weight = "layer1.0.conv1.weight"
     eight = torch.zeros(64, 64, 3, 3)
     return {
-        "fp8 with scales": {
+        "fp8 with scales in a shape that says nothing": {
             **state, weight: eight.to(torch.float8_e4m3fn),
-            "layer1.0.conv1.weight_scale": torch.ones(64, 1),
+            "layer1.0.conv1.weight_scale": torch.ones(7, 3),
         },
-        "fp8 of DeepSeek": {
+        "fp8 with two kinds of scales": {
             **state, weight: eight.to(torch.float8_e4m3fn),
             "layer1.0.conv1.weight_scale_inv": torch.ones(1),
+            "layer1.0.conv1.weight_scale": torch.ones(1),
+        },
+        "torchao": {
+            **{name: tensor for name, tensor in state.items() if name != "fc.weight"},
+            "fc._weight_qdata": torch.ones(5, 512).char(), "fc._weight_scale": torch.ones(5, 1),
         },
         "bitsandbytes int8": {
             **state, "fc.weight": torch.ones(5, 512).char(), "fc.SCB": torch.ones(5),
@@ -363,7 +368,8 @@ def quantised(network: nn.Module) -> dict[str, dict[str, Tensor]]:
 
 @pytest.mark.parametrize(
     "kind",
-    ["fp8 with scales", "fp8 of DeepSeek", "bitsandbytes int8", "bitsandbytes nf4", "GPTQ",
+    ["fp8 with scales in a shape that says nothing", "fp8 with two kinds of scales", "torchao",
+     "bitsandbytes int8", "bitsandbytes nf4", "GPTQ",
      "int8 alone"],
 )  # fmt: skip
 def test_quantised_weights_are_refused_for_what_they_are(

@@ -17,6 +17,7 @@ from cbam_viz.render import (
     absolute_scale,
     color_of,
     colorize,
+    gate_scale,
     lookup_table,
     make_scale,
     map_scale,
@@ -151,3 +152,12 @@ def test_tables_are_matplotlibs(colormap: str) -> None:
 def test_the_default_is_perceptual() -> None:
     assert DEFAULT_COLORMAP == "viridis"
     assert COLORMAPS[0] == DEFAULT_COLORMAP
+
+
+def test_gates_are_on_the_absolute_scale_unless_values_lie_beyond_it() -> None:
+    inside = np.array([0.0, 0.25, 1.0, np.nan])
+    assert gate_scale([inside, inside]) == absolute_scale()
+    assert gate_scale([]) == absolute_scale()
+    beyond = gate_scale([inside, np.array([-0.5, 0.5])])
+    assert (beyond.kind, beyond.low, beyond.high) == ("shared", -0.5, 1.0)
+    assert gate_scale([np.array([0.4, 1.5])]).high == 1.5

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import cbam_viz
-from cbam_viz.ablation import ablate, predict_without
+from cbam_viz.ablation import ablate, analyse_with
 from cbam_viz.gates import capture
 from cbam_viz.images import prepare, read_photo, samples
 from cbam_viz.steps import analyse_steps
@@ -104,13 +104,13 @@ def test_predictions_without_a_gate() -> None:
     layer = analysis.attention["layer3.0.se"]
     x = prepare(photo, loaded.spec).tensor
     for kind in ("channel", "spatial"):
-        found = predict_without(loaded, photo, layer, kind)
+        found = analyse_with(loaded, analysis, {layer.name: {kind: "one"}})
         with torch.inference_mode():
             expected = without_half(net, "layer3.0.se", kind, x)[0].softmax(0)
-        assert (found.layer, found.without) == ("layer3.0.se", (kind,))
         best = found.predictions[0]
         assert best.index == int(expected.argmax())
         assert best.label == f"thing {best.index}"
         np.testing.assert_allclose(best.probability, float(expected.max()), atol=1e-6)
-    layer = cbam_viz.analyse(loaded, photo).layers[0]  # without its steps
-    assert predict_without(loaded, photo, layer, "channel").predictions
+    plain = cbam_viz.analyse(loaded, photo)  # without its steps
+    gates = {plain.layers[0].name: {"channel": "one"}}
+    assert analyse_with(loaded, plain, gates).predictions

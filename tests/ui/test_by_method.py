@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from contextlib import contextmanager
+
 import numpy as np
+import pytest
 
 import cbam_viz
 from cbam_viz.attention import Cells
@@ -10,7 +15,9 @@ from cbam_viz.images import Geometry, read_photo, samples
 from cbam_viz.methods import photo_maps
 from cbam_viz.render import Scale, absolute_scale
 from cbam_viz.ui import scene
+from cbam_viz.ui.pages.explore import by_method
 from cbam_viz.ui.parts.on_photo import Field, OnPhoto, on_one_scale
+from cbam_viz.ui.turns import Turns
 from tests.app_checkpoint import CLASSES, NAME
 from tests.ui.test_compare import TWIN, shown, three, values
 
@@ -144,3 +151,78 @@ def test_values_of_other_units_stay_on_scales_of_their_own() -> None:
     ]  # fmt: skip
     other = side(Scale("per map", 0, 0.3), "Grad-CAM")
     assert {one.field.scale.high for one in on_one_scale(cam, other)} == {0.3}
+
+
+def test_scorecam_says_its_cost_counts_its_forwards_and_stands_in_the_link(
+    open_app, three, monkeypatch
+):
+    bars: list[tuple[float, str]] = []
+    real = by_method.progress
+
+    @contextmanager
+    def noted(text: str):
+        with real(text) as report:
+
+            def both(share: float, more: str = "") -> None:
+                bars.append((share, f"{text} {more}"))
+                report(share, more)
+
+            yield both
+
+    monkeypatch.setattr(by_method, "progress", noted)
+    app = open_app(folder=three, method2="gradcam", layer="layer1.0.se")
+    (label,) = [
+        one for one in app.selectbox(key="set_method2").options if one.startswith("Score-CAM")
+    ]
+    assert label == "Score-CAM (a forward for each channel)"
+    assert not bars  # a method of one forward has none
+    app.selectbox(key="set_method2").select("scorecam").run()
+    assert not app.exception
+    assert app.query_params["method2"] in ("scorecam", ["scorecam"])
+    np.testing.assert_allclose(
+        values(shown(app)["second"]), expected(three, NAME, "layer1.0.se", "scorecam"), atol=2e-6
+    )
+    # 64 channels and the photo itself, sixteen at a time; once more for the photo's features.
+    assert [share for share, _ in bars] == pytest.approx([1 / 65, 17 / 65, 33 / 65, 49 / 65, 1])
+    assert bars[1][1].startswith("Score-CAM (a forward for each channel): 17 of 65, about ")
+    assert "It takes a forward for each channel (66 here)" in texts(app)
+    bars.clear()
+    app.selectbox(key="set_colormap").set_value("grey").run()
+    assert not bars
+
+
+def test_long_work_lets_others_go_between_its_pieces() -> None:
+    turns, order = Turns(), []
+    begun, asked = threading.Event(), threading.Event()
+
+    def long() -> None:
+        with turns.taken():
+            for piece in range(4):
+                order.append(piece)
+                begun.set()
+                asked.wait(10)
+                while len(turns._queue) < 2 and piece == 0:
+                    time.sleep(0.001)
+                turns.pass_on()
+
+    def short() -> None:
+        with turns.taken():
+            order.append("other")
+
+    one, other = threading.Thread(target=long), threading.Thread(target=short)
+    one.start()
+    begun.wait(10)
+    other.start()
+    asked.set()
+    one.join(10)
+    other.join(10)
+    assert order == [0, "other", 1, 2, 3]
+
+
+def test_work_that_is_stopped_gives_its_turn_back() -> None:
+    turns = Turns()
+    with pytest.raises(KeyboardInterrupt), turns.taken():
+        raise KeyboardInterrupt
+    with turns.taken():
+        turns.pass_on()
+    assert not turns._queue

@@ -18,7 +18,7 @@ from cbam_viz.figures import format_column
 from cbam_viz.figures.beside.manifest import read_manifest
 from cbam_viz.figures.remake import remake
 from cbam_viz.ui.pages.figure.files import Made, bundle
-from cbam_viz.ui.pages.figure.sources import SECOND, UPLOADER, Chosen, Network
+from cbam_viz.ui.pages.figure.sources import SECOND, UPLOADER, Chosen, Material, Network
 from cbam_viz.ui.pages.figure.state import Kept
 from tests.app_checkpoint import CLASSES, NAME, write_checkpoint
 from tests.ui.streamlits import go_to, memory
@@ -244,7 +244,7 @@ def test_the_bundle_makes_the_same_figure_again(page, png: bytes, tmp_path: Path
         Chosen(scene.photo, "sample:cat", None),
         Chosen(brought.photo, brought.photo.name, brought.content),
     ]
-    data = bundle(shown, photos, [Network(scene.loaded, scene.request)])
+    data = bundle(shown, Material(photos, [Network(scene.loaded, scene.request)]))
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         archive.extractall(tmp_path)
         assert archive.read("figure.pdf") == shown.data

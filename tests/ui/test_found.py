@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from cbam_viz.detections import Detections
-from cbam_viz.detectors import MOST_DRAWN, on_photo
+from cbam_viz.detectors import MOST_DRAWN, on_photo, rings
 from cbam_viz.images import Geometry
 from cbam_viz.shares import Share
 from cbam_viz.ui.parts.found import drawn, in_words, marks, share_in_words
@@ -67,3 +69,21 @@ def test_sentences() -> None:
         "50.0 % of this layer's map lies in the boxes, which are 25.0 % of what the network "
         "saw; of its pattern (the map less its lowest value), 75.0 %."
     )
+
+
+def test_keypoints_have_rings_where_the_network_is_sure_of_them() -> None:
+    points = [[[50, 20, 0.9], [60, 30, 0.1]]]
+    person = Detections([[40, 10, 70, 40]], [0.8], [0], keypoints=points)
+    (around,) = rings(person, PLAIN, (100, 200))
+    (ring,) = around
+    np.testing.assert_allclose(ring.mean(0), [50, 20], atol=1e-9)
+    np.testing.assert_allclose(np.hypot(*(ring - [50, 20]).T), 2.0)
+    (mark,) = marks(person, PLAIN, (100, 200))
+    assert mark["path"].count("M") == 2
+    assert mark["at"] == [40, 10]  # the label stands at the box
+    pixels = np.zeros((100, 200, 3), np.uint8)
+    picture = drawn(pixels, person, PLAIN)
+    assert picture[20, 47:54].any()
+    assert not picture[27:34, 57:64].any()
+    without = replace(person, keypoints=[[[50, 20], [60, 30]]])  # nothing says how sure it is
+    assert len(rings(without, PLAIN, (100, 200))[0]) == 2

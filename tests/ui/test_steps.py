@@ -79,9 +79,9 @@ def test_why_this_channel_and_this_cell_is_said_and_another_is_a_click_away(open
 
 def test_the_switches_show_what_would_be_predicted_once(open_app, expected, monkeypatch):
     runs = []
-    predict = scene.predict_without
+    analyse_with = scene.analyse_with
     monkeypatch.setattr(
-        scene, "predict_without", lambda *a, **k: runs.append(a[3:]) or predict(*a, **k)
+        scene, "analyse_with", lambda *a: runs.append(tuple(a[2][LAYER])) or analyse_with(*a)
     )
     app = open_app("how", layer=LAYER)
     assert not runs

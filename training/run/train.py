@@ -16,10 +16,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
 from cbam_viz.errors import CbamVizError
+from cbam_viz.runs import log_gates
+from cbam_viz.runs.reading import INSIDE
 from training.data.cache import ImageCache, open_data
 from training.data.loading import in_order, workers_for
 from training.data.teacher import TeacherTargets, central_square, open_targets
@@ -46,6 +49,9 @@ SHOWN_AT = 224
 
 LOOK_EVERY = 10
 """Steps between two looks at the loss."""
+
+MOST_PROBES = 4
+"""Photos on which the gates are logged at each evaluation: the first one of each class."""
 
 
 def evaluation_side(side: int) -> int:
@@ -74,6 +80,13 @@ def top1(
         right += int((logits.argmax(1).cpu() == labels).sum())
     network.train(was_training)
     return right / len(cache)
+
+
+def probe_pictures(val: ImageCache, side: int) -> tuple[NDArray[np.uint8], list[str]]:
+    """Central squares (N, side, side, 3) of the first photo of each class, and the classes."""
+    first = [int(np.argmax(val.labels == label)) for label in np.unique(val.labels)][:MOST_PROBES]
+    pictures = np.stack([central_square(val.image(i), side) for i in first])
+    return pictures, [val.classes[int(val.labels[i])] for i in first]
 
 
 class Run:
@@ -108,6 +121,7 @@ class Run:
         if (out / "state.pt").exists():
             self._resume()
         self.gates = GateWatch(self.model)  # until the end of `train`
+        self.probes = probe_pictures(val, self.shown_at)
 
     def _resume(self) -> None:
         state = load_state(self.out / "state.pt")
@@ -175,6 +189,22 @@ class Run:
         metadata = describe(self.recipe, self.classes, measured, **texts)
         export(self.average.network, metadata, self.out / f"{name}.safetensors")
 
+    def log_gates(self) -> None:
+        """Write what the averaged network's gates are on the probe photos to `gates/`."""
+        if self.recipe.attention is None:
+            return
+        pictures, names = self.probes
+        inputs = prepare_images(torch.from_numpy(pictures), self.device)
+        log_gates(
+            self.average.network,
+            self.step,
+            inputs,
+            self.out / INSIDE,
+            pictures=list(pictures),
+            names=names,
+            unit="step",
+        )
+
     def train_step(self, step: int, batch: Batch) -> torch.Tensor:
         """One update of the weights; returns the loss, a scalar."""
         rate = self.recipe.rate_at(step)
@@ -205,6 +235,8 @@ class Run:
         losses: list[torch.Tensor] = []  # on the device: reading each would wait for it
         bar = tqdm(total=stop, initial=self.step, desc="train", unit="step", disable=None)
         with contextlib.closing(self.gates):
+            if self.step == 0:
+                self.log_gates()
             for batch in in_order(self.batches.batch, range(self.step, stop), workers):
                 losses.append(self.train_step(self.step, batch))
                 self.step += 1
@@ -214,6 +246,7 @@ class Run:
                     bar.set_postfix(loss=f"{self.mean_loss(losses):.3f}", best=f"{self.best:.1%}")
                 if self.step % max(1, evaluate_every // self.recipe.batch) == 0 or at_end:
                     accuracy = self.evaluate(self.mean_loss(losses))
+                    self.log_gates()
                     losses.clear()
                 if time.monotonic() - saved > save_every:
                     self.mean_loss(losses)  # never save what is no longer a number

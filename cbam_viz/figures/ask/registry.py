@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+Source = Literal["photos", "store", "evaluation"]
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -26,9 +28,16 @@ class Layout:
     """The module of each variant (see `FigureSpec.variant`); empty: it is called as the layout."""
     most_photos: int | None = None
     """None where photos are averaged, so that any number can be read."""
-    of_photos: bool = True
-    """False for what was measured before (`content.evaluated`), and is not asked for by photos."""
+    of: tuple[Source, ...] = ("photos",)
+    """What it is made of: photos that are shown to networks, a store of `batch`, or either (content
+    of a store is computed in `content.stores`), or what `evaluate` measured."""
+    stores: int = 1
+    """How many, of a layout of stores."""
+    of_networks: bool = False
+    """Whether it shows one network beside the next, such as the epochs of a training."""
 
+
+_STORE: tuple[Source, ...] = ("store",)
 
 LAYOUTS: Mapping[str, Layout] = {
     "grid": Layout("Grid", "images as rows", most_photos=64),
@@ -37,14 +46,54 @@ LAYOUTS: Mapping[str, Layout] = {
         "Channel weights",
         "channel weights",
         {"layer": "layers", "class": "classes", "curves": "curves"},
+        of=("photos", "store"),
     ),
     "channel": Layout(
         "One channel", "one channel before and after its gates", {"": "gated"}, most_photos=64
     ),
-    "evaluation": Layout("Evaluation", "what cbam-viz evaluate measured", of_photos=False),
+    "epochs": Layout(
+        "Maps by epoch",
+        "maps of each network, or epoch of a training, side by side",
+        most_photos=16,
+        of_networks=True,
+    ),
+    "training": Layout(
+        "Numbers by epoch",
+        "mean and saturation of each layer's gates over networks, or epochs",
+        of_networks=True,
+    ),
+    "evaluation": Layout("Evaluation", "what cbam-viz evaluate measured", of=("evaluation",)),
+    "variance": Layout(
+        "Shares of variance", "what the variance of each gate of a store is made of", of=_STORE
+    ),
+    "distances": Layout("Distances", "distances between the classes of a store", of=_STORE),
+    "extremes": Layout(
+        "Photos of a channel",
+        "the photos of a store where a channel is highest and lowest",
+        {"": "ranked"},
+        of=_STORE,
+    ),
+    "nearest": Layout(
+        "Nearest photos",
+        "the photos of a store that are nearest to one of them",
+        {"": "ranked"},
+        of=_STORE,
+    ),
+    "unusual": Layout(
+        "Unusual photos", "the most unusual photos of a store", {"": "ranked"}, of=_STORE
+    ),
+    "against": Layout(
+        "A photo against it",
+        "a photo's channel weights against a store's mean and spread",
+        most_photos=1,
+        of=_STORE,
+    ),
+    "stores": Layout("Two stores", "what changed from one store to another", of=_STORE, stores=2),
 }
-OF_PHOTOS: Mapping[str, Layout] = {name: one for name, one in LAYOUTS.items() if one.of_photos}
-"""The layouts to choose from for photos."""
+OFFERED: Mapping[str, Layout] = {
+    name: one for name, one in LAYOUTS.items() if one.of != ("evaluation",)
+}
+"""The layouts to choose from; the other comes with `cbam-viz evaluate`."""
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,8 @@ class FigureSpec:
     layout: str = "grid"
     """One of `registry.LAYOUTS`. `grid`: photos as rows, chosen columns. `depth`: one photo, all
     layers in order. `channels`: channel weights by layer or by class. `channel`: one channel before
-    and after its gates."""
+    and after its gates. Of a store: `channels` by class, and `variance`, `distances`, `extremes`,
+    `nearest`, `unusual`, `against`, `stores`."""
     columns: tuple[Column, ...] = ()
     """Grid: from left to right. Empty: the input, and of each network the last layer of each stage
     (at most four in all) and the prediction, or what it found."""
@@ -80,7 +81,8 @@ class FigureSpec:
     layer: str | None = None
     """Where one layer is the rule, that one; it counts before `layers`."""
     channel: int | None = None
-    """One channel before and after: its index; None: the one with the highest weight."""
+    """One channel before and after: its index; None: the one with the highest weight. Photos of a
+    channel: None is the one that differs most between photos."""
     by: Literal["layer", "class"] = "layer"
     """Channel weights: one panel for each layer, or one line for each class."""
     plot: Literal["auto", "curves"] = "auto"
@@ -90,8 +92,24 @@ class FigureSpec:
     """Channel weights: only so many channels, those of the highest mean weight."""
     sample: int | None = None
     """Channel weights: only so many channels, evenly spaced by index."""
-    order: Literal["index", "weight"] = "index"
-    """Channel weights: by channel index, or from the highest weight to the lowest."""
+    order: Literal["index", "weight", "cluster"] = "index"
+    """Channel weights: by channel index, or from the highest weight to the lowest. By class, and
+    for distances, `cluster`: classes and channels as hierarchical clustering puts them, with the
+    tree of the classes."""
+    rank: Literal["weight", "selective"] = "weight"
+    """By what `top` chooses channels of classes: the mean weight, or how selective they are."""
+    relative: bool = False
+    """Channel weights by class: what each class differs from the mean of all classes."""
+    spread: bool = False
+    """Curves: a band of one standard deviation within the class, on both sides of its line."""
+    classes: tuple[str, ...] = ()
+    """Of a store: which, in this order. Empty: in curves the four of most photos, else all."""
+    per_class: int | None = None
+    """Of a store: means are over so many photos of each class, evenly spaced; None: all."""
+    photo: str | None = None
+    """Nearest photos: name or number in the store of the one that they are near to."""
+    listed: int | None = None
+    """Photos of a channel, nearest and unusual photos: how many; None: what suits the page."""
     venue: str = "cvpr"
     width: Literal["column", "text"] | float = "text"
     """Or millimetres."""
@@ -154,12 +172,37 @@ class FigureSpec:
                 f"{', '.join(self.named_layers)} would be left out: write them as columns, such as "
                 f"map:{self.named_layers[0]}, or leave the columns out."
             )
-        if self.channel is not None and self.layout != "channel":
-            raise FigureError("A channel is of the layout 'channel': choose that too.")
-        asked = self.top is not None or self.sample is not None or self.plot != "auto"
+        if self.channel is not None and self.layout not in ("channel", "extremes"):
+            raise FigureError(
+                "A channel is of the layout 'channel', or 'extremes' of a store: choose that too."
+            )
+        self._check_weights()
+
+    def _check_weights(self) -> None:
+        """Raise FigureError for wishes that the layout cannot fulfil."""
+        _in_range("per_class", self.per_class, 1, None)
+        _in_range("listed", self.listed, 1, 32)
+        asked = self.sample is not None or self.plot != "auto"
         if asked and self.layout != "channels":
             raise FigureError(
                 "Curves, top and sample are of channel weights: choose the layout 'channels'."
+            )
+        if self.top is not None and self.layout not in ("channels", "against"):
+            raise FigureError("Top is of channel weights: choose the layout 'channels'.")
+        cells = self.layout == "channels" and self.variant == "class"
+        if self.relative and not cells:
+            raise FigureError(
+                "Differences from the mean of all classes are of channel weights by class."
+            )
+        if self.spread and self.variant != "curves":
+            raise FigureError("Bands of the spread within a class are of curves: choose those.")
+        if self.rank != "weight" and (self.top is None or self.variant not in ("class", "curves")):
+            raise FigureError(
+                "Selective channels are chosen of classes: give top, by class or as curves."
+            )
+        if self.order == "cluster" and not (cells or self.layout == "distances"):
+            raise FigureError(
+                "Clustering puts classes in order: choose channel weights by class, or distances."
             )
 
     @property

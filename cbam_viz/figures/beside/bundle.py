@@ -12,6 +12,8 @@ from cbam_viz.figures.beside.manifest import (
     FileMade,
     NetworkSource,
     PhotoSource,
+    RunSource,
+    StoreSource,
     make_manifest,
 )
 from cbam_viz.figures.beside.tables import arrays_bytes, numbers_text
@@ -36,7 +38,9 @@ class Sources:
     networks: tuple[NetworkSource, ...]
     loaded: tuple[LoadedModel, ...] = ()
     command: tuple[str, ...] = ()
+    run: RunSource | None = None
     evaluation: FileMade | None = None
+    stores: tuple[StoreSource, ...] = ()
 
 
 def extra_files(
@@ -60,7 +64,8 @@ def extra_files(
     if "manifest" in extras:
         manifest = make_manifest(
             figure, sources.photos, sources.networks, files={**rendered, **files}, dpi=dpi,
-            loaded=sources.loaded, command=sources.command, evaluation=sources.evaluation,
+            loaded=sources.loaded, command=sources.command, run=sources.run,
+            evaluation=sources.evaluation, stores=sources.stores,
         )  # fmt: skip
         files[stem + ENDINGS["manifest"]] = manifest.to_json().encode()
     return files

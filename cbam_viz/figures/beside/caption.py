@@ -20,12 +20,7 @@ def caption(figure: Composition) -> str:
 def _assumptions(figure: Composition) -> list[str]:
     """What was assumed of the networks' inputs, and why a prediction's place is empty."""
     study = figure.study
-    told = [
-        (analysis.model_name, analysis.fed)
-        for row in study.analyses[:1]
-        for analysis in row
-        if analysis.spec is not None and analysis.spec.assumed
-    ]
+    told = [one for one in zip(study.networks, study.assumed, strict=True) if one[1]]
     told += [
         (row[model].model_name, row[model].prediction_note)
         for row in study.analyses

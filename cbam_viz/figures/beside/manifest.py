@@ -77,6 +77,31 @@ class NetworkSource:
 
 
 @dataclass(frozen=True)
+class StoreSource:
+    """A store of many photos that the figure is made from."""
+
+    file: str
+    """Path of its folder, like a photo's."""
+    fingerprint: str
+    """`Store.fingerprint`: of what it was made with, its photos and labels."""
+    photos: int
+    shown: tuple[str, ...] = ()
+    """SHA-256 of its photos whose picture is in the figure."""
+
+
+@dataclass(frozen=True)
+class RunSource:
+    """A training run that the figure shows, in place of photos and networks."""
+
+    folder: str
+    """Its path from the manifest's folder; `sample:NAME` for a run of the project."""
+    numbers: tuple[int, ...]
+    """Epochs, or steps, that are shown."""
+    sha256: tuple[str, ...]
+    """Of their files."""
+
+
+@dataclass(frozen=True)
 class FileMade:
     """A file that came out."""
 
@@ -99,8 +124,11 @@ class Manifest:
     view: View = DEFAULT_VIEW
     dpi: int = 300
     files: tuple[FileMade, ...] = ()
+    run: RunSource | None = None
+    """Of a figure of a training run, which names no photos and networks."""
     evaluation: FileMade | None = None
     """What was measured, of the layout that shows it; it has neither photos nor networks."""
+    stores: tuple[StoreSource, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
     """For readers: what is shown, on which scale, how the input was made, versions, command."""
 
@@ -174,7 +202,9 @@ def make_manifest(
     dpi: int,
     loaded: Sequence[LoadedModel] = (),
     command: Sequence[str] = (),
+    run: RunSource | None = None,
     evaluation: FileMade | None = None,
+    stores: Sequence[StoreSource] = (),
 ) -> Manifest:
     """Describe a figure that has been rendered to `files`."""
     study = figure.study
@@ -184,7 +214,7 @@ def make_manifest(
         "made": _made(shown_values(figure)),
         "scale": _scale(figure),
         "inputs": [asdict(one.spec) for one in loaded],
-        "fed": [analysis.fed for row in study.analyses[:1] for analysis in row],
+        "fed": list(study.fed),
         "geometry": [asdict(row[0].geometry) for row in study.analyses],
         "border": study.border,
         "versions": versions(),
@@ -194,9 +224,11 @@ def make_manifest(
         spec=figure.spec,
         photos=tuple(photos),
         networks=tuple(networks),
-        view=study.analyses[0][0].geometry.view if study.analyses else DEFAULT_VIEW,
+        view=study.view,
+        stores=tuple(stores),
         dpi=dpi,
         files=tuple(FileMade(name, sha256(data)) for name, data in files.items()),
+        run=run,
         evaluation=evaluation,
         about=json.loads(json.dumps(about)),
     )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from cbam_viz.dataset.clustering import IN_WORDS, Clusters, cluster
+from cbam_viz.dataset.gates import selectivity_of
+from cbam_viz.errors import FigureError, StoreError
 from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.content.composition import Composition
 from cbam_viz.figures.content.find import (
@@ -25,9 +28,11 @@ from cbam_viz.figures.content.sentences import (
     range_sentence,
 )
 from cbam_viz.figures.content.values import Floats, Shown, Study, drawn_channels
-from cbam_viz.render import Scale, absolute_scale, shared_scale
+from cbam_viz.render import Colormap, Scale, absolute_scale, shared_scale
 
 UNKNOWN = "all photos"
+SIGNED_COLORMAP: Colormap = "diverging"
+"""Of differences from the mean of all classes, whatever the figure asks for."""
 
 
 @dataclass(frozen=True)
@@ -38,34 +43,50 @@ class ClassWeights:
     photos: int
     weights: Floats
     """(C,), by index."""
+    spread: Floats
+    """(C,) standard deviation within the class, divided by n."""
 
 
 @dataclass(frozen=True)
 class LayerClasses:
-    """One layer's weights, classes in the order of their first photo."""
+    """One layer's weights; classes in the order of their first photo, unless clustered."""
 
     layer: str
     head: str
     classes: tuple[ClassWeights, ...]
     channels: npt.NDArray[np.intp]
     """Those that are drawn, in that order."""
+    all_classes: Floats | None = None
+    """(C,): the mean over all classes, where others are known than those that are drawn."""
+    tree: Clusters | None = None
+    """Of the classes, where they stand as clustering puts them."""
+    relative: bool = False
+    """Whether differences from the mean of all classes are drawn."""
 
     @property
     def mean(self) -> Floats:
         """(C,): over all classes, each counting once, by index."""
-        return mean_of(self.classes)
+        return mean_of(self.classes) if self.all_classes is None else self.all_classes
 
     @property
     def matrix(self) -> Floats:
         """(classes, channels): what is drawn."""
-        return np.stack([one.weights for one in self.classes])[:, self.channels]
+        weights = np.stack([one.weights for one in self.classes])
+        return (weights - self.mean if self.relative else weights)[:, self.channels]
 
-    def shown(self, first: int, network: str, scale: Scale | None) -> Iterator[Shown]:
+    def shown(
+        self, first: int, network: str, scale: Scale | None, *, spread: bool = False
+    ) -> Iterator[Shown]:
         """Every class's weights, of all channels; `first` is the number of the first class."""
         ends = None if scale is None else (scale.low, scale.high)
         for number, one in enumerate(self.classes, first):
-            yield Shown(f"class {number}", f"{one.photos} photos", network,
-                        "channel weights", one.name, one.weights, ends, self.layer)  # fmt: skip
+            start = f"class {number}", f"{one.photos} photos", network
+            weights = one.weights - self.mean if self.relative else one.weights
+            what = "difference of channel weights" if self.relative else "channel weights"
+            yield Shown(*start, what, one.name, weights, ends, self.layer)
+            if spread:
+                what = "standard deviation of channel weights"
+                yield Shown(*start, what, one.name, one.spread, ends, self.layer)
 
 
 @dataclass(frozen=True)
@@ -74,6 +95,8 @@ class ByClass:
 
     matrices: tuple[LayerClasses, ...]
     scale: Scale
+    whose: str
+    """A sentence: whose word the classes are."""
 
     map_scale = None
     predicted = ()
@@ -85,7 +108,8 @@ class ByClass:
 
     def settled(self, spec: FigureSpec) -> FigureSpec:
         """See `Content`."""
-        return settled_layers(spec, self.layers).with_(scale=self.scale.kind)
+        colormap = SIGNED_COLORMAP if spec.relative else spec.colormap
+        return settled_layers(spec, self.layers).with_(scale=self.scale.kind, colormap=colormap)
 
     def shown(self, study: Study) -> Iterator[Shown]:
         """See `Content`."""
@@ -97,11 +121,14 @@ class ByClass:
         """See `Content`."""
         spec, weights = figure.spec, [one.matrix for one in self.matrices]
         sorted_by = ", from the channel of the highest mean weight to that of the lowest"
+        clustered = f"Classes and channels are ordered {IN_WORDS}; the tree is that of the classes"
+        less = ", less the mean of all classes, each counting once" if spec.relative else ""
         return [
             f"Channel weights of {_layers_words(self.layers)} of {figure.study.networks[0]}, one "
             f"line a class, one cell a channel{sorted_by if spec.order == 'weight' else ''}; a "
-            "line is the mean over the photos of its class",
-            classes_sentence(spec, figure.study),
+            f"line is the mean over the photos of its class{less}",
+            self.whose,
+            clustered if spec.order == "cluster" else "",
             channels_sentence(spec),
             range_sentence(f"Colours ({spec.colormap}) share one scale", self.scale),
             outside_sentence(weights, self.scale),
@@ -115,10 +142,18 @@ def content(spec: FigureSpec, study: Study) -> ByClass:
     A photo's class is its row's `group`, else the predicted one.
     """
     names = spec.named_layers or (last_channel_layer(study),)
-    matrices = classes_of(spec, study, names)
+    return by_class(spec, classes_of(spec, study, names), classes_sentence(spec, study))
+
+
+def by_class(spec: FigureSpec, matrices: tuple[LayerClasses, ...], whose: str) -> ByClass:
+    """All layers on one scale; differences on one that is symmetric about 0."""
     drawn = [one.matrix for one in matrices]
+    if spec.relative:
+        found = shared_scale(drawn)
+        most = max(-found.low, found.high)
+        return ByClass(matrices, Scale("shared", -most, most), whose)
     scale = absolute_scale() if spec.scale == "absolute" else shared_scale(drawn)
-    return ByClass(matrices, scale)
+    return ByClass(matrices, scale, whose)
 
 
 def classes_of(spec: FigureSpec, study: Study, names: Sequence[str]) -> tuple[LayerClasses, ...]:
@@ -136,12 +171,52 @@ def classes_of(spec: FigureSpec, study: Study, names: Sequence[str]) -> tuple[La
             weights = channel_weights(row[0].attention[layer])
             groups.setdefault(class_of(spec, study, index), []).append(weights)
         classes = tuple(
-            ClassWeights(name, len(rows), np.stack(rows).mean(axis=0, dtype=np.float32))
+            ClassWeights(
+                name, len(rows), np.stack(rows).mean(axis=0, dtype=np.float32),
+                np.stack(rows).std(axis=0, dtype=np.float64).astype(np.float32),
+            )
             for name, rows in groups.items()
-        )
-        channels = drawn_channels(spec, mean_of(classes))
-        found.append(LayerClasses(layer, short[layer], classes, channels))
+        )  # fmt: skip
+        found.append(layer_classes(spec, layer, short[layer], classes))
     return tuple(found)
+
+
+def layer_classes(
+    spec: FigureSpec,
+    layer: str,
+    head: str,
+    classes: tuple[ClassWeights, ...],
+    everything: Floats | None = None,
+) -> LayerClasses:
+    """The classes of one layer with the channels that are drawn, both in order.
+
+    `everything` (K, C) are the means of all classes, where more are known than are drawn.
+
+    Raises:
+        FigureError: for weights that cannot be ranked or clustered.
+    """
+    means = np.stack([one.weights for one in classes]) if everything is None else everything
+    mean = means.mean(axis=0)
+    known = None if everything is None else mean
+    try:
+        channels = _channels(spec, mean, means)
+        found = LayerClasses(layer, head, classes, channels, known, relative=spec.relative)
+        if spec.order != "cluster":
+            return found
+        rows, columns = cluster(found.matrix), cluster(found.matrix.T)
+    except StoreError as error:
+        raise FigureError(str(error)) from error
+    ordered = tuple(classes[row] for row in rows.order)
+    return replace(found, classes=ordered, channels=channels[columns.order], tree=rows)
+
+
+def _channels(spec: FigureSpec, mean: Floats, means: Floats) -> npt.NDArray[np.intp]:
+    """Which channels are drawn, by index or by their mean weight."""
+    by = spec.with_(order="index") if spec.order == "cluster" else spec
+    if spec.rank == "weight":
+        return drawn_channels(by, mean)
+    chosen = np.sort(selectivity_of(means).order[: spec.top])
+    return chosen if by.order == "index" else chosen[np.argsort(-mean[chosen], kind="stable")]
 
 
 def class_of(spec: FigureSpec, study: Study, photo: int) -> str:

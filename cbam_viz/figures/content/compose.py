@@ -11,6 +11,7 @@ from cbam_viz.figures.content.composition import Content
 from cbam_viz.figures.content.curves import check_classes
 from cbam_viz.figures.content.evaluated import Evaluated
 from cbam_viz.figures.content.made import check_made
+from cbam_viz.figures.content.storestudy import StoreStudy
 from cbam_viz.figures.content.values import Study
 
 
@@ -20,15 +21,45 @@ def content_of(spec: FigureSpec, study: Study | Evaluated) -> Content:
     Raises:
         FigureError: if the photos or networks do not have what the figure asks for.
     """
-    if isinstance(study, Evaluated) == LAYOUTS[spec.layout].of_photos:
+    content: Content = import_module(_checked_module(spec, study)).content(spec, study)
+    return content
+
+
+def _checked_module(spec: FigureSpec, study: Study | Evaluated) -> str:
+    """Where the content of what there is is computed; refuses what it cannot be made of."""
+    package = "cbam_viz.figures.content"
+    if isinstance(study, Evaluated) != ("evaluation" in LAYOUTS[spec.layout].of):
         raise FigureError(
             "The layout 'evaluation' shows what cbam-viz evaluate measured (figures.evaluated), "
             "and no other layout does."
         )
-    check_photos(spec, len(study.analyses))
-    module = import_module(f"cbam_viz.figures.content.{spec.module}")
-    content: Content = module.content(spec, study)
-    return content
+    if isinstance(study, StoreStudy):
+        check_store(spec, len(study.stores), len(study.analyses))
+        package += ".stores"
+    elif isinstance(study, Study):
+        check_photos(spec, len(study.analyses))
+    return f"{package}.{spec.module}"
+
+
+def check_store(spec: FigureSpec, stores: int, photos: int = 0) -> None:
+    """Refuse what cannot be made of so many stores and photos beside them; before any is read.
+
+    Raises:
+        FigureError: the text says what to change.
+    """
+    layout = LAYOUTS[spec.layout]
+    if "store" not in layout.of or spec.variant == "layer":
+        known = ", ".join(name for name, one in LAYOUTS.items() if "store" in one.of)
+        what = "channels by layer" if spec.variant == "layer" else spec.layout
+        raise FigureError(
+            f"The layout {what!r} is of photos. Of a store there are: {known} (channels by class)."
+        )
+    if stores != layout.stores:
+        wanted = "two stores" if layout.stores == 2 else "one store"
+        raise FigureError(f"The layout {spec.layout!r} takes {wanted}; there are {stores}.")
+    if (photos != 1) if spec.layout == "against" else photos:
+        wanted = "one photo beside its store" if spec.layout == "against" else "no photos beside it"
+        raise FigureError(f"The layout {spec.layout!r} takes {wanted}; there are {photos}.")
 
 
 def check_photos(spec: FigureSpec, count: int) -> None:
@@ -38,6 +69,15 @@ def check_photos(spec: FigureSpec, count: int) -> None:
         FigureError: the text says what to change.
     """
     check_made(spec)
+    if "photos" not in LAYOUTS[spec.layout].of:
+        raise FigureError(
+            f"The layout {spec.layout!r} is of a store of many photos: give one, which cbam-viz "
+            "batch makes (--store STORE)."
+        )
+    if spec.classes or spec.per_class is not None:
+        raise FigureError(
+            "Classes and photos of each class are chosen of a store: give one (--store STORE)."
+        )
     labelled = {spec.row(index).group for index in range(count)}
     if spec.variant == "curves" and None not in labelled:
         check_classes(len(labelled))

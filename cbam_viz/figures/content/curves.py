@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.content.classes import (
@@ -20,7 +22,7 @@ from cbam_viz.figures.content.sentences import (
     left_out_sentence,
     order_words,
 )
-from cbam_viz.figures.content.values import Axis, Shown, Study, axis_of
+from cbam_viz.figures.content.values import Axis, Floats, Shown, Study, axis_of
 
 MOST_CLASSES = 8
 """Lines of more cannot be told apart."""
@@ -32,6 +34,14 @@ class Curves:
     """A panel for each layer, a line for each class."""
 
     panels: tuple[LayerClasses, ...]
+    whose: str
+    """A sentence: whose word the classes are."""
+    mean_of: str
+    """Whose mean it is, in words."""
+    photos: int
+    """That the mean is made of."""
+    spread: bool = False
+    """Whether each line has a band of one standard deviation within its class."""
 
     map_scale = None
     predicted = ()
@@ -39,12 +49,18 @@ class Curves:
     @property
     def has_mean(self) -> bool:
         """Whether there is a line for the mean: of one class it would be that class again."""
-        return len(self.panels[0].classes) > 1
+        return len(self.panels[0].classes) > 1 or self.panels[0].all_classes is not None
 
     @property
     def axis(self) -> Axis:
-        """Of all panels."""
+        """Of all panels; bands are cut at its ends."""
         return axis_of(panel.matrix for panel in self.panels)
+
+    def band(self, panel: LayerClasses) -> Floats:
+        """(classes, channels): how far the bands reach on both sides of their lines."""
+        if not self.spread:
+            return np.zeros_like(panel.matrix)
+        return np.stack([one.spread for one in panel.classes])[:, panel.channels]
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -57,10 +73,10 @@ class Curves:
 
     def shown(self, study: Study) -> Iterator[Shown]:
         """See `Content`."""
-        network, photos = study.networks[0], f"{len(study.analyses)} photos"
+        network, photos = study.networks[0], f"{self.photos} photos"
         for number, panel in enumerate(self.panels):
             first = number * len(panel.classes) + 1
-            yield from panel.shown(first, network, None)
+            yield from panel.shown(first, network, None, spread=self.spread)
             if self.has_mean:
                 yield Shown(f"mean {number + 1}", photos, network, "channel weights", MEAN,
                             panel.mean, text=panel.layer)  # fmt: skip
@@ -74,10 +90,14 @@ class Curves:
         return [
             f"Channel weights of {of} of {figure.study.networks[0]}, {order}; a line is the mean "
             "over the photos of its class",
-            "The dotted black line is the mean of all classes, each counting once"
+            f"The dotted black line is the mean of {self.mean_of}, each counting once"
             if self.has_mean
             else "",
-            classes_sentence(spec, figure.study),
+            "Bands are one standard deviation between the photos of a class, on both sides of its "
+            "line, cut where the axis ends"
+            if self.spread
+            else "",
+            self.whose,
             channels_sentence(spec),
             axes_sentence(self.axis),
             left_out_sentence([panel.matrix for panel in self.panels]),
@@ -100,7 +120,8 @@ def content(spec: FigureSpec, study: Study) -> Curves:
         raise FigureError("The network has no layer with channel weights.")
     panels = classes_of(spec, study, names)
     check_classes(len(panels[0].classes))
-    return Curves(panels)
+    whose, photos = classes_sentence(spec, study), len(study.analyses)
+    return Curves(panels, whose, "all classes", photos, spec.spread)
 
 
 def check_classes(count: int) -> None:

@@ -60,14 +60,14 @@ class Strip:
 
 
 def content(spec: FigureSpec, study: Study) -> Strip:
-    """The maps of all layers, or of `spec.layers`, that have a spatial map.
+    """The maps of all layers, or of those named, that have a spatial map.
 
     Raises:
         FigureError: if no layer has a spatial map.
     """
     analysis = study.analyses[0][0]
     attention = analysis.attention
-    chosen = [find_layer(attention, name) for name in spec.layers or attention]
+    chosen = [find_layer(attention, name) for name in spec.named_layers or attention]
     layers = [layer for layer in chosen if layer.spatial is not None]
     if not layers:
         raise FigureError(

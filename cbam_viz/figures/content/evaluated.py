@@ -12,6 +12,7 @@ from cbam_viz.errors import FigureError
 from cbam_viz.evaluation import Curve
 from cbam_viz.evaluation.measures import Better
 from cbam_viz.figures.ask.plain import from_plain
+from cbam_viz.images import DEFAULT_VIEW
 
 MAX_BYTES = 64 * 1024**2
 
@@ -60,6 +61,8 @@ class Evaluated:
     analyses = ()
     photos = ()
     border = ""
+    view = DEFAULT_VIEW
+    fed = assumed = ("",)
 
     @property
     def networks(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from cbam_viz.detections import Detections
+from cbam_viz.detectors.found import MIN_SCORE
 from cbam_viz.detectors.outlines import MOST_DRAWN
 from cbam_viz.figures.content.composition import Composition
 from cbam_viz.figures.content.values import FoundPicture
@@ -44,7 +45,7 @@ def scores_text(found: Detections) -> str:
 
 
 def found_sentences(figure: Composition, pictures: Sequence[FoundPicture]) -> list[str]:
-    """What a reader must know of outlines, labels and masks; nothing if there are none."""
+    """What a reader must know of outlines, rings, labels and masks; nothing if there are none."""
     if not pictures:
         return []
     all_found = {id(one.found): one.found for one in pictures}.values()
@@ -52,6 +53,9 @@ def found_sentences(figure: Composition, pictures: Sequence[FoundPicture]) -> li
     return [
         f"Where there are more than {MOST_DRAWN}, the {MOST_DRAWN} best are drawn"
         if any(len(one) > MOST_DRAWN for one in all_found)
+        else "",
+        f"Rings mark keypoints of which the network is sure by {MIN_SCORE} or more"
+        if any(one.how == "detections" and one.found.keypoints is not None for one in pictures)
         else "",
         "Labels that found no room are left out" if figure.fit.labels_left_out else "",
         _colours_sentence([one for one in pictures if one.how == "mask"]),

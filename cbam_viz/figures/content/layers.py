@@ -87,13 +87,13 @@ class ByLayer:
 
 
 def content(spec: FigureSpec, study: Study) -> ByLayer:
-    """Weights of all layers, or of `spec.layers`, that gate channels.
+    """Weights of all layers, or of those named, that gate channels.
 
     Raises:
         FigureError: if none does.
     """
     attention = study.analyses[0][0].attention
-    chosen = [find_layer(attention, name) for name in spec.layers or attention]
+    chosen = [find_layer(attention, name) for name in spec.named_layers or attention]
     layers = [layer for layer in chosen if layer.channel is not None]
     if not layers:
         raise FigureError(

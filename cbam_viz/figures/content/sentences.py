@@ -35,6 +35,12 @@ def order_words(spec: FigureSpec) -> str:
 
 def channels_sentence(spec: FigureSpec) -> str:
     """Which channels are drawn, where not all are."""
+    if spec.top is not None and spec.rank == "selective":
+        return (
+            f"Of each layer, the {spec.top} channels that tell classes apart best are drawn, by "
+            "the index of Morcos and others (2018): highest class mean less the mean of the other "
+            "classes' means, over their sum"
+        )
     if spec.top is not None:
         return f"Of each layer, the {spec.top} channels of the highest mean weight are drawn"
     if spec.sample is not None:

@@ -18,7 +18,7 @@ from cbam_viz.attention import Cells
 from cbam_viz.detections import Detections
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.spec import FigureSpec
-from cbam_viz.images import border_note, photo_shares
+from cbam_viz.images import View, border_note, photo_shares
 from cbam_viz.render import Scale
 
 Floats = npt.NDArray[np.float32]
@@ -29,17 +29,28 @@ class Study:
     """The analysed photos: `analyses[photo][network]`, all photos by the same networks."""
 
     analyses: tuple[tuple[Analysis, ...], ...]
+    at: tuple[int, ...] = ()
+    """The epoch of each network, where they are those of one training; else empty."""
+    unit: str = "network"
+    """What `at` counts; without it, networks are counted from 1."""
 
     def __post_init__(self) -> None:
         if not self.analyses or not self.analyses[0]:
             raise FigureError("A figure needs at least one photo and one network.")
         if len({len(row) for row in self.analyses}) != 1:
             raise FigureError("Each photo of a figure must be analysed by the same networks.")
+        if self.at and len(self.at) != len(self.networks):
+            raise FigureError("Each network of a training needs the number of its epoch.")
 
     @property
     def networks(self) -> tuple[str, ...]:
         """Their names."""
         return tuple(analysis.model_name for analysis in self.analyses[0])
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Where each network lies on an axis: its epoch, or its place, from 1."""
+        return self.at or tuple(range(1, len(self.networks) + 1))
 
     @property
     def photos(self) -> tuple[str, ...]:
@@ -50,6 +61,23 @@ class Study:
     def border(self) -> str:
         """What surrounds the photos in the networks' inputs, in words; empty if nothing does."""
         return border_note(*(analysis.geometry for row in self.analyses for analysis in row))
+
+    @property
+    def view(self) -> View:
+        """What the networks saw of the photos."""
+        return self.analyses[0][0].geometry.view
+
+    @property
+    def fed(self) -> tuple[str, ...]:
+        """What each network was fed, in a sentence."""
+        return tuple(analysis.fed for analysis in self.analyses[0])
+
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """Of `fed`, what had to be assumed; empty where nothing was."""
+        return tuple(
+            one.fed if one.spec is not None and one.spec.assumed else "" for one in self.analyses[0]
+        )
 
     def network(self, index: int) -> Analysis:
         """The first photo as that network sees it.

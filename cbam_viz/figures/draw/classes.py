@@ -15,6 +15,7 @@ from cbam_viz.figures.draw.heads import Heads, break_heads, draw_head
 from cbam_viz.figures.draw.legend import Legend, draw_legend, legend_of
 from cbam_viz.figures.draw.pictures import OwnPixels, Pixels
 from cbam_viz.figures.draw.plan import LEAST_PICTURE, check_size
+from cbam_viz.figures.draw.trees import draw_tree, tree_room
 from cbam_viz.figures.paper.rect import Rect
 from cbam_viz.figures.paper.sheet import PaperFigure, Sheet, Style, style_of
 from cbam_viz.figures.paper.typesetting import line_height
@@ -41,7 +42,9 @@ def draw(spec: FigureSpec, study: Study, content: ByClass) -> PaperFigure:
         _draw_matrix(sheet, rect, colorize(matrix.matrix, content.scale, spec.colormap), name)
         line = rect.height / len(matrix.classes)
         first = index * len(matrix.classes) + 1
-        for number, lines in enumerate(plan.labels):
+        if matrix.tree is not None:
+            draw_tree(sheet, matrix.tree, rect, plan.tree, f"{name} tree")
+        for number, lines in enumerate(plan.labels[index]):
             y = rect.y + number * line
             place = Rect(0, y, rect.x - 3, line)
             sheet.lines(place, lines, ha="right", gid=f"class {first + number}")
@@ -66,8 +69,10 @@ class _Plan:
     style: Style
     legend: Legend
     heads: Heads
-    labels: list[list[str]]
-    """Of each class, in lines."""
+    labels: list[list[list[str]]]
+    """Of each layer and class, in lines."""
+    tree: float
+    """Room for the tree of classes at the right; 0 where there is none."""
     rects: tuple[Rect, ...]
     """Of each layer."""
     comfortable: bool
@@ -83,20 +88,25 @@ def _plan(spec: FigureSpec, content: ByClass, style: Style) -> _Plan:
     count = len(content.matrices)
     names = [_class_name(one) for one in content.matrices[0].classes]
     label_width = min(max(style.measure(name) for name in names), 0.3 * style.width)
-    legend = legend_of(style, "Channel weight", content.scale, spec.colormap)
+    what = "Difference of channel weight" if spec.relative else "Channel weight"
+    legend = legend_of(style, what, content.scale, spec.colormap)
+    tree = tree_room(style.width) if content.matrices[0].tree is not None else 0.0
     left = label_width + 4
     texts = [one.head for one in content.matrices]
     heads = break_heads(style, texts, [style.width - left] * count)
     top = heads.height(style) + _HEAD_GAP
-    labels = [style.wrap(name, label_width, lines=2) for name in names]
+    wrapped = {name: style.wrap(name, label_width, lines=2) for name in names}
     around = top + _foot(style)
     room = (style.max_height - legend.height - _LAYER_GAP * (count - 1)) / count - around
     alone = max(_CLASS_LINE, min(_CLASSES_HEIGHT / len(names), 2 * _CLASS_LINE))
-    line = min(max(alone, max(map(len, labels)) * line_height(style.size) + 1), room / len(names))
-    if line < max(map(len, labels)) * line_height(style.size):
-        labels = [style.wrap(name, label_width, lines=1) for name in names]
+    most = max(map(len, wrapped.values()))
+    line = min(max(alone, most * line_height(style.size) + 1), room / len(names))
+    if line < most * line_height(style.size):
+        wrapped = {name: style.wrap(name, label_width, lines=1) for name in names}
+    labels = [[wrapped[_class_name(one)] for one in layer.classes] for layer in content.matrices]
+    width = style.width - left - tree
     page = style.width, style.max_height
-    check_size(style.width - left, line * LEAST_PICTURE / style.small, len(names), page, "classes")
+    check_size(width, line * LEAST_PICTURE / style.small, len(names), page, "classes")
     comfortable = (
         heads.whole
         and legend.whole
@@ -105,10 +115,9 @@ def _plan(spec: FigureSpec, content: ByClass, style: Style) -> _Plan:
     )
     step = around + line * len(names) + _LAYER_GAP
     rects = tuple(
-        Rect(left, number * step + top, style.width - left, line * len(names))
-        for number in range(count)
+        Rect(left, number * step + top, width, line * len(names)) for number in range(count)
     )
-    return _Plan(style, legend, heads, labels, rects, comfortable)
+    return _Plan(style, legend, heads, labels, tree, rects, comfortable)
 
 
 def _class_name(one: ClassWeights) -> str:
@@ -135,8 +144,12 @@ def _draw_channel_axis(
     sheet: Sheet, rect: Rect, channels: npt.NDArray[np.intp], spec: FigureSpec
 ) -> None:
     y = rect.bottom + 1.2 + 0.8 * sheet.small
-    middle = "channel" if spec.order == "index" else "channels, highest mean weight first"
-    ends = (f"{channels[0]}", f"{channels[-1]}")
+    middle = {
+        "index": "channel",
+        "weight": "channels, highest mean weight first",
+        "cluster": "channels, as clustered",
+    }[spec.order]
+    ends = (f"{channels[0]}", f"{channels[-1]}") if spec.order == "index" else ("", "")
     if spec.order == "weight":
         ends = ("1", f"{len(channels)}")
     sheet.text(rect.x, y, ends[0], size=sheet.small, ha="left")

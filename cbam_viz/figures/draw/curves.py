@@ -20,6 +20,8 @@ from cbam_viz.figures.paper.sheet import PaperFigure, Sheet
 _MEAN = ("black", (0, (1.2, 1.0)))
 _WIDTH, _MEAN_WIDTH = 0.8, 1.1
 """Points."""
+_BAND = 0.16
+"""Opacity of bands: several lie over each other."""
 
 
 def draw(spec: FigureSpec, study: Study, content: Curves) -> PaperFigure:
@@ -40,7 +42,8 @@ def draw(spec: FigureSpec, study: Study, content: Curves) -> PaperFigure:
         if content.has_mean:
             curves.append(panel.mean[panel.channels])
         gid = f"panel {index + 1}"
-        _draw_curves(sheet, rect, curves, axis, has_mean=content.has_mean, gid=gid)
+        bands = content.band(panel) if content.spread else None
+        _draw_curves(sheet, rect, curves, bands, axis, has_mean=content.has_mean, gid=gid)
         draw_frame(sheet, rect, axis, y_labels=rect.x == plan.margin)
         label_channels(sheet, rect, panel.channels, spec.order)
         draw_panel_head(sheet, plan, index, rect)
@@ -58,6 +61,7 @@ def _draw_curves(
     sheet: Sheet,
     rect: Rect,
     curves: Sequence[Floats],
+    bands: Floats | None,
     axis: Axis,
     *,
     has_mean: bool,
@@ -65,6 +69,13 @@ def _draw_curves(
 ) -> None:
     axes = sheet.axes(rect, f"{gid} axes")
     last = len(curves) - 1
+    for number, around in enumerate(() if bands is None else bands):
+        middle, places = curves[number], np.arange(around.size) + 0.5
+        color = COLOURS[number][0]
+        band = axes.fill_between(
+            places, middle - around, middle + around, color=color, alpha=_BAND, linewidth=0
+        )
+        band.set_gid(f"{gid} band {number + 1}")
     for number, weights in enumerate(curves):
         mean = has_mean and number == last
         x = np.arange(weights.size) + 0.5

@@ -136,16 +136,20 @@ def draw_panel_head(sheet: Sheet, plan: Panels, index: int, rect: Rect) -> None:
     draw_head(sheet, room, plan.heads.lines[index], f"head {index + 1}")
 
 
-def name_axis(sheet: Sheet, plan: Panels) -> None:
-    """Say what the axis is, upright at the left: beside each line, or once where lines are low."""
-    name = "channel weight"
+def name_axis(
+    sheet: Sheet, plan: Panels, name: str = "channel weight", short: str = "weight"
+) -> None:
+    """Say what the axis is, upright at the left: beside each line, or once where lines are low.
+
+    `short` stands where there is no room for the name.
+    """
     length = sheet.measure(name, sheet.small)
     firsts = plan.rects()[:: plan.per_line]
     middles = [rect.y + rect.height / 2 for rect in firsts]
     if length + 2 * sheet.small > plan.step and len(middles) > 1:
         middles = [(sheet.height - plan.legend) / 2]
     if length > sheet.height - plan.legend:
-        name, length = "weight", sheet.measure("weight", sheet.small)
+        name, length = short, sheet.measure(short, sheet.small)
     x = line_height(sheet.small) - 1
     for y in middles:
         # Letters reach a little beyond their line.

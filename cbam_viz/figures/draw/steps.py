@@ -6,14 +6,15 @@ for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from cbam_viz.ablation import GATES, Outcome
+from cbam_viz.ablation import GATES
 from cbam_viz.analysis import Analysis
+from cbam_viz.computation import GateKind
 from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.draw.pictures import OwnPixels
 from cbam_viz.figures.draw.plan import split_rows
@@ -92,10 +93,10 @@ def steps(
     walk: Walk,
     analysis: Analysis,
     *,
-    outcomes: Sequence[Outcome] = (),
+    outcomes: Mapping[GateKind, Analysis] | None = None,
     spec: FigureSpec | None = None,
 ) -> PaperFigure:
-    """Draw a walk of `cbam_viz.steps.walk`, with what is predicted without gates at its end.
+    """Draw a walk of `cbam_viz.steps.walk`; at its end what `analyse_with` predicts without gates.
 
     Of `spec`, venue, width, font and colour map are heeded. Write it with `figures.save`.
 
@@ -110,7 +111,7 @@ def steps(
     cards = [_card(style, number, step, width, aspect) for number, step in enumerate(walk.steps, 1)]
     runs = split_rows([card.height + _GAP_Y for card in cards], columns)
     above = _intro(style, walk, analysis)
-    below = _ending(style, analysis, outcomes)
+    below = _ending(style, analysis, outcomes or {})
     top = line_height(style.small) * len(above) + _GAP_Y
     tallest = max(sum(cards[k].height + _GAP_Y for k in run) for run in runs)
     height = top + tallest + line_height(style.small) * len(below) + 2
@@ -147,22 +148,20 @@ def _set(style: Style, *sentences: str, width: float | None = None) -> list[str]
     ]
 
 
-def _ending(style: Style, analysis: Analysis, outcomes: Sequence[Outcome]) -> list[str]:
+def _ending(style: Style, analysis: Analysis, outcomes: Mapping[GateKind, Analysis]) -> list[str]:
     """The prediction, and what it is without gates."""
     if not outcomes:
         return []
-    told = [f"Prediction: {_best(analysis, analysis.prediction_note)}."]
-    for outcome in outcomes:
-        gates = " and ".join(GATES[gate] for gate in outcome.without)
-        told.append(f"Without {gates}: {_best(outcome, outcome.note)}.")
+    told = [f"Prediction: {_best(analysis)}."]
+    told += [f"Without {GATES[gate]}: {_best(without)}." for gate, without in outcomes.items()]
     return _set(style, *told)
 
 
-def _best(said: Analysis | Outcome, note: str) -> str:
+def _best(said: Analysis) -> str:
     if said.detections is not None and not said.predictions:
         return said.detections.told
     if not said.predictions:
-        return note.rstrip(".") or "none"
+        return said.prediction_note.rstrip(".") or "none"
     return ", ".join(f"{one.label} {100 * one.probability:.1f} %" for one in said.predictions[:2])
 
 

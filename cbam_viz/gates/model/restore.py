@@ -69,6 +69,16 @@ class State:
         return _drawn_since(self._kept)
 
 
+@contextmanager
+def same_random_numbers() -> Iterator[None]:
+    """Whatever is drawn inside, what is drawn afterwards is what it would have been."""
+    now = _of_torch() | _of_others()
+    try:
+        yield
+    finally:
+        _set_generators(now)
+
+
 def _of_torch() -> dict[str, Any]:
     """The states of torch's common generators."""
     states: dict[str, Any] = {"torch": torch.get_rng_state()}

@@ -11,11 +11,12 @@ import streamlit as st
 
 from cbam_viz.attention import LayerAttention
 from cbam_viz.charts import channel_bars, places
+from cbam_viz.dataset.against import Against
 from cbam_viz.layer_names import both_names
 from cbam_viz.render import Scale, shared_scale
 from cbam_viz.ui import session, words
 from cbam_viz.ui.glossary import hint
-from cbam_viz.ui.parts import components, pictures
+from cbam_viz.ui.parts import against, components, pictures
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.session.link import ORDERS, TOP_KS
 
@@ -32,8 +33,12 @@ def draw(scene: Scene, layer: LayerAttention) -> None:
     weights = layer.channel[0].numpy()
     _controls()
     chosen = _checked_channel(scene.settings.channel, len(weights))
-    draw_bars(scene, layer, chosen)
+    store = against.choose(scene)
+    found = None if store is None else against.compare(scene, store, layer)
+    draw_bars(scene, layer, chosen, found)
     st.caption("Click a bar, or press Tab until here and use the arrow keys.")
+    if store is not None and found is not None:
+        against.told(scene, store, found)
     st.number_input(
         "Channel to see before and after weighting",
         help=hint("channel weight"),
@@ -67,8 +72,13 @@ def _controls() -> None:
         )
 
 
-def draw_bars(scene: Scene, layer: LayerAttention, selected: int | None) -> None:
-    """A layer's bars and their histogram; choosing one chooses its channel, and so the layer."""
+def draw_bars(
+    scene: Scene, layer: LayerAttention, selected: int | None, found: Against | None = None
+) -> None:
+    """A layer's bars and their histogram; choosing one chooses its channel, and so the layer.
+
+    With what was `found` against a store, its means and spreads around them.
+    """
     assert layer.channel is not None
     settings = scene.settings
     data = channel_bars(
@@ -77,6 +87,7 @@ def draw_bars(scene: Scene, layer: LayerAttention, selected: int | None) -> None
         top_k=settings.top,
         selected=selected,
         title=scene.title(layer),
+        around=None if found is None else against.around(found),
     )
     components.bars(data, key=BARS, on_pick_change=partial(_take_pick, layer.name))
 

@@ -12,7 +12,8 @@ from cbam_viz.ui.session.link import SCALES
 def draw() -> None:
     """Colour map and scale, on every page that draws maps."""
     left, right = st.columns(2)
-    left.selectbox("Colour map", COLORMAPS, **session.control("colormap"))
+    with left:
+        colours()
     right.selectbox(
         "Scale",
         list(SCALES),
@@ -22,3 +23,8 @@ def draw() -> None:
         "to this map, which makes weak attention look strong.",
         **session.control("scale"),
     )
+
+
+def colours(width: int | str = "stretch") -> None:
+    """The colour map alone, where the scale is not the visitor's to choose."""
+    st.selectbox("Colour map", COLORMAPS, width=width, **session.control("colormap"))  # type: ignore[arg-type]

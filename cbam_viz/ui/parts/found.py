@@ -1,6 +1,6 @@
 """What a detector found: outlines and labels for pictures, and sentences. No Streamlit here.
 
-Outlines follow masks where there are some, else turned boxes, else boxes.
+Outlines follow masks where there are some, else turned boxes, else boxes; keypoints have rings.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbam_viz.detections import Detections
-from cbam_viz.detectors import outlines
+from cbam_viz.detectors import outlines, rings
 from cbam_viz.images import Geometry
 from cbam_viz.shares import Share
 from cbam_viz.ui import words
@@ -26,11 +26,13 @@ def marks(found: Detections, geometry: Geometry, size: tuple[int, int]) -> list[
     """Each detection for the browser: outlines and where its label stands, in pixels of `size`."""
     return [
         {
-            "path": "".join(_path(points) for points in around),
+            "path": "".join(_path(points) for points in (*around, *ringed)),
             "label": label(found, place),
             "at": _corner(around),
         }
-        for place, around in enumerate(outlines(found, geometry, size))
+        for place, (around, ringed) in enumerate(
+            zip(outlines(found, geometry, size), rings(found, geometry, size), strict=True)
+        )
         if around
     ]
 
@@ -47,7 +49,7 @@ def drawn(pixels: Pixels, found: Detections, geometry: Geometry) -> Pixels:
     size = (pixels.shape[0], pixels.shape[1])
     corners = [
         np.round((points - 0.5) * 16).astype(np.int32)
-        for shape in outlines(found, geometry, size)
+        for shape in (*outlines(found, geometry, size), *rings(found, geometry, size))
         for points in shape
     ]
     thickness = max(1, round(max(size) / 400))
@@ -68,7 +70,8 @@ def in_words(found: Detections) -> str:
 
 def share_in_words(share: Share, found: Detections) -> str:
     """How much of a map lies on what was found, in a sentence."""
-    where = "boxes" if found.masks is None else "masks"
+    where = "boxes" if found.corners is None else "turned boxes"
+    where = where if found.masks is None else "masks"
     return (
         f"{words.percent(share.inside)} of this layer's map lies in the {where}, which are "
         f"{words.percent(share.area)} of what the network saw; of its pattern (the map less its "

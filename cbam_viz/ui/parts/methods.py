@@ -5,19 +5,22 @@ from __future__ import annotations
 from cbam_viz.models import LoadedModel
 from cbam_viz.models.loaded import feature_entries
 
-NOT_HERE = ("scorecam",)
-"""Methods that take as many forwards as a layer has channels: half a minute and more of a server
-that others use too. The command line has them."""
+SLOW = ("scorecam",)
+"""Methods that take as many forwards as a layer has channels: half a minute and more."""
 
 
-def offered() -> dict[str, str]:
-    """Names and titles of the methods that can be chosen here."""
+def offered(*, counted: bool = False) -> dict[str, str]:
+    """Names and titles of the methods that can be chosen; `counted`: the page shows how far one is.
+
+    Elsewhere a visitor would wait without knowing for what, so that slow ones are left out; the
+    command line has them.
+    """
     from cbam_viz.methods import METHODS, is_installed
 
     return {
         one.name: one.title
         for one in METHODS.values()
-        if one.name not in NOT_HERE and is_installed(one.name)
+        if (counted or one.name not in SLOW) and is_installed(one.name)
     }
 
 

@@ -100,6 +100,8 @@ class Settings:
     cells: str = _setting("smooth", _one_of(CELLS))
     found: bool = _setting(True, _switch)
     """Whether what a detector found is outlined on the photo."""
+    against: str | None = _setting(None, _name)
+    """The store that the photo is compared with."""
     layer2: str | None = _setting(None, _name)
     """Of the picture beside the first, as `model2`, `image2` and `method2`: what it differs in from
     the first. There is none while all four are None."""

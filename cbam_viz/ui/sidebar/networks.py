@@ -141,6 +141,21 @@ def load(request: Request) -> LoadedModel:
     return replace(loaded, spec=changed(loaded.spec, request.input), transform=None)
 
 
+def load_beside(request: Request) -> tuple[LoadedModel, Request]:
+    """A network that stands beside another one, without attention if its file holds none.
+
+    Returns also the request that it was. Raises CheckpointError, ModelError.
+    """
+    from cbam_viz.errors import PlainCheckpointError
+    from cbam_viz.models.load import PLAIN
+
+    try:
+        return load(request), request
+    except PlainCheckpointError:
+        plain = replace(request, attention=PLAIN)
+        return load(plain), plain
+
+
 def _load(request: Request) -> LoadedModel:
     if request.own is not None:
         return own_networks.network(request.own)

@@ -16,7 +16,16 @@ from cbam_viz.ui.sidebar.intake import OFFERED, UPLOADER
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
-__all__ = ["OFFERED", "UPLOADER", "choose", "credit", "current", "own_photo", "sample_photo"]
+__all__ = [
+    "OFFERED",
+    "UPLOADER",
+    "choose",
+    "credit",
+    "current",
+    "own_photo",
+    "sample_photo",
+    "sha256_of",
+]
 
 LIST = "set_image"
 
@@ -95,6 +104,12 @@ def photo_of(name: str) -> Photo:
     if own is not None:
         return _decoded(own)
     return sample_photo(next(sample for sample in samples() if sample.name == name))
+
+
+def sha256_of(name: str) -> str:
+    """What tells one of the choices from all other photos; an own one is not decoded for that."""
+    own = next((one for one in session.memory().album.photos if _name(one) == name), None)
+    return photo_of(name).sha256 if own is None else own.sha256
 
 
 def credit() -> str:

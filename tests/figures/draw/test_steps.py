@@ -6,7 +6,7 @@ import pytest
 
 import cbam_viz
 from cbam_viz import figures
-from cbam_viz.ablation import predict_without
+from cbam_viz.ablation import analyse_with
 from cbam_viz.images import read_photo, samples
 from cbam_viz.steps import analyse_steps, walk
 from tests.gates.networks import timm_cbam
@@ -21,7 +21,10 @@ def drawn():
     photo = read_photo(samples()[0].path)
     analysis = analyse_steps(loaded, photo, LAYER)
     layer = analysis.attention[LAYER]
-    outcomes = [predict_without(loaded, photo, layer, gate) for gate in ("channel", "spatial")]
+    outcomes = {
+        gate: analyse_with(loaded, analysis, {LAYER: {gate: "one"}})
+        for gate in ("channel", "spatial")
+    }
     return walk(layer, loaded.model, analysis.geometry), analysis, outcomes
 
 

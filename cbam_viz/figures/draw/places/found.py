@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.patches import Polygon
 
 from cbam_viz.detections import Numbers
-from cbam_viz.detectors.outlines import outlines
+from cbam_viz.detectors.outlines import outlines, rings
 from cbam_viz.figures.content.values import FoundPicture
 from cbam_viz.figures.draw.marks import DARK, EDGE, LIGHT, LINE, TAG, draw_marks
 from cbam_viz.figures.draw.pictures import Drawn, draw_picture
@@ -33,9 +33,9 @@ def draw(sheet: Sheet, drawing: Drawing, place: FoundPicture, spot: Spot) -> Non
     drawn = draw_picture(
         sheet, spot.rect, place, spec=spec, row=row, rasters=drawing.rasters, gid=spot.gid
     )
-    found = _outlines(place)
+    found, ringed = _lines(place)
     for number, parts in enumerate(found):
-        for part in parts:
+        for part in (*parts, *ringed[number]):
             _draw_outline(drawn, part, f"{spot.gid} found {number + 1}")
     corner = letter(spot.number) if spec.letters == "cells" else ""
     if place.how != "boxes":
@@ -43,15 +43,20 @@ def draw(sheet: Sheet, drawing: Drawing, place: FoundPicture, spot: Spot) -> Non
     draw_marks(sheet, drawn, spec, row, corner)
 
 
-def _outlines(place: FoundPicture) -> list[list[Numbers]]:
-    """Closed lines around each, in pixels of the photo."""
+def _lines(place: FoundPicture) -> tuple[list[list[Numbers]], list[list[Numbers]]]:
+    """Closed lines around each and around its keypoints, in pixels of the photo."""
     geometry = place.analysis.geometry
     height, width = geometry.photo_size
     factor = max(1.0, max(height, width) / _TRACED)
     size = max(1, round(height / factor)), max(1, round(width / factor))
     back = np.array([width / size[1], height / size[0]])
     shapes = outlines(place.found, geometry, size, "boxes" if place.how == "boxes" else "masks")
-    return [[part * back for part in parts] for parts in shapes]
+    points = rings(place.found, geometry, size) if place.how == "detections" else [[]] * len(shapes)
+
+    def on_photo(lines: list[list[Numbers]]) -> list[list[Numbers]]:
+        return [[part * back for part in parts] for parts in lines]
+
+    return on_photo(shapes), on_photo(points)
 
 
 def _draw_outline(drawn: Drawn, points: Numbers, gid: str) -> None:

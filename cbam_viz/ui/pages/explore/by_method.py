@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -10,10 +11,35 @@ from cbam_viz.render import Scale
 from cbam_viz.ui import session, words
 from cbam_viz.ui.parts.methods import stages
 from cbam_viz.ui.parts.on_photo import Field, OnPhoto
+from cbam_viz.ui.parts.progress import progress
 from cbam_viz.ui.scene import Scene
 
 if TYPE_CHECKING:
     from cbam_viz.methods import MethodMap
+
+
+def with_cost(name: str) -> str:
+    """A method's title, and behind it what it takes where that is much."""
+    from cbam_viz.methods import METHODS
+
+    method = METHODS[name]
+    return f"{method.title} ({method.cost})" if method.sweeps else method.title
+
+
+def ask(scene: Scene, method: str, layer: str, target: int | None) -> MethodMap:
+    """The map, from memory or made now; a bar counts the forwards of a method that takes many.
+
+    Raises MethodError. Any other choice of the visitor's ends the work.
+    """
+    began = time.monotonic()
+    with progress(f"{with_cost(method)}:") as report:
+
+        def between(done: int, of: int) -> None:
+            rest = (time.monotonic() - began) / done * (of - done)
+            much = f"{done:,} of {of:,}, about {rest:.0f} s to go. Any other choice stops it."
+            report(done / of, much)
+
+        return scene.by_method(method, layer, target, between)
 
 
 def layer_names(scene: Scene) -> dict[str, str]:
@@ -71,14 +97,14 @@ def describe(found: MethodMap) -> None:
     from cbam_viz.methods import METHODS, NO_CLASS
 
     method = METHODS[found.method]
-    score = ""
+    score, counted = "", f" ({found.forwards:,} here)" if method.sweeps else ""
     if found.score is not None:
         score = f", which has the {found.score_kind} {words.number(found.score)}"
     st.caption(
         words.plain(
             f"{method.title} ({method.source}) of {found.of}"
             + (f" for {found.target_name}{score}" if found.score_kind else ", of no class")
-            + f". It takes {method.cost}; its values have no fixed range."
+            + f". It takes {method.cost}{counted}; its values have no fixed range."
         )
     )
     if found.is_flat:

@@ -104,7 +104,7 @@ def _by_method(beside: Scene, first: LayerAttention, method: str, slot: DeltaGen
         name = _choose_layer(beside, first, options, slot) or ""
     target = by_method.choose_class(beside) if METHODS[method].of_class else None
     with st.container(key="busy_method"), st.spinner("Asking the network …"):
-        found = beside.by_method(method, name, target)
+        found = by_method.ask(beside, method, name, target)
     return Beside(beside, by_method.on_photo(beside, found), None, found)
 
 
@@ -219,11 +219,12 @@ def _choose_photo(settings: Settings) -> str | None:
 
 def _choose_method(settings: Settings) -> str | None:
     """What makes the second picture; None for the gates."""
-    titles = methods.offered()
+    titles = methods.offered(counted=True)
     if settings.method2 is not None and settings.method2 not in titles:
         if settings.method2 == session.memory().link.method2:
             session.note("The method that the link sets beside the map is not offered here.")
         session.change(method2=None)
+    titles = {name: by_method.with_cost(name) for name in titles}
     return _select("Made by", "method2", "the gates", titles)
 
 

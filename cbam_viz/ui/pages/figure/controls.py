@@ -18,7 +18,11 @@ from cbam_viz.ui.pages.figure.sources import Chosen, Network
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.session import control
 
-LAYOUTS = {name: one.title for name, one in registry.OF_PHOTOS.items()}
+LAYOUTS = {
+    name: one.title
+    for name, one in registry.LAYOUTS.items()
+    if "photos" in one.of and not one.of_networks
+}
 SCALES = {
     "absolute": "absolute, 0 to 1",
     "shared": "one range for all maps",

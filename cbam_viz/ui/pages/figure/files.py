@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -15,9 +16,10 @@ from cbam_viz.figures.ask.formats import DEFAULT_DPI
 from cbam_viz.figures.beside.bundle import EXTRAS, Sources, extra_files
 from cbam_viz.figures.beside.manifest import NetworkSource, PhotoSource, network_source
 from cbam_viz.figures.beside.preview import grey_print, pdf_to_png
+from cbam_viz.figures.beside.stores import store_sources
 from cbam_viz.render import encode
 from cbam_viz.store import safe_name, zip_bytes
-from cbam_viz.ui.pages.figure.sources import Chosen, Network, key_of, study_of
+from cbam_viz.ui.pages.figure.sources import Chosen, Material, Network, key_of, study_of
 from cbam_viz.ui.pages.figure.state import kept
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.sidebar.networks import FALLBACK, folder
@@ -42,8 +44,7 @@ class Made:
 
 def make(
     spec: FigureSpec,
-    photos: list[Chosen],
-    networks: list[Network],
+    material: Material,
     scene: Scene,
     *,
     file_format: FileFormat,
@@ -52,11 +53,11 @@ def make(
     """The figure's file, from memory where nothing has changed. Raises CbamVizError."""
 
     def draw() -> Made:
-        built = build(spec, study_of(spec, photos, networks, scene))
+        built = build(spec, study_of(spec, material, scene))
         return Made(built, file_format, dpi, built.render(file_format, dpi=dpi))
 
     key: Hashable = (
-        json.dumps(spec.to_dict()), key_of(photos, networks, scene), file_format, dpi,
+        json.dumps(spec.to_dict()), key_of(material, scene), file_format, dpi,
     )  # fmt: skip
     return kept().files.get_or_make(key, draw)
 
@@ -78,26 +79,31 @@ def preview(made: Made, *, grey: bool) -> bytes | str:
     return grey_print(png) if grey else png
 
 
-def extras(made: Made, photos: list[Chosen], networks: list[Network]) -> dict[str, bytes]:
+def extras(made: Made, material: Material) -> dict[str, bytes]:
     """Arrays, numbers, LaTeX and manifest, by file name."""
     sources = Sources(
         tuple(
             PhotoSource(_file(number, one), one.photo.name, one.photo.sha256, one.photo.size)
-            for number, one in enumerate(photos, 1)
+            for number, one in enumerate(material.photos, 1)
         ),
-        tuple(_network_source(network) for network in networks),
-        tuple(network.loaded for network in networks),
+        tuple(_network_source(network) for network in material.networks),
+        tuple(network.loaded for network in material.networks),
         ("cbam-viz", "app"),
+        # By their names: where they lie on this machine is nobody's business.
+        stores=tuple(
+            replace(source, file=Path(source.file).name)
+            for source in store_sources(made.built, Path())
+        ),
     )
     return extra_files(
         made.built, STEM, EXTRAS, sources, rendered={made.name: made.data}, dpi=made.dpi
     )
 
 
-def bundle(made: Made, photos: list[Chosen], networks: list[Network]) -> bytes:
+def bundle(made: Made, material: Material) -> bytes:
     """Everything in one ZIP, the visitor's own photos included, so that it can be made again."""
-    files = {made.name: made.data, **extras(made, photos, networks)}
-    for number, one in enumerate(photos, 1):
+    files = {made.name: made.data, **extras(made, material)}
+    for number, one in enumerate(material.photos, 1):
         if one.content is not None:
             files[_file(number, one)] = one.content
     return zip_bytes(files)

@@ -10,11 +10,11 @@ import streamlit as st
 from cbam_viz.figures import DEFAULT_DPI, FORMATS, MIME_TYPES, FigureSpec, FileFormat
 from cbam_viz.figures.beside.caption import caption
 from cbam_viz.ui.errors import boundary
-from cbam_viz.ui.pages.figure import by_method, controls
+from cbam_viz.ui.pages.figure import by_method, controls, of_store
 from cbam_viz.ui.pages.figure import files as figure_files
 from cbam_viz.ui.pages.figure import sources as figure_sources
 from cbam_viz.ui.pages.figure.files import Made
-from cbam_viz.ui.pages.figure.sources import Chosen, Network, current
+from cbam_viz.ui.pages.figure.sources import Material, current
 from cbam_viz.ui.parts.layout import two_columns
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.session import control
@@ -28,12 +28,30 @@ def page(scene: Scene) -> None:
     """The file itself at the left, its controls at the right."""
     shown, beside = two_columns("figure")
     with beside:
-        spec, photos, networks = _settings(scene)
+        if of_store.is_wanted():
+            with boundary():
+                spec, material = _of_store(scene)
+                with shown:
+                    _figure(spec, material, scene)
+            return
+        spec, material = _settings(scene)
     with shown, boundary():
-        _figure(spec, photos, networks, scene)
+        _figure(spec, material, scene)
 
 
-def _settings(scene: Scene) -> tuple[FigureSpec, list[Chosen], list[Network]]:
+def _of_store(scene: Scene) -> tuple[FigureSpec, Material]:
+    values, opened = of_store.choose()
+    photo = values.get("layout") == "against"
+    size = controls.page_size()
+    material = Material(
+        [figure_sources.current_photo(scene)] if photo else [],
+        [current(scene)] if photo else [],
+        opened,
+    )
+    return FigureSpec(**values, **size), material
+
+
+def _settings(scene: Scene) -> tuple[FigureSpec, Material]:
     kind = controls.layout()
     photos = figure_sources.choose_photos(scene, several=kind != "depth")
     if kind == "grid":
@@ -51,16 +69,16 @@ def _settings(scene: Scene) -> tuple[FigureSpec, list[Chosen], list[Network]]:
                 values["order"] = controls.order()
             values["blocks"] = controls.blocks(len(photos))
     values["rows"] = controls.rows(photos, has)
-    return FigureSpec(**values), photos, networks
+    return FigureSpec(**values), Material(photos, networks)
 
 
-def _figure(spec: FigureSpec, photos: list[Chosen], networks: list[Network], scene: Scene) -> None:
+def _figure(spec: FigureSpec, material: Material, scene: Scene) -> None:
     file_format, dpi, grey = _file_controls()
-    if not photos:
+    if not material.photos and not material.stores:
         st.info("Choose at least one photo.", icon=":material/add_photo_alternate:")
         return
     with st.spinner("Drawing the figure …"):
-        made = figure_files.make(spec, photos, networks, scene, file_format=file_format, dpi=dpi)
+        made = figure_files.make(spec, material, scene, file_format=file_format, dpi=dpi)
         picture = figure_files.preview(made, grey=grey)
     words = caption(made.built)
     with st.container(border=True):
@@ -68,7 +86,7 @@ def _figure(spec: FigureSpec, photos: list[Chosen], networks: list[Network], sce
     for note in made.built.notes:
         st.warning(plain(note), icon=":material/font_download_off:")
     _facts(made)
-    _downloads(made, photos, networks)
+    _downloads(made, material)
     st.caption("Caption")
     st.code(words, language=None, wrap_lines=True)
 
@@ -108,7 +126,7 @@ def _facts(made: Made) -> None:
         st.caption("For a smaller file, lower the resolution of photos under Look.")
 
 
-def _downloads(made: Made, photos: list[Chosen], networks: list[Network]) -> None:
+def _downloads(made: Made, material: Material) -> None:
     left, right = st.columns(2)
     left.download_button(
         f"Figure ({made.file_format.upper()})",
@@ -123,7 +141,7 @@ def _downloads(made: Made, photos: list[Chosen], networks: list[Network]) -> Non
     )
     right.download_button(
         "Everything (ZIP)",
-        partial(figure_files.bundle, made, photos, networks),
+        partial(figure_files.bundle, made, material),
         file_name=f"{figure_files.STEM}.zip",
         mime="application/zip",
         icon=":material/folder_zip:",
@@ -134,10 +152,10 @@ def _downloads(made: Made, photos: list[Chosen], networks: list[Network]) -> Non
         key="figure_bundle",
     )
     with st.popover("Its numbers, LaTeX, manifest", icon=":material/attach_file:"):
-        _extras(made, photos, networks)
+        _extras(made, material)
 
 
-def _extras(made: Made, photos: list[Chosen], networks: list[Network]) -> None:
+def _extras(made: Made, material: Material) -> None:
     titles = {
         ".npz": "Arrays (NPZ)",
         ".csv": "Numbers (CSV)",
@@ -148,7 +166,7 @@ def _extras(made: Made, photos: list[Chosen], networks: list[Network]) -> None:
         name = f"{figure_files.STEM}{ending}"
         st.download_button(
             title,
-            partial(_extra, made, photos, networks, name),
+            partial(_extra, made, material, name),
             file_name=name,
             on_click="ignore",
             width="stretch",
@@ -156,5 +174,5 @@ def _extras(made: Made, photos: list[Chosen], networks: list[Network]) -> None:
         )
 
 
-def _extra(made: Made, photos: list[Chosen], networks: list[Network], name: str) -> bytes:
-    return figure_files.extras(made, photos, networks)[name]
+def _extra(made: Made, material: Material, name: str) -> bytes:
+    return figure_files.extras(made, material)[name]

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import streamlit as st
 
 from cbam_viz._places import SAMPLE
 from cbam_viz.analysis import Analysis
-from cbam_viz.errors import CbamVizError, PlainCheckpointError
-from cbam_viz.figures import FigureSpec, Study
+from cbam_viz.errors import CbamVizError
+from cbam_viz.figures import FigureSpec, StoreStudy, Study
 from cbam_viz.figures.content.made import asked, made_columns
+from cbam_viz.figures.content.storestudy import check_beside
 from cbam_viz.figures.content.study import analyse_for, feature_layers
 from cbam_viz.images import MAX_BYTES, Photo, read_photo_apart, sample_of, samples
 from cbam_viz.models import CheckpointEntry, LoadedModel
-from cbam_viz.models.load import PLAIN
 from cbam_viz.ui import session, words
 from cbam_viz.ui.errors import boundary
 from cbam_viz.ui.pages.figure.state import Brought, kept
+from cbam_viz.ui.parts.stores import Opened
 from cbam_viz.ui.request import Request
-from cbam_viz.ui.scene import Scene, one_method
+from cbam_viz.ui.scene import Scene, method_turns
 from cbam_viz.ui.session import control
 from cbam_viz.ui.session.link import UPLOAD
 from cbam_viz.ui.sidebar import network_panel, networks
@@ -50,6 +51,15 @@ class Network:
 
     loaded: LoadedModel
     request: Request
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a figure is made of."""
+
+    photos: list[Chosen]
+    networks: list[Network]
+    stores: tuple[Opened, ...] = ()
 
 
 def choose_photos(scene: Scene, *, several: bool = True) -> list[Chosen]:
@@ -107,17 +117,8 @@ def choose_networks(scene: Scene) -> list[Network]:
     with boundary(), st.spinner("Loading the second network …"):
         request = _second_request(name, entries)
         if request is not None:
-            chosen.append(_beside(request))
+            chosen.append(Network(*networks.load_beside(request)))
     return chosen
-
-
-def _beside(request: Request) -> Network:
-    """The second network; without attention if its file holds none."""
-    try:
-        return Network(networks.load(request), request)
-    except PlainCheckpointError:
-        plain = replace(request, attention=PLAIN)
-        return Network(networks.load(plain), plain)
 
 
 def current(scene: Scene) -> Network:
@@ -133,23 +134,32 @@ def _second_request(name: str, entries: dict[str, CheckpointEntry]) -> Request |
     return networks.upload_request(SECOND)
 
 
-def study_of(spec: FigureSpec, photos: list[Chosen], chosen: list[Network], scene: Scene) -> Study:
-    """Every photo by every network, from memory where it has been done. Raises CbamVizError."""
+def study_of(spec: FigureSpec, material: Material, scene: Scene) -> Study:
+    """Every photo by every network, from memory where it has been done, beside the stores.
+
+    Raises CbamVizError.
+    """
     rows = []
-    for one in photos:
+    for one in material.photos:
         row: list[Analysis] = []
-        for model, network in enumerate(chosen):
+        for model, network in enumerate(material.networks):
             first = row[0] if row else None
             row.append(analysis_of(spec, one.photo, network, scene, model, first))
         rows.append(tuple(row))
-    return Study(tuple(rows))
+    if not material.stores:
+        return Study(tuple(rows))
+    opened = [one.store for one in material.stores]
+    for network in material.networks:
+        check_beside(opened, network.loaded, scene.view)
+    return StoreStudy(tuple(rows), stores=tuple(opened))
 
 
-def key_of(photos: list[Chosen], chosen: list[Network], scene: Scene) -> Hashable:
+def key_of(material: Material, scene: Scene) -> Hashable:
     """What decides the analyses."""
     return (
-        tuple(one.photo.sha256 for one in photos),
-        tuple(network.request for network in chosen),
+        tuple(one.photo.sha256 for one in material.photos),
+        tuple(network.request for network in material.networks),
+        tuple(one.key for one in material.stores),
         scene.view,
     )
 
@@ -173,7 +183,7 @@ def analysis_of(  # noqa: PLR0917
     of = None if first is None else tuple(one.label for one in first.predictions[:1])
 
     def make() -> Analysis:
-        with one_method if made else nullcontext():
+        with method_turns.taken() if made else nullcontext():
             return analyse_for(spec, network.loaded, photo, scene.view, model=model, first=first)
 
     asks = tuple(map(asked, made))
@@ -188,7 +198,7 @@ def key_of_photo(photo: Photo) -> str:
 
 def _photo(name: str, scene: Scene) -> Chosen:
     if name == CURRENT:
-        return _current(scene)
+        return current_photo(scene)
     sample = sample_of(name)
     if sample is not None:
         return Chosen(sample_photo(sample), name, None)
@@ -196,7 +206,8 @@ def _photo(name: str, scene: Scene) -> Chosen:
     return Chosen(one.photo, one.photo.name, one.content)
 
 
-def _current(scene: Scene) -> Chosen:
+def current_photo(scene: Scene) -> Chosen:
+    """The sidebar's photo."""
     own = own_photo()
     if own is None:
         return Chosen(scene.photo, f"{SAMPLE}{scene.settings.image}", None)

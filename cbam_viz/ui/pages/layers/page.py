@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -13,7 +14,7 @@ from cbam_viz.layer_names import both_names
 from cbam_viz.statistics import LayerStatistics
 from cbam_viz.ui import session, words
 from cbam_viz.ui.pages.layers import table as layer_table
-from cbam_viz.ui.parts import components, display_controls, pictures
+from cbam_viz.ui.parts import against, components, display_controls, pictures
 from cbam_viz.ui.parts.prediction import one_line
 from cbam_viz.ui.scene import Scene
 
@@ -32,6 +33,12 @@ def page(scene: Scene) -> None:
     """The gallery, and below it the table."""
     statistics = {one.name: one for one in scene.statistics()}
     display_controls.draw()
+    store = against.choose(scene)
+    if store is not None:
+        statistics = {
+            name: replace(one, flags=one.flags + against.flags(scene, store, scene.layers[name]))
+            for name, one in statistics.items()
+        }
     st.caption(words.plain(one_line(scene.analysis)))
     for text in words.what_was_seen(scene.analysis.geometry):
         st.caption(text)

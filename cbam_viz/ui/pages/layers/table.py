@@ -67,6 +67,9 @@ def _row(kind: Kind, one: LayerStatistics, gate: GateStatistics, title: str) -> 
     told = list(remarks(gate))
     if kind == "spatial":
         told += [flag.partition(":")[0] for flag in one.flags if flag.startswith("place ")]
+    called = "map: " if kind == "spatial" else "channel weights: "
+    if any(flag.startswith(called) and flag.endswith("a constant") for flag in one.flags):
+        told.append("a constant")
     return {
         "Layer": title,
         "Module": one.name,

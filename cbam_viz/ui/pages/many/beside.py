@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from cbam_viz.ui import session
-from cbam_viz.ui.pages.many import stores
+from cbam_viz.ui.parts import stores
 from cbam_viz.ui.words import plain
 
 

@@ -9,8 +9,9 @@ import streamlit as st
 
 from cbam_viz.charts.classes import LINES, class_curves, heat_map, sampled_channels
 from cbam_viz.dataset import GateSummary, selectivity
+from cbam_viz.dataset.clustering import IN_WORDS, cluster
 from cbam_viz.ui import session
-from cbam_viz.ui.pages.many.stores import Opened, summary
+from cbam_viz.ui.parts.stores import Opened, summary
 from cbam_viz.ui.words import plain
 
 ROWS, COLUMNS = 30, (16, 32, 64)
@@ -39,11 +40,17 @@ def draw(store: Opened, layer: str) -> None:
             required=True,
             **session.control("show", "weights", SHOWS),
         )
+        clustered = st.checkbox("Clustered", **session.control("clustered", True))
     rows = _chosen(one, "classes", ROWS, ROWS)
     channels = found.order[:count]
     # Channels of one class stand together, so that the classes' blocks are seen.
     channels = channels[np.argsort(found.best[channels], kind="stable")]
     values = one.class_mean[rows][:, channels]
+    if clustered and rows:
+        order = cluster(values)
+        rows = [rows[n] for n in order.order]
+        channels = channels[cluster(values.T).order]
+        values = one.class_mean[rows][:, channels]
     if show == "difference":
         values = values - one.class_mean.mean(0)[channels]
     _chart(
@@ -56,6 +63,8 @@ def draw(store: Opened, layer: str) -> None:
         ),
         "heat",
     )
+    if clustered:
+        st.caption(f"Classes and channels are ordered {IN_WORDS}.")
     first = found.order[:count]
     means, others = one.class_mean.max(0), _others(one)
     st.dataframe(

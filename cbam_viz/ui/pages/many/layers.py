@@ -8,7 +8,7 @@ import streamlit as st
 
 from cbam_viz.dataset.telling import in_words
 from cbam_viz.statistics import SATURATED_HIGH, SATURATED_LOW
-from cbam_viz.ui.pages.many.stores import Opened, summaries
+from cbam_viz.ui.parts.stores import Opened, summaries
 
 SHARES = {"pattern": "Same for all", "classes": "Between classes", "photos": "Between photos"}
 

@@ -12,7 +12,8 @@ from cbam_viz._places import stores_folder
 from cbam_viz.batch.machine import cores
 from cbam_viz.store.names import safe_name
 from cbam_viz.ui import session
-from cbam_viz.ui.pages.many import job, stores
+from cbam_viz.ui.pages.many import job
+from cbam_viz.ui.parts import stores
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.words import plain
 

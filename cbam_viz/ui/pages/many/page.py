@@ -8,7 +8,8 @@ import streamlit as st
 
 from cbam_viz._places import stores_folder
 from cbam_viz.ui import session
-from cbam_viz.ui.pages.many import beside, classes, layers, making, single, stores, this
+from cbam_viz.ui.pages.many import beside, classes, layers, making, single, this
+from cbam_viz.ui.parts import stores
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.words import plain
 

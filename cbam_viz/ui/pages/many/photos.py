@@ -9,8 +9,8 @@ import streamlit as st
 from cbam_viz.dataset import Ranked, Store
 from cbam_viz.dataset.originals import original
 from cbam_viz.errors import CbamVizError
-from cbam_viz.ui.pages.many.stores import Opened
 from cbam_viz.ui.parts import pictures
+from cbam_viz.ui.parts.stores import Opened
 from cbam_viz.ui.words import plain
 
 SIDE = 240

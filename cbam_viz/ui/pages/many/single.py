@@ -6,7 +6,7 @@ import streamlit as st
 
 from cbam_viz.ui import session
 from cbam_viz.ui.pages.many import photos
-from cbam_viz.ui.pages.many.stores import (
+from cbam_viz.ui.parts.stores import (
     Opened,
     highest_and_lowest,
     most_unusual,

@@ -57,7 +57,7 @@ def draw(scene: Scene, layer: LayerAttention) -> None:
             for each in (before.predictions, outcome.predictions)
         ]
     else:
-        note = outcome.note or before.prediction_note
+        note = outcome.prediction_note or before.prediction_note
         st.info(words.plain(note or "This network's output is no class scores."))
         return
     left, right = two_columns("outcome", (1, 1))

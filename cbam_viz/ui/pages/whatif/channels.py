@@ -10,7 +10,7 @@ from cbam_viz.ui import words
 from cbam_viz.ui.glossary import hint
 from cbam_viz.ui.pages.whatif import measured
 from cbam_viz.ui.pages.whatif.choice import pick_layer
-from cbam_viz.ui.pages.whatif.gates import progress
+from cbam_viz.ui.parts.progress import progress
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.session import control
 

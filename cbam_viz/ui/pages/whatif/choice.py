@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -13,11 +14,16 @@ from cbam_viz.attention import LayerAttention
 from cbam_viz.computation import GateKind
 from cbam_viz.ui.glossary import hint
 from cbam_viz.ui.pages.whatif import telling
-from cbam_viz.ui.parts import layer_choice
+from cbam_viz.ui.parts import layer_choice, painter
+from cbam_viz.ui.parts.layout import two_columns
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.session import control
 from cbam_viz.ui.words import layer_option, plain
 
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
+PAINTED = "painted"
 REACHES = {"layer": "One layer", "stage": "Its stage", "some": "Several", "all": "All layers"}
 GATES = {"both": "Both gates", "channel": "Channel weights", "spatial": "Spatial maps"}
 REPLACEMENTS = {
@@ -26,6 +32,7 @@ REPLACEMENTS = {
     "zero": "zero: nothing passes",
     "number": "another number",
     "shuffled": "its own values, shuffled",
+    PAINTED: "what I paint on its map",
 }
 READING = {
     "mean": "The mean keeps a gate's level and takes its pattern away: the mildest change. What "
@@ -40,6 +47,9 @@ READING = {
     "become larger or smaller than the network ever saw in training (a distribution shift).",
     "shuffled": "Shuffling keeps a gate's values and puts them in other places or channels: what "
     "moves hangs on which of them were weighed how. Another seed is another order.",
+    PAINTED: "The network multiplies by what you paint in the cells that you paint, and by the "
+    "map's own values in all others. The link has the layer and the brush, not what is painted: "
+    "that stays until you close or reload this window.",
 }
 MOST_SEED = 9999
 
@@ -68,16 +78,36 @@ class Change:
         return telling.with_instead(self.by, self.words, one=len(self.gates) == 1)
 
 
-def choose(scene: Scene) -> tuple[Replacement, Change | None]:
-    """Controls for it; no change, and a sentence, where what was chosen has no such gate."""
+@dataclass(frozen=True)
+class Chosen:
+    """What the visitor chose."""
+
+    by: Replacement
+    """What replaces gates in turn; their mean where one map is painted."""
+    change: Change | None
+    """None where what was chosen has no such gate; then a sentence says so."""
+    said: DeltaGenerator
+    """Where to say what the network then says: beside what is painted."""
+
+
+def choose(scene: Scene) -> Chosen:
+    """Controls for it."""
     picked = scene.layer()
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        reach = _segments("Whose gates", "reach", REACHES, "layer")
-        kinds = _kinds(scene)
-    chosen = _layers(scene, reach, picked)
+    above = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        by, reading = _replacement()
-    st.caption(reading)
+        kind, by = _replacement()
+    st.caption(READING[kind])
+    if kind == PAINTED:
+        with above:
+            layer_choice.choose(scene, picked)
+        left, right = two_columns("whatif_painted")
+        with left:
+            return Chosen(by, _painted(scene, picked), right)
+    with above:
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+            reach = _segments("Whose gates", "reach", REACHES, "layer")
+            kinds = _kinds(scene)
+        chosen = _layers(scene, reach, picked)
     gates = tuple(
         (one.name, kind) for one in chosen for kind in KINDS if kind in kinds and _has(one, kind)
     )
@@ -87,9 +117,10 @@ def choose(scene: Scene) -> tuple[Replacement, Change | None]:
         has = "has" if len(titles) == 1 else "have"
         what = " and no ".join(telling.WORDS[kind][1] for kind in kinds)
         st.info(plain(f"There is nothing to replace: {few(titles, 3)} {has} no {what}."))
-        return by, None
+        return Chosen(by, None, st.container())
     stage = scene.titles.stages[picked.stage] if reach == "stage" else ""
-    return by, Change(gates, by, telling.gates_of(there, titles, stage, reach == "all"))
+    change = Change(gates, by, telling.gates_of(there, titles, stage, reach == "all"))
+    return Chosen(by, change, st.container())
 
 
 def pick_layer(scene: Scene, label: str, name: str, names: list[str], default: str) -> str:
@@ -140,8 +171,32 @@ def _kinds(scene: Scene) -> tuple[GateKind, ...]:
     return KINDS if chosen == "both" else tuple(kind for kind in KINDS if kind == chosen)
 
 
-def _replacement() -> tuple[Replacement, str]:
-    """What stands in a gate's place, and how that is to be read."""
+def _painted(scene: Scene, layer: LayerAttention) -> Change | None:
+    """A map to paint on, and what was painted."""
+    side, title = scene.on_photo(layer), scene.title(layer)
+    if side.field is None:
+        there = [scene.title(one) for one in scene.layers.values() if scene.on_photo(one).field]
+        st.info(
+            plain(
+                f"There is nothing to paint on: {title} has no map whose cells lie on the photo. "
+                + (f"Choose another layer, such as {there[-1]}." if there else "")
+            )
+        )
+        return None
+    low, high = painter.span(side.field)
+    if (low, high) != (0, 1):
+        st.caption(
+            f"This layer's map is not kept between 0 and 1, so you can paint from {low:g} to "
+            f"{high:g}, as far as it goes here: 1 lets features through as they are, more makes "
+            "them larger, and less than 0 turns their sign."
+        )
+    by = painter.draw(scene, side, key="whatif_painter")
+    gates: tuple[tuple[str, GateKind], ...] = ((layer.name, "spatial"),)
+    return Change(gates, by, telling.gates_of(["spatial"], [title], "", False))
+
+
+def _replacement() -> tuple[str, Replacement]:
+    """What stands in a gate's place: its name, and for what is painted the mean, in turn."""
     kind: str = st.selectbox(
         "Replace each by",
         list(REPLACEMENTS),
@@ -157,7 +212,7 @@ def _replacement() -> tuple[Replacement, str]:
     elif kind == "shuffled":
         tied = control("seed", 0, between=(0, MOST_SEED))
         by = Shuffled(seed=int(st.number_input("Seed", 0, MOST_SEED, step=1, width=130, **tied)))
-    return by, READING[kind]
+    return kind, by
 
 
 def _segments(label: str, name: str, options: dict[str, str], default: str) -> str:

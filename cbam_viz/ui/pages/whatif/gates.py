@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import streamlit as st
@@ -12,6 +10,7 @@ from cbam_viz.ablation import Aim, Effect, Effects, Replacement
 from cbam_viz.charts import effects_chart
 from cbam_viz.ui import words
 from cbam_viz.ui.pages.whatif import measured, telling
+from cbam_viz.ui.parts.progress import progress
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.session import control
 
@@ -55,20 +54,6 @@ def draw(scene: Scene, aim: Aim, by: Replacement) -> None:
         st.info("None of these was measured in time.")
     for text in found.skipped:
         st.caption(words.plain(text))
-
-
-@contextmanager
-def progress(text: str) -> Iterator[Callable[[float], None]]:
-    """A bar that is there while something is measured; takes the share that is done."""
-    place = st.empty()
-
-    def report(done: float) -> None:
-        place.progress(min(1.0, done), text=text)
-
-    try:
-        yield report
-    finally:
-        place.empty()
 
 
 def _chart(scene: Scene, rows: list[Effect], aim: Aim) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
@@ -19,6 +20,9 @@ from cbam_viz.ui.parts.layout import two_columns
 from cbam_viz.ui.parts.prediction import top_classes
 from cbam_viz.ui.scene import Scene
 
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
 NOT_FOLLOWED = (
     "This network's output says nothing of classes or objects that could be followed, so that "
     "gates' effects are not measured here. Maps are compared all the same; in Python, "
@@ -26,21 +30,27 @@ NOT_FOLLOWED = (
 )
 
 
-def draw(scene: Scene, change: Change, aim: Aim | None) -> None:
-    """One forward with other gates, and what it changed."""
-    with st.container(key="busy_whatif"), st.spinner("Running the network with other gates …"):
-        changed = measured.changed(scene, change)
-    if aim is not None:
-        share = measured.share(scene, aim, changed)
-        st.markdown(telling.outcome(change.lead, aim, share, scene.analysis, changed))
-        left, right = two_columns("whatif", (1, 1))
-        with left:
-            top_classes(scene.analysis, "whatif_before", "With its own gates")
-        with right:
-            top_classes(changed, "whatif_after", "With other gates")
-    else:
-        st.info(words.plain(f"{scene.analysis.prediction_note} {NOT_FOLLOWED}".strip()))
+def draw(scene: Scene, change: Change, aim: Aim | None, said: DeltaGenerator) -> None:
+    """One forward with other gates, and what it changed; in `said`, what the network says."""
+    with said:
+        with st.container(key="busy_whatif"), st.spinner("Running the network with other gates …"):
+            changed = measured.changed(scene, change)
+        _predictions(scene, change, changed, aim)
     _maps(scene, change, changed)
+
+
+def _predictions(scene: Scene, change: Change, changed: Analysis, aim: Aim | None) -> None:
+    """What becomes of what is followed, and both predictions beside each other."""
+    if aim is None:
+        st.info(words.plain(f"{scene.analysis.prediction_note} {NOT_FOLLOWED}".strip()))
+        return
+    share = measured.share(scene, aim, changed)
+    st.markdown(telling.outcome(change.lead, aim, share, scene.analysis, changed))
+    left, right = two_columns("whatif", (1, 1))
+    with left:
+        top_classes(scene.analysis, "whatif_before", "With its own gates")
+    with right:
+        top_classes(changed, "whatif_after", "With other gates")
 
 
 def _maps(scene: Scene, change: Change, changed: Analysis) -> None:

@@ -27,13 +27,13 @@ def page(scene: Scene) -> None:
     """
     st.markdown(INTRODUCTION)
     aim = _aim(scene)
-    by, change = choice.choose(scene)
+    chosen = choice.choose(scene)
     with boundary():
-        if change is not None:
-            outcome.draw(scene, change, aim)
+        if chosen.change is not None:
+            outcome.draw(scene, chosen.change, aim, chosen.said)
     if aim is not None:
         with boundary():
-            gates.draw(scene, aim, by)
+            gates.draw(scene, aim, chosen.by)
         with boundary():
             channels.draw(scene, aim)
     analysis = scene.analysis

@@ -10,6 +10,7 @@ from cbam_viz.ablation.results import SMALL
 from cbam_viz.analysis import Analysis
 from cbam_viz.computation import GateKind
 from cbam_viz.layer_names import Titles
+from cbam_viz.ui.parts.strokes import Brushed
 from cbam_viz.ui.words import percent, plain
 
 WORDS: dict[str, tuple[str, str]] = {
@@ -40,6 +41,8 @@ def with_instead(by: Replacement, gates: str, *, one: bool) -> str:
         return f"Without {gates}"
     if isinstance(by, Constant):
         return f"With {by.value:g} in place of {gates}"
+    if isinstance(by, Brushed):
+        return f"With {'what is painted' if by.cells else 'nothing painted yet'} on {gates}"
     if isinstance(by, Mean):
         return f"With {'its mean' if one else 'means'} in place of {gates}"
     return f"With {gates} shuffled"

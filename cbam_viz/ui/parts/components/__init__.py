@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-__all__ = ["bars", "gallery", "photo_strip", "ranking", "viewer"]
+__all__ = ["bars", "frames", "gallery", "painter", "photo_strip", "ranking", "viewer"]
 
 
 def viewer(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
@@ -16,8 +16,17 @@ def viewer(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
 
     `data["second"]` is another picture like `data` itself, or None.
     """
-    scripts = ("viewer", "viewer_found", "viewer_hands", "viewer_numbers")
+    scripts = ("viewer", "viewer_found", "viewer_hands", "viewer_numbers", "on_photo")
     return _component("viewer", scripts)(data=data, key=key, **callbacks)
+
+
+def painter(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
+    """A photo with the cells of a map to paint on; triggers `painted` with strokes, and `brush`.
+
+    What is drawn on is the viewer's frame, so that it looks and is read out alike.
+    """
+    scripts = ("painter", "painter_hands", "on_photo")
+    return _component("painter", scripts, ("viewer", "painter"))(data=data, key=key, **callbacks)
 
 
 def gallery(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
@@ -40,10 +49,22 @@ def photo_strip(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
     return _component("photo_strip")(data=data, key=key, **callbacks)
 
 
+def frames(data: dict[str, Any], *, key: str) -> None:
+    """Up to four photos with a map over each, and below each its difference; one cursor in all."""
+    _component("frames", ("frames", "viewer_numbers"))(data=data, key=key)
+
+
 @cache
-def _component(name: str, scripts: tuple[str, ...] = ()) -> Any:
-    """A part from its files; `scripts` if its code is more than one file, read as one."""
+def _component(name: str, scripts: tuple[str, ...] = (), styles: tuple[str, ...] = ()) -> Any:
+    """A part from its files; `scripts` and `styles` if these are several files, read as one."""
     folder = files(__package__)
-    html, css = (folder.joinpath(f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css"))
-    js = "\n".join(folder.joinpath(f"{one}.js").read_text("utf-8") for one in scripts or (name,))
-    return st.components.v2.component(f"cbam_viz_{name}", html=html, css=css, js=js)
+
+    def read(names: tuple[str, ...], ending: str) -> str:
+        return "\n".join(folder.joinpath(f"{one}.{ending}").read_text("utf-8") for one in names)
+
+    return st.components.v2.component(
+        f"cbam_viz_{name}",
+        html=read((name,), "html"),
+        css=read(styles or (name,), "css"),
+        js=read(scripts or (name,), "js"),
+    )

@@ -78,13 +78,13 @@ function layOut(chart) {
   const row = alone ? ALONE : ROW
   const bottom = TOP + rows * row + (rows - 1) * GAP
   Object.assign(chart, place, { rows, row, bottom })
-  const shown = JSON.stringify([data.weights, data.order, data.marked, width])
+  const shown = JSON.stringify([data.weights, data.order, data.marked, data.around, width])
   if (chart.shown !== shown) {
     chart.shown = shown
     svg.setAttribute("viewBox", `0 0 ${width} ${bottom + 34}`)
     svg.style.width = `${width}px`
     svg.style.height = `${bottom + 34}px`
-    svg.replaceChildren(...axes(chart), ...bars(chart))
+    svg.replaceChildren(...axes(chart), ...bars(chart), ...spreads(chart))
   }
   mark(chart)
 }
@@ -152,6 +152,29 @@ function bars(chart) {
   })
 }
 
+// Over each bar, where other photos' weights lie: a band of one spread on both sides of the mean.
+function spreads(chart) {
+  const { data, row } = chart
+  if (!data.around) return []
+  const { mean, spread } = data.around
+  const within = value => Math.min(Math.max(value, data.low), data.high)
+  const height = value => (row * (within(value) - data.low)) / (data.high - data.low)
+  return chart.order.flatMap((channel, position) => {
+    if (mean[channel] === null) return []
+    const foot = top(chart, Math.floor(position / chart.perRow)) + row
+    const ends = [mean[channel] - spread[channel], mean[channel] + spread[channel]].map(height)
+    const band = column(chart, position)
+    band.setAttribute("y", foot - ends[1])
+    band.setAttribute("height", Math.max(1, ends[1] - ends[0]))
+    band.setAttribute("class", "around")
+    const line = column(chart, position)
+    line.setAttribute("y", foot - height(mean[channel]) - 0.5)
+    line.setAttribute("height", 1)
+    line.setAttribute("class", "mean")
+    return [band, line]
+  })
+}
+
 // A rectangle over the whole height of the bar's row.
 function column(chart, position) {
   const x = left(chart, position % chart.perRow)
@@ -194,6 +217,7 @@ function mark(chart) {
     [some ? strong : muted, data.markedText],
     [muted, others],
     [accent, position === undefined ? "" : `channel ${chosen}`],
+    ["var(--around)", data.around ? data.around.text : ""],
   ]
   chart.legend.replaceChildren(...entries.filter(([, text]) => text).map(swatch))
 }
@@ -208,7 +232,12 @@ function swatch([colour, text]) {
 function describe({ data }, channel) {
   const weight = data.weights[channel]
   const value = weight === null ? "not a number" : weight.toFixed(3)
-  return `channel ${channel} · weight ${value} · ${placeOf(data.weights, weight)}`
+  const start = `channel ${channel} · weight ${value}`
+  if (!data.around) return `${start} · ${placeOf(data.weights, weight)}`
+  const z = data.around.z[channel]
+  const far = z === null ? "no z" : `z ${z > 0 ? "+" : ""}${z.toFixed(2)}`
+  const mean = data.around.mean[channel]
+  return `${start} · ${far} · mean ${mean === null ? "not a number" : mean.toFixed(3)}`
 }
 
 // In the words of `charts.channels.places`: equal weights share a rank.

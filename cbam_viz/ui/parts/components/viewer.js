@@ -72,10 +72,6 @@ function addSide(viewer, element) {
   listenTo(viewer, side)
 }
 
-function picture() {
-  return { source: "", image: null }
-}
-
 // What was there stays, dimmed, until every picture of the new data can be drawn.
 async function show(viewer, data) {
   const turn = ++viewer.turn
@@ -110,15 +106,6 @@ async function show(viewer, data) {
   viewer.root.querySelector(".opacity").hidden = data.show !== "overlay"
   fillBars(viewer.root.querySelector(".below"), [data.bar, data.second_bar].filter(Boolean))
   redraw(viewer) // at once: a canvas of a new size is empty
-}
-
-async function load(slot, source) {
-  if (!source) return picture()
-  if (slot?.source === source) return slot
-  const image = new Image()
-  image.src = source
-  await image.decode()
-  return { source, image }
 }
 
 function fillSide(side, data, several) {
@@ -227,10 +214,6 @@ function mark(viewer, side) {
   side.numbers.textContent = box ? boxText(side, box) : side === viewer.sides[0] ? hint(side) : ""
 }
 
-function rectangle(top, left, bottom, right) {
-  return `M${left} ${top}H${right}V${bottom}H${left}Z`
-}
-
 function gridPath({ y, x }) {
   const ends = [y[0].low, y.at(-1).high, x[0].low, x.at(-1).high]
   const rows = y.slice(1).map(({ low }) => `M${ends[2]} ${low}H${ends[3]}`)
@@ -259,26 +242,4 @@ function fillBars(below, specs) {
   for (const extra of bars.splice(Math.max(1, specs.length))) extra.remove()
   bars[0].hidden = !specs.length
   specs.forEach((spec, i) => fillBar(bars[i], spec))
-}
-
-function fillBar(bar, spec) {
-  bar.querySelector(".name").textContent = spec.label
-  bar.title = spec.hint
-  const ramp = bar.querySelector(".ramp")
-  ramp.style.background = `linear-gradient(to right, ${spec.colors.join(", ")})`
-  ramp.replaceChildren(
-    ...spec.levels.map(at => {
-      const line = document.createElement("i")
-      line.style.left = `${100 * at}%`
-      return line
-    })
-  )
-  bar.querySelector(".ticks").replaceChildren(
-    ...spec.ticks.map(text => {
-      const tick = document.createElement("span")
-      tick.textContent = text
-      return tick
-    })
-  )
-  bar.querySelector(".levels").textContent = spec.lines
 }

@@ -1,28 +1,5 @@
 // Part of the viewer: what is read from the map's own numbers, at a place and over a box.
 
-// Rows and columns of cells from top and left on, in pixels of the picture, each with its number.
-// The edges come clipped to what the network saw; cells outside that have no extent and are left out.
-function axesOf(cells) {
-  const intervals = edges =>
-    edges
-      .slice(1)
-      .map((edge, index) => ({
-        index,
-        low: Math.min(edge, edges[index]),
-        high: Math.max(edge, edges[index]),
-      }))
-      .filter(({ low, high }) => high > low)
-      .sort((one, other) => one.low - other.low)
-  return { y: intervals(cells.rows_at), x: intervals(cells.columns_at) }
-}
-
-// The cell at a place; nothing where the network did not look.
-function cellAt(axes, y, x) {
-  const among = (intervals, at) => intervals.find(({ low, high }) => at >= low && at < high)
-  const cell = { y: among(axes.y, y), x: among(axes.x, x) }
-  return cell.y && cell.x ? cell : null
-}
-
 function cellText({ cells }, cell) {
   const { rows, columns, values } = cells
   const value = values[cell.y.index * columns + cell.x.index]
@@ -106,10 +83,6 @@ function boxText(side, box) {
   return `Mean inside the box: ${written(inside)} (${parts}, ${area}). ${beyond}${left}`
 }
 
-function written(value) {
-  return value === null || Number.isNaN(value) ? "not a number" : value.toFixed(3)
-}
-
 function interpolate(cells, y, x) {
   const { rows, columns, values } = cells
   const at = (i, j) => values[i * columns + j] ?? NaN
@@ -124,8 +97,4 @@ function interpolate(cells, y, x) {
   return (
     (at(i0, j0) * (1 - v) + at(i0, j1) * v) * (1 - u) + (at(i1, j0) * (1 - v) + at(i1, j1) * v) * u
   )
-}
-
-function clamp(value, low, high) {
-  return Math.min(Math.max(value, low), high)
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import streamlit as st
@@ -50,6 +51,11 @@ class Opened:
     def key(self) -> Hashable:
         """What results are kept by."""
         return str(self.store.path), self.version
+
+    @cached_property
+    def digests(self) -> frozenset[str]:
+        """SHA-256 of its photos."""
+        return frozenset(self.store.photos["sha256"].to_pylist())
 
     @property
     def channel_layers(self) -> list[str]:

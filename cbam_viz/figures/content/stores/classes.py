@@ -1,0 +1,89 @@
+"""Channel weights of a store's classes, as coloured cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cbam_viz.dataset import GateSummary, gate_summary
+from cbam_viz.errors import FigureError
+from cbam_viz.figures.ask.spec import FigureSpec
+from cbam_viz.figures.content.classes import (
+    ByClass,
+    ClassWeights,
+    LayerClasses,
+    by_class,
+    layer_classes,
+)
+from cbam_viz.figures.content.storestudy import (
+    StoreStudy,
+    channel_layers,
+    heads,
+    photos_sentence,
+)
+from cbam_viz.figures.content.values import Floats
+
+
+def content(spec: FigureSpec, study: StoreStudy) -> ByClass:
+    """Mean weights of classes in the layers asked for, the last one by default."""
+    layers = channel_layers(study, spec)
+    names = layers if spec.named_layers else layers[-1:]
+    matrices = layers_of(spec, study, names, spec.classes)
+    return by_class(spec, matrices, whose_sentence(spec, study))
+
+
+def layers_of(
+    spec: FigureSpec, study: StoreStudy, names: Sequence[str], classes: Sequence[str]
+) -> tuple[LayerClasses, ...]:
+    """Each layer's means of these classes, of all where none are named, beside the mean of all.
+
+    Raises:
+        FigureError: for classes that the store has not, or a store without any.
+    """
+    titles, found = heads(study), []
+    for layer in names:
+        summary = gate_summary(study.store, layer, "channel", spec.per_class)
+        chosen = tuple(_one(summary, name) for name in classes_of(study, summary, classes))
+        everything = _floats(summary.class_mean)
+        found.append(layer_classes(spec, layer, titles[layer], chosen, everything))
+    return tuple(found)
+
+
+def classes_of(study: StoreStudy, summary: GateSummary, wanted: Sequence[str]) -> tuple[str, ...]:
+    """The classes of that name, or all.
+
+    Raises:
+        FigureError: for one that is not there, or where there are none.
+    """
+    if not summary.classes:
+        raise FigureError(
+            f"The photos of {study.store.path} have no classes. Put photos of each class into a "
+            "folder of its own, or give cbam-viz batch --labels."
+        )
+    missing = [name for name in wanted if name not in summary.classes]
+    if missing:
+        few = ", ".join(summary.classes[:12]) + (", ..." if len(summary.classes) > 12 else "")
+        raise FigureError(
+            f"{study.store.path} has no class {missing[0]!r} with gates of {summary.layer}. It "
+            f"has {few}."
+        )
+    return tuple(dict.fromkeys(wanted)) or summary.classes
+
+
+def whose_sentence(spec: FigureSpec, study: StoreStudy) -> str:
+    """Whose word the classes are, and of which photos the means."""
+    return f"Classes are as labelled in the store. {photos_sentence(study, spec)}"
+
+
+def _one(summary: GateSummary, name: str) -> ClassWeights:
+    at = summary.classes.index(name)
+    return ClassWeights(
+        name, int(summary.count[at]), _floats(summary.class_mean[at]),
+        _floats(summary.class_spread[at]),
+    )  # fmt: skip
+
+
+def _floats(values: np.ndarray) -> Floats:
+    found: Floats = values.astype(np.float32)
+    return found

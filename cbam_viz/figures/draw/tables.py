@@ -1,0 +1,163 @@
+"""Tables as coloured cells, in lines, with the names of rows and columns and one colour bar."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+from matplotlib.image import AxesImage
+
+from cbam_viz.figures.ask.spec import FigureSpec
+from cbam_viz.figures.content.stores.tables import Table, Tables
+from cbam_viz.figures.content.values import Study
+from cbam_viz.figures.draw.heads import Heads, break_heads, draw_head
+from cbam_viz.figures.draw.legend import Legend, draw_legend, legend_of
+from cbam_viz.figures.draw.pictures import OwnPixels, Pixels
+from cbam_viz.figures.draw.plan import check_size
+from cbam_viz.figures.draw.trees import draw_tree, tree_room
+from cbam_viz.figures.paper.rect import Rect
+from cbam_viz.figures.paper.sheet import PaperFigure, Sheet, Style, style_of
+from cbam_viz.figures.paper.typesetting import line_height
+from cbam_viz.figures.wording import letter
+from cbam_viz.render import colorize
+
+_CELL = 12.0
+"""Points: as high and wide as a cell gets."""
+_LEAST = 3.0
+_GAP_X, _GAP_Y, _HEAD_GAP, _NAME_GAP = 10.0, 6.0, 1.5, 3.0
+_NAMES = 0.34
+"""Of a table's width: what the names of rows may take."""
+_LONGEST_NAME = 72.0
+"""Points of a column's name, which stands upright."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Where everything stands."""
+
+    style: Style
+    legend: Legend
+    heads: Heads
+    names: float
+    """Room for names of rows."""
+    foot: float
+    """Room for names of columns."""
+    tree: float
+    cell: tuple[float, float]
+    """Height and width."""
+    rects: tuple[Rect, ...]
+
+    @property
+    def height(self) -> float:
+        """Of the whole figure."""
+        return max(rect.bottom for rect in self.rects) + self.foot + self.legend.height
+
+
+def draw(spec: FigureSpec, study: Study, content: Tables) -> PaperFigure:
+    """Draw all tables on one scale."""
+    usual = style_of(spec)
+    plan = _plan(spec, content, usual)
+    if plan.cell[0] < line_height(usual.size) or not plan.heads.whole:
+        plan = _plan(spec, content, usual.smaller)
+    sheet = plan.style.sheet(plan.height)
+    for number, (table, rect) in enumerate(zip(content.tables, plan.rects, strict=True), 1):
+        pixels = colorize(table.values.astype("float32"), content.scale, spec.colormap)
+        _draw_cells(sheet, rect, pixels, f"table {number}")
+        _draw_names(sheet, rect, table, plan, number)
+        if table.tree is not None:
+            draw_tree(sheet, table.tree, rect, plan.tree, f"table {number} tree")
+        top = plan.heads.height(plan.style)
+        room = Rect(rect.x - plan.names, rect.y - _HEAD_GAP - top, rect.width + plan.names, top)
+        draw_head(sheet, room, plan.heads.lines[number - 1], f"head {number}")
+    draw_legend(sheet, plan.legend)
+    return sheet.figure
+
+
+def _plan(spec: FigureSpec, content: Tables, style: Style) -> _Plan:
+    """The fewest tables in a line at which cells are as large as the page lets them be."""
+    ways = range(1, len(content.tables) + 1) if spec.per_line is None else (spec.per_line,)
+    plans = [_lined(spec, content, style, min(way, len(content.tables))) for way in ways]
+    best = max(plans, key=lambda plan: min(plan.cell))
+    page = style.width, style.max_height
+    rows, columns = _most(content)
+    # A cell of three points is the least that can be told from its neighbours.
+    check_size(2 * best.cell[1], 2 * best.cell[0], rows * columns, page, "cells")
+    return best
+
+
+def _most(content: Tables) -> tuple[int, int]:
+    return (
+        max(len(one.rows) for one in content.tables),
+        max(len(one.columns) for one in content.tables),
+    )
+
+
+def _lined(spec: FigureSpec, content: Tables, style: Style, per_line: int) -> _Plan:
+    tables = content.tables
+    rows, columns = _most(content)
+    tree = tree_room(style.width) if any(one.tree for one in tables) else 0.0
+    room = (style.width - _GAP_X * (per_line - 1)) / per_line
+    longest = max(style.measure(name, style.small) for one in tables for name in one.rows)
+    names = min(longest + _NAME_GAP, _NAMES * room)
+    foot = max(style.measure(name, style.small) for one in tables for name in one.columns)
+    foot = min(foot, _LONGEST_NAME) + _NAME_GAP
+    legend = legend_of(style, content.what.capitalize(), content.scale, spec.colormap)
+    texts = [_head(spec, one, number) for number, one in enumerate(tables)]
+    heads = break_heads(style, texts, [room + 1] * len(tables))
+    above = heads.height(style) + _HEAD_GAP if heads.height(style) else 0.0
+    lines = -(-len(tables) // per_line)
+    free = (style.max_height - legend.height - _GAP_Y * (lines - 1)) / lines - above - foot
+    width = min((room - names - tree) / columns, 2.5 * _CELL)
+    height = min(free / rows, _CELL if rows != columns else width)
+    if all(one.rows == one.columns for one in tables):
+        width = height = min(width, height, 1.5 * _CELL)
+    used = names + width * columns + tree
+    left = max(0.0, (style.width - used * per_line - _GAP_X * (per_line - 1)) / 2)
+    step = above + height * rows + foot + _GAP_Y
+    rects = tuple(
+        Rect(
+            left + (number % per_line) * (used + _GAP_X) + names,
+            (number // per_line) * step + above,
+            width * len(one.columns),
+            height * len(one.rows),
+        )
+        for number, one in enumerate(tables)
+    )
+    return _Plan(style, legend, heads, names, foot, tree, (height, width), rects)
+
+
+def _head(spec: FigureSpec, table: Table, number: int) -> str:
+    if not spec.heads or not table.head:
+        return ""
+    return table.head if spec.letters == "none" else f"{letter(number)} {table.head}"
+
+
+def _draw_cells(sheet: Sheet, rect: Rect, pixels: Pixels, name: str) -> None:
+    rows, columns = pixels.shape[:2]
+    axes = sheet.axes(rect, f"{name} axes")
+    image: AxesImage = OwnPixels(
+        axes, extent=(0, columns, rows, 0), origin="upper", interpolation_stage="rgba"
+    )
+    image.set_data(pixels)
+    image.set_gid(name)
+    axes.add_image(image)
+    axes.set_xlim(0, columns)
+    axes.set_ylim(rows, 0)
+
+
+def _draw_names(sheet: Sheet, rect: Rect, table: Table, plan: _Plan, number: int) -> None:
+    """Names of rows at the left and of columns below; every so many where there is no room."""
+    height, width = plan.cell
+    step = max(1, round(0.9 * line_height(sheet.small) / height + 0.49))
+    for row, name in itertools.islice(enumerate(table.rows), 0, None, step):
+        room = Rect(rect.x - plan.names, rect.y + row * height, plan.names - _NAME_GAP, height)
+        text = plan.style.wrap(name, room.width, size=sheet.small, lines=1)
+        gid = f"table {number} row {row + 1}"
+        sheet.lines(room, text, size=sheet.small, ha="right", gid=gid)
+    step = max(1, round(0.9 * line_height(sheet.small) / width + 0.49))
+    for column, name in itertools.islice(enumerate(table.columns), 0, None, step):
+        x = rect.x + (column + 0.5) * width + 0.33 * sheet.small
+        (line,) = plan.style.wrap(name, plan.foot - _NAME_GAP + 1, size=sheet.small, lines=1)
+        gid = f"table {number} column {column + 1}"
+        y = rect.bottom + _NAME_GAP
+        sheet.text(x, y, line, size=sheet.small, ha="right", rotation=90, gid=gid)

@@ -1,0 +1,1 @@
+"""Page Compare: networks or photos beside each other, layer by layer."""

@@ -1,0 +1,102 @@
+"""A network without gates: each command says in its own words what it can be asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cbam_viz.cli.gateless import ADVICE, TO_GET
+from cbam_viz.cli.group import COMMANDS
+from cbam_viz.errors import NoAttentionError
+
+from .conftest import invoke, write_photo
+
+CODE = """
+import torch
+from torch import nn
+
+class Plain(nn.Module):
+    num_classes = 4
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Conv2d(3, 4, 3)
+        self.head = nn.Linear(4, 4)
+    def forward(self, x):
+        return self.head(self.body(x).mean((2, 3)))
+
+class Maps(Plain):
+    def forward(self, x):
+        return self.body(x)
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write_photo(tmp_path / "photo.png")
+    (tmp_path / "mine.py").write_text(CODE)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("show", "photo.png", "-l", "0"),
+        ("show", "photo.png", "-o", "o.png"),
+        ("layers", "--image", "photo.png"),
+        ("export", "photo.png", "-o", "out"),
+        ("figure", "photo.png", "-o", "f.pdf"),
+        ("steps", "photo.png"),
+        ("cost",),
+        ("batch", "photo.png", "--out", "store"),
+        ("effects", "photo.png"),
+    ],
+)
+def test_what_to_do_is_said_in_the_commands_own_words(
+    place: Path, arguments: tuple[str, ...]
+) -> None:
+    ended = invoke(*arguments, "--model", "mine.py:Plain")
+    assert ended.exit_code == 3, ended.output
+    last = ended.stderr.strip().splitlines()[-1]
+    assert last.startswith("Error: ")
+    assert ADVICE[arguments[0]] in last
+    assert last.endswith(TO_GET)
+    for word in ("create_model", "insert_cbam", "capture("):
+        assert word not in ended.stderr
+
+
+def test_what_is_advised_works(place: Path) -> None:
+    model = ("--model", "mine.py:Plain")
+    ended = invoke("figure", "photo.png", "-o", "f.svg", "--columns", "input,prediction", *model)
+    assert ended.exit_code == 0, ended.output
+    ended = invoke("show", "photo.png", *model)
+    assert ended.exit_code == 0, ended.output
+    assert TO_GET in ended.stdout
+    assert "create_model" not in ended.stdout
+
+
+def test_evaluate_names_modules_to_choose_from(place: Path) -> None:
+    ended = invoke("evaluate", "photo.png", "--model", "mine.py:Plain")
+    assert ended.exit_code == 2
+    assert "such as head, body" in ended.stderr
+    ended = invoke("evaluate", "photo.png", "--model", "mine.py:Plain", "--layer", "bdy")
+    assert ended.exit_code == 2
+    assert "no module 'bdy'; near names are body" in ended.stderr
+
+
+def test_maps_are_no_prediction_and_how_to_read_them_is_said(place: Path) -> None:
+    ended = invoke("show", "photo.png", "--model", "mine.py:Maps")
+    assert ended.exit_code == 0, ended.output
+    assert "decode(output)" in ended.stdout
+
+
+def test_advice_is_for_commands_that_there_are() -> None:
+    assert set(ADVICE) <= set(COMMANDS)
+
+
+def test_the_reason_outlives_a_process() -> None:
+    import pickle
+
+    error = pickle.loads(pickle.dumps(NoAttentionError("It has none.", "Do this.")))
+    assert (str(error), error.reason) == ("It has none. Do this.", "It has none.")
