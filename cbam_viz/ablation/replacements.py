@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cbam_viz._text import quoted, shortened
+from cbam_viz._text import shortened
 from cbam_viz.computation import GateKind
-from cbam_viz.errors import CaptureError
+from cbam_viz.errors import CaptureError, MetricError
+from cbam_viz.metrics import generator
 
 Over = Literal["channels", "positions", "photos"]
 
@@ -78,11 +79,9 @@ class Shuffled:
             )
             raise CaptureError(f"A gate cannot be shuffled over {over} here: {kind}.")
         try:
-            rng = np.random.default_rng(self.seed)
-        except (TypeError, ValueError) as error:
-            raise CaptureError(
-                f"The seed of a shuffle is a whole number from 0 on, not {quoted(self.seed)}."
-            ) from error
+            rng = generator(self.seed)
+        except MetricError as error:
+            raise CaptureError(str(error)) from error
         if over == "photos":
             if len(gate) < 2:
                 raise CaptureError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -38,9 +39,12 @@ def _by(context: click.Context, parameter: click.Parameter, value: str) -> str |
     if value in BY:
         return value
     try:
-        return float(value)
+        number = float(value)
     except ValueError:
-        raise click.BadParameter(f"{value!r} is none of {', '.join(BY)} and no number.") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise click.BadParameter(f"{value!r} is none of {', '.join(BY)} and no finite number.")
+    return number
 
 
 @click.command(
@@ -101,7 +105,11 @@ def _by(context: click.Context, parameter: click.Parameter, value: str) -> str |
     help="Write the table as .csv, .json or .tex (LaTeX, booktabs). May be repeated.",
 )
 @click.option(
-    "--seed", type=int, default=0, show_default=True, help="Of shuffling and of the intervals."
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Of shuffling and of the intervals.",
 )
 @input_options
 @model_options

@@ -115,7 +115,9 @@ BESIDE = ("figure.csv", "figure.tex", "figure.manifest.json")
     show_default=True,
     help="How places of equal value are put in order.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of whatever is random.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of whatever is random."
+)
 @click.option(
     "--output",
     "-o",

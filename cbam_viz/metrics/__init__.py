@@ -6,6 +6,7 @@ picture comes as a function. Measures are better when higher unless a docstring 
 it says what a uniform map gets.
 """
 
+from cbam_viz.metrics._checks import generator
 from cbam_viz.metrics.agreement import histogram_intersection, pearson, spearman, top_overlap
 from cbam_viz.metrics.baselines import centre_gaussian, smooth_random, uniform
 from cbam_viz.metrics.confidence import Confidence, confidence, let_through
@@ -35,6 +36,7 @@ __all__ = [
     "correlation_interval",
     "energy_inside",
     "filled",
+    "generator",
     "gini",
     "histogram_intersection",
     "let_through",

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from cbam_viz._text import quoted
 from cbam_viz.errors import MetricError
 
 Map = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+
+
+def generator(seed: int) -> np.random.Generator:
+    """Random numbers that a seed fixes.
+
+    Raises:
+        MetricError: it is no whole number from 0 on.
+    """
+    try:
+        return np.random.default_rng(operator.index(seed))
+    except (TypeError, ValueError) as error:
+        raise MetricError(f"A seed is a whole number from 0 on, not {quoted(seed)}.") from error
 
 
 def as_map(values: npt.ArrayLike) -> Map:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cbam_viz.metrics._checks import Map, as_map
+from cbam_viz.metrics._checks import Map, as_map, generator
 
 
 def uniform(size: tuple[int, int]) -> Map:
@@ -34,7 +34,7 @@ def smooth_random(values: npt.ArrayLike, seed: int) -> Map:
     found = as_map(values)
     rows, columns = (_cosines(n) for n in found.shape)
     spectrum = rows @ found @ columns.T
-    signs = np.random.default_rng(seed).choice([-1.0, 1.0], spectrum.shape)
+    signs = generator(seed).choice([-1.0, 1.0], spectrum.shape)
     signs[0, 0] = 1
     drawn = rows.T @ (spectrum * signs) @ columns
     order = np.argsort(drawn, axis=None, kind="stable")

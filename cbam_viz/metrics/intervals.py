@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbam_viz.errors import MetricError
-from cbam_viz.metrics._checks import as_map, as_pair
+from cbam_viz.metrics._checks import as_map, as_pair, generator
 from cbam_viz.metrics.agreement import spearman
 
 DRAWS = 2000
@@ -26,7 +26,7 @@ def bootstrap_interval(
     found = as_map(values).ravel()
     if found.size < 2:
         raise MetricError("An interval needs at least two photos.")
-    index = np.random.default_rng(seed).integers(0, found.size, (draws, found.size))
+    index = generator(seed).integers(0, found.size, (draws, found.size))
     low, high = np.percentile(found[index].mean(axis=1), _ends(level))
     return float(low), float(high)
 
@@ -47,7 +47,7 @@ def correlation_interval(
     first, second = as_pair(one, other)
     if first.size < 3:
         raise MetricError("An interval of a correlation needs at least three pairs.")
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     found = []
     for _ in range(draws):
         index = rng.integers(0, first.size, first.size)

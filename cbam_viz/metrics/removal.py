@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from cbam_viz._text import quoted
 from cbam_viz.errors import MetricError
-from cbam_viz.metrics._checks import Map, as_map
+from cbam_viz.metrics._checks import Map, as_map, generator
 
 Picture = npt.NDArray[np.float32]
 """(C, H, W), as the network takes it."""
@@ -170,7 +170,7 @@ def _order(values: Map, ties: Ties, seed: int) -> npt.NDArray[np.intp]:
     flat = -values.ravel()
     if ties == "reading order":
         return np.argsort(flat, kind="stable")
-    by_chance = np.random.default_rng(seed).permutation(flat.size)
+    by_chance = generator(seed).permutation(flat.size)
     found: npt.NDArray[np.intp] = by_chance[np.argsort(flat[by_chance], kind="stable")]
     return found
 

@@ -103,6 +103,8 @@ EFFECTS = {
     "no scores": ({"score": []}, "Say what is measured"),
     "a score that fails": ({"score": lambda out: out.boxes}, "The score fails on the network's"),
     "no photo at a time": ({"batch": 0}, "At least one photo"),
+    "a seed below zero": ({"seed": -1}, "A seed is a whole number from 0 on, not -1"),
+    "half a seed": ({"seed": 0.5}, "A seed is a whole number from 0 on, not 0.5"),
     "a level in percent": ({"level": 95}, "between 0 and 1"),
 }
 
