@@ -129,12 +129,11 @@ def steps(
 
 
 def _intro(style: Style, walk: Walk, analysis: Analysis) -> list[str]:
-    row, column = walk.cell
     return _set(
         style,
         f"{walk.layer.name} in {analysis.model_name}, on {analysis.photo.name}.",
         f"The numbers follow channel {walk.channel}: {walk.channel_reason}.",
-        f"And row {row}, column {column}: {walk.cell_reason}. All count from 0.",
+        f"And {walk.where}: {walk.cell_reason}. {COUNTING}",
     )
 
 

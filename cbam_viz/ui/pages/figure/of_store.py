@@ -62,7 +62,7 @@ def choose() -> tuple[dict[str, Any], tuple[Opened, ...]]:
         if not others:
             st.info("There is one store alone. Make another one to put beside it.")
             return {}, ()
-        other = st.selectbox("Beside it", others, **control("other", others[0], others))
+        other = st.selectbox("Compare with", others, **control("other", others[0], others))
         opened.append(stores.opened(other))
     return _settings(kind, store), tuple(opened)
 
