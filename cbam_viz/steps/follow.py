@@ -85,8 +85,8 @@ def cell_of(
         rows, columns = values.shape
         if not (0 <= chosen[0] < rows and 0 <= chosen[1] < columns):
             raise CaptureError(
-                f"There is no cell {chosen}; this layer has {rows} rows and {columns} columns, which "
-                "count from 0 here."
+                f"There is no cell {chosen}; this layer has {rows} rows and {columns} columns, "
+                "which count from 0 here."
             )
         return chosen, "chosen by you" if shares[chosen] > 0 else "chosen by you, off the photo"
     equal = int((seen == seen[row, column]).sum())

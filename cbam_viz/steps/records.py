@@ -22,7 +22,7 @@ the layers of an MLP, which belong to no channel. `filter` (k, k): weights of a 
 
 
 def row_and_column(cell: tuple[int, int]) -> str:
-    """A cell in words, which count from 1 as the readout under the cursor does; `cell` is from 0."""
+    """A cell in words, counted from 1 as under the cursor; `cell` counts from 0."""
     row, column = cell
     return f"row {row + 1}, column {column + 1}"
 

@@ -53,12 +53,12 @@ def walk(
 
     Every number is what the network computed; `model` is asked for the weights that stand in the
     equations, nothing else. `channel` is a number, `"largest"` or `"smallest"` weight, or
-    `"most taken"`, the default: the one that its weight takes most from. `cell` is a row and a column,
-    from 0; without it, the highest of the map on the photo.
+    `"most taken"`, the default: the one that its weight takes most from. `cell` is a row and a
+    column, from 0; without it, the highest of the map on the photo.
 
     Raises:
-        CaptureError: the layer was captured without its steps, or for several photos at once, or has
-            no such channel or cell.
+        CaptureError: the layer was captured without its steps, or for several photos at once, or
+            has no such channel or cell.
     """
     computation = layer.computation
     if computation is None or not computation.gates:

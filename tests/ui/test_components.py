@@ -19,7 +19,8 @@ LANGUAGE = {
     "parseFloat", "parseInt", "isNaN", "fetch", "Image", "Blob", "File", "FileReader", "Path2D",
     "ResizeObserver", "IntersectionObserver", "MutationObserver", "requestAnimationFrame",
     "cancelAnimationFrame", "setTimeout", "clearTimeout", "Error", "Uint8Array", "DataTransfer",
-    "Event", "AbortController", "URL", "clearInterval", "setInterval", "getComputedStyle", "matchMedia", "Promise", "Date", "createImageBitmap", "atob",
+    "Event", "AbortController", "URL", "clearInterval", "setInterval",
+    "getComputedStyle", "matchMedia", "Promise", "Date", "createImageBitmap", "atob",
 }  # fmt: skip
 """What stands before a bracket and is declared nowhere: the language's words and the browser's."""
 

@@ -34,7 +34,7 @@ from cbam_viz.render import (
     place,
     resize_photo,
 )
-from cbam_viz.steps import Picture, Step, Walk
+from cbam_viz.steps import COUNTING, Picture, Step, Walk
 
 Pixels = npt.NDArray[np.uint8]
 

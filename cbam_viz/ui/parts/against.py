@@ -91,8 +91,8 @@ def told(scene: Scene, store: Opened, found: Against) -> None:
         st.info(plain(note))
     else:
         st.markdown(
-            f"**Compared with {plain(store.name)}** · z over all channels {found.whole:.2f}, where 1 "
-            "is typical"
+            f"**Compared with {plain(store.name)}** · z over all channels {found.whole:.2f}, where "
+            "1 is typical"
         )
         _table(found)
         st.caption(

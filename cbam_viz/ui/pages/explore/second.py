@@ -199,7 +199,7 @@ def _choose_network(scene: Scene) -> str | None:
         if chosen == session.memory().link.model2 != _file(scene):
             session.note("The link's second network is not here.")
         session.change(model2=None)
-    return _select("Second network", "model2", "the same network", titles)
+    return _select("Second network", "model2", "the same", titles)
 
 
 def _choose_photo(settings: Settings) -> str | None:
@@ -214,7 +214,7 @@ def _choose_photo(settings: Settings) -> str | None:
                 else "The link's second photo is not among the samples."
             )
         session.change(image2=None)
-    return _select("Second photo", "image2", "the same photo", titles)
+    return _select("Second photo", "image2", "the same", titles)
 
 
 def _choose_method(settings: Settings) -> str | None:

@@ -73,7 +73,7 @@ def _settings(kind: str, store: Opened) -> dict[str, Any]:
         return {
             "layout": "channels", "by": "class", "plot": "curves",
             "layers": _layers(layers, "the last of each stage"),
-            "classes": _classes(store, "the four of most photos"),
+            "classes": _classes(store, "the four with most photos"),
             **_protocol(),
             "spread": st.toggle("Spread within each class", **control("spread", False)),
         }  # fmt: skip

@@ -31,9 +31,9 @@ def draw(statistics: Sequence[LayerStatistics], titles: Mapping[str, str]) -> No
     drawn = [kind for kind in KINDS if _draw_one(kind, statistics, titles)]
     by_area = " Each cell of a map counts by the area that it has on the photo."
     st.caption(
-        "**Spread** is the standard deviation. **Saturated** is the share of values that are nearly "
-        f"closed (below {SATURATED_LOW:g}) or fully open (above {SATURATED_HIGH:g}); if it is more "
-        "than half, the layer holds most back, lets most through, or works like a switch "
+        "**Spread** is the standard deviation. **Saturated** is the share of values that are "
+        f"nearly closed (below {SATURATED_LOW:g}) or fully open (above {SATURATED_HIGH:g}); if it "
+        "is more than half, the layer holds most back, lets most through, or works like a switch "
         f"(**nearly binary**). A gate is **flat** if all its values lie within {FLAT_RANGE:g} of "
         "each other, so that nothing is preferred, and **untrained** if all are exactly 0.5, "
         "which is what a layer gives whose weights are still zero. **Entropy** is 1 if all values "

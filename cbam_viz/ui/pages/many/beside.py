@@ -49,9 +49,9 @@ def draw(store: stores.Opened) -> None:
         st.caption("The two stores hold different photos, which is part of the difference.")
     st.caption(
         "**Mean**: the other store's mean gate minus this one's. **Profile**: root mean squared "
-        "difference of the mean gates, channel by channel or cell by cell; the last column has it for "
-        "one class. **Spread**: the other store's mean standard deviation between photos minus this "
-        "one's."
+        "difference of the mean gates, channel by channel or cell by cell; the last column has it "
+        "for one class. **Spread**: the other store's mean standard deviation between photos minus "
+        "this one's."
     )
 
 

@@ -47,8 +47,8 @@ def draw(scene: Scene) -> None:
     arguments = _network(scene)
     if arguments is None:
         st.info(
-            "A store is made here with a network of the folder checkpoints/, with the input that its "
-            "file states. "
+            "A store is made here with a network of the folder checkpoints/, with the input that "
+            "its file states. "
             "Choose one in the sidebar, or make the store with cbam-viz batch, which takes any."
         )
         return

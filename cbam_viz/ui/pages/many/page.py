@@ -36,8 +36,8 @@ def page(scene: Scene) -> None:
     if not names:
         st.markdown(
             "A **store** holds the gates of many photos. It answers what one photo cannot: what a "
-            "channel is for, whether a photo is unusual, whether a gate depends on the photo at all. "
-            "Make one with the command below, and it is listed here."
+            "channel is for, whether a photo is unusual, whether a gate depends on the photo at "
+            "all. Make one with the command below, and it is listed here."
         )
         st.code(f"cbam-viz batch photos/ --out {stores_folder() / 'photos-1'}", language=None)
         making.draw(scene)
@@ -87,7 +87,7 @@ def _describe(store: stores.Opened) -> None:
     left = record.shards - len(store.store.files)
     if left > 0:
         text += (
-            f" The store is not complete: {left} of {record.shards} parts are still missing, and all "
-            "numbers are of the others."
+            f" The store is not complete: {left} of {record.shards} parts are still missing, and "
+            "all numbers are of the others."
         )
     st.caption(plain(text))

@@ -82,8 +82,8 @@ def _choose(names: list[str]) -> str:
 
 def _say_how() -> None:
     st.markdown(
-        "A **run** holds what the gates of a network did from epoch to epoch of its training. Measure "
-        "a folder of checkpoints with the command below, and it is listed here."
+        "A **run** holds what the gates of a network did from epoch to epoch of its training. "
+        "Measure a folder of checkpoints with the command below, and it is listed here."
     )
     st.code(f"cbam-viz watch {runs_folder() / 'mine'}", language=None)
 

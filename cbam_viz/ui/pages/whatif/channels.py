@@ -56,8 +56,8 @@ def draw(scene: Scene, aim: Aim) -> None:
     st.caption(
         words.plain(
             f"Each channel has two points above its weight: how much {aim.label}'s logit changes "
-            "when its gate is closed (0), and when it is opened (1). The correlation is between the "
-            "weight and the size of the change on closing, by ranks; its interval is a bootstrap's, "
-            f"over channels.{least}"
+            "when its gate is closed (0), and when it is opened (1). The correlation is between "
+            "the weight and the size of the change on closing, by ranks; its interval is a "
+            f"bootstrap's, over channels.{least}"
         )
     )

@@ -41,22 +41,22 @@ REPLACEMENTS = {
 }
 READING = {
     "mean": "Each gate becomes its own mean, which keeps its level and removes its pattern: the "
-    "mildest change. If the prediction changes, it depends on that pattern. Where an earlier gate is "
-    "replaced too, the mean is that of the gate that this leads to.",
+    "mildest change. If the prediction changes, it depends on that pattern. Where an earlier gate "
+    "is replaced too, the mean is that of the gate that this leads to.",
     "one": "With ones, everything passes, so features become larger than the network ever saw in "
     "training (a distribution shift), above all if many gates are replaced at once. If the network "
     "then fails, that says little; the mean is milder.",
     "zero": "With zeros, none of these features pass, which the network never saw in training (a "
-    "distribution shift). This shows what depends on the features, not on how they are weighted; the "
-    "mean is milder.",
+    "distribution shift). This shows what depends on the features, not on how they are weighted; "
+    "the mean is milder.",
     "number": "Near a gate's own mean, a number removes its pattern; far from it, features "
     "become larger or smaller than the network ever saw in training (a distribution shift).",
     "shuffled": "Shuffling keeps a gate's values and puts them in other places or channels. If the "
     "prediction changes, it depends on which of them had which value. Another seed gives another "
     "order.",
-    PAINTED: "In the cells that you paint, the network multiplies by what you paint; in all others, "
-    "by the map's own values. A link has the layer and the brush, but not what is painted: that "
-    "stays until you close or reload this window.",
+    PAINTED: "In the cells that you paint, the network multiplies by what you paint; in all "
+    "others, by the map's own values. A link has the layer and the brush, but not what is painted: "
+    "that stays until you close or reload this window.",
 }
 MOST_SEED = 9999
 

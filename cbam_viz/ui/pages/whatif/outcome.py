@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
 NOT_FOLLOWED = (
-    "This network's output has no classes or objects that could be followed, so the effects of gates "
-    "are not measured here. Maps can still be compared; in Python, cbam_viz.effects takes any "
-    "function of the output."
+    "This network's output has no classes or objects that could be followed, so the effects of "
+    "gates are not measured here. Maps can still be compared; in Python, cbam_viz.effects takes "
+    "any function of the output."
 )
 
 

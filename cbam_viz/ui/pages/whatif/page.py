@@ -15,8 +15,8 @@ from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.session import control
 
 INTRODUCTION = (
-    "A map may look right and do nothing. Here you replace a layer's gates, and the network says what "
-    "it then sees."
+    "A map may look right and do nothing. Here you replace a layer's gates, and the network says "
+    "what it then sees."
 )
 
 
