@@ -11,6 +11,7 @@ from cbam_viz.ui.parts import components
 DECLARED = re.compile(r"^(?:export default )?(?:function|const|let|class)\s+([\w$]+)", re.MULTILINE)
 LOCAL = re.compile(r"\b(?:const|let|function)\s+([\w$]+)")
 UNPACKED = re.compile(r"\b(?:const|let)\s+[\[{]([^=]*?)[\]}]\s*=")
+GIVEN = re.compile(r"\(([^()]*)\)\s*(?:=>|\{)|([\w$]+)\s*=>")
 CALLED = re.compile(r"(?<![\w$.])([A-Za-z_$][\w$]*)\(")
 ASIDE = re.compile(r"//[^\n]*|`[^`]*`|\"[^\"\n]*\"")
 LANGUAGE = {
@@ -54,6 +55,6 @@ def test_no_name_is_declared_twice(script: str) -> None:
 def test_whatever_is_called_is_there(script: str) -> None:
     code = ASIDE.sub('""', script)
     known = {*LANGUAGE, *DECLARED.findall(code), *LOCAL.findall(code)}
-    for names in UNPACKED.findall(code):
+    for names in (*UNPACKED.findall(code), *map("".join, GIVEN.findall(code))):
         known.update(re.findall(r"[\w$]+", names))
     assert sorted(set(CALLED.findall(code)) - known) == []

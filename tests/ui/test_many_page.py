@@ -324,7 +324,7 @@ def test_photos_without_classes_have_every_view_but_those_of_classes(open_app, t
         assert not app.exception
         assert not app.error
         if view in ("classes", "curves"):
-            assert "are of no classes" in app.info[0].value
+            assert "have no classes" in app.info[0].value
 
 
 def test_words_for_the_shares_of_variance(stores):
