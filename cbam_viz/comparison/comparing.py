@@ -23,7 +23,10 @@ from cbam_viz.statistics import LayerStatistics, doubted, layer_statistics
 
 MOST = 4
 """Sides of one comparison."""
-NOT_ONE_PHOTO = "These are different photos, whose places do not correspond, so no map is subtracted from another."
+NOT_ONE_PHOTO = (
+    "These are different photos, whose places do not correspond, so no map is subtracted from "
+    "another."
+)
 Values = npt.NDArray[np.float64]
 Kin = Callable[[int, int, LayerAttention, LayerAttention], Kinship]
 """Whether the channels of a layer of one side (by number) are those of a layer of another side."""

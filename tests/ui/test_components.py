@@ -13,7 +13,7 @@ LOCAL = re.compile(r"\b(?:const|let|function)\s+([\w$]+)")
 UNPACKED = re.compile(r"\b(?:const|let)\s+[\[{]([^=]*?)[\]}]\s*=")
 GIVEN = re.compile(r"\(([^()]*)\)\s*(?:=>|\{)|([\w$]+)\s*=>")
 CALLED = re.compile(r"(?<![\w$.])([A-Za-z_$][\w$]*)\(")
-ASIDE = re.compile(r"//[^\n]*|`[^`]*`|\"[^\"\n]*\"")
+ASIDE = re.compile(r"//[^\n]*|/\^[^/\n]*/|`[^`]*`|\"[^\"\n]*\"")
 LANGUAGE = {
     "if", "for", "while", "switch", "function", "return", "catch", "of", "in",
     "Array", "Boolean", "Map", "Math", "Number", "Set", "String", "WeakMap", "Float64Array",

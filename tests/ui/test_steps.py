@@ -138,7 +138,7 @@ def test_another_cell_can_be_followed_and_is_in_the_link(open_app, checkpoint_fo
     app.number_input("how_row").set_value(2).run()
     app.number_input("how_column").set_value(5).run()
     assert not app.exception
-    assert app.query_params["how_cell"] == ["2,5"]
+    assert app.query_params["how_cell"] == "2,5"
     told = "\n".join(one.value for one in app.markdown)
     assert "**row 2, column 5**, chosen by you" in told
     assert f"Row 2, column 5 gets **{words.number(float(layer.spatial[0, 1, 4]))}**" in told

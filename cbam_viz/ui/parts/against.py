@@ -33,6 +33,7 @@ def choose(scene: Scene) -> Opened | None:
         "Compare with a store of photos",
         [None, *names],
         format_func=lambda name: "none" if name is None else name,
+        placeholder="none",
         help="Shows beside each weight the mean and spread of the store's photos. Stores are made "
         "on the page Many photos, or by cbam-viz batch.",
         **session.control("against", among=[None, *names]),
