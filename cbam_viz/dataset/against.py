@@ -47,7 +47,7 @@ class Among:
         doubt = 1 / math.sqrt(2 * (self.photos - 1))
         return (
             f"There are only {self.photos} photos of {of}: standard deviations, and so z, are "
-            f"uncertain by about {doubt:.0%}."
+            f"uncertain by about {100 * doubt:.0f} %."
         )
 
 

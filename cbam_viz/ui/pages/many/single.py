@@ -40,7 +40,9 @@ def channel(store: Opened, layer: str) -> None:
 
 def photo(store: Opened, layer: str) -> None:
     """The photos whose channel weights are most like those of one."""
-    text = st.text_input("Find by name", placeholder="a part of it", **session.control("find", ""))
+    text = st.text_input(
+        "Find by name", placeholder="part of a name", **session.control("find", "")
+    )
     names = store.store.photos["name"].to_pylist()
     numbers = store.store.photos["photo"].to_pylist()
     found = [n for n, name in zip(numbers, names, strict=True) if text.lower() in name.lower()]
@@ -73,5 +75,5 @@ def unusual(store: Opened, layer: str) -> None:
     photos.ranked(store, found, "z", "unusual")
     st.caption(
         "z is the root mean square, over channels, of (weight − mean of all photos) / standard "
-        "deviation; 1 is ordinary."
+        "deviation; 1 is typical."
     )
