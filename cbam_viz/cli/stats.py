@@ -39,7 +39,8 @@ SHOWN = 10
     "-l",
     "name",
     metavar="NAME",
-    help="One layer, by name or place (0, -1): by class, its most selective channels, and the most unusual photos.",
+    help="One layer, by name or place (0, -1): by class, its most selective channels, and the "
+    "most unusual photos.",
 )
 @click.option(
     "--csv",
@@ -115,6 +116,10 @@ def stats(
         click.echo(
             "Maps differ in size from photo to photo; channel weights alone follow.", err=True
         )
+    missing = opened.record.shards - len(opened.files)
+    if missing:
+        told = f"{missing} of the store's {opened.record.shards} parts are missing: "
+        click.echo(f"{told}run the same cbam-viz batch again to complete it.", err=True)
     photos, classes = opened.photos.num_rows, len(opened.classes)
     say(
         f"{photos:,} photo{'' if photos == 1 else 's'} of {classes} "

@@ -50,10 +50,11 @@ class GateSummary:
     class_numbers: dict[str, Real]
     """(K,) the same by class."""
     shares: dict[str, float]
-    """What part of the gate's variance is where, in [0, 1], sums to 1 (NaN if the gate is one
-    number, and of one photo, with which nothing can be compared): `pattern` between channels or cells and the same for all photos, `classes` between the
-    means of classes, `photos` between photos of a class. A gate whose `pattern` is all of it gives
-    every photo the same: a constant. Without labels there is one class.
+    """What part of the gate's variance is where, in [0, 1], sums to 1: `pattern` between channels
+    or cells and the same for all photos, `classes` between the means of classes, `photos` between
+    photos of a class. A gate whose `pattern` is all of it gives every photo the same: a constant.
+    NaN if the gate is one number, and of one photo, which differs from no other. Without labels
+    there is one class.
     """
 
     @property

@@ -54,15 +54,18 @@ def test_a_figure_of_one_photo_does_not_call_its_gates_constant(
         out = tmp_path / f"{layout}.png"
         ended = invoke("figure", "--store", store, "--layout", layout, "-o", out)
         assert ended.exit_code == 3 and said in ended.stderr, ended.output
-        assert "same for every photo" not in ended.stderr and not out.exists()
+        assert "same for every photo" not in ended.stderr
+        assert not out.exists()
 
 
 def test_no_channel_is_constant_over_one_photo(store: Path) -> None:
     opened = open_store(store)
     summary = gate_summary(opened, opened.gates("channel")[0][0], "channel")
     found = against(summary, summary.mean + 0.1)
-    assert not found.constant.any() and not found.moved.any()
-    assert np.isnan(found.whole) and found.store.note
+    assert not found.constant.any()
+    assert not found.moved.any()
+    assert np.isnan(found.whole)
+    assert found.store.note
 
 
 def test_stats_takes_a_layer_by_its_place(store: Path) -> None:
@@ -71,13 +74,16 @@ def test_stats_takes_a_layer_by_its_place(store: Path) -> None:
         told = json.loads(invoke("stats", store, "--layer", place, "--json").stdout)
         assert {one["layer"] for one in told["gates"]} == {name}
     ended = invoke("stats", store, "--layer", "99")
-    assert ended.exit_code == 3 and "no attention layer '99'" in ended.stderr
+    assert ended.exit_code == 3
+    assert "no attention layer '99'" in ended.stderr
 
 
 def test_the_export_is_called_parquet_and_its_folder_is_made(store: Path, tmp_path: Path) -> None:
     wrong = tmp_path / "atlas.csv"
     ended = invoke("stats", store, "--export", wrong)
-    assert ended.exit_code == 2 and ".parquet" in ended.stderr and not wrong.exists()
+    assert ended.exit_code == 2
+    assert ".parquet" in ended.stderr
+    assert not wrong.exists()
     out = tmp_path / "new" / "atlas.parquet"
     ended = invoke("stats", store, "--export", out, "--layer", "-1")
     assert ended.exit_code == 0 and out.read_bytes()[:4] == b"PAR1", ended.output
