@@ -70,7 +70,8 @@ def test_layers_that_cannot_be_put_together_are_an_error(store: Path, tmp_path: 
     path.write_text(json.dumps(told), encoding="utf-8")
     out = tmp_path / "f.png"
     ended = invoke("figure", "--store", path.parent, "-o", out, "--layout", "unusual")
-    assert ended.exit_code == 3 and "does not describe its layers" in ended.stderr, ended.output
+    assert ended.exit_code == 3, ended.output
+    assert "does not describe its layers" in ended.stderr
     assert not out.exists()
 
 

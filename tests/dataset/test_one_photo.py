@@ -53,7 +53,8 @@ def test_a_figure_of_one_photo_does_not_call_its_gates_constant(
     ):
         out = tmp_path / f"{layout}.png"
         ended = invoke("figure", "--store", store, "--layout", layout, "-o", out)
-        assert ended.exit_code == 3 and said in ended.stderr, ended.output
+        assert ended.exit_code == 3, ended.output
+        assert said in ended.stderr
         assert "same for every photo" not in ended.stderr
         assert not out.exists()
 
@@ -86,4 +87,5 @@ def test_the_export_is_called_parquet_and_its_folder_is_made(store: Path, tmp_pa
     assert not wrong.exists()
     out = tmp_path / "new" / "atlas.parquet"
     ended = invoke("stats", store, "--export", out, "--layer", "-1")
-    assert ended.exit_code == 0 and out.read_bytes()[:4] == b"PAR1", ended.output
+    assert ended.exit_code == 0, ended.output
+    assert out.read_bytes()[:4] == b"PAR1"
