@@ -70,7 +70,12 @@ def unusual(store: Opened, layer: str) -> None:
     """The photos whose channel weights are furthest from the mean of all."""
     found = most_unusual(store, layer)
     if not found:
-        st.info("Channel weights of this layer are the same for every photo: none is unusual.")
+        alone = summary(store, layer, "channel").photos < 2
+        st.info(
+            "One photo alone has gates of this layer: it is unusual among no others."
+            if alone
+            else "Channel weights of this layer are the same for every photo: none is unusual."
+        )
         return
     photos.ranked(store, found, "z", "unusual")
     st.caption(
