@@ -138,7 +138,7 @@ def test_what_is_too_large_or_no_picture_is_not_sent_and_named(visit, png):
     drop(page, CANVAS, *(file(f"{at}.png", png(GREEN, (8, 8 + at))) for at in range(18)))
     wait_for_photo(page, "0.png")
     assert said(page).startswith("Not taken: 16.png, 17.png. At once there may be 16 photos")
-    # Not asserted: "No longer kept: red.png". A second run of the page takes that note away again.
+    assert "No longer kept: red.png" in page.get_by_test_id("stMain").inner_text()
     assert len(titles(page)) == 16 + len(SAMPLES)
 
 

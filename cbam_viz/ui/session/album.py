@@ -57,6 +57,8 @@ class Album:
     """False until one of `incoming` is on the page."""
     problems: tuple[str, ...] = ()
     """Why files of the last time could not be taken, a sentence each."""
+    gone: tuple[str, ...] = ()
+    """Names of photos that gave way to those of the last time."""
     camera: bool = False
     """True from the wish to use the camera until its window opens."""
 

@@ -171,12 +171,20 @@ def read_incoming(waiting: DeltaGenerator) -> None:
 
 
 def say_what_failed() -> None:
-    """What could not be taken the last time."""
-    problems = session.memory().album.problems
+    """What could not be taken the last time, and what gave way.
+
+    It stays until the next time: what the browser refused is told on its own, and may come in a run
+    of its own.
+    """
+    album = session.memory().album
+    problems = album.problems
     if problems:
         dash = "- " if len(problems) > 1 else ""
         text = "\n".join(f"{dash}{words.plain(one)}" for one in problems)
         st.error(text, icon=":material/broken_image:")
+    if album.gone:
+        text = f"No longer kept: {listed(album.gone)}. This page keeps the last {AT_ONCE}."
+        st.info(words.plain(text), icon=":material/info:")
 
 
 def _take_files(key: str) -> None:
@@ -216,7 +224,7 @@ def _take(files: Iterable[Incoming]) -> None:
             taken.append(file)
         else:
             surplus.append({"name": file.name, "why": "surplus"})
-    album.problems = sentences(surplus)
+    album.problems, album.gone = sentences(surplus), ()
     album.incoming, album.shown = tuple(taken), False
 
 
@@ -247,11 +255,7 @@ def _keep(file: Incoming, photo: Photo) -> None:
         session.choose(image=UPLOAD, own=own.number)
         ours.decoded.get_or_make(own.number, lambda: photo)
     album.photos, gone = within_limits(album.photos, ours.settings.own)
-    if gone:
-        session.note(
-            f"No longer kept: {listed([one.name for one in gone])}. This page keeps the last "
-            f"{AT_ONCE}."
-        )
+    album.gone = (*album.gone, *(one.name for one in gone))
 
 
 def thumbnail(photo: Photo) -> str:

@@ -63,7 +63,8 @@ def take(name: object) -> None:
     """Show another of the choices; anything else, which a browser may send, changes nothing."""
     if not isinstance(name, str) or name not in choices():
         return
-    session.memory().album.problems = ()
+    album = session.memory().album
+    album.problems = album.gone = ()
     picked = next((one for one in session.memory().album.photos if _name(one) == name), None)
     if picked is None:
         session.choose(image=name, own=None)
