@@ -1,12 +1,8 @@
-"""The stores on offer, opened, and what is kept of them: by their shards, for all visitors alike.
-
-A link names a store as a list does; it is looked up among what is there, never used as a path.
-"""
+"""The stores on offer, opened, and what is kept of them by their shards, for all visitors."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -29,11 +25,10 @@ from cbam_viz.dataset import (
 )
 from cbam_viz.dataset.reading import Part
 from cbam_viz.errors import StoreError
+from cbam_viz.ui import folders
 
 PHOTOS = "photos"
 """In the folder of stores: folders of photos to make stores of. No store is called so."""
-LONGEST = 120
-"""Of a name that a link can carry."""
 COUNT = 8
 """Photos in a list."""
 
@@ -70,24 +65,12 @@ class Opened:
 
 def names() -> list[str]:
     """The stores of the folder, also those that are only begun; empty where there is no folder."""
-    return [one.name for one in _folders(stores_folder()) if _is_store(one)]
+    return [one.name for one in folders.offered(stores_folder()) if _is_store(one)]
 
 
 def folders_of_photos() -> list[str]:
     """What lies in `photos` of that folder and can be made a store of."""
-    return [one.name for one in _folders(stores_folder() / PHOTOS)]
-
-
-def _folders(place: Path) -> list[Path]:
-    try:
-        found = sorted(one for one in place.iterdir() if one.is_dir())
-    except OSError:
-        return []
-    return [one for one in found if _can_be_named(one.name)]
-
-
-def _can_be_named(name: str) -> bool:
-    return not name.startswith(".") and name.isprintable() and len(name) <= LONGEST
+    return [one.name for one in folders.offered(stores_folder() / PHOTOS)]
 
 
 def _is_store(folder: Path) -> bool:
@@ -104,19 +87,13 @@ def opened(name: str) -> Opened:
             f"The store {name} is being begun: the run that makes it has not got to its first "
             "photo, or was stopped before it. Come back when it has."
         )
-    version = _version(path)
+    version = folders.version(path, _files(path))
     return Opened(name, version, _open(str(path), version))
 
 
-def _version(path: Path) -> str:
-    digest = hashlib.sha256()
-    try:
-        for file in (path / STORE, *sorted((path / GATES).glob("[0-9]*.parquet"))):
-            told = file.stat()
-            digest.update(f"{file.name} {told.st_size} {told.st_mtime_ns}\n".encode())
-    except OSError as error:
-        raise StoreError(f"{path} changed while it was read. Open the page again.") from error
-    return digest.hexdigest()
+def _files(folder: Path) -> Iterator[Path]:
+    yield folder / STORE
+    yield from sorted((folder / GATES).glob("[0-9]*.parquet"))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

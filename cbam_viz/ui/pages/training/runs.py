@@ -1,12 +1,8 @@
-"""The runs on offer, opened, and what is kept of them: by their files, for all visitors alike.
-
-A link names a run as the list does; it is looked up among what is there, never used as a path.
-"""
+"""The runs on offer, opened, and what is kept of them: by their files, for all visitors alike."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +11,7 @@ import streamlit as st
 from cbam_viz._places import SAMPLE, runs_folder
 from cbam_viz._text import few
 from cbam_viz.analysis import Analysis
-from cbam_viz.errors import CheckpointError, StoreError
+from cbam_viz.errors import CheckpointError
 from cbam_viz.runs import (
     Finding,
     GateNumbers,
@@ -28,9 +24,7 @@ from cbam_viz.runs import (
 )
 from cbam_viz.runs.order import files_in
 from cbam_viz.runs.record import EPOCHS, RUN
-
-LONGEST = 120
-"""Of a name that a link can carry."""
+from cbam_viz.ui import folders
 
 
 @dataclass(frozen=True)
@@ -50,30 +44,22 @@ class Opened:
 
 def names() -> list[str]:
     """Runs of the folder that have been measured, and then those that come along."""
-    own = [one.name for one in _folders() if find_run(one) is not None]
+    own = [one.name for one in folders.offered(runs_folder()) if find_run(one) is not None]
     return [*own, *(SAMPLE + name for name in sample_runs())]
 
 
 def waiting() -> list[str]:
     """Folders with checkpoints of which nothing has been measured."""
-    return [one.name for one in _folders() if find_run(one) is None and _has_checkpoints(one)]
+    return [
+        one.name
+        for one in folders.offered(runs_folder())
+        if find_run(one) is None and _has_checkpoints(one)
+    ]
 
 
 def title(name: str) -> str:
     """What to call a run in the list."""
     return f"{name.removeprefix(SAMPLE)} (example)" if name.startswith(SAMPLE) else name
-
-
-def _folders() -> list[Path]:
-    try:
-        found = sorted(one for one in runs_folder().iterdir() if one.is_dir())
-    except OSError:
-        return []
-    return [one for one in found if _can_be_named(one.name)]
-
-
-def _can_be_named(name: str) -> bool:
-    return not name.startswith(".") and name.isprintable() and len(name) <= LONGEST
 
 
 def _has_checkpoints(folder: Path) -> bool:
@@ -87,19 +73,13 @@ def opened(name: str) -> Opened:
     """Open a run of the list. Raises StoreError, in a sentence, for one that cannot be read."""
     place = name if name.startswith(SAMPLE) else str(runs_folder() / name)
     folder = find_run(place)
-    version = "" if folder is None else _version(folder)
+    version = "" if folder is None else folders.version(folder, _files(folder))
     return Opened(name, version, _open(place, version))
 
 
-def _version(folder: Path) -> str:
-    digest = hashlib.sha256()
-    try:
-        for file in (folder / RUN, *sorted((folder / EPOCHS).glob("[0-9]*.parquet"))):
-            told = file.stat()
-            digest.update(f"{file.name} {told.st_size} {told.st_mtime_ns}\n".encode())
-    except OSError as error:
-        raise StoreError(f"{folder} changed while it was read. Open the page again.") from error
-    return digest.hexdigest()
+def _files(folder: Path) -> Iterator[Path]:
+    yield folder / RUN
+    yield from sorted((folder / EPOCHS).glob("[0-9]*.parquet"))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
