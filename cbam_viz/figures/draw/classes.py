@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.image import AxesImage
 
 from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.content.classes import ByClass, ClassWeights
 from cbam_viz.figures.content.values import Study
 from cbam_viz.figures.draw.heads import Heads, break_heads, draw_head
 from cbam_viz.figures.draw.legend import Legend, draw_legend, legend_of
-from cbam_viz.figures.draw.pictures import OwnPixels, Pixels
+from cbam_viz.figures.draw.pictures import draw_matrix
 from cbam_viz.figures.draw.plan import LEAST_PICTURE, check_size
 from cbam_viz.figures.draw.trees import draw_tree, tree_room
 from cbam_viz.figures.paper.rect import Rect
@@ -39,7 +38,7 @@ def draw(spec: FigureSpec, study: Study, content: ByClass) -> PaperFigure:
     sheet = plan.style.sheet(plan.height)
     for index, (matrix, rect) in enumerate(zip(content.matrices, plan.rects, strict=True)):
         name = "weights" if index == 0 else f"weights {index + 1}"
-        _draw_matrix(sheet, rect, colorize(matrix.matrix, content.scale, spec.colormap), name)
+        draw_matrix(sheet, rect, colorize(matrix.matrix, content.scale, spec.colormap), name)
         line = rect.height / len(matrix.classes)
         first = index * len(matrix.classes) + 1
         if matrix.tree is not None:
@@ -122,22 +121,6 @@ def _plan(spec: FigureSpec, content: ByClass, style: Style) -> _Plan:
 
 def _class_name(one: ClassWeights) -> str:
     return f"{one.name} ({one.photos} photos)" if one.photos > 1 else one.name
-
-
-def _draw_matrix(sheet: Sheet, rect: Rect, pixels: Pixels, name: str) -> None:
-    rows, columns = pixels.shape[:2]
-    axes = sheet.axes(rect, f"{name} axes")
-    image: AxesImage = OwnPixels(
-        axes,
-        extent=(0, columns, rows, 0),
-        origin="upper",
-        interpolation_stage="rgba",
-    )
-    image.set_data(pixels)
-    image.set_gid(name)
-    axes.add_image(image)
-    axes.set_xlim(0, columns)
-    axes.set_ylim(rows, 0)
 
 
 def _draw_channel_axis(

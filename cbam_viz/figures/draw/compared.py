@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from cbam_viz.comparison import Comparison, difference_on
 from cbam_viz.figures.ask.spec import FigureSpec
-from cbam_viz.figures.draw.pictures import OwnPixels
+from cbam_viz.figures.draw.pictures import draw_image
 from cbam_viz.figures.paper.rect import Rect
 from cbam_viz.figures.paper.settings import pinned_settings
 from cbam_viz.figures.paper.sheet import PaperFigure, Sheet, Style, style_of
@@ -159,19 +159,9 @@ def _draw(sheet: Sheet, rect: Rect, cell: _Cell, lines: list[str], gid: str) -> 
         sheet.lines(rect, lines, size=sheet.small, va="top", gid=gid)
         return
     inside = Rect(rect.x, rect.y, rect.width, _height(cell, rect.width))
-    _image(sheet, inside, cell.pixels, gid)
+    draw_image(sheet, inside, cell.pixels, gid)
     below = Rect(rect.x, inside.bottom + 1, rect.width, line_height(sheet.small) * len(lines))
     sheet.lines(below, lines, size=sheet.small, va="top", gid=f"{gid} words")
-
-
-def _image(sheet: Sheet, rect: Rect, pixels: Pixels, gid: str) -> None:
-    axes = sheet.axes(rect, f"{gid} axes")
-    image = OwnPixels(axes, extent=(0, 1, 0, 1), origin="upper", interpolation_stage="rgba")
-    image.set_data(pixels)
-    image.set_gid(gid)
-    axes.add_image(image)
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
 
 
 def _bars(sheet: Sheet, style: Style, scale: Scale, colormap: str) -> None:
@@ -185,7 +175,7 @@ def _bars(sheet: Sheet, style: Style, scale: Scale, colormap: str) -> None:
     )
     for title, one, name, middle in bars:
         rect = Rect(middle * style.width - width / 2, y, width, _BAR)
-        _image(sheet, rect, lookup_table(name)[None], f"legend {title}")
+        draw_image(sheet, rect, lookup_table(name)[None], f"legend {title}")
         sheet.text(middle * style.width, y - 2, title, size=sheet.small)
         span = one.high - one.low
         for share, ha in ((0.0, "left"), (0.5, "center"), (1.0, "right")):

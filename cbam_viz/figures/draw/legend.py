@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cbam_viz.figures.draw.pictures import OwnPixels
+from cbam_viz.figures.draw.pictures import draw_image
 from cbam_viz.figures.paper.rect import Rect
 from cbam_viz.figures.paper.sheet import Sheet, Style
 from cbam_viz.figures.paper.typesetting import line_height
@@ -72,13 +72,7 @@ def draw_legend(sheet: Sheet, legend: Legend) -> None:
         baseline = y + _BAR / 2 + 0.33 * sheet.size
         sheet.text(x - beside, baseline, title, ha="left", gid="legend title")
     rect = Rect(x, y, width, _BAR)
-    axes = sheet.axes(rect, "legend axes")
-    image = OwnPixels(axes, extent=(0, 1, 0, 1), origin="upper", interpolation_stage="rgba")
-    image.set_data(lookup_table(legend.colormap)[None])
-    image.set_gid("legend")
-    axes.add_image(image)
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
+    draw_image(sheet, rect, lookup_table(legend.colormap)[None], "legend")
     _draw_ticks(sheet, rect, ticks_of(legend.scale, legend.lowest))
 
 

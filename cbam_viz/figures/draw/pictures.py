@@ -182,6 +182,26 @@ def _faded(pixels: Pixels) -> Pixels:
     return faded
 
 
+def draw_image(sheet: Sheet, rect: Rect, pixels: Pixels, gid: str) -> None:
+    """Fill a rectangle with pixels, such as those of a colour bar."""
+    _fill(sheet.axes(rect, f"{gid} axes"), pixels, gid, (0, 1, 0, 1))
+
+
+def draw_matrix(sheet: Sheet, rect: Rect, pixels: Pixels, gid: str) -> None:
+    """The same in axes whose coordinates are rows, downwards, and columns."""
+    rows, columns = pixels.shape[:2]
+    _fill(sheet.axes(rect, f"{gid} axes"), pixels, gid, (0, columns, rows, 0))
+
+
+def _fill(axes: Axes, pixels: Pixels, gid: str, extent: tuple[float, float, float, float]) -> None:
+    image = OwnPixels(axes, extent=extent, origin="upper", interpolation_stage="rgba")
+    image.set_data(pixels)
+    image.set_gid(gid)
+    axes.add_image(image)
+    axes.set_xlim(extent[0], extent[1])
+    axes.set_ylim(extent[2], extent[3])
+
+
 def show(axes: Axes, pixels: Pixels, region: Region, photo_size: tuple[int, int], gid: str) -> None:
     """Put the region into axes whose coordinates are pixels of the photo."""
     top, left, bottom, right = region

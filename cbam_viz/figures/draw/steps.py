@@ -16,7 +16,7 @@ from cbam_viz.ablation import GATES
 from cbam_viz.analysis import Analysis
 from cbam_viz.computation import GateKind
 from cbam_viz.figures.ask.spec import FigureSpec
-from cbam_viz.figures.draw.pictures import OwnPixels
+from cbam_viz.figures.draw.pictures import draw_image
 from cbam_viz.figures.draw.plan import split_rows
 from cbam_viz.figures.paper.rect import Rect
 from cbam_viz.figures.paper.settings import pinned_settings
@@ -313,21 +313,11 @@ def _map(page: _Page, rect: Rect, picture: Picture, gid: str) -> None:
 def _picture(sheet: Sheet, rect: Rect, pixels: Pixels, gid: str) -> None:
     """Pixels as large as the rectangle allows."""
     inside = rect.fitted(pixels.shape[0] / pixels.shape[1])
-    _image(sheet, inside, pixels, gid)
-
-
-def _image(sheet: Sheet, rect: Rect, pixels: Pixels, gid: str) -> None:
-    axes = sheet.axes(rect, f"{gid} axes")
-    image = OwnPixels(axes, extent=(0, 1, 0, 1), origin="upper", interpolation_stage="rgba")
-    image.set_data(pixels)
-    image.set_gid(gid)
-    axes.add_image(image)
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
+    draw_image(sheet, inside, pixels, gid)
 
 
 def _bar(sheet: Sheet, rect: Rect, colormap: str, picture: Picture, gid: str) -> None:
-    _image(sheet, rect, lookup_table(colormap)[None], f"{gid} bar")
+    draw_image(sheet, rect, lookup_table(colormap)[None], f"{gid} bar")
     span = picture.high - picture.low
     y = rect.bottom + 0.95 * sheet.small
     for x, ha, value in ((rect.x, "left", picture.low), (rect.right, "right", picture.high)):

@@ -5,14 +5,12 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
-from matplotlib.image import AxesImage
-
 from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.content.stores.tables import Table, Tables
 from cbam_viz.figures.content.values import Study
 from cbam_viz.figures.draw.heads import Heads, break_heads, draw_head
 from cbam_viz.figures.draw.legend import Legend, draw_legend, legend_of
-from cbam_viz.figures.draw.pictures import OwnPixels, Pixels
+from cbam_viz.figures.draw.pictures import draw_matrix
 from cbam_viz.figures.draw.plan import check_size
 from cbam_viz.figures.draw.trees import draw_tree, tree_room
 from cbam_viz.figures.paper.rect import Rect
@@ -62,7 +60,7 @@ def draw(spec: FigureSpec, study: Study, content: Tables) -> PaperFigure:
     sheet = plan.style.sheet(plan.height)
     for number, (table, rect) in enumerate(zip(content.tables, plan.rects, strict=True), 1):
         pixels = colorize(table.values.astype("float32"), content.scale, spec.colormap)
-        _draw_cells(sheet, rect, pixels, f"table {number}")
+        draw_matrix(sheet, rect, pixels, f"table {number}")
         _draw_names(sheet, rect, table, plan, number)
         if table.tree is not None:
             draw_tree(sheet, table.tree, rect, plan.tree, f"table {number} tree")
@@ -130,19 +128,6 @@ def _head(spec: FigureSpec, table: Table, number: int) -> str:
     if not spec.heads or not table.head:
         return ""
     return table.head if spec.letters == "none" else f"{letter(number)} {table.head}"
-
-
-def _draw_cells(sheet: Sheet, rect: Rect, pixels: Pixels, name: str) -> None:
-    rows, columns = pixels.shape[:2]
-    axes = sheet.axes(rect, f"{name} axes")
-    image: AxesImage = OwnPixels(
-        axes, extent=(0, columns, rows, 0), origin="upper", interpolation_stage="rgba"
-    )
-    image.set_data(pixels)
-    image.set_gid(name)
-    axes.add_image(image)
-    axes.set_xlim(0, columns)
-    axes.set_ylim(rows, 0)
 
 
 def _draw_names(sheet: Sheet, rect: Rect, table: Table, plan: _Plan, number: int) -> None:
