@@ -211,12 +211,16 @@ def twin_of(path: Path, entries: Iterable[CheckpointEntry]) -> CheckpointEntry |
     """Return the checkpoint that was made to be compared with this file; None if none was."""
     known = list(entries)
     own = next((one for one in known if one.path.name == path.name), None)
-    named = None if own is None else own.metadata.get("compare_with")
-    for one in known:
-        meant = one.path.name == named or one.metadata.get("compare_with") == path.name
-        if meant and one is not own:
-            return one
-    return None
+    metadata = {} if own is None else own.metadata
+    others = (one for one in known if one is not own)
+    return next((one for one in others if are_twins(path.name, metadata, one)), None)
+
+
+def are_twins(name: str, metadata: Mapping[str, Any], other: CheckpointEntry) -> bool:
+    """Whether a checkpoint of that file name and description and another one name each other."""
+    return other.metadata.get("compare_with") == name or (
+        metadata.get("compare_with") == other.path.name
+    )
 
 
 def _says_plain(metadata: Mapping[str, Any]) -> bool:

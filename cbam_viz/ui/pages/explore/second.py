@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from cbam_viz.methods import MethodMap
     from cbam_viz.models import CheckpointEntry
+from cbam_viz.models.metadata import are_twins
 
 DIFFERENCES = ("layer2", "model2", "image2", "method2")
 NOTHING: dict[str, str | int | None] = {**dict.fromkeys(DIFFERENCES), "class2": None}
@@ -178,10 +179,7 @@ def _file(scene: Scene) -> str | None:
 
 def _is_twin(entry: CheckpointEntry, scene: Scene) -> bool:
     file = _file(scene)
-    return file is not None and (
-        entry.metadata.get("compare_with") == file
-        or scene.loaded.metadata.get("compare_with") == entry.path.name
-    )
+    return file is not None and are_twins(file, scene.loaded.metadata, entry)
 
 
 def _label(entry: CheckpointEntry, scene: Scene) -> str:
