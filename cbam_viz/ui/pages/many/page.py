@@ -82,8 +82,8 @@ def _choose(names: list[str]) -> str:
 def _describe(store: stores.Opened) -> None:
     record = store.store.record
     count, kinds = store.store.photos.num_rows, len(store.store.classes)
-    of = f" of {kinds} class{'es' if kinds > 1 else ''}" if kinds else " without classes"
-    text = f"{count:,} photos{of}, in {record.document['model']}."
+    of = f" of {kinds} class{'es' if kinds > 1 else ''}" if kinds else ", without classes,"
+    text = f"{count:,} photos{of} in {record.document['model']}."
     left = record.shards - len(store.store.files)
     if left > 0:
         text += (
