@@ -41,3 +41,8 @@ def runs_folder() -> Path:
     It need not be there.
     """
     return Path(os.environ.get(RUNS_VARIABLE) or "runs")
+
+
+def absolute(path: Path) -> Path:
+    """Without `..`, and with links as they stand: a folder of links has names of its own."""
+    return Path(os.path.abspath(path))  # noqa: PTH100  resolve() would follow links

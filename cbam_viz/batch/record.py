@@ -6,12 +6,15 @@ import json
 from collections.abc import Hashable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import numpy as np
 
+from cbam_viz._schema import MismatchError, checked
 from cbam_viz.batch.sources.item import Item
 from cbam_viz.errors import StoreError
+from cbam_viz.images import View
 from cbam_viz.store.files import write_atomic
 from cbam_viz.store.npz import layer_document
 from cbam_viz.store.provenance import versions
@@ -33,6 +36,37 @@ _WORDS = {
     "float32": "gates as the network multiplied by them, float32, nothing rescaled",
 }
 _MAY_DIFFER = ("cells", "composition", "verified")
+
+
+_Positive = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class _Layer(msgspec.Struct):
+    """What is read of every layer; the rest is read where its gates are put together again."""
+
+    name: str
+    stage: str
+
+
+class _Input(msgspec.Struct):
+    sentence: str = ""
+    assumed: list[str] = []
+
+
+class _Document(msgspec.Struct):
+    """`store.json` as far as it is read: a store may come from anybody."""
+
+    photos: _Positive
+    shard_size: _Positive
+    batch: _Positive
+    sources: list[str]
+    model: str
+    classes: list[str] | None
+    view: View
+    input: _Input
+    layers: list[_Layer]
+    layout: Layout
+    made_with: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -109,28 +143,18 @@ def read_record(store: Path) -> Record | None:
         return _record(document)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except MismatchError as error:
+        raise StoreError(f"{path} describes no store, or is damaged: {error}.") from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(f"{path} describes no store, or is damaged: {error!r}.") from error
 
 
 def _record(document: dict[str, Any]) -> Record:
-    told = document["layout"]
-    layout = Layout(
-        layers=tuple(
-            LayerColumns(one["name"], one["channels"], one["map_size"] and tuple(one["map_size"]))
-            for one in told["layers"]
-        ),
-        output=None if told["output"] is None else (told["output"][0], told["output"][1]),
-        varying=bool(told["varying"]),
-        precision=told["precision"],
-    )
-    return Record(
-        int(document["photos"]),
-        int(document["shard_size"]),
-        int(document["batch"]),
-        layout,
-        document,
-    )
+    told = checked(document, _Document)
+    missing = {one.name for one in told.layout.layers} - {one.name for one in told.layers}
+    if missing:
+        raise MismatchError("layers", f"nothing is said of {min(missing)}")
+    return Record(told.photos, told.shard_size, told.batch, told.layout, document)
 
 
 def shard_path(store: Path, shard: int) -> Path:

@@ -317,7 +317,8 @@ def _conclude(summary: Summary, part: Part, *, as_json: bool) -> int:
 
 
 def _told(summary: Summary, stored: int, rate: float | None) -> str:
-    lines = [f"{stored:,} photos are in {summary.store} ({summary.bytes / 1e6:,.1f} MB)."]
+    are = "photo is" if stored == 1 else "photos are"
+    lines = [f"{stored:,} {are} in {summary.store} ({summary.bytes / 1e6:,.1f} MB)."]
     if rate is not None:
         lines.append(f"This run did {summary.done:,} at {rate:,.1f} photos a second.")
     if summary.failed:

@@ -65,11 +65,16 @@ def write(path: Path, data: bytes, *, force: bool) -> Path:
     """Write a file as a whole, making its folders first; return its path. Raises StoreError."""
     from cbam_viz.store import write_atomic
 
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"The folder {path.parent} cannot be made: {error.strerror}.") from error
+    make_folder(path.parent)
     return write_atomic(path, data, force=force)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those that it lies in. Raises StoreError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"The folder {folder} cannot be made: {error.strerror}.") from error
 
 
 def _nearest(folder: Path) -> Path:

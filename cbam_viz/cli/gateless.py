@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from cbam_viz.errors import NoAttentionError
 
 _SHOWN = "cbam-viz show IMAGE, with the same options of the network, says what it predicts or finds"
-_DRAWN = "--columns input,prediction, or input,detections of a detector"
+_DRAWN = (
+    "--columns input,prediction, with gradcam:MODULE and its kin or occlusion, or input,detections "
+    "of a detector"
+)
 
 ADVICE: Mapping[str, str] = {
     "show": "Without --layer and --output, show says what it predicts or finds.",

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import click
 
+from cbam_viz._places import absolute
 from cbam_viz._text import few, quoted
 from cbam_viz.errors import MetricError
 
@@ -31,7 +32,7 @@ class Labels:
             MetricError: it has no label, or its label is no class of the network.
         """
         if self._table is None:
-            label = path.resolve().parent.name
+            label = absolute(path).parent.name
         else:
             names = (str(path), path.as_posix(), path.name, path.stem)
             found = next((self._table[name] for name in names if name in self._table), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cbam_viz.cli.files import refuse_existing, refuse_unwritable, write
+from cbam_viz.cli.files import make_folder, refuse_existing, refuse_unwritable, write
 from cbam_viz.cli.options import force_option, json_option
 from cbam_viz.cli.text import print_json, print_table, say
+from cbam_viz.errors import StoreError
+from cbam_viz.layer_names import find_name, no_such_layer
 
 if TYPE_CHECKING:
     from cbam_viz.dataset import GateSummary, Store
@@ -36,7 +39,8 @@ SHOWN = 10
     "-l",
     "name",
     metavar="NAME",
-    help="One layer: by class, its most selective channels, and the most unusual photos.",
+    help="One layer, by name or place (0, -1): by class, its most selective channels, and the "
+    "most unusual photos.",
 )
 @click.option(
     "--csv",
@@ -78,7 +82,8 @@ def stats(
 
     mean, spread (over channels, or over the map), saturated and entropy are means over photos. The
     last three columns share out the gate's variance: 'pattern' is the same for all photos (100 % is
-    a constant), 'classes' is between classes, 'photos' between photos of a class.
+    a constant), 'classes' is between classes, 'photos' between photos of a class; of one photo
+    nothing is known of them.
     """
     from cbam_viz.dataset import gate_summary, open_store
 
@@ -88,7 +93,10 @@ def stats(
         raise click.UsageError("--export is done alone; leave out --csv and --against.")
     if no_thumbnails and atlas is None:
         raise click.UsageError("--no-thumbnails is of --export.")
+    if atlas is not None and atlas.suffix.lower() != ".parquet":
+        raise click.UsageError(f"--export writes a Parquet file: call it {atlas.stem}.parquet.")
     opened = open_store(store)
+    name = None if name is None else _layer(opened, name)
     if atlas is not None:
         _export(opened, atlas, name, thumbnails=not no_thumbnails, force=force, as_json=as_json)
         return
@@ -96,8 +104,6 @@ def stats(
         _compare(opened, open_store(other), as_json=as_json)
         return
     gates = [gate for gate in opened.gates() if name in (None, gate[0])]
-    if name is not None and not gates:
-        opened.shape(name, "channel")  # says which layers there are
     varying = opened.record.layout.varying
     gates = [gate for gate in gates if gate[1] == "channel" or not varying]
     summaries = [gate_summary(opened, *gate) for gate in gates]
@@ -110,11 +116,28 @@ def stats(
         click.echo(
             "Maps differ in size from photo to photo; channel weights alone follow.", err=True
         )
-    say(f"{opened.photos.num_rows:,} photos of {len(opened.classes)} classes in {store}.\n")
+    missing = opened.record.shards - len(opened.files)
+    if missing:
+        told = f"{missing} of the store's {opened.record.shards} parts are missing: "
+        click.echo(f"{told}run the same cbam-viz batch again to complete it.", err=True)
+    photos, classes = opened.photos.num_rows, len(opened.classes)
+    say(
+        f"{photos:,} photo{'' if photos == 1 else 's'} of {classes} "
+        f"class{'' if classes == 1 else 'es'} in {store}.\n"
+    )
     _print_gates(summaries)
     if name is not None:
         _print_classes(summaries)
         _print_channels(opened, [one for one in summaries if one.part == "channel"])
+
+
+def _layer(store: Store, wanted: str) -> str:
+    """The layer of a store by its name or place. Raises StoreError."""
+    names = list(dict.fromkeys(layer for layer, _ in store.gates()))
+    found = find_name(names, wanted)
+    if found is None:
+        raise StoreError(no_such_layer(names, wanted))
+    return found
 
 
 def _export(
@@ -127,6 +150,7 @@ def _export(
 
     refuse_existing([path], force)
     refuse_unwritable([path])
+    make_folder(path.parent)
     layers = [] if name is None else [name]
     hidden = not sys.stderr.isatty()
     with tqdm(total=store.photos.num_rows, unit="photo", disable=hidden, leave=False) as bar:
@@ -159,11 +183,15 @@ def _print_gates(summaries: Sequence[GateSummary]) -> None:
             *(f"{one.numbers[key]:.3f}" for key in ("mean", "spread")),
             f"{one.numbers['saturated']:.1%}",
             f"{one.numbers['entropy']:.3f}",
-            *(f"{one.shares[key]:.1%}" for key in ("pattern", "classes", "photos")),
+            *(_per_cent(one.shares[key]) for key in ("pattern", "classes", "photos")),
         )
         for one in summaries
     ]
     print_table(head, rows, right=" ".join(head[2:]))
+
+
+def _per_cent(share: float) -> str:
+    return "–" if math.isnan(share) else f"{share:.1%}"
 
 
 def _print_classes(summaries: Sequence[GateSummary]) -> None:

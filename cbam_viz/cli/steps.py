@@ -188,11 +188,12 @@ def _drawn(
 
 def _print(walk: Walk, analysis: Analysis, outcomes: dict[GateKind, Analysis]) -> None:
     from cbam_viz.ablation import GATES
+    from cbam_viz.steps.records import COUNTING
 
-    row, column = walk.cell
     say(f"{walk.layer.name} in {analysis.model_name}, on {analysis.photo.name}")
     say(f"Channel {walk.channel}: {walk.channel_reason}")
-    say(f"Row {row}, column {column}: {walk.cell_reason}")
+    say(f"{walk.where.capitalize()}: {walk.cell_reason}")
+    say(COUNTING)
     for number, step in enumerate(walk.steps, 1):
         size = f"  ({step.sizes})" if step.sizes else ""
         say(f"\n{number}. {step.title}{size}")

@@ -24,8 +24,8 @@ from cbam_viz.statistics import LayerStatistics, doubted, layer_statistics
 MOST = 4
 """Sides of one comparison."""
 NOT_ONE_PHOTO = (
-    "These are different photos, so that no place of one belongs to one of the other: there is no "
-    "difference of maps."
+    "These are different photos, whose places do not correspond, so no map is subtracted from "
+    "another."
 )
 Values = npt.NDArray[np.float64]
 Kin = Callable[[int, int, LayerAttention, LayerAttention], Kinship]

@@ -47,7 +47,7 @@ class Among:
         doubt = 1 / math.sqrt(2 * (self.photos - 1))
         return (
             f"There are only {self.photos} photos of {of}: standard deviations, and so z, are "
-            f"uncertain by about {doubt:.0%}."
+            f"uncertain by about {100 * doubt:.0f} %."
         )
 
 
@@ -63,14 +63,14 @@ class Against:
 
     @property
     def constant(self) -> npt.NDArray[np.bool_]:
-        """(C,) channels whose weight is the same for every photo of the store."""
-        return self.store.spread <= ROUNDING
+        """(C,) channels whose weight is the same for every photo of the store, of two at least."""
+        return (self.store.spread <= ROUNDING) & (self.store.photos > 1)
 
     @property
     def moved(self) -> npt.NDArray[np.bool_]:
         """(C,) those of them that this photo has another weight of: no z can say how far."""
         apart = np.abs(self.weights - self.store.mean) > ROUNDING
-        return self.constant & apart & (self.store.photos > 1)
+        return self.constant & apart
 
     @property
     def whole(self) -> float:

@@ -50,10 +50,11 @@ class GateSummary:
     class_numbers: dict[str, Real]
     """(K,) the same by class."""
     shares: dict[str, float]
-    """What part of the gate's variance is where, in [0, 1], sums to 1 (NaN if the gate is one
-    number): `pattern` between channels or cells and the same for all photos, `classes` between the
-    means of classes, `photos` between photos of a class. A gate whose `pattern` is all of it gives
-    every photo the same: a constant. Without labels there is one class.
+    """What part of the gate's variance is where, in [0, 1], sums to 1: `pattern` between channels
+    or cells and the same for all photos, `classes` between the means of classes, `photos` between
+    photos of a class. A gate whose `pattern` is all of it gives every photo the same: a constant.
+    NaN if the gate is one number, and of one photo, which differs from no other. Without labels
+    there is one class.
     """
 
     @property
@@ -180,7 +181,7 @@ def _variance_shares(moments: Moments, whole: Moments, areas: Real) -> dict[str,
     apart = np.square(moments.mean - profile)
     classes = float(areas @ (moments.count @ apart)) / count
     photos = float(areas @ moments.squares.sum(0)) / count
-    total = pattern + classes + photos
+    total = pattern + classes + photos if count > 1 else 0.0  # one photo differs from no other
     parts = {"pattern": pattern, "classes": classes, "photos": photos}
     return {name: float(part / total) if total > 0 else math.nan for name, part in parts.items()}
 

@@ -43,7 +43,6 @@ def seen(store: Store, row: int, layers: tuple[str, ...]) -> Seen:
     heights = [f"{layer}/height" for layer in layers if _has_heights(store, layer)]
     told = store.columns_of(row, [*_PLACED, *columns, *heights])
     geometry = _geometry(told)
-    placed = {**known, **_placement(store, row, geometry)}
     arrays: dict[str, Any] = {}
     for layer in layers:
         for part in _parts(store, layer):
@@ -57,12 +56,13 @@ def seen(store: Store, row: int, layers: tuple[str, ...]) -> Seen:
             arrays[f"{layer}/{part}"] = gate[None]
     ran = [layer for layer in layers if any(key.startswith(f"{layer}/") for key in arrays)]
     try:
+        placed = {**known, **_placement(store, row, geometry)}
         attention = rebuild_attention(
             {layer: {**placed[layer], "key": layer} for layer in ran},
             arrays,
             {"input_size": geometry.input_size, "unsupported": (), "not_called": ()},
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{store.path} does not describe its layers: {error!r}.") from error
     photo, there = _photo(store, told, geometry)
     model = str(store.record.document["model"])

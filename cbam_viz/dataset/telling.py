@@ -35,5 +35,6 @@ def _of_shares(pattern: float, classes: float, photos: float, *, labelled: bool)
     if classes >= 0.5:
         return "differs most between classes"
     if pattern >= 0.5:
-        return f"mostly one pattern for all photos; {classes + photos:.0%} differs between them"
+        rest = 100 * (classes + photos)
+        return f"mostly one pattern for all photos; {rest:.0f} % differs between them"
     return "part pattern for all photos, part classes, part single photos"

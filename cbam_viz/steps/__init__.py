@@ -10,10 +10,11 @@ sentences and pictures. The app's page, `cbam-viz steps` and `figures.steps` dra
 """
 
 from cbam_viz.steps.follow import WISHES, Wish, channels_of
-from cbam_viz.steps.records import Number, Picture, Step, Walk
+from cbam_viz.steps.records import COUNTING, Number, Picture, Step, Walk
 from cbam_viz.steps.walking import analyse_steps, walk
 
 __all__ = [
+    "COUNTING",
     "WISHES",
     "Number",
     "Picture",

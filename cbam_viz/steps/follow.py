@@ -10,6 +10,7 @@ import numpy.typing as npt
 from cbam_viz._numbers import number
 from cbam_viz.attention import LayerAttention
 from cbam_viz.computation import Computation
+from cbam_viz.errors import CaptureError
 from cbam_viz.images import Geometry, photo_shares
 
 Wish = Literal["most taken", "largest", "smallest"]
@@ -61,9 +62,17 @@ def channel_reason(
 
 
 def cell_of(
-    layer: LayerAttention, computation: Computation, geometry: Geometry | None, channel: int
+    layer: LayerAttention,
+    computation: Computation,
+    geometry: Geometry | None,
+    channel: int,
+    *,
+    chosen: tuple[int, int] | None = None,
 ) -> tuple[tuple[int, int], str]:
-    """Row and column of the cell to follow, and why: the highest of the map, on the photo."""
+    """Row and column of the cell to follow, and why: the highest of the map, on the photo.
+
+    Of one that was chosen, only if it is that cell; raises CaptureError if there is none such.
+    """
     if layer.spatial is not None:
         values, what = layer.spatial[0].numpy(), "the map is highest"
     else:
@@ -72,6 +81,14 @@ def cell_of(
     shares = photo_shares((values.shape[0], values.shape[1]), layer.cells, geometry)
     seen = np.where((shares > 0) & np.isfinite(values), values, -np.inf)
     row, column = (int(one) for one in np.unravel_index(int(seen.argmax()), seen.shape))
+    if chosen is not None and chosen != (row, column):
+        rows, columns = values.shape
+        if not (0 <= chosen[0] < rows and 0 <= chosen[1] < columns):
+            raise CaptureError(
+                f"There is no cell {chosen}; this layer has {rows} rows and {columns} columns, "
+                "which count from 0 here."
+            )
+        return chosen, "chosen by you" if shares[chosen] > 0 else "chosen by you, off the photo"
     equal = int((seen == seen[row, column]).sum())
     first = f"the first of {equal} cells where" if equal > 1 else "the cell where"
     return (row, column), f"{first} {what} on the photo"

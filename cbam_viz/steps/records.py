@@ -21,6 +21,16 @@ PictureKind = Literal["map", "channels", "units", "filter"]
 the layers of an MLP, which belong to no channel. `filter` (k, k): weights of a convolution."""
 
 
+def row_and_column(cell: tuple[int, int]) -> str:
+    """A cell in words, counted from 1 as under the cursor; `cell` counts from 0."""
+    row, column = cell
+    return f"row {row + 1}, column {column + 1}"
+
+
+COUNTING = "Rows and columns count from 1, from the top left; channels count from 0."
+"""Said wherever a walk is."""
+
+
 @dataclass(frozen=True)
 class Followed:
     """What the numbers follow."""
@@ -28,6 +38,11 @@ class Followed:
     channel: int
     cell: tuple[int, int]
     """Row and column, from 0."""
+
+    @property
+    def where(self) -> str:
+        """The cell in words."""
+        return row_and_column(self.cell)
 
 
 @dataclass(frozen=True)
@@ -100,6 +115,11 @@ class Walk:
     """Row and column, from 0."""
     cell_reason: str
     steps: tuple[Step, ...]
+
+    @property
+    def where(self) -> str:
+        """The followed cell in words."""
+        return row_and_column(self.cell)
 
     def of(self, gate: GateKind) -> tuple[Step, ...]:
         """The steps of one gate."""

@@ -317,8 +317,7 @@ class GateTelling(GateValues):
         return f"{who} gets {got}; the lowest weight is {low}, the highest {high}."
 
     def _where(self) -> str:
-        row, column = self.followed.cell
-        return f"Row {row}, column {column}"
+        return self.followed.where.capitalize()
 
     def _subject(self, item: Item) -> str:
         kind = item.values.kind

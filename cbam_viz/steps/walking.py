@@ -47,15 +47,18 @@ def walk(
     geometry: Geometry | None = None,
     *,
     channel: int | Wish | None = None,
+    cell: tuple[int, int] | None = None,
 ) -> Walk:
     """The steps of a layer that was captured with `steps`, on one photo.
 
     Every number is what the network computed; `model` is asked for the weights that stand in the
     equations, nothing else. `channel` is a number, `"largest"` or `"smallest"` weight, or
-    `"most taken"`, the default: the one that its weight takes most from.
+    `"most taken"`, the default: the one that its weight takes most from. `cell` is a row and a
+    column, from 0; without it, the highest of the map on the photo.
 
     Raises:
-        CaptureError: the layer was captured without its steps, or for several photos at once.
+        CaptureError: the layer was captured without its steps, or for several photos at once, or
+            has no such channel or cell.
     """
     computation = layer.computation
     if computation is None or not computation.gates:
@@ -68,13 +71,13 @@ def walk(
     wishes = channels_of(layer, computation, geometry)
     count = computation.gates[0].features.shape[1]
     followed = _channel(channel, wishes, count)
-    cell, cell_reason = cell_of(layer, computation, geometry, followed)
+    at, cell_reason = cell_of(layer, computation, geometry, followed, chosen=cell)
     reason = channel_reason(layer, followed, wishes, chosen=isinstance(channel, int))
     walker = _Walker(
-        layer, computation, geometry, followed=Followed(followed, cell), weights=_weights(model)
+        layer, computation, geometry, followed=Followed(followed, at), weights=_weights(model)
     )
     return Walk(
-        layer, computation, geometry, followed, reason, cell, cell_reason, tuple(walker.steps())
+        layer, computation, geometry, followed, reason, at, cell_reason, tuple(walker.steps())
     )
 
 
@@ -161,7 +164,7 @@ class _Walker:
             "features", None, "Input features",
             rf"F \in \mathbb{{R}}^{{{channels} \times {rows} \times {columns}}}",
             f"F has {channels} × {rows} × {columns} values",
-            f"{channels} feature maps (channels) of {rows} × {columns} cells. Each map answers to "
+            f"{channels} feature maps (channels) of {rows} × {columns} cells. Each map responds to "
             "one kind of pattern, and each cell to a part of the photo.",
             f"{channels} × {rows} × {columns}",
             (f"{self._at()}: {number(value)}",),
@@ -207,8 +210,7 @@ class _Walker:
         )
 
     def _at(self) -> str:
-        row, column = self.followed.cell
-        return f"Channel {self.followed.channel}, row {row}, column {column}"
+        return f"Channel {self.followed.channel}, {self.followed.where}"
 
     def _one(self, index: int, gate: GateComputation) -> _Product:
         """One gate's multiplication."""

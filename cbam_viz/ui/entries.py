@@ -50,7 +50,7 @@ ENTRIES = (
         "many",
         "Many photos",
         ":material/photo_library:",
-        "What the gates of a whole folder of photos say together.",
+        "What the gates do over a whole folder of photos.",
         heavy=True,
     ),
     Entry(
@@ -58,7 +58,7 @@ ENTRIES = (
         "training",
         "Training",
         ":material/timeline:",
-        "How gates and maps changed from epoch to epoch of a training.",
+        "How the gates changed from epoch to epoch of a training run.",
         heavy=True,
     ),
     Entry(
@@ -73,7 +73,7 @@ ENTRIES = (
         "whatif",
         "What if",
         ":material/experiment:",
-        "Other gates in the place of its own: what the network says then, and which gates matter.",
+        "Replace a layer's gates: what the network then says, and which gates matter.",
     ),
     Entry(
         "compare",

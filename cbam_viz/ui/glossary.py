@@ -17,7 +17,7 @@ WELCOME = (
 GLOSSARY = {
     "gate": "A number that a layer multiplies by what passes through it: 0 holds it back, 1 lets "
     "it through unchanged.",
-    "channel weight": "One gate for each channel of a layer (M_c in the paper). A channel answers "
+    "channel weight": "One gate for each channel of a layer (M_c in the paper). A channel responds "
     "to one kind of pattern: how much of that pattern goes on, in all places.",
     "spatial map": "One gate for each place (M_s in the paper): how much of what was found there "
     "goes on, in all channels. Colours over the photo are this map.",

@@ -274,7 +274,7 @@ def test_one_module_of_many_calls() -> None:
 
 
 REFUSED = {
-    "no such layer": (timm_cbam, {"layer9": "one"}, "no layer 'layer9'.*layer1.0.se"),
+    "no such layer": (timm_cbam, {"layer9": "one"}, "no layer 'layer9'.*layer4.1.se"),
     "no such gate": (
         lambda: host(sequential.Unpaired),
         {"first.conv": {"channel": "one"}},

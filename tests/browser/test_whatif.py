@@ -31,7 +31,7 @@ def test_from_how_it_works_to_other_gates_and_what_is_then_said(visit, checkpoin
     settle(page)
     page.get_by_text("All layers", exact=True).last.click()
     page.get_by_text("Spatial maps", exact=True).click()
-    page.get_by_role("combobox", name="Replace each by").click()
+    page.get_by_role("combobox", name="Replace each with").click()
     page.get_by_role("option", name="one: the gate is off").click()
     told = page.get_by_text(re.compile("^Without all spatial maps, "))
     told.wait_for()

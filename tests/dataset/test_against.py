@@ -60,7 +60,7 @@ def test_no_spread_no_z() -> None:
 def test_few_photos_are_said() -> None:
     three = against(summary(RANDOM.random((3, 2)), ["a"] * 3), np.ones(2), "a")
     assert "only 3 photos of the store" in three.store.note
-    assert "about 50%" in three.store.note  # 1 / sqrt(2 * (3 - 1))
+    assert "about 50 %" in three.store.note  # 1 / sqrt(2 * (3 - 1))
     assert "class a" in three.of_class.note
     one = against(summary(RANDOM.random((1, 2)), ["a"]), np.ones(2))
     assert "one photo" in one.store.note

@@ -161,6 +161,18 @@ def test_whose_word_a_class_is(three: Study) -> None:
     assert "All photos stand together, as the network predicts no classes." in caption(none)
 
 
+def test_folders_of_links_have_names_of_their_own(tmp_path: Path) -> None:
+    real, cats = tmp_path / "everything", tmp_path / "mine" / "cat"
+    real.mkdir()
+    cats.mkdir(parents=True)
+    (real / "1.png").touch()
+    (cats / "a.png").symlink_to(real / "1.png")
+    labels = tmp_path / "mine" / "labels.csv"
+    labels.write_text("cat/a.png,tabby\n")
+    assert classes_by_folder([cats / "a.png"]) == ["cat"]
+    assert classes_by_file([cats / "a.png"], labels) == ["tabby"]
+
+
 def test_classes_come_from_folders(tmp_path: Path) -> None:
     photos = [tmp_path / "train" / "cat" / "a.jpg", tmp_path / "val" / "bus" / "a.jpg"]
     assert classes_by_folder(photos) == ["cat", "bus"]

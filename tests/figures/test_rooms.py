@@ -26,8 +26,8 @@ ROOT = Path(__file__).parents[2]
 ROOMS = "cbam_viz.figures"
 
 
-STORES = {"photos": "", "store": "stores."}
-"""The room of what is made of photos, and of stores."""
+STORES = {"photos": "", "store": "stores.", "evaluation": ""}
+"""The room of what is made of photos, of stores, and of a measured evaluation."""
 
 
 def modules() -> list[tuple[str, str]]:

@@ -213,14 +213,14 @@ def test_arithmetic_is_written_with_the_numbers() -> None:
     layer = timm_bn(found)
     (line,) = norm.arithmetic
     row, column = found.cell
-    assert line.startswith(f"Row {row}, column {column}: {layer.weight.item():.3f} × (")
+    assert line.startswith(f"Row {row + 1}, column {column + 1}: {layer.weight.item():.3f} × (")
     assert f"√({layer.running_var.item():.3f} + 1e-05)" in line
     gate = [step for step in found.steps if step.key == "gate"][1]
     before = norm.numbers[0].value
     value = 1 / (1 + np.exp(-before))
     assert gate.arithmetic[
         0
-    ] == f"Row {row}, column {column}: σ({before:.3f}) = {value:.3f}".replace("-", "−")
+    ] == f"Row {row + 1}, column {column + 1}: σ({before:.3f}) = {value:.3f}".replace("-", "−")
 
 
 def timm_bn(found: Walk) -> nn.Module:
@@ -253,6 +253,22 @@ def test_what_is_followed_is_marked_in_every_picture_and_chosen_for_a_reason() -
     for step in own.steps:
         assert marks(step) <= {5, own.cell}, step.title
         assert all(one.marked is not None for one in step.pictures if one.kind != "filter")
+
+
+def test_a_chosen_cell_is_followed_and_said_from_one() -> None:
+    net, x = timm_cbam(), photos(1)
+    found = walked(net, x, "layer1.0.se", channel=5, cell=(2, 7))
+    assert (found.cell, found.cell_reason, found.where) == (
+        (2, 7),
+        "chosen by you",
+        "row 3, column 8",
+    )
+    features = found.computation.gates[0].features
+    assert found.steps[0].numbers[0].value == float(features[0, 5, 2, 7])
+    assert found.steps[0].arithmetic[0].startswith("Channel 5, row 3, column 8: ")
+    assert {one.marked for one in found.steps[-1].pictures} <= {(2, 7)}
+    with pytest.raises(CaptureError, match="no cell \\(2, 16\\)"):
+        walked(net, x, "layer1.0.se", cell=(2, 16))
 
 
 def test_equal_weights_and_cells_are_said_to_be() -> None:

@@ -70,7 +70,7 @@ def test_weights_stand_against_the_store(open_app, stores):
     told = text(app)
     assert f"z over all channels {np.sqrt((z**2).mean()):.2f}" in told
     assert "only 7 photos of the store" in told
-    assert "This photo is one of the store's." in told
+    assert "This photo is in the store." in told
 
 
 def test_the_bars_have_means_and_mark_what_is_special(open_app, stores, monkeypatch):
@@ -101,7 +101,7 @@ def test_another_network_is_refused_with_what_differs(open_app, stores):
     assert "what the network sees" in text(whole_view)
     gone = open_app("explore", against="nobody", view="crop")
     assert not gone.exception
-    assert "no store nobody" in text(gone)
+    assert "The store nobody is no longer there" in text(gone)
 
 
 def test_without_stores_nothing_is_asked(open_app, tmp_path, monkeypatch):

@@ -202,7 +202,7 @@ def test_other_methods_make_maps_of_networks_without_attention_too(open_app, fou
     assert second["cells"] is not None
     assert "EigenCAM of the output of layer3" in second["subtitle"]
     assert second["difference"] is None
-    assert "no common unit" in captions(app)
+    assert "no unit that two networks or photos share" in captions(app)
     from cbam_viz.methods import photo_maps
 
     (one,) = photo_maps(

@@ -305,7 +305,7 @@ def test_what_is_wrong_with_a_store_is_one_sentence(many, stores, harm, said):
 def test_a_store_that_is_not_complete_says_of_what_its_numbers_are(many, stores):
     sorted((stores / "first" / "gates").iterdir())[-1].unlink()
     app = many()
-    assert any("1 of 4 parts are not there yet" in one.value for one in app.caption)
+    assert any("1 of 4 parts are still missing" in one.value for one in app.caption)
     assert any(one.value.startswith("24 photos of 3 classes") for one in app.caption)
     assert table(app, "In words")["Mean"][0] == pytest.approx(
         whole(stores / "first", "layer1.0.se/channel")[0].mean()
@@ -324,7 +324,7 @@ def test_photos_without_classes_have_every_view_but_those_of_classes(open_app, t
         assert not app.exception
         assert not app.error
         if view in ("classes", "curves"):
-            assert "are of no classes" in app.info[0].value
+            assert "have no classes" in app.info[0].value
 
 
 def test_words_for_the_shares_of_variance(stores):
@@ -339,7 +339,7 @@ def test_words_for_the_shares_of_variance(stores):
     assert told(0.1, 0.2, 0.7) == "differs most between photos of a class"
     assert told(0.1, 0.0, 0.9, classes=()) == "differs most between photos"
     assert told(0.1, 0.6, 0.3) == "differs most between classes"
-    assert "17% differs" in told(0.83, 0.07, 0.10)
+    assert "17 % differs" in told(0.83, 0.07, 0.10)
     assert told(1.0, 0.0, 0.0, photos=1) == "one photo: nothing to compare"
 
 

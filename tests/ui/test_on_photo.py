@@ -174,7 +174,7 @@ def test_ranges_places_and_means_are_of_the_photo(open_app, fixed):
     row, column = divmod(int(on_photo.argmax()), 56)
     text = "\n".join(element.value for element in app.markdown)
     assert (
-        f"Row {row + 9}, column {column} gets **{on_photo.max():.3f}**; the lowest weight is "
+        f"Row {row + 10}, column {column + 1} gets **{on_photo.max():.3f}**; the lowest weight is "
         f"{on_photo.min():.3f}, their mean {mean:.3f}."
     ) in text
     pictures = [picture.caption for image in app.get("image") for picture in image.proto.imgs]

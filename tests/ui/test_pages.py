@@ -149,7 +149,7 @@ def test_how_it_works_follows_one_channel_with_the_networks_own_numbers(open_app
 
     peak = int(layer.spatial[0].argmax())
     row, column = divmod(peak, layer.spatial.shape[2])
-    assert f"Row {row}, column {column} gets **{layer.spatial.max():.3f}**" in texts(app)
+    assert f"Row {row + 1}, column {column + 1} gets **{layer.spatial.max():.3f}**" in texts(app)
     equations = " ".join(element.value for element in app.get("latex"))
     assert r"f^{7 \times 7}" in equations
     assert r"F'' = M_s(F') \otimes F'" in equations

@@ -151,7 +151,7 @@ def test_a_figure_holds_the_file_of_every_own_photo(open_app, monkeypatch):
     monkeypatch.setattr(
         photos, "session", SimpleNamespace(memory=lambda: ours, settings=lambda: ours.settings)
     )
-    chosen = sources._current(ours.scene)
+    chosen = sources.current_photo(ours.scene)
     assert (chosen.file, chosen.content) == ("b.png", photo(20))
 
 

@@ -122,3 +122,36 @@ def test_titles_that_a_list_could_not_tell_apart_get_numbers() -> None:
     assert words.distinct({"a": "Cat", "b": "Dog", "c": "Cat"}) == {
         "a": "Cat", "b": "Dog", "c": "Cat (2)",
     }  # fmt: skip
+
+
+def test_another_cell_can_be_followed_and_is_in_the_link(open_app, checkpoint_folder):
+    app = open_app("how", layer=LAYER, channel="3")
+    loaded = cbam_viz.load_model(checkpoint_folder / NAME)
+    layer = cbam_viz.analyse(loaded, read_photo(samples()[0].path)).attention[LAYER]
+    columns = layer.spatial.shape[2]
+    row, column = divmod(int(layer.spatial[0].argmax()), columns)
+    assert (app.number_input("how_row").value, app.number_input("how_column").value) == (
+        row + 1,
+        column + 1,
+    )
+    assert "how_cell" not in app.query_params
+    app.number_input("how_row").set_value(2).run()
+    app.number_input("how_column").set_value(5).run()
+    assert not app.exception
+    assert app.query_params["how_cell"] == "2,5"
+    told = "\n".join(one.value for one in app.markdown)
+    assert "**row 2, column 5**, chosen by you" in told
+    assert f"Row 2, column 5 gets **{words.number(float(layer.spatial[0, 1, 4]))}**" in told
+
+    again = open_app("how", layer=LAYER, channel="3", how_cell="2,5")
+    assert "**row 2, column 5**, chosen by you" in "\n".join(one.value for one in again.markdown)
+    again.button("follow_highest_cell").click().run()
+    assert again.number_input("how_row").value == row + 1
+    assert "how_cell" not in again.query_params
+
+
+def test_a_cell_that_the_layer_has_not_is_not_followed(open_app):
+    app = open_app("how", layer=LAYER, how_cell="99,1")
+    assert not app.exception
+    assert "chosen by you;" not in "\n".join(one.value for one in app.markdown)
+    assert any("“cell”" in one.value for one in app.info)

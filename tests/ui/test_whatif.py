@@ -297,7 +297,7 @@ def test_a_network_without_class_scores_still_shows_its_maps(open_app, monkeypat
     assert not app.error
     said = [one.value for one in app.info if "No prediction" in one.value]
     assert len(said) == 1
-    assert "nothing of classes or objects that could be followed" in said[0]
+    assert "no classes or objects that could be followed" in said[0]
     assert component(app, "whatif_viewer")["second"]["cells"]["values"]
     assert not app.dataframe
     assert not [one for one in app.segmented_control if one.key == "whatif_gates"]  # one kind only

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from cbam_viz._places import absolute
 from cbam_viz.errors import FigureError
 
 MAX_BYTES = 64 * 1024**2
@@ -14,8 +15,8 @@ HEADS = ("file", "filename", "image", "photo", "path", "name")
 
 
 def classes_by_folder(photos: Sequence[Path]) -> list[str]:
-    """The name of the folder that each photo lies in."""
-    return [path.resolve().parent.name for path in photos]
+    """The name of the folder that each photo lies in; where links stand, that of the link."""
+    return [absolute(path).parent.name for path in photos]
 
 
 def classes_by_file(photos: Sequence[Path], file: Path) -> list[str]:
@@ -48,8 +49,14 @@ def classes_by_file(photos: Sequence[Path], file: Path) -> list[str]:
 
 def _names(path: Path, folder: Path) -> tuple[str, ...]:
     """How a file of labels in `folder` may name a photo, the surest first."""
-    whole, base = path.resolve(), folder.resolve()
-    inside = (whole.relative_to(base).as_posix(),) if whole.is_relative_to(base) else ()
+    inside = [
+        whole.relative_to(base).as_posix()
+        for whole, base in (
+            (absolute(path), absolute(folder)),
+            (path.resolve(), folder.resolve()),
+        )
+        if whole.is_relative_to(base)
+    ]
     return (*inside, path.as_posix(), path.name, path.stem)
 
 

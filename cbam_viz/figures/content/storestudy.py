@@ -54,7 +54,7 @@ class StoreStudy(Study):
     def assumed(self) -> tuple[str, ...]:
         """Of `fed`, what had to be assumed; empty where nothing was."""
         inputs = (store.record.document["input"] for store in self.stores)
-        return tuple(str(one["sentence"]) if one.get("assumed") else "" for one in inputs)
+        return tuple(str(one.get("sentence", "")) if one.get("assumed") else "" for one in inputs)
 
     @property
     def total(self) -> int:

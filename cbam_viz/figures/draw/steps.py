@@ -34,7 +34,7 @@ from cbam_viz.render import (
     place,
     resize_photo,
 )
-from cbam_viz.steps import Picture, Step, Walk
+from cbam_viz.steps import COUNTING, Picture, Step, Walk
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -129,12 +129,11 @@ def steps(
 
 
 def _intro(style: Style, walk: Walk, analysis: Analysis) -> list[str]:
-    row, column = walk.cell
     return _set(
         style,
         f"{walk.layer.name} in {analysis.model_name}, on {analysis.photo.name}.",
         f"The numbers follow channel {walk.channel}: {walk.channel_reason}.",
-        f"And row {row}, column {column}: {walk.cell_reason}. All count from 0.",
+        f"And {walk.where}: {walk.cell_reason}. {COUNTING}",
     )
 
 

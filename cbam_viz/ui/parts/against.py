@@ -30,9 +30,10 @@ def choose(scene: Scene) -> Opened | None:
     if not names and wanted is None:
         return None
     st.selectbox(
-        "Against a store of many photos",
+        "Compare with a store of photos",
         [None, *names],
         format_func=lambda name: "none" if name is None else name,
+        placeholder="none",
         help="Shows beside each weight the mean and spread of the store's photos. Stores are made "
         "on the page Many photos, or by cbam-viz batch.",
         **session.control("against", among=[None, *names]),
@@ -40,7 +41,7 @@ def choose(scene: Scene) -> Opened | None:
     if wanted is None:
         return None
     if wanted not in names:
-        st.info(f"There is no store {plain(wanted)} any more.")
+        st.info(f"The store {plain(wanted)} is no longer there.")
         return None
     try:
         store = stores.opened(wanted)
@@ -91,8 +92,8 @@ def told(scene: Scene, store: Opened, found: Against) -> None:
         st.info(plain(note))
     else:
         st.markdown(
-            f"**Against {plain(store.name)}** · z over all channels {found.whole:.2f}, where 1 is "
-            "ordinary"
+            f"**Compared with {plain(store.name)}** · z over all channels {found.whole:.2f}, where "
+            "1 is typical"
         )
         _table(found)
         st.caption(
@@ -103,12 +104,12 @@ def told(scene: Scene, store: Opened, found: Against) -> None:
         moved = int(found.moved.sum())
         st.caption(
             f"{int(found.constant.sum())} channels are the same for every photo of the store and "
-            f"have no z; {moved} of them differ here."
+            f"have no z; on this photo, {moved} of them differ from that."
         )
     if found.of_class is not None and found.of_class.note:
         st.caption(plain(found.of_class.note))
     if scene.photo.sha256 in store.digests:
-        st.caption("This photo is one of the store's.")
+        st.caption("This photo is in the store.")
 
 
 def flags(scene: Scene, store: Opened, layer: LayerAttention) -> tuple[str, ...]:

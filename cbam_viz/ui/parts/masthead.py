@@ -16,7 +16,7 @@ def draw(pages: Iterable[st.Page]) -> None:
     with st.container(key="masthead"):
         st.container(key="masthead_name").markdown("cbam-viz")
         with st.container(
-            horizontal=True, horizontal_alignment="distribute", gap=None, key="masthead_pages"
+            horizontal=True, horizontal_alignment="left", gap=None, key="masthead_pages"
         ):
             for page in pages:
                 st.page_link(page)

@@ -155,6 +155,11 @@ def _nearest(spec: FigureSpec, store: Store, layer: str) -> Found:
 
 def _unusual(spec: FigureSpec, store: Store, layer: str) -> Found:
     found = unusual(store, layer, spec.listed or 1)
+    if not found and gate_summary(store, layer, "channel").photos < 2:
+        raise FigureError(
+            f"{store.path} has 1 photo with gates of {layer}: it is unusual among no others. Take "
+            "a store of more photos."
+        )
     if not found:
         raise FigureError(
             f"Channel weights of {layer} are the same for every photo of the store: none is "

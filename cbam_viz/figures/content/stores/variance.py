@@ -108,6 +108,11 @@ def content(spec: FigureSpec, study: StoreStudy) -> Variance:
         )
     titles = heads(study)
     summaries = [gate_summary(store, *gate, spec.per_class) for gate in chosen]
+    if all(one.photos < 2 for one in summaries):
+        raise FigureError(
+            "The layout 'variance' shares out variance between photos, and the store has 1. Take a "
+            "store of more photos."
+        )
     return Variance(
         tuple(_gate(one, titles[one.layer]) for one in summaries),
         photos_sentence(study, spec),

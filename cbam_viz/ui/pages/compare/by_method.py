@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from cbam_viz.methods import MethodMap
 
 REASON = (
-    "Values of this method have no common unit in two networks or photos, so that nothing is "
+    "Values of this method have no unit that two networks or photos share, so nothing is "
     "subtracted."
 )
 
@@ -70,7 +70,7 @@ def _choose_class(looks: Sequence[Look]) -> str:
     if not labels:
         return ""
     picked: str = st.selectbox(
-        "Class that they are for", labels, width=250, **control("for", labels[0], among=labels)
+        "Class", labels, width=250, **control("for", labels[0], among=labels)
     )
     return picked
 
@@ -118,7 +118,7 @@ def _one(
 def _in_words(one: MethodMap, title: str, label: str) -> str:
     score = f", {one.score_kind} {words.number(one.score)}" if one.score is not None else ""
     other = f" (it does not know {label} by that name)" if _differs(one, label) else ""
-    flat = ", the same everywhere, so that it says nothing of any place" if one.is_flat else ""
+    flat = ", the same everywhere, so it says nothing about places" if one.is_flat else ""
     return f"{title}{other}{score}{flat}"
 
 

@@ -61,6 +61,6 @@ def _in_words(one: Channels) -> str:
     said = (f"{value:.2f}".replace("-", "−") for value in (one.pearson, one.spearman))
     pearson, spearman = said
     return (
-        f"Each point is a channel. Pearson {pearson}, Spearman {spearman}; on the broken line both "
+        f"Each point is a channel. Pearson {pearson}, Spearman {spearman}; on the dashed line both "
         "weights are equal."
     )

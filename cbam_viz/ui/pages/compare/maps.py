@@ -105,7 +105,7 @@ def _column(shown: _Frame, number: int) -> dict[str, Any]:
         told = f"on average {_signed(numbers.mean)}, at most {_signed(numbers.largest)}"
     column["difference"] = frame.difference_picture(shown.scene, side.photo, maps, shown.most) | {
         "told": f"Difference: {told}",
-        "alt": f"{shown.title(number)} less {shown.first}, {side.title}: {told}",
+        "alt": f"{shown.title(number)} minus {shown.first}, {side.title}: {told}",
     }
     return column
 
@@ -225,8 +225,8 @@ def _in_words(shown: _Frame, number: int, numbers: MapDifference) -> str:
     if not numbers.largest:
         return words.plain(f"{title}: the map is that of {shown.first} in every place.")
     text = words.plain(
-        f"{title} less {shown.first}, over the {words.percent(numbers.seen)} of the photo that "
-        f"both saw: on average {_signed(numbers.mean)} (sign left out: "
+        f"{title} minus {shown.first}, over the {words.percent(numbers.seen)} of the photo that "
+        f"both saw: on average {_signed(numbers.mean)} (without sign: "
         f"{words.number(numbers.mean_absolute)}), at most {_signed(numbers.largest)}."
     )
     return f"{text} {words.agreement(numbers.agreement)}"

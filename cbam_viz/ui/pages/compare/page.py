@@ -60,11 +60,11 @@ def _same_scene(looks: list[Look]) -> bool:
 def _made_by() -> str:
     options = {GATES: "the gates"} | methods.offered()
     made: str = st.selectbox(
-        "Maps made by",
+        "Maps from",
         list(options),
         format_func=options.__getitem__,
         width=250,
-        help="Other methods make maps for a class, of networks without attention too.",
+        help="Other methods make maps for a class, also for networks without attention.",
         **control("made", GATES, among=options),
     )
     return made

@@ -81,7 +81,7 @@ def _choose_one(found: Comparison, number: int, name: str) -> None:
     key = f"compare_beside_{number}"
     st.session_state[key] = None if match is None else match.layer
     st.selectbox(
-        f"Beside it in {side.title}",
+        f"Layer in {side.title}",
         list(side.layers),
         format_func=lambda one: words.layer_option(side.layers[one], called[one]),
         placeholder="no layer of this kind",

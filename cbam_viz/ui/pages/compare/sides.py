@@ -68,13 +68,13 @@ def _networks(scene: Scene) -> list[Look]:
     titles = _offered(scene)
     tied = control("with", _first(scene, titles), among=list(titles))
     picked: list[str] = st.multiselect(
-        "Networks beside the sidebar's",
+        "Networks to compare with the sidebar's",
         list(titles),
         format_func=titles.__getitem__,
         max_selections=MORE,
         placeholder="Choose one to three",
-        help="Networks without attention can be among them: of those there is the prediction, and "
-        "the maps of other methods.",
+        help="Networks without attention can be among them: they have a prediction, and maps from "
+        "other methods.",
         **_forgetting_pairs(tied),
     )
     uploaded = None
@@ -103,7 +103,7 @@ def _photos(scene: Scene) -> list[Look]:
         session.page_settings().link["photos"] = ",".join(kept)
     samples = [name for name in titles if not name.startswith(UPLOAD)]
     picked: list[str] = st.multiselect(
-        "Photos beside the sidebar's",
+        "Photos to compare with the sidebar's",
         list(titles),
         format_func=titles.__getitem__,
         max_selections=MORE,

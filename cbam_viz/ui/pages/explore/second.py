@@ -112,7 +112,7 @@ def credit(settings: Settings) -> str:
     """Who made the photo beside the first; empty if it is the same, or the visitor's own."""
     for sample in samples():
         if sample.name == settings.image2:
-            return f"Photo beside it: {sample.credit}, {sample.licence}"
+            return f"Second photo: {sample.credit}, {sample.licence}"
     return ""
 
 
@@ -197,9 +197,9 @@ def _choose_network(scene: Scene) -> str | None:
     titles = networks.titles(_other_networks(scene))
     if chosen is not None and chosen not in titles:
         if chosen == session.memory().link.model2 != _file(scene):
-            session.note("The network that the link sets beside the first is not here.")
+            session.note("The link's second network is not here.")
         session.change(model2=None)
-    return _select("Network beside it", "model2", "the same network", titles)
+    return _select("Second network", "model2", "the same", titles)
 
 
 def _choose_photo(settings: Settings) -> str | None:
@@ -209,12 +209,12 @@ def _choose_photo(settings: Settings) -> str | None:
     if chosen is not None and chosen not in titles:
         if chosen == session.memory().link.image2 != settings.image:
             session.note(
-                "A link does not carry uploaded photos, so none stands beside the first."
+                "A link does not carry uploaded photos, so there is no second one."
                 if chosen.startswith(UPLOAD)
-                else "The photo that the link sets beside the first is not among the samples."
+                else "The link's second photo is not among the samples."
             )
         session.change(image2=None)
-    return _select("Photo beside it", "image2", "the same photo", titles)
+    return _select("Second photo", "image2", "the same", titles)
 
 
 def _choose_method(settings: Settings) -> str | None:
@@ -222,10 +222,10 @@ def _choose_method(settings: Settings) -> str | None:
     titles = methods.offered(counted=True)
     if settings.method2 is not None and settings.method2 not in titles:
         if settings.method2 == session.memory().link.method2:
-            session.note("The method that the link sets beside the map is not offered here.")
+            session.note("The link's method for the second picture is not offered here.")
         session.change(method2=None)
     titles = {name: by_method.with_cost(name) for name in titles}
-    return _select("Made by", "method2", "the gates", titles)
+    return _select("Map from", "method2", "the gates", titles)
 
 
 def _select(label: str, name: str, same: str, titles: dict[str, str]) -> str | None:
@@ -266,7 +266,7 @@ def _choose_layer(
     wanted, names = beside.settings.layer2, list(options)
     if wanted is not None and wanted not in options:
         if wanted == session.memory().link.layer2:
-            session.note("The layer that the link sets beside the first is not in its network.")
+            session.note("The link's second layer is not in its network.")
         wanted = _neighbour(names, first.name) if first.name in options else None
         session.change(layer2=wanted)
     name = wanted or first.name
@@ -274,7 +274,7 @@ def _choose_layer(
         layers, geometry = beside.layers.values(), beside.analysis.geometry
         name = layer_to_show(layers, geometry=geometry).name if beside.layers else names[-1]
     slot.selectbox(
-        "Layer beside it",
+        "Second layer",
         names,
         format_func=options.__getitem__,
         **session.control("layer2", among=names, shown=name),

@@ -62,7 +62,7 @@ def choose() -> tuple[dict[str, Any], tuple[Opened, ...]]:
         if not others:
             st.info("There is one store alone. Make another one to put beside it.")
             return {}, ()
-        other = st.selectbox("Beside it", others, **control("other", others[0], others))
+        other = st.selectbox("Compare with", others, **control("other", others[0], others))
         opened.append(stores.opened(other))
     return _settings(kind, store), tuple(opened)
 
@@ -73,7 +73,7 @@ def _settings(kind: str, store: Opened) -> dict[str, Any]:
         return {
             "layout": "channels", "by": "class", "plot": "curves",
             "layers": _layers(layers, "the last of each stage"),
-            "classes": _classes(store, "the four of most photos"),
+            "classes": _classes(store, "the four with most photos"),
             **_protocol(),
             "spread": st.toggle("Spread within each class", **control("spread", False)),
         }  # fmt: skip

@@ -31,13 +31,13 @@ def draw(statistics: Sequence[LayerStatistics], titles: Mapping[str, str]) -> No
     drawn = [kind for kind in KINDS if _draw_one(kind, statistics, titles)]
     by_area = " Each cell of a map counts by the area that it has on the photo."
     st.caption(
-        "**Spread** is the standard deviation. **Saturated** is the share of nearly closed "
-        f"(below {SATURATED_LOW:g}) and fully open ones (above {SATURATED_HIGH:g}); where that is "
-        "more than half, the layer holds most back, lets most through, or works like a switch "
-        f"(**nearly binary**). **Flat** are those that all lie within {FLAT_RANGE:g}: nothing is "
-        "preferred. **Untrained** are those that are exactly 0.5, as weights of zero make them. "
-        "**Entropy** is 1 if all are equal, 0 if all but one are zero."
-        + (by_area if "spatial" in drawn else "")
+        "**Spread** is the standard deviation. **Saturated** is the share of values that are "
+        f"nearly closed (below {SATURATED_LOW:g}) or fully open (above {SATURATED_HIGH:g}); if it "
+        "is more than half, the layer holds most back, lets most through, or works like a switch "
+        f"(**nearly binary**). A gate is **flat** if all its values lie within {FLAT_RANGE:g} of "
+        "each other, so that nothing is preferred, and **untrained** if all are exactly 0.5, "
+        "which is what a layer gives whose weights are still zero. **Entropy** is 1 if all values "
+        "are equal, 0 if all but one are zero." + (by_area if "spatial" in drawn else "")
     )
 
 

@@ -13,12 +13,12 @@ def draw(store: stores.Opened) -> None:
     """What is different in the other store, by layer and by class."""
     others = [name for name in stores.names() if name != store.name]
     if not others:
-        st.info("There is one store alone. Make another one to put beside it.")
+        st.info("There is only one store. Make another one to compare it with.")
         return
-    name = st.selectbox("Beside it", others, **session.control("other", others[0], others))
+    name = st.selectbox("Compare with", others, **session.control("other", others[0], others))
     other = stores.opened(name)
     found = stores.changes(store, other)
-    st.markdown(f"**{plain(other.name)}** less **{plain(store.name)}**, by layer")
+    st.markdown(f"**{plain(other.name)}** minus **{plain(store.name)}**, by layer")
     most = [max(one.classes, key=one.classes.__getitem__, default=None) for one in found]
     st.dataframe(
         {
@@ -28,7 +28,7 @@ def draw(store: stores.Opened) -> None:
             "Profile": [one.profile for one in found],
             "Spread": [one.spread for one in found],
             "Most changed class": [label or "–" for label in most],
-            "Its change": [
+            "Change of that class": [
                 None if label is None else one.classes[label]
                 for one, label in zip(found, most, strict=True)
             ],
@@ -40,17 +40,18 @@ def draw(store: stores.Opened) -> None:
             **{key: st.column_config.NumberColumn(format="%+.3f") for key in ("Mean", "Spread")},
             **{
                 key: st.column_config.NumberColumn(format="%.3f")
-                for key in ("Profile", "Its change")
+                for key in ("Profile", "Change of that class")
             },
         },
         alt="What changed from one store to the other, by layer",
     )
     if _photos(store) != _photos(other):
-        st.caption("The two stores are of different photos, which is a part of the difference.")
+        st.caption("The two stores hold different photos, which is part of the difference.")
     st.caption(
-        "**Mean**: mean gate there less the mean gate here. **Profile**: root mean squared "
-        "difference of the mean gates, channel by channel or cell by cell; by class in the last "
-        "columns. **Spread**: mean standard deviation between photos there less here."
+        "**Mean**: the other store's mean gate minus this one's. **Profile**: root mean squared "
+        "difference of the mean gates, channel by channel or cell by cell; the last column has it "
+        "for one class. **Spread**: the other store's mean standard deviation between photos minus "
+        "this one's."
     )
 
 

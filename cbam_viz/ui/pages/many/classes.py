@@ -145,9 +145,9 @@ def curves(store: Opened) -> None:
 def _has_classes(one: GateSummary) -> bool:
     if len(one.classes) > 1:
         return True
-    what = "no classes" if not one.classes else f"one class, {plain(one.classes[0])}"
+    what = "have no classes" if not one.classes else f"are of one, {plain(one.classes[0])}"
     st.info(
-        f"Photos of this store are of {what}, and this view compares classes. Put photos of each "
+        f"This view compares classes, and the photos of this store {what}. Put the photos of each "
         "class into a folder of its own, or give cbam-viz batch --labels."
     )
     return False

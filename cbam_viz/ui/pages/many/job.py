@@ -128,7 +128,7 @@ def outcome(job: Job) -> tuple[bool, str]:
         return True, f"The store {name} is there."
     if status == SOME_FAILED:
         return True, (
-            f"The store {name} is there. Some photos could not be read; failed.csv in it says why."
+            f"The store {name} is there. Some photos could not be read; its failed.csv says why."
         )
     if job.stopped:
         return False, (
@@ -147,4 +147,6 @@ def _last_sentence(job: Job) -> str:
         text = ""
     lines = [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith(("Error:", "Internal error"))]
-    return (errors or ["Its process ended without a word: try again."])[-1].removeprefix("Error: ")
+    return (errors or ["Its process ended and left no message: try again."])[-1].removeprefix(
+        "Error: "
+    )

@@ -38,13 +38,13 @@ def draw(store: Opened) -> None:
     )
     if store.store.record.layout.varying:
         st.caption(
-            "Spatial maps differ in size from photo to photo in this store, so channel weights "
-            "alone are summed up."
+            "Spatial maps differ in size from photo to photo in this store, so only "
+            "channel weights are summarised."
         )
     st.caption(
         "**Mean**, **spread** (over channels, or over the map), **saturated** (below "
         f"{SATURATED_LOW:g} or above {SATURATED_HIGH:g}) and **entropy** are means over photos; "
-        "cells of a map count by their area on the photo. The other three columns share out the "
+        "cells of a map count by their area on the photo. The other three columns divide the "
         "gate's variance: what is the **same for all** photos, what differs **between classes**, "
         "and what differs **between photos** of a class. A gate that is the same for every photo "
         "is a constant, not attention."

@@ -39,7 +39,7 @@ def draw(scene: Scene) -> None:
     folders = stores.folders_of_photos()
     if not folders:
         st.caption(plain(f"To make one here, put a folder of photos into {stores_folder()}/photos; "
-                         "folders in it are classes."))  # fmt: skip
+                         "its own folders are the classes."))  # fmt: skip
         return
     folder = st.selectbox(
         "Folder of photos", folders, **session.control("folder", folders[0], folders)
@@ -47,7 +47,8 @@ def draw(scene: Scene) -> None:
     arguments = _network(scene)
     if arguments is None:
         st.info(
-            "A store is made here with a network of the folder checkpoints/, fed as its file says. "
+            "A store is made here with a network of the folder checkpoints/, with the input that "
+            "its file states. "
             "Choose one in the sidebar, or make the store with cbam-viz batch, which takes any."
         )
         return
@@ -104,7 +105,7 @@ def _watch() -> None:
     else:
         st.progress(min(1.0, now.done / now.total), f"{name}: {_told(running, now)}")
     st.button("Stop", icon=":material/stop:", key="many_stop", on_click=job.stop)
-    st.caption("It goes on when this page is left. What is done when it is stopped is kept.")
+    st.caption("It goes on if you leave this page. If you stop it, what is done is kept.")
 
 
 def _told(running: job.Job, now: job.Progress) -> str:

@@ -35,10 +35,9 @@ def page(scene: Scene) -> None:
     names = stores.names()
     if not names:
         st.markdown(
-            "A **store** holds the gates of many photos, so that questions can be asked that one "
-            "photo cannot answer: what a channel is for, whether a photo is unusual, whether a "
-            "gate looks at the photo at all. Make one with the command below, and it is listed "
-            "here."
+            "A **store** holds the gates of many photos. It answers what one photo cannot: what a "
+            "channel is for, whether a photo is unusual, whether a gate depends on the photo at "
+            "all. Make one with the command below, and it is listed here."
         )
         st.code(f"cbam-viz batch photos/ --out {stores_folder() / 'photos-1'}", language=None)
         making.draw(scene)
@@ -61,7 +60,7 @@ def page(scene: Scene) -> None:
         return
     with_weights = store.channel_layers
     if not with_weights:
-        st.info("The network of this store has no channel weights, which this view is about.")
+        st.info("This view is about channel weights, and the network of this store has none.")
         return
     layer = st.selectbox(
         "Layer", with_weights, **session.control("layer", with_weights[-1], with_weights)
@@ -83,12 +82,12 @@ def _choose(names: list[str]) -> str:
 def _describe(store: stores.Opened) -> None:
     record = store.store.record
     count, kinds = store.store.photos.num_rows, len(store.store.classes)
-    of = f" of {kinds} class{'es' if kinds > 1 else ''}" if kinds else ", without classes"
-    text = f"{count:,} photos{of} in {record.document['model']}."
+    of = f" of {kinds} class{'es' if kinds > 1 else ''}" if kinds else " without classes"
+    text = f"{count:,} photos{of}, in {record.document['model']}."
     left = record.shards - len(store.store.files)
     if left > 0:
         text += (
-            f" The store is not complete: {left} of {record.shards} parts are not there yet, and "
-            "numbers are of the others."
+            f" The store is not complete: {left} of {record.shards} parts are still missing, and "
+            "all numbers are of the others."
         )
     st.caption(plain(text))

@@ -40,7 +40,9 @@ def channel(store: Opened, layer: str) -> None:
 
 def photo(store: Opened, layer: str) -> None:
     """The photos whose channel weights are most like those of one."""
-    text = st.text_input("Find by name", placeholder="a part of it", **session.control("find", ""))
+    text = st.text_input(
+        "Find by name", placeholder="part of a name", **session.control("find", "")
+    )
     names = store.store.photos["name"].to_pylist()
     numbers = store.store.photos["photo"].to_pylist()
     found = [n for n, name in zip(numbers, names, strict=True) if text.lower() in name.lower()]
@@ -68,10 +70,15 @@ def unusual(store: Opened, layer: str) -> None:
     """The photos whose channel weights are furthest from the mean of all."""
     found = most_unusual(store, layer)
     if not found:
-        st.info("Channel weights of this layer are the same for every photo: none is unusual.")
+        alone = summary(store, layer, "channel").photos < 2
+        st.info(
+            "One photo alone has gates of this layer: it is unusual among no others."
+            if alone
+            else "Channel weights of this layer are the same for every photo: none is unusual."
+        )
         return
     photos.ranked(store, found, "z", "unusual")
     st.caption(
         "z is the root mean square, over channels, of (weight − mean of all photos) / standard "
-        "deviation; 1 is ordinary."
+        "deviation; 1 is typical."
     )

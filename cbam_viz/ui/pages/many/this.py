@@ -24,7 +24,7 @@ def draw(scene: Scene, store: Opened, layer: str) -> None:
         return
     one, gates = summary(store, layer, "channel"), scene.layers.get(layer)
     if gates is None or gates.channel is None or gates.channel.shape[1] != one.mean.size:
-        st.info("This layer gave no such channel weights for the photo.")
+        st.info("On this photo, the layer gave no channel weights that match the store.")
         return
     found = against(one, gates.channel[0].double().numpy())
     z, weights, whole = found.store.z, found.weights, found.whole
@@ -36,7 +36,7 @@ def draw(scene: Scene, store: Opened, layer: str) -> None:
         )
         return
     st.markdown(
-        f"**{plain(scene.photo.name)}** · z over all channels {whole:.2f}, where 1 is ordinary"
+        f"**{plain(scene.photo.name)}** · z over all channels {whole:.2f}, where 1 is typical"
     )
     st.dataframe(
         {

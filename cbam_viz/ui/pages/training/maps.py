@@ -39,7 +39,7 @@ def large(run: Opened, shown: Shown, number: int) -> None:
     alt = f"Spatial map of {shown.layer} at {run.run.called(number)}"
     st.image(_picture(run, shown, number, LARGE), width="stretch", alt=alt)
     st.image(_bar(shown.colormap), width="stretch", alt="Colours from 0 to 1")
-    st.caption("Colours go from 0, held back, at the left to 1, let through, at the right.")
+    st.caption("Colours go from 0 (held back) on the left to 1 (let through) on the right.")
 
 
 def strip(run: Opened, shown: Shown, chosen: int) -> None:

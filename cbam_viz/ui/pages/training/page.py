@@ -32,10 +32,10 @@ CURVES: dict[str, tuple[str, Callable[[GateNumbers], float | None], str]] = {
     "between": ("Between photos", lambda one: one.between,
                 "Share of the gate's variance in levels that differ from photo to photo. What is "
                 "neither within nor between is the same for every photo."),
-    "previous": ("Change", lambda one: one.change_previous,
-                 "Root mean squared difference from the gate before."),
-    "last": ("To the end", lambda one: one.change_last,
-             "Root mean squared difference from the last gate."),
+    "previous": ("From previous", lambda one: one.change_previous,
+                 "Root mean squared difference from the gate at the point measured before."),
+    "last": ("From last", lambda one: one.change_last,
+             "Root mean squared difference from the gate at the last point measured."),
 }  # fmt: skip
 """What curves show: title, value, and what it is."""
 GATES = {"spatial": "Spatial maps", "channel": "Channel weights"}
@@ -82,8 +82,8 @@ def _choose(names: list[str]) -> str:
 
 def _say_how() -> None:
     st.markdown(
-        "A **run** is what the gates of a network did from epoch to epoch of its training. Measure "
-        "a folder of checkpoints with the command below, and it is listed here."
+        "A **run** holds what the gates of a network did from epoch to epoch of its training. "
+        "Measure a folder of checkpoints with the command below, and it is listed here."
     )
     st.code(f"cbam-viz watch {runs_folder() / 'mine'}", language=None)
 
@@ -111,7 +111,7 @@ def _warn(found: list[Finding], now: str) -> None:
             help=hint("saturated") if one.kind == "saturated" else None,
         )
     if passed:
-        with st.expander(f"What has passed ({len(passed)})", icon=":material/history:"):
+        with st.expander(f"Problems that have passed ({len(passed)})", icon=":material/history:"):
             for one in passed:
                 st.caption(plain(one.sentence))
 
@@ -204,7 +204,7 @@ def _curves(run: runs.Opened, layer: str, number: int) -> None:
         lines, run.run.numbers, chosen=layer, at=number, unit=run.run.record.unit, title=title
     )
     st.vega_lite_chart(spec=spec, key="training_curves", width="stretch")
-    st.caption(f"{about} Mean over {len(run.run.record.probes)} probe photos.")
+    st.caption(f"{about} Averaged over {len(run.run.record.probes)} probe photos.")
 
 
 def _known(value: float | None) -> float | None:

@@ -61,7 +61,7 @@ def waiting() -> list[str]:
 
 def title(name: str) -> str:
     """What to call a run in the list."""
-    return f"{name.removeprefix(SAMPLE)} (comes along)" if name.startswith(SAMPLE) else name
+    return f"{name.removeprefix(SAMPLE)} (example)" if name.startswith(SAMPLE) else name
 
 
 def _folders() -> list[Path]:

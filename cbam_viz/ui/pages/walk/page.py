@@ -6,10 +6,12 @@ paper's: Woo, Park, Lee, Kweon: CBAM, Convolutional Block Attention Module, ECCV
 
 from __future__ import annotations
 
+from itertools import product
+
 import streamlit as st
 
 from cbam_viz.attention import LayerAttention
-from cbam_viz.steps import WISHES, Walk, Wish, channels_of, walk
+from cbam_viz.steps import COUNTING, WISHES, Walk, Wish, channels_of, walk
 from cbam_viz.ui import session, words
 from cbam_viz.ui.pages.walk import outcome
 from cbam_viz.ui.pages.walk.drawing import Lesson, draw
@@ -27,6 +29,9 @@ MISSING = {
     "channel": "This layer has no spatial map, so no places are weighed.",
     "spatial": "This layer has no channel weights, so no channels are weighed.",
 }
+NO_CELL = 0, 0
+"""Stands for the cell that suits the photo; others count from 1."""
+CELL = "row", "column"
 BUTTONS: dict[Wish, str] = {
     "most taken": "Held back most",
     "largest": "Largest weight",
@@ -67,10 +72,11 @@ def _follow(scene: Scene, layer: LayerAttention) -> Walk:
     """
     assert layer.computation is not None
     geometry, chosen = scene.analysis.geometry, scene.settings.channel
-    count = layer.computation.gates[0].features.shape[1]
+    count, rows, columns = layer.computation.gates[0].features.shape[1:]
     if chosen is not None and chosen >= count:
         chosen = None
-    followed = walk(layer, scene.loaded.model, geometry, channel=chosen)
+    cell = _chosen_cell(rows, columns)
+    followed = walk(layer, scene.loaded.model, geometry, channel=chosen, cell=cell)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.number_input(
             "Channel to follow",
@@ -90,10 +96,47 @@ def _follow(scene: Scene, layer: LayerAttention) -> Walk:
                 on_click=session.change,
                 kwargs={"channel": channel, "layer": layer.name},
             )
-    row, column = followed.cell
+    _choose_cell(followed, rows, columns, chosen=cell is not None)
     st.markdown(
-        f"The numbers follow **channel {followed.channel}**, {followed.channel_reason}, and **row "
-        f"{row}, column {column}**, {followed.cell_reason}; it is framed in every picture. "
-        "Channels, rows and columns count from 0."
+        f"The numbers follow **channel {followed.channel}**, {followed.channel_reason}, and "
+        f"**{followed.where}**, {followed.cell_reason}; it is framed in every picture. {COUNTING}"
     )
     return followed
+
+
+def _chosen_cell(rows: int, columns: int) -> tuple[int, int] | None:
+    """The cell that the visitor or a link chose, from 0; None if this layer has no such cell."""
+    cells = {NO_CELL, *product(range(1, rows + 1), range(1, columns + 1))}
+    tied = session.control("cell", NO_CELL, among=cells)
+    row, column = st.session_state[tied["key"]]
+    return None if (row, column) == NO_CELL else (row - 1, column - 1)
+
+
+def _choose_cell(followed: Walk, rows: int, columns: int, *, chosen: bool) -> None:
+    """Two fields, counted from 1, that show which cell is followed."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        for name, most, at in zip(CELL, (rows, columns), followed.cell, strict=True):
+            st.session_state[f"how_{name}"] = at + 1
+            st.number_input(
+                f"{name.capitalize()} to follow",
+                min_value=1,
+                max_value=most,
+                step=1,
+                width=160,
+                key=f"how_{name}",
+                on_change=_take_cell,
+            )
+        st.button(
+            "Highest cell",
+            key="follow_highest_cell",
+            help="Follow the cell where the map is highest on the photo, or without a map the "
+            "followed channel.",
+            disabled=not chosen,
+            on_click=session.page_settings().values.__setitem__,
+            args=("cell", NO_CELL),
+        )
+
+
+def _take_cell() -> None:
+    row, column = (int(st.session_state[f"how_{name}"]) for name in CELL)
+    session.page_settings().values["cell"] = row, column

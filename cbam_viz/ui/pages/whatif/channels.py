@@ -23,8 +23,8 @@ def draw(scene: Scene, aim: Aim) -> None:
     st.subheader("Are large weights the important ones?", anchor=False)
     if aim.kind != "class":
         st.info(
-            "How much a channel matters is told by the logit of a class, and this network gives "
-            "none. In Python, cbam_viz.effects takes any function of the output."
+            "How much a channel matters is measured by the logit of a class, and this network "
+            "gives none. In Python, cbam_viz.effects takes any function of the output."
         )
         return
     shown = scene.layer().name
@@ -49,15 +49,15 @@ def draw(scene: Scene, aim: Aim) -> None:
     spec = importance_chart(found.channels, found.weights, found.closed, found.opened)
     st.vega_lite_chart(spec=spec, width="stretch", key="whatif_importance")
     least = (
-        f" Tried are {tried} of {count} channels, evenly spread over the order of weights."
+        f" {tried} of {count} channels were tried, evenly spaced in order of weight."
         if tried < count
         else ""
     )
     st.caption(
         words.plain(
-            f"Each channel is two points over its weight: the change of {aim.label}'s logit when "
-            "its gate is closed (0), and when it is opened (1). The correlation is that of weights "
-            f"with the size of the change on closing, by ranks; its interval is by the bootstrap "
-            f"over channels.{least}"
+            f"Each channel has two points above its weight: how much {aim.label}'s logit changes "
+            "when its gate is closed (0), and when it is opened (1). The correlation is between "
+            "the weight and the size of the change on closing, by ranks; its interval is a "
+            f"bootstrap's, over channels.{least}"
         )
     )

@@ -24,7 +24,12 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
 PAINTED = "painted"
-REACHES = {"layer": "One layer", "stage": "Its stage", "some": "Several", "all": "All layers"}
+REACHES = {
+    "layer": "One layer",
+    "stage": "Its stage",
+    "some": "Several layers",
+    "all": "All layers",
+}
 GATES = {"both": "Both gates", "channel": "Channel weights", "spatial": "Spatial maps"}
 REPLACEMENTS = {
     "mean": "its own mean",
@@ -35,20 +40,22 @@ REPLACEMENTS = {
     PAINTED: "what I paint on its map",
 }
 READING = {
-    "mean": "The mean keeps a gate's level and takes its pattern away: the mildest change. What "
-    "moves with it hangs on the pattern.",
-    "one": "With ones everything passes, so features become larger than the network ever saw in "
-    "training (a distribution shift), above all with many gates at once. That it then fails says "
-    "little; the mean is milder.",
-    "zero": "With zeros nothing of these features passes, which the network never saw in training "
-    "(a distribution shift). It shows what hangs on the features, not on where or how they are "
-    "weighed; the mean is milder.",
-    "number": "Near a gate's own mean a number takes its pattern away; far from it, features "
+    "mean": "Each gate becomes its own mean, which keeps its level and removes its pattern: the "
+    "mildest change. If the prediction changes, it depends on that pattern. Where an earlier gate "
+    "is replaced too, the mean is that of the gate that this leads to.",
+    "one": "With ones, everything passes, so features become larger than the network ever saw in "
+    "training (a distribution shift), above all if many gates are replaced at once. If the network "
+    "then fails, that says little; the mean is milder.",
+    "zero": "With zeros, none of these features pass, which the network never saw in training (a "
+    "distribution shift). This shows what depends on the features, not on how they are weighted; "
+    "the mean is milder.",
+    "number": "Near a gate's own mean, a number removes its pattern; far from it, features "
     "become larger or smaller than the network ever saw in training (a distribution shift).",
-    "shuffled": "Shuffling keeps a gate's values and puts them in other places or channels: what "
-    "moves hangs on which of them were weighed how. Another seed is another order.",
-    PAINTED: "The network multiplies by what you paint in the cells that you paint, and by the "
-    "map's own values in all others. The link has the layer and the brush, not what is painted: "
+    "shuffled": "Shuffling keeps a gate's values and puts them in other places or channels. If the "
+    "prediction changes, it depends on which of them had which value. Another seed gives another "
+    "order.",
+    PAINTED: "In the cells that you paint, the network multiplies by what you paint; in all "
+    "others, by the map's own values. A link has the layer and the brush, but not what is painted: "
     "that stays until you close or reload this window.",
 }
 MOST_SEED = 9999
@@ -105,7 +112,7 @@ def choose(scene: Scene) -> Chosen:
             return Chosen(by, _painted(scene, picked), right)
     with above:
         with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-            reach = _segments("Whose gates", "reach", REACHES, "layer")
+            reach = _segments("In which layers", "reach", REACHES, "layer")
             kinds = _kinds(scene)
         chosen = _layers(scene, reach, picked)
     gates = tuple(
@@ -156,7 +163,7 @@ def _some(scene: Scene, picked: LayerAttention) -> list[LayerAttention]:
         "Layers",
         list(scene.layers),
         format_func=lambda name: layer_option(scene.layers[name], scene.titles.layers[name]),
-        placeholder=f"Choose layers; none chosen is {scene.title(picked)}",
+        placeholder=f"Choose layers; until then it is {scene.title(picked)}",
         **control("layers", [], among=list(scene.layers)),
     )
     return [one for name, one in scene.layers.items() if name in names] or [picked]
@@ -188,7 +195,7 @@ def _painted(scene: Scene, layer: LayerAttention) -> Change | None:
         st.caption(
             f"This layer's map is not kept between 0 and 1, so you can paint from {low:g} to "
             f"{high:g}, as far as it goes here: 1 lets features through as they are, more makes "
-            "them larger, and less than 0 turns their sign."
+            "them larger, and less than 0 reverses their sign."
         )
     by = painter.draw(scene, side, key="whatif_painter")
     gates: tuple[tuple[str, GateKind], ...] = ((layer.name, "spatial"),)
@@ -198,7 +205,7 @@ def _painted(scene: Scene, layer: LayerAttention) -> Change | None:
 def _replacement() -> tuple[str, Replacement]:
     """What stands in a gate's place: its name, and for what is painted the mean, in turn."""
     kind: str = st.selectbox(
-        "Replace each by",
+        "Replace each with",
         list(REPLACEMENTS),
         format_func=REPLACEMENTS.__getitem__,
         width=250,

@@ -28,9 +28,9 @@ def draw(scene: Scene, aim: Aim, by: Replacement) -> None:
     )
     wanted = st.toggle(
         f"Measure every gate of this network ({count})",
-        help="Each gate is replaced alone, then those of each stage, then all: a run of the "
-        "network from there on for each. It is done once for a photo and a replacement, and given "
-        f"up after {measured.SECONDS:g} seconds.",
+        help="Each gate is replaced alone, then those of each stage together, then all of them; "
+        "each takes a run of the network from there on. The result is kept for this photo and "
+        f"replacement; measuring stops after {measured.SECONDS:g} seconds.",
         **control("every", False),
     )
     if not wanted:

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
 NOT_FOLLOWED = (
-    "This network's output says nothing of classes or objects that could be followed, so that "
-    "gates' effects are not measured here. Maps are compared all the same; in Python, "
-    "cbam_viz.effects takes any function of the output."
+    "This network's output has no classes or objects that could be followed, so the effects of "
+    "gates are not measured here. Maps can still be compared; in Python, cbam_viz.effects takes "
+    "any function of the output."
 )
 
 
@@ -99,12 +99,12 @@ def _difference(
     if after is None or before.spatial is None or after.spatial is None:
         return "With other gates this layer did not run."
     if before.spatial.shape != after.spatial.shape:
-        return "With other gates this map has another number of cells."
+        return "With other gates this map has a different number of cells."
     change = np.abs(after.spatial[0].double().numpy() - before.spatial[0].double().numpy())
     shares = layer_shares(before, scene.analysis.geometry)
-    whose = "This map is one of those that were replaced: it" if own else "The map"
+    whose = "This map is one of those that were replaced. It" if own else "The map"
     if not change[shares > 0].any():
-        return f"{whose} does not change." if not own else f"{whose} was what it is replaced by."
+        return f"{whose} had these values before." if own else f"{whose} does not change."
     mean = float(np.average(change, weights=shares))
     most = float(change[shares > 0].max())
     return (

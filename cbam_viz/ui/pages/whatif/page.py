@@ -1,4 +1,4 @@
-"""Page What if: other gates in the place of its own, what each of them does, which channels matter.
+"""Page What if: a layer's gates replaced, what each of them does, which channels matter.
 
 A pretty map proves nothing; what a gate does is seen by putting another one in its place.
 """
@@ -15,8 +15,8 @@ from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.session import control
 
 INTRODUCTION = (
-    "A map may look right and do nothing. Here other gates stand in the place of a layer's own, "
-    "and the network says what it then sees."
+    "A map may look right and do nothing. Here you replace a layer's gates, and the network says "
+    "what it then sees."
 )
 
 

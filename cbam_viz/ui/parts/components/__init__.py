@@ -51,7 +51,7 @@ def photo_strip(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
 
 def frames(data: dict[str, Any], *, key: str) -> None:
     """Up to four photos with a map over each, and below each its difference; one cursor in all."""
-    _component("frames", ("frames", "viewer_numbers"))(data=data, key=key)
+    _component("frames", ("frames", "on_photo"))(data=data, key=key)
 
 
 @cache

@@ -84,7 +84,7 @@ function layOut(chart) {
     svg.setAttribute("viewBox", `0 0 ${width} ${bottom + 34}`)
     svg.style.width = `${width}px`
     svg.style.height = `${bottom + 34}px`
-    svg.replaceChildren(...axes(chart), ...bars(chart), ...spreads(chart))
+    svg.replaceChildren(...axes(chart), ...bars(chart), ...bands(chart))
   }
   mark(chart)
 }
@@ -153,7 +153,7 @@ function bars(chart) {
 }
 
 // Over each bar, where other photos' weights lie: a band of one spread on both sides of the mean.
-function spreads(chart) {
+function bands(chart) {
   const { data, row } = chart
   if (!data.around) return []
   const { mean, spread } = data.around

@@ -24,14 +24,14 @@ function column(side, index, all) {
   whole.setAttribute("aria-label", side.title)
   const heading = element("p", "heading")
   heading.append(element("strong", "", side.title), element("span", "", side.subtitle))
-  whole.append(heading, ...picture(side.map, side, index, false, all))
-  if (side.difference) whole.append(...picture(side.difference, side, index, true, all))
+  whole.append(heading, ...framed(side.map, side, index, false, all))
+  if (side.difference) whole.append(...framed(side.difference, side, index, true, all))
   else if (side.reason) whole.append(element("p", "none", side.reason))
   return whole
 }
 
 // One picture and the line below it that reads it out.
-function picture(shown, side, index, isDifference, all) {
+function framed(shown, side, index, isDifference, all) {
   const frame = element("div", "frame")
   frame.style.setProperty("--aspect", side.size[1] / side.size[0])
   frame.tabIndex = 0
@@ -93,7 +93,7 @@ function readAt(all, { side, isDifference, told }, x, y) {
   const first = valueAt(all.sides.find(one => one.isReference), x, y)
   if (!here || !first) return "not seen by both"
   const value = here.value === null || first.value === null ? null : here.value - first.value
-  return `${written(here.value)} less ${written(first.value)}: ${signed(value)}`
+  return `${written(here.value)} minus ${written(first.value)}: ${signed(value)}`
 }
 
 // The cell under a place and its value; null where the network did not look, undefined without map.
