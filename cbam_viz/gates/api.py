@@ -42,8 +42,8 @@ def capture(
     modules and their classes keep as attributes, also in lists, dicts and plain objects, are the
     same, and so are the user's hooks, on all modules too; and the features around each layer
     are those that its gates give. A forward that went another way is run again, with the same
-    random numbers, and watched. If it drew some from Python's or NumPy's generators, and those before it drew none, these are
-    not known any more, and a CaptureError asks for another capture.
+    random numbers, and watched. If it drew some from Python's or NumPy's generators, and those
+    before it drew none, these are not known any more, and a CaptureError asks for another capture.
 
     Watched from the start is each forward of a network that reads numbers out of tensors, as it
     does to choose experts or to stop early, that calls modules inside torch.vmap or parts of timm's
