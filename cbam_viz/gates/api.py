@@ -40,10 +40,10 @@ def capture(
     that was not called then; those that give gates, multiply or resize maps (themselves, and not by
     modules inside them) are called as often and in the same order; numbers, words and flags that
     modules and their classes keep as attributes, also in lists, dicts and plain objects, are the
-    same, and so are the user's hooks; and the features around each layer are those that its gates
-    give. A forward that went another way is run again, with the same random numbers, and watched.
-    If it drew some from Python's or NumPy's generators, and those before it drew none, these are
-    not known any more, and a CaptureError asks for another capture.
+    same, and so are the user's hooks, on all modules too; and the features around each layer
+    are those that its gates give. A forward that went another way is run again, with the same
+    random numbers, and watched. If it drew some from Python's or NumPy's generators, and those
+    before it drew none, these are not known any more, and a CaptureError asks for another capture.
 
     Watched from the start is each forward of a network that reads numbers out of tensors, as it
     does to choose experts or to stop early, that calls modules inside torch.vmap or parts of timm's

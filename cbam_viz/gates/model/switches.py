@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules import module as _everywhere
 
 PLAIN = frozenset((bool, int, float, complex, str, bytes, type(None)))
 """Values in which nothing can change."""
@@ -84,14 +85,24 @@ def put_on(module: nn.Module) -> tuple[Any, ...]:
     forward that replaces that of the class.
     """
     there = module.__dict__
-    tables = there.get("_forward_pre_hooks", {}), there.get("_forward_hooks", {})
-    hooks = [hook for table in tables for hook in list(table.values())]
-    told = [
-        getattr(hook, "__code__", type(hook).__qualname__)
-        for hook in hooks
-        if getattr(hook, "__module__", "") != _OUR_HOOKS
-    ]
-    return (*told, switch(there["forward"])) if "forward" in there else tuple(told)
+    told = _hooks(there.get("_forward_pre_hooks", {}), there.get("_forward_hooks", {}))
+    return (*told, switch(there["forward"])) if "forward" in there else told
+
+
+def put_on_all() -> tuple[Any, ...]:
+    """The user's hooks on all modules of the process."""
+    return _hooks(_everywhere._global_forward_pre_hooks, _everywhere._global_forward_hooks)
+
+
+def _hooks(*tables: Mapping[int, Any]) -> tuple[Any, ...]:
+    return tuple(
+        [
+            getattr(hook, "__code__", type(hook).__qualname__)
+            for table in tables
+            for hook in list(table.values())
+            if getattr(hook, "__module__", "") != _OUR_HOOKS
+        ]
+    )
 
 
 def users_classes(kinds: Iterable[type]) -> list[type]:

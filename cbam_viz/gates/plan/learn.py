@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ...attention import Cells, Unsupported
 from ...wrappers import clean_name
@@ -15,11 +15,11 @@ from ..model.modules import Modules
 from ..model.names import ROOT_NAME
 from ..model.timm_layers import known_calls, known_gates
 from ..watch.forward import Pass, WatchedForward, cells_hold, cells_on_input, layers_of
-from ..watch.graph import origin
+from ..watch.graph import Frame, origin
 from ..watch.limits import TRANSFORMED, first_line
 from ..watch.pairing import Found, weights_of
 from ..watch.products import Gate, Odd, Product, Watch
-from ..watch.reasons import BRANCHES, ONE_CELL, POOLING
+from ..watch.reasons import BRANCHES, ONE_CELL, POOLING, STRANGER
 from ..watch.samples import Leaf
 from ..watch.sums import role
 from .checks import Check, check_for
@@ -246,6 +246,8 @@ def _unsupported(forward: WatchedForward) -> tuple[Unsupported, ...]:
             unread.add(frame)
             reason = f"an operation that could not be read ({first_line(error)})"
             seen.append((frame.serial, frame, reason))
+    strange = {frame: order for order, frame in _strangers(forward)}
+    seen += [(order, frame, STRANGER) for frame, order in strange.items()]
     told: dict[str, list[str]] = {}
     hidden = {frame for frame in watch.transformed if frame.module in known}
     seen += [(frame.serial, frame, TRANSFORMED) for frame in hidden]
@@ -256,11 +258,34 @@ def _unsupported(forward: WatchedForward) -> tuple[Unsupported, ...]:
     ]
     for _, frame, seen_as in sorted(seen, key=lambda one: one[0]):
         reason = TRANSFORMED if watch.in_transform(frame) else seen_as
-        if frame in hidden or not any(around.module in known for around in frame.path()):
+        if (
+            frame in hidden
+            or frame in strange
+            or not any(around.module in known for around in frame.path())
+        ):
             reasons = told.setdefault(clean_name(frame.module) or ROOT_NAME, [])
             if reason not in reasons:
                 reasons.append(reason)
     return tuple(Unsupported(module, "; ".join(reasons)) for module, reasons in told.items())
+
+
+def _strangers(forward: WatchedForward) -> Iterator[tuple[int, Frame]]:
+    """Calls of layers of known classes in which other gates multiplied too, as in a hook."""
+    known = forward.modules.known
+    for _, prefix, number, call in known_calls(forward.events):
+        own = [_values(gate) for gate in known_gates(known[prefix], call) if gate is not None]
+        for product in forward.watch.products:
+            if _call_in(product, prefix) != number:
+                continue
+            gates = [_values(gate.value) for gate in product.gates]
+            if not any(torch.equal(gate, one) for gate in gates for one in own):
+                frame = next(one for one in product.frame.path() if one.module == prefix)
+                yield product.node.order, frame
+
+
+def _values(gate: Tensor) -> Tensor:
+    """In the order of size: a layer may be given features on their side."""
+    return gate.flatten().sort().values
 
 
 def _of_sum(product: Product, watch: Watch, passes: Collection[Pass]) -> str | None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..layout.inputs import parts_of
 from ..model.modules import Modules
 from ..model.survey import Survey
-from ..model.switches import switch
+from ..model.switches import put_on_all, switch
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Signature:
     inputs: Any
     """Shapes, dtypes and devices of tensors, and the other arguments as they are."""
     around: Any
-    """Autocast, each module's mode, and numbers and switches that modules keep as attributes."""
+    """Autocast, each module's mode, what modules keep as attributes, and hooks on all modules."""
 
 
 def signature_of(
@@ -37,7 +37,8 @@ def signature_of(
         for kind in ("cpu", "cuda")
     )
     switches = modules.switches.now(seen.put_on)
-    return Signature((_described(args), _described(kwargs)), (autocast, seen.training, switches))
+    around = (autocast, seen.training, switches, put_on_all())
+    return Signature((_described(args), _described(kwargs)), around)
 
 
 def _described(value: Any) -> Any:  # noqa: PLR0911

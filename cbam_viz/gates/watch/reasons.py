@@ -20,6 +20,9 @@ EVEN = (
 CONTRACTED = "a gate whose product with the features is summed up in the same matrix product"
 POOLING = "weights by which gated features are summed up: a pooling, no gate"
 BRANCHES = "weights for several branches, which are summed up"
+STRANGER = (
+    "more multiplied in it than its own gates, as a hook's does: its own are shown, and not this"
+)
 JOINT = "one joint gate: channel weights and a map put together before they act, as in BAM"
 DENSE = "a dense gate: a weight for every value, neither channel weights nor a map"
 

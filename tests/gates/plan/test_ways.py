@@ -17,6 +17,7 @@ import pytest
 import torch
 from timm.layers.cbam import CbamModule, LightCbamModule
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from cbam_viz.attention import Attention
 from cbam_viz.errors import CaptureError, NoAttentionError
@@ -414,6 +415,41 @@ def test_switches_that_are_no_attributes_of_a_module(where: str) -> None:
             assert list(found) == (["cbam", last] if on else ["cbam"])
             if handle is not None:
                 handle.remove()
+
+
+@pytest.mark.parametrize("everywhere", [False, True], ids=["on the layer", "on all modules"])
+@pytest.mark.parametrize("on_layer", [False, True], ids=["behind a module", "behind timm's layer"])
+def test_gates_in_the_users_hooks(everywhere: bool, on_layer: bool) -> None:
+    """Put on and taken off between forwards, on a module or on all of the process."""
+
+    def gated(module: nn.Module, args: Any, output: Tensor) -> Tensor | None:
+        return output * torch.sigmoid(output.mean(1, keepdim=True)) if module is target else None
+
+    torch.manual_seed(0)
+    model = Ways(KINDS["timm's"], lambda net, x: net.between(net.a(x))).eval()
+    target = model.a if on_layer else model.between
+    with torch.no_grad():
+        for seed, on in enumerate(ON):
+            x = model.stem(photos(seed=seed))
+            own = model.a.spatial.gate(model.a.spatial.conv(_maps(model.a.channel(x))))
+            behind = model.a(x) if on_layer else model.between(model.a(x))
+            put_on = register_module_forward_hook if everywhere else target.register_forward_hook
+            handle = put_on(gated) if on else None
+            try:
+                found = capture(model, photos(seed=seed))
+            finally:
+                if handle is not None:
+                    handle.remove()
+            assert torch.equal(found["a"].spatial, own[:, 0])
+            if on and not on_layer:
+                assert torch.equal(found["between"].spatial, torch.sigmoid(behind.mean(1)))
+            # Two layers of one name there cannot be: what is not shown is said.
+            assert [one.module for one in found.unsupported] == (["a"] if on and on_layer else [])
+            assert found["a"].verified == (not (on and on_layer))
+
+
+def _maps(x: Tensor) -> Tensor:
+    return torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)
 
 
 @pytest.mark.parametrize("name", ["enum", "set", "numpy", "namespace", "dict"])
