@@ -129,3 +129,11 @@ def test_what_cannot_run_does_not_keep_the_others_from_it(
     assert main(["first"]) == harness.SKIPPED
     (folder / "second.py").write_text("def main():\n    raise SystemExit(5)\n")
     assert main([]) == 5
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in Path("benchmarks").glob("[!_]*.py")))
+def test_each_benchmark_can_be_imported_first(name: str) -> None:
+    """timm fails beside a torchvision of another torch unless that is repaired before."""
+    command = [sys.executable, "-c", f"import benchmarks.{name}"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
