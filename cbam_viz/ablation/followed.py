@@ -42,11 +42,16 @@ def aims(analysis: Analysis) -> tuple[Aim, ...]:
         return tuple(
             Aim("class", one.index, one.label, one.probability) for one in analysis.predictions
         )
+    return tuple(aim_of(analysis, place) for place in range(min(len(found), MOST)))
+
+
+def aim_of(analysis: Analysis, place: int) -> Aim:
+    """The object or region at this place among the detections of a photo."""
+    found = analysis.detections
+    assert found is not None
+    label = found.named(analysis.classes).labelled[place]
     kind: Literal["object", "region"] = "object" if found.kind == "objects" else "region"
-    return tuple(
-        Aim(kind, place, row["label"], row["score"])
-        for place, row in enumerate(found.named(analysis.classes).rows[:MOST])
-    )
+    return Aim(kind, place, label, float(found.scores[place]))
 
 
 def share_of(aim: Aim, loaded: LoadedModel, analysis: Analysis) -> Callable[[Any], float]:

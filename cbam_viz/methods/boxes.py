@@ -25,10 +25,10 @@ from cbam_viz.errors import MethodError, ModelError
 from cbam_viz.methods.squashed import Raw, Squashings
 from cbam_viz.models import LoadedModel
 
-_BOX = re.compile(r"\s*box\s*(\d{1,6})\s*", re.IGNORECASE)
+_BOX = re.compile(r"\s*(?:box|region)\s*(\d{1,6})\s*", re.IGNORECASE)
 _TOLERANCE = 1e-3
-FOLLOWED = "the box of its class that overlaps it most, by half or more"
-"""How a box is found again that stands at no one place of the output."""
+FOLLOWED = "its class, and where it is"
+"""How what stands at no one place of the output is found again; see `detectors.again`."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Box:
 
 
 def box_in(text: str) -> Box | None:
-    """The box that `box 3` and `box3` name; None for other texts."""
+    """The box or region that `box 3`, `box3` and `region3` name; None for other texts."""
     found = _BOX.fullmatch(text)
     return None if found is None else Box(int(found[1]))
 
@@ -56,23 +56,27 @@ def place_of(wish: Box | int | str | None, found: Detections, name: str) -> int:
     if not len(found):
         raise MethodError(f"{name} finds nothing on this photo, so there is no box to choose.")
     box = box_in(wish) if isinstance(wish, str) else wish
-    labels = found.labelled
-    listed = few([f"box {k + 1} ({label})" for k, label in enumerate(labels)])
+    labels, one = found.labelled, called(found)
+    listed = few([f"{one} {k + 1} ({label})" for k, label in enumerate(labels)])
     if isinstance(box, Box):
         if 1 <= box.number <= len(found):
             return box.number - 1
-        count = "1 box was" if len(found) == 1 else f"{len(found):,} boxes were"
-        raise MethodError(f"There is no box {box.number}: {count} found on this photo, {listed}.")
+        raise MethodError(f"There is no {one} {box.number} on this photo, but {listed}.")
     if isinstance(wish, int):
         raise MethodError(
             f"{name} finds objects, so a target is a box by its number, such as 'box1', or the name "
             f"of a class, for its highest score: {listed}."
         )
-    folded = [label.casefold() for label in labels]
-    among = [k for k, one in enumerate(folded) if wish is None or one == wish.casefold()]
+    wanted = None if wish is None else wish.casefold()
+    among = [k for k, label in enumerate(labels) if wanted in {None, label.casefold()}]
     if not among:
         raise MethodError(f"{name} finds no {quoted(str(wish))} on this photo, but {listed}.")
     return max(among, key=lambda k: found.scores[k])
+
+
+def called(found: Detections) -> str:
+    """What one of them is called."""
+    return "box" if found.kind == "objects" else "region"
 
 
 class BoxScore:
@@ -93,8 +97,7 @@ class BoxScore:
     @property
     def name(self) -> str:
         """Such as `box 2, dog`."""
-        what = "box" if self._found.kind == "objects" else "region"
-        return f"{what} {self.number}, {self._found.labelled[self._place]}"
+        return f"{called(self._found)} {self.number}, {self._found.labelled[self._place]}"
 
     @property
     def share(self) -> float:

@@ -25,6 +25,8 @@ _CHOOSING = (
     "Index", "Gather", "Topk", "Sort", "MaskedSelect", "Take", "Scatter", "Unique", "Masked",
 )  # fmt: skip
 """Operations that put numbers where other numbers say."""
+_PLAIN = ("AccumulateGrad", "CopySlices")
+"""An input, and a part that is written to: where, the code says."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def _stays(value: Tensor) -> bool:
         met.add(node)
         name = node.name().removeprefix("torch::autograd::")
         known = name.rstrip("0123456789").endswith("Backward") and name[-1].isdigit()
-        if name != "AccumulateGrad" and (not known or name.startswith(_CHOOSING)):
+        if name not in _PLAIN and (not known or name.startswith(_CHOOSING)):
             return False
         waiting += [before for before, _ in node.next_functions]
     return True

@@ -104,7 +104,7 @@ def test_the_highest_is_not_the_first_of_a_list_in_another_order() -> None:
 @pytest.mark.parametrize(
     ("target", "says"),
     [
-        (Box(4), r"There is no box 4: 3 boxes were found on this photo, box 1 \(cat\), box 2"),
+        (Box(4), r"There is no box 4 on this photo, but box 1 \(cat\), box 2"),
         (Box(0), "There is no box 0"),
         ("box9", "There is no box 9"),
         ("bird", "finds no 'bird' on this photo, but box 1"),
