@@ -1,8 +1,8 @@
 """The class score of one box of a detector, as the number that a map explains.
 
 A box is chosen as it is listed. Its score is traced back to the raw number that made it, before
-double boxes were suppressed (`squashed`): the logit of its class at its place of the output. Where a
-method changes the input, that number is read again if it stands at one place of the output, as it
+double boxes were suppressed (`squashed`): the logit of its class at its place of the output. Where
+a method changes the input, that number is read again if it stands at one place of the output, as it
 does in one-stage detectors; where boxes are proposed from the input anew, the score is that of the
 box of the same class that overlaps the chosen one most, by half or more, and 0 where there is none.
 """
@@ -55,17 +55,17 @@ def place_of(wish: Box | int | str | None, found: Detections, name: str) -> int:
     """
     if not len(found):
         raise MethodError(f"{name} finds nothing on this photo, so there is no box to choose.")
-    box = box_in(wish) if isinstance(wish, str) else wish
+    wish = (isinstance(wish, str) and box_in(wish)) or wish
     labels, one = found.labelled, called(found)
     listed = few([f"{one} {k + 1} ({label})" for k, label in enumerate(labels)])
-    if isinstance(box, Box):
-        if 1 <= box.number <= len(found):
-            return box.number - 1
-        raise MethodError(f"There is no {one} {box.number} on this photo, but {listed}.")
+    if isinstance(wish, Box):
+        if 1 <= wish.number <= len(found):
+            return wish.number - 1
+        raise MethodError(f"There is no {one} {wish.number} on this photo, but {listed}.")
     if isinstance(wish, int):
         raise MethodError(
-            f"{name} finds objects, so a target is a box by its number, such as 'box1', or the name "
-            f"of a class, for its highest score: {listed}."
+            f"{name} finds objects, so a target is a box by its number, such as 'box1', or the "
+            f"name of a class, for its highest score: {listed}."
         )
     wanted = None if wish is None else wish.casefold()
     among = [k for k, label in enumerate(labels) if wanted in {None, label.casefold()}]
@@ -130,9 +130,9 @@ class BoxScore:
             score = found.traced[self._place]
             if abs(float(score.detach()) - self.share) > _TOLERANCE:
                 raise MethodError(
-                    f"The score of {self.name} is {self.share:g}, and {float(score.detach()):g} when "
-                    "the network runs again: it draws random numbers. A map of it would not be of "
-                    "this network."
+                    f"The score of {self.name} is {self.share:g}, and {float(score.detach()):g} "
+                    "when the network runs again: it draws random numbers. A map of it would not "
+                    "be of this network."
                 )
             self._raw = self._seen.origin(score)
         value = score
@@ -211,8 +211,8 @@ class BoxScore:
             why = "the network's forward computes without gradients, so that none reaches a layer"
         elif self._loaded.decode is not None:
             why = (
-                f"{whose} makes plain numbers or arrays of the scores; let it give them as tensors, "
-                "without detach() and numpy()"
+                f"{whose} makes plain numbers or arrays of the scores; let it give them as "
+                "tensors, without detach() and numpy()"
             )
         else:
             why = "the scores are made by code that has no gradient"

@@ -285,9 +285,7 @@ class _Aim:
     score: float
 
 
-def _aimed(
-    loaded: LoadedModel, network: nn.Module, x: Tensor, output: Any, wish: Wish
-) -> _Aim:
+def _aimed(loaded: LoadedModel, network: nn.Module, x: Tensor, output: Any, wish: Wish) -> _Aim:
     """What is wished for in the network's output for this input; `network` is a private copy."""
     model = unwrap(loaded.model)
 

@@ -2,8 +2,8 @@
 
 A detector's scores are between 0 and 1, and where they are near 1 a sigmoid or softmax lets hardly
 any gradient through. Every such squashing of a forward is noticed, wherever in the code it stands;
-which of them made a score, and of which of its numbers, the score's own gradient says: it is 1 there
-and 0 at all others if the score is that number, chosen and moved about as the code likes.
+which of them made a score, and of which of its numbers, the score's own gradient says: it is 1
+there and 0 at all others if the score is that number, chosen and moved about as the code likes.
 """
 
 from __future__ import annotations
@@ -69,13 +69,11 @@ class Squashings(TorchFunctionMode):
 
     def raw(self, call: int, index: int) -> Tensor | None:
         """The number of that call, (1,); None if there is none."""
-        given = self.seen[call][0] if call in self.seen else None
-        return None if given is None or index >= given.numel() else given.reshape(-1)[index : index + 1]
+        return None if call not in self.seen else _number(self.seen[call][0], index)
 
     def share(self, call: int, index: int) -> Tensor | None:
         """What became of it, (1,); None if there is none."""
-        out = self.seen[call][1] if call in self.seen else None
-        return None if out is None or index >= out.numel() else out.reshape(-1)[index : index + 1]
+        return None if call not in self.seen else _number(self.seen[call][1], index)
 
     def origin(self, score: Tensor) -> Raw | None:
         """Where a score () came from; None if it is no number that was squashed here."""
@@ -83,7 +81,9 @@ class Squashings(TorchFunctionMode):
         if not calls or not score.requires_grad:
             return None
         outs = [self.seen[call][1] for call in calls]
-        pulls = torch.autograd.grad(score, outs, retain_graph=True, allow_unused=True)
+        pulls: tuple[Tensor | None, ...] = torch.autograd.grad(
+            score, outs, retain_graph=True, allow_unused=True
+        )
         for call, pull in reversed(list(zip(calls, pulls, strict=True))):
             if pull is None:
                 continue
@@ -91,6 +91,10 @@ class Squashings(TorchFunctionMode):
             if len(where) == 1 and float(pull.reshape(-1)[where[0]]) == 1.0:
                 return Raw(call, int(where[0]), _stays(self.seen[call][0]))
         return None
+
+
+def _number(values: Tensor, index: int) -> Tensor | None:
+    return values.reshape(-1)[index : index + 1] if index < values.numel() else None
 
 
 def _can_be(given: Tensor, out: Tensor) -> bool:

@@ -52,8 +52,8 @@ def target_of(
         return Target(None, name, "score", _checked(wish))
     if isinstance(wish, Box):
         raise MethodError(
-            f"The network finds no objects, so there is no box {wish.number}. Choose a class by its "
-            "number or name."
+            f"The network finds no objects, so there is no box {wish.number}. Choose a class by "
+            "its number or name."
         )
     try:
         found = scores_in(output, classes, model, run=run)

@@ -137,9 +137,7 @@ def test_arrays_let_no_gradient_through_and_that_is_the_reason(method: str) -> N
 
 def test_without_gradients_boxes_are_followed_by_where_they_are() -> None:
     """What is covered is no longer found: the score falls to 0 from the sigmoid."""
-    made = method_map(
-        grid(how=of_arrays), picture(), "", "occlusion", Box(2), window=8, stride=8
-    )
+    made = method_map(grid(how=of_arrays), picture(), "", "occlusion", Box(2), window=8, stride=8)
     share = torch.tensor(raw(2)).sigmoid().item()
     expected = np.zeros((3, 4), np.float32)
     expected[CELLS[2]] = share

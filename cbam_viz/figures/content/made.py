@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Literal
 
 from cbam_viz.ablation import Aim, Effects, aim_of, effects_on_photo
 from cbam_viz.ablation.followed import scores_of, shares_in
@@ -106,8 +105,10 @@ def _made(analysis: Analysis, loaded: LoadedModel, column: Column, first: Analys
     if column.kind == EFFECT:
         aim = _aim(analysis, loaded, column, first)
         effects = effects_on_photo(loaded, analysis, aim, "one", units=("gate",))
-        quantity: Literal["probability", "score"] = "probability" if aim.kind == "class" else "score"
-        return Made(None, Target(aim.label, aim.before, quantity), effects)
+        if aim.kind == "class":
+            return Made(None, Target(aim.label, aim.before), effects)
+        name = f"{'box' if aim.kind == 'object' else 'region'} {aim.place + 1}, {aim.label}"
+        return Made(None, Target(name, aim.before, "score"), effects)
     wish = None
     if COLUMNS[column.kind].of_class:
         wish = _class(analysis, loaded, column, first)

@@ -116,9 +116,9 @@ def effect_sentences(bars: Sequence[EffectBars]) -> list[str]:
         return []
     skipped = dict.fromkeys(sentence.rstrip(".") for one in bars for sentence in one.skipped)
     return [
-        f"Bars are the change of the {bars[0].target.quantity} when one gate alone is put to 1, which takes it "
-        "away (below 0 the network is less sure without it), in order of execution: dark for "
-        "channel weights, light for spatial maps",
+        f"Bars are the change of the {bars[0].target.quantity} when one gate alone is put to 1, "
+        "which takes it away (below 0 the network is less sure without it), in order of execution: "
+        "dark for channel weights, light for spatial maps",
         *skipped,
     ]
 
