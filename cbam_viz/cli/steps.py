@@ -84,8 +84,8 @@ def _cell(
     "--cell",
     metavar="ROW,COLUMN",
     callback=_cell,
-    help="Cell that the numbers follow, counted from 1 as they are printed. [default: where the map "
-    "is highest on the photo]",
+    help="Cell that the numbers follow, counted from 1 as they are printed. [default: where the "
+    "map is highest on the photo]",
 )
 @click.option(
     "--output",

@@ -50,8 +50,9 @@ def photo_strip(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
 
 
 def frames(data: dict[str, Any], *, key: str) -> None:
-    """Up to four photos with a map over each, and below each its difference; one cursor and one zoom
-    in all.
+    """Up to four photos with a map over each, and below each its difference.
+
+    One cursor and one zoom are in all.
     """
     _component("frames", ("frames", "frames_zoom", "zooming", "on_photo"))(data=data, key=key)
 
