@@ -159,6 +159,7 @@ function image(source, opacity) {
   const made = element("img")
   made.src = source
   made.alt = ""
+  made.draggable = false // else the browser takes the picture in place of moving it
   made.style.opacity = opacity
   return made
 }
