@@ -143,10 +143,10 @@ def effects(
             raise click.UsageError(f"{output} must end in one of {', '.join(ENDINGS)}.")
     refuse_existing(outputs, force)
     refuse_unwritable(outputs)
-    known = None if labels is None else Labels(labels)
+    images = find_images(sources)
+    known = None if labels is None else Labels(labels, images)
     if "accuracy" in scores and known is None:
         raise click.UsageError("Accuracy needs the photos' true classes: give --labels.")
-    images = find_images(sources)
     loaded = open_network(choice, view=view)
     photos = _Photos(images, known, loaded, view, reading)
     wanted = scores or ("agreement" if known is None else "accuracy", "probability")
