@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cbam_viz._text import said
 from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.files import refuse_existing, refuse_unwritable, write
 from cbam_viz.cli.gateless import of_a_photo
@@ -263,8 +264,7 @@ def _lost(measuring: Measuring, photos: _Photos, error: Exception) -> None:
     if isinstance(error, CaptureError) and not measuring.done:
         raise error
     if not isinstance(error, (CbamVizError, MemoryError)):
-        line = str(error).partition("\n")[0][:200] or type(error).__name__
-        error = ModelError(f"{photos.loaded.name} fails on it: {line}.")
+        error = ModelError(f"{photos.loaded.name} fails on it: {said(error)}.")
     if not measuring.done:
         photos.error = error if isinstance(error, CbamVizError) else None
     photos.skip([Path(name) for name in measuring.lost], error)
