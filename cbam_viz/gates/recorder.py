@@ -24,7 +24,7 @@ from .model.wanted import Wanted
 from .plan.forward import PlannedForward
 from .plan.learn import learned_plan
 from .plan.plan import Plan
-from .plan.signature import Signature, signature_of
+from .plan.signature import Signature, settled, signature_of
 from .plan.table import Table, forget, table_of
 from .plan.taps import plan_taps
 from .readings import Changed, Forward
@@ -296,7 +296,7 @@ class Recorder:
         attention = attention_of(self._table, plan, forward, output, self.wanted)
         if not self._altered:
             plan = replace(plan, overhangs=overhangs(attention), order=order_of(attention))
-            self._table.keep(run.signature, plan)
+            self._table.keep(settled(self._table.modules, run.signature), plan)
         return attention
 
     def _watch_again(self, left: _Run, plan: Plan, output: Any) -> None:
