@@ -191,9 +191,9 @@ def evaluate(
         raise click.UsageError("To measure by boxes, say where they are: --boxes FILE.")
     spec = FigureSpec(layout="evaluation", venue=venue, width=width_of(width))  # type: ignore[arg-type]
     pictures = tuple(f"{FIGURE}.{one}" for one in dict.fromkeys(formats))
-    known = None if labels is None else Labels(labels)
     regions = {} if boxes is None else read_regions(boxes)
     images = find_images(sources)
+    known = None if labels is None else Labels(labels, images)
     wanted = groups or tuple(one for one in GROUPS if one != "boxes" or boxes is not None)
     if output is not None:
         before = (output / JOURNAL).exists()

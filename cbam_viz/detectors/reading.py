@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from cbam_viz._text import shortened
+from cbam_viz._text import named
 from cbam_viz.detections import Detections
 from cbam_viz.detectors import segmenters, torchvision, ultralytics
 from cbam_viz.detectors.found import MIN_SCORE, Found
@@ -48,7 +48,7 @@ def _decoded(loaded: LoadedModel, output: Any) -> Detections:
     except ModelError:
         raise
     except Exception as error:
-        cause = f"{type(error).__name__}: {shortened(str(error), 150)}"
+        cause = named(error, 150)
         raise ModelError(f"The decode function of {loaded.name} fails: {cause}.") from error
     if not isinstance(found, Detections):
         raise ModelError(
@@ -68,7 +68,7 @@ def _read(
     try:
         found = read(model, output, size)
     except Exception as error:  # another version's output, or numbers that are none
-        cause = f"{type(error).__name__}: {shortened(str(error), 150)}"
+        cause = named(error, 150)
         return Found(note=f"What the network detects cannot be read ({cause}).")
     if found.detections is None:
         return found

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cbam_viz._text import quoted, shortened
+from cbam_viz._text import quoted, said
 from cbam_viz.attention import Attention, Cells
 from cbam_viz.detectors import read_detections
 from cbam_viz.errors import CbamVizError, MethodError
@@ -234,7 +234,7 @@ def method_maps(
     except CbamVizError:
         raise
     except (Exception, SystemExit) as error:  # the network's own code
-        raise MethodError(f"{type(model).__name__} fails: {shortened(str(error), 200)}.") from error
+        raise MethodError(f"{type(model).__name__} fails: {said(error)}.") from error
 
 
 def method_map(

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-__all__ = ["bars", "frames", "gallery", "painter", "photo_strip", "ranking", "viewer"]
+__all__ = ["bars", "cell_map", "frames", "gallery", "painter", "photo_strip", "ranking", "viewer"]
 
 
 def viewer(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
@@ -37,6 +37,11 @@ def gallery(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
 def bars(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
     """Channel weights and their histogram; trigger `pick` with a channel, or -1 for none."""
     return _component("bars", ("bars", "bars_spread"))(data=data, key=key, **callbacks)
+
+
+def cell_map(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
+    """A picture of a map; trigger `cell` with row and column, from 0, of the one that is chosen."""
+    return _component("cell_map", ("cell_map", "on_photo"))(data=data, key=key, **callbacks)
 
 
 def ranking(data: dict[str, Any], *, key: str) -> None:
