@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cbam_viz._text import said
 from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.files import refuse_existing, refuse_unwritable, write
 from cbam_viz.cli.gateless import of_a_photo
@@ -143,10 +144,10 @@ def effects(
             raise click.UsageError(f"{output} must end in one of {', '.join(ENDINGS)}.")
     refuse_existing(outputs, force)
     refuse_unwritable(outputs)
-    known = None if labels is None else Labels(labels)
+    images = find_images(sources)
+    known = None if labels is None else Labels(labels, images)
     if "accuracy" in scores and known is None:
         raise click.UsageError("Accuracy needs the photos' true classes: give --labels.")
-    images = find_images(sources)
     loaded = open_network(choice, view=view)
     photos = _Photos(images, known, loaded, view, reading)
     wanted = scores or ("agreement" if known is None else "accuracy", "probability")
@@ -263,8 +264,7 @@ def _lost(measuring: Measuring, photos: _Photos, error: Exception) -> None:
     if isinstance(error, CaptureError) and not measuring.done:
         raise error
     if not isinstance(error, (CbamVizError, MemoryError)):
-        line = str(error).partition("\n")[0][:200] or type(error).__name__
-        error = ModelError(f"{photos.loaded.name} fails on it: {line}.")
+        error = ModelError(f"{photos.loaded.name} fails on it: {said(error)}.")
     if not measuring.done:
         photos.error = error if isinstance(error, CbamVizError) else None
     photos.skip([Path(name) for name in measuring.lost], error)
