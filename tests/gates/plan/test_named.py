@@ -7,6 +7,7 @@ import copy
 import functools
 import gc
 import os
+import sys
 import threading
 import time
 import types
@@ -43,6 +44,7 @@ EVENT = threading.Event()
 ARRAY = np.array([0, 0])
 SETTINGS = types.ModuleType("settings")
 SETTINGS.on = False  # type: ignore[attr-defined]
+sys.modules["cbam_viz_test_settings"] = SETTINGS
 
 
 class Config:
@@ -89,9 +91,10 @@ def noted() -> bool:
     return getattr(noted, "on", False)
 
 
-@functools.cache
-def wrapped(key: int) -> bool:
-    return FLAG
+def imported_inside() -> bool:
+    import cbam_viz_test_settings as settings
+
+    return settings.on  # type: ignore[no-any-return]
 
 
 def swapped(w: Tensor) -> Tensor:
@@ -141,6 +144,12 @@ PLACES: dict[str, tuple[Callable[[], Any], Callable[[bool], Any]]] = {
     "keyword": (by_keyword, put_item(LIST, 0)),
     "of a function": (noted, put(noted)),
     "by name": (lambda: getattr(Config, "on"), put(Config)),  # noqa: B009
+    "by globals()": (lambda: globals()["FLAG"], put_global("FLAG")),
+    "imported inside": (imported_inside, put(SETTINGS)),
+    "deterministic": (
+        lambda: torch.are_deterministic_algorithms_enabled() is True,
+        torch.use_deterministic_algorithms,
+    ),
     "environment": (
         lambda: os.environ.get("CBAM_VIZ_TEST_SWITCH") == "1",
         put_environment,
