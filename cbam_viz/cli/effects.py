@@ -271,9 +271,15 @@ def _lost(measuring: Measuring, photos: _Photos, error: Exception) -> None:
 
 
 def _demand_classes(loaded: LoadedModel, x: Tensor) -> None:
-    """Raise MetricError if the network's output is no class scores."""
+    """Raise MetricError if the network's output is no class scores.
+
+    Raises:
+        NoAttentionError: the network has no gates either, which is what would have to change.
+    """
     import torch
 
+    from cbam_viz.analysis import with_layers
+    from cbam_viz.gates import capture
     from cbam_viz.predictions import read_output
 
     def run() -> Any:
@@ -286,6 +292,8 @@ def _demand_classes(loaded: LoadedModel, x: Tensor) -> None:
         return
     reading = read_output(output, loaded.classes, loaded.model, run=run)
     if reading.kind == "none":
+        with torch.no_grad():
+            with_layers(capture(loaded.model, x))
         raise MetricError(
             f"{reading.note} Effects on other outputs are measured in Python: "
             "cbam_viz.effects(model, inputs, score=...)."

@@ -19,28 +19,32 @@ from cbam_viz.models import LoadedModel
 from cbam_viz.wrappers import unwrap
 
 
-def read_detections(loaded: LoadedModel, output: Any, size: tuple[int, int]) -> Found:
+def read_detections(
+    loaded: LoadedModel, output: Any, size: tuple[int, int], *, gradients: bool = False
+) -> Found:
     """Read what a network gave for one photo; `size` is its input's height and width.
 
-    By `loaded.decode` where the network brings one.
+    By `loaded.decode` where the network brings one. With `gradients`, those of the scores go
+    through where the code lets them (`Detections.traced`).
 
     Raises:
         ModelError: `decode` fails or returns something else.
     """
     if loaded.decode is not None:
-        return Found(_decoded(loaded, output).named(loaded.classes))
+        with torch.inference_mode(not gradients):
+            return Found(_decoded(loaded, output).named(loaded.classes))
     model = unwrap(loaded.model)
     for family in (ultralytics, torchvision, segmenters):
         if family.gives(model, output):
-            return _read(family.read, model, output, size, loaded.classes)
+            with torch.inference_mode(not gradients):
+                return _read(family.read, model, output, size, loaded.classes)
     return Found()
 
 
 def _decoded(loaded: LoadedModel, output: Any) -> Detections:
     assert loaded.decode is not None
     try:
-        with torch.inference_mode():
-            found = loaded.decode(output)
+        found = loaded.decode(output)
     except ModelError:
         raise
     except Exception as error:
@@ -62,8 +66,7 @@ def _read(
     classes: Sequence[str] | None,
 ) -> Found:
     try:
-        with torch.inference_mode():
-            found = read(model, output, size)
+        found = read(model, output, size)
     except Exception as error:  # another version's output, or numbers that are none
         cause = named(error, 150)
         return Found(note=f"What the network detects cannot be read ({cause}).")

@@ -86,6 +86,7 @@ def learned_plan(forward: WatchedForward, *, draws: bool) -> Plan:
         trail=trail,
         steps=steps,
         way=tuple(step for step in forward.way if step in steps),
+        operations=tuple(watch.sequence),
         draws=draws,
     )
 
