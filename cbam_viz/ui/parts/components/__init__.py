@@ -16,7 +16,7 @@ def viewer(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
 
     `data["second"]` is another picture like `data` itself, or None.
     """
-    scripts = ("viewer", "viewer_found", "viewer_hands", "viewer_numbers", "on_photo")
+    scripts = ("viewer", "viewer_found", "viewer_hands", "viewer_numbers", "zooming", "on_photo")
     return _component("viewer", scripts)(data=data, key=key, **callbacks)
 
 
@@ -55,8 +55,11 @@ def photo_strip(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
 
 
 def frames(data: dict[str, Any], *, key: str) -> None:
-    """Up to four photos with a map over each, and below each its difference; one cursor in all."""
-    _component("frames", ("frames", "on_photo"))(data=data, key=key)
+    """Up to four photos with a map over each, and below each its difference.
+
+    One cursor and one zoom are in all.
+    """
+    _component("frames", ("frames", "frames_zoom", "zooming", "on_photo"))(data=data, key=key)
 
 
 @cache
