@@ -84,7 +84,7 @@ def _runs(module: nn.Module, *classes: type) -> bool:
     return any(
         isinstance(module, cls)
         and type(module).forward is cls.forward  # type: ignore[attr-defined]
-        and _runs_its_own(cls)
+        and runs_librarys(cls)
         and "forward" not in module.__dict__
         for cls in classes
     )
@@ -148,14 +148,18 @@ def _is_libraries(module: nn.Module) -> bool:
     return (
         kind.__module__.startswith(_LIBRARIES)
         and "forward" not in module.__dict__
-        and _runs_its_own(kind)
+        and runs_librarys(kind)
     )
 
 
-def _runs_its_own(kind: type) -> bool:
-    """Whether nobody has put another forward in the place of a library's."""
-    code = getattr(kind.forward, "__globals__", {})  # type: ignore[attr-defined]
-    return str(code.get("__name__")).startswith(_LIBRARIES)
+def runs_librarys(kind: type, *methods: str) -> bool:
+    """Whether nobody has put another forward, or others of these, in the place of a library's."""
+    code = [getattr(kind, name, None) for name in ("forward", *methods)]
+    return all(
+        str(getattr(one, "__globals__", {}).get("__name__")).startswith(_LIBRARIES)
+        for one in code
+        if one is not None
+    )
 
 
 _LIBRARIES = ("torch.nn.modules.", "timm.layers.")

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _pop_mode, _push_mode
 
 from ...attention import Cells
 from ..layout.axes import Layout, is_image
@@ -24,8 +25,10 @@ from .pairing import Found, name_layers, paired
 from .products import Product, Watch
 from .samples import Boundary, Leaf, agree, sampled, samples_of
 from .sums import role
+from .whole import Operation, Rules, operations
 
-_LARGEST_LEAF = 1 << 18
+_LARGEST_LEAF, _LARGEST_FEATURES = 1 << 18, 1 << 12
+"""Most values of what a gate may be made of, and of that if it has several channels and cells."""
 
 
 @dataclass(eq=False)
@@ -49,6 +52,8 @@ class WatchedForward:
     watch: Watch
     passed: frozenset[str] = frozenset()
     """Layers of known classes that are not watched inside: what they do to features is known."""
+    rules: Rules = field(default_factory=dict)
+    """How torch's own modules are noted as a whole."""
     way: list[Sighting] = field(default_factory=list)
     """The calls of modules and the gates, in order; no gates that show no values."""
     events: list[Event] = field(default_factory=list)
@@ -79,6 +84,8 @@ class WatchedForward:
     """True if a part of a layer of a known class ran outside of it, and tells nothing of it."""
     _inside: tuple[str, int] | None = None
     """The call that runs unwatched."""
+    _whole: tuple[Node, tuple[Operation, ...]] | None = None
+    """What it was given and does, if it is to be noted as a whole."""
 
     def begin(self, args: tuple[Any, ...]) -> None:
         """The network is given these."""
@@ -90,8 +97,9 @@ class WatchedForward:
 
     def end(self) -> None:
         """Watch no more."""
-        if self._inside is None:
-            self.watch.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+        if self._inside is not None:
+            _push_mode(self.watch)
+        self.watch.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
     def see(self, key: Sighting, args: tuple[Any, ...], output: Any) -> None:
         """Take what a hook saw."""
@@ -115,8 +123,8 @@ class WatchedForward:
                 self._leave(key.module, args, output)
             else:
                 self._note(key, args, output)
-        if key.what == "enter" and key.module in self.passed:
-            self._look_away(key.module)
+        if key.what == "enter":
+            self._look_away(key.module, args)
 
     def _note(self, key: Sighting, args: tuple[Any, ...], output: Any) -> None:
         """Keep what was seen in a layer of a known class, if it is this layer that runs."""
@@ -147,26 +155,39 @@ class WatchedForward:
 
     def _leave(self, name: str, args: tuple[Any, ...], output: Any) -> None:
         leaf = (name, self.watch.calls.get(name, 1))
+        whole, self._whole = self._whole, None
+        if isinstance(output, Tensor):
+            if whole is not None:
+                self.watch.done(whole[1], whole[0], output)
+            elif leaf in self.passes:
+                self._passed_on(leaf, args[0], output)
         self._sample(*leaf, "out", output)
         if isinstance(output, Tensor):
-            if leaf in self.passes:
-                self._passed_on(leaf, args[0], output)
             self._mark(name, args, output)
             node = self.watch.node(output)
-            if node not in self.outputs and output.numel() <= _LARGEST_LEAF:
+            if node not in self.outputs and _may_be_a_gate(output):
                 self.outputs[node] = leaf
                 copy = kept(output)
                 assert copy is not None
                 self.leaves[leaf] = copy
         self.watch.leave(name)
 
-    def _look_away(self, name: str) -> None:
-        """Watch no operation until this layer ends, unless it does not get its features plainly."""
+    def _look_away(self, name: str, args: tuple[Any, ...]) -> None:
+        """Watch no operation until this call ends, if it is known what it does."""
         call = name, self.watch.calls[name]
-        features = self.known_inputs.get(call)
-        if features is not None and is_image(features.layout) and innermost_mode() is self.watch:
-            self._inside, self.passes[call] = call, Pass(len(self.events))
-            self.watch.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+        if name in self.passed:
+            features = self.known_inputs.get(call)
+            plain = features is not None and is_image(features.layout)
+            if not plain or innermost_mode() is not self.watch:
+                return
+            self.passes[call] = Pass(len(self.events))
+        else:
+            done = operations(self.modules.module(name), args, self.watch, self.rules)
+            if done is None:
+                return
+            self._whole = self.watch.node(args[0]), done
+        self._inside = call
+        _pop_mode()
 
     def _is_passed(self, key: Sighting) -> bool:
         """Whether it is a call inside the layer that runs unwatched; if not, that has ended.
@@ -180,8 +201,10 @@ class WatchedForward:
             if key.what == "enter":
                 self.watch.calls[key.module] = self.watch.calls.get(key.module, 0) + 1
             return True
+        if key.module != self._inside[0]:
+            self._whole = None
         self._inside = None
-        self.watch.__enter__()  # type: ignore[no-untyped-call]
+        _push_mode(self.watch)
         return False
 
     def _passed_on(self, call: tuple[str, int], features: Tensor, output: Tensor) -> None:
@@ -215,6 +238,15 @@ class WatchedForward:
             self.samples[boundary] = sampled(one) if before is None else self.samples[before]
             self.boundaries.setdefault(node, boundary)
             self.ends[node] = boundary
+
+
+def _may_be_a_gate(output: Tensor) -> bool:
+    """Whether a gate can be made of this by operations on each value, so that it is to be copied.
+
+    Channel weights have one cell, a map one channel, wherever that axis is.
+    """
+    features = output.ndim == 4 and 1 not in output.shape[1:]
+    return output.numel() <= (_LARGEST_FEATURES if features else _LARGEST_LEAF)
 
 
 def _last(forward: WatchedForward, products: list[Product]) -> set[Node]:
