@@ -163,7 +163,7 @@ def as_image(layout: Layout) -> Layout:
 
     Only where what is known of them does not forbid it.
     """
-    if len(layout) != 4:
+    if len(layout) != 4 or all(map(_is_one, layout, _IMAGE)):
         return layout
     rows, columns = line(layout[2]), line(layout[3])
     if rows is not None and columns is not None and (rows.label, columns.label) == (ROW, COLUMN):
@@ -181,13 +181,20 @@ def as_image(layout: Layout) -> Layout:
     return layout
 
 
+_IMAGE = (BATCH, CHANNEL, ROW, COLUMN)
+
+
+def _is_one(axis: Axis, label: str) -> bool:
+    return len(axis) == 1 and axis[0].label == label
+
+
 def is_image(layout: Layout) -> bool:
     """True if it is (B, C, H, W) as it stands, of more than one cell."""
     return (
         len(layout) == 4
         and all(
             len(axis) <= 1 and labels(axis) <= {label}
-            for axis, label in zip(layout, (BATCH, CHANNEL, ROW, COLUMN), strict=True)
+            for axis, label in zip(layout, _IMAGE, strict=True)
         )
         and bool(labels(layout[2]) and labels(layout[3]))
     )

@@ -116,15 +116,16 @@ class WatchedForward:
             self.way.append(Sighting("leaf", key.module))
         if self._inside is not None and self._is_passed(key):
             return
+        given = None
         with unseen():
             if key.what == "enter":
-                self._enter(key.module, args)
+                given = self._enter(key.module, args)
             elif key.what == "leave":
                 self._leave(key.module, args, output)
             else:
                 self._note(key, args, output)
-        if key.what == "enter":
-            self._look_away(key.module, args)
+        if given is not None:
+            self._look_away(key.module, args, given)
 
     def _note(self, key: Sighting, args: tuple[Any, ...], output: Any) -> None:
         """Keep what was seen in a layer of a known class, if it is this layer that runs."""
@@ -146,12 +147,13 @@ class WatchedForward:
             with suppress(NotImplementedError, RuntimeError):  # tensors without a storage
                 self.returned = {self.watch.node(tensor) for tensor in tensors_in(output)}
 
-    def _enter(self, name: str, args: tuple[Any, ...]) -> None:
-        self.watch.enter(name)
-        number = self.watch.calls[name]
-        self._sample(name, number, "in", args)
+    def _enter(self, name: str, args: tuple[Any, ...]) -> Node | None:
+        """A module begins; the node of what it is given first, if that may be compared."""
+        number = self.watch.enter(name).number
+        given = self._sample(name, number, "in", args)
         if name in self.modules.known and args and isinstance(args[0], Tensor):
-            self.known_inputs[name, number] = self.watch.node(args[0])
+            self.known_inputs[name, number] = given or self.watch.node(args[0])
+        return given
 
     def _leave(self, name: str, args: tuple[Any, ...], output: Any) -> None:
         leaf = (name, self.watch.calls.get(name, 1))
@@ -161,10 +163,10 @@ class WatchedForward:
                 self.watch.done(whole[1], whole[0], output)
             elif leaf in self.passes:
                 self._passed_on(leaf, args[0], output)
-        self._sample(*leaf, "out", output)
+        node = self._sample(*leaf, "out", output)
         if isinstance(output, Tensor):
             self._mark(name, args, output)
-            node = self.watch.node(output)
+            node = node or self.watch.node(output)
             if node not in self.outputs and _may_be_a_gate(output):
                 self.outputs[node] = leaf
                 copy = kept(output)
@@ -172,20 +174,18 @@ class WatchedForward:
                 self.leaves[leaf] = copy
         self.watch.leave(name)
 
-    def _look_away(self, name: str, args: tuple[Any, ...]) -> None:
+    def _look_away(self, name: str, args: tuple[Any, ...], given: Node) -> None:
         """Watch no operation until this call ends, if it is known what it does."""
         call = name, self.watch.calls[name]
         if name in self.passed:
-            features = self.known_inputs.get(call)
-            plain = features is not None and is_image(features.layout)
-            if not plain or innermost_mode() is not self.watch:
+            if not is_image(given.layout) or innermost_mode() is not self.watch:
                 return
             self.passes[call] = Pass(len(self.events))
         else:
             done = operations(self.modules.module(name), args, self.watch, self.rules)
             if done is None:
                 return
-            self._whole = self.watch.node(args[0]), done
+            self._whole = given, done
         self._inside = call
         _pop_mode()
 
@@ -229,15 +229,21 @@ class WatchedForward:
         elif not (args and isinstance(args[0], Tensor) and args[0].shape[2:] == output.shape[2:]):
             self.resizing.add(name)
 
-    def _sample(self, name: str, number: int, way: str, value: Any) -> None:
-        """Keep a few positions of what a module received or returned, if that may be compared."""
+    def _sample(self, name: str, number: int, way: str, value: Any) -> Node | None:
+        """Keep a few positions of what a module received or returned, if that may be compared.
+
+        Gives the node of the first of these tensors, if it came first.
+        """
+        first = None
         for k, one in samples_of(value):
             boundary = (name, number, way, k)
             node = self.watch.node(one)
+            first = node if k == 0 else first
             before = self.ends.get(node)  # the same values: what one module returned, the next got
             self.samples[boundary] = sampled(one) if before is None else self.samples[before]
             self.boundaries.setdefault(node, boundary)
             self.ends[node] = boundary
+        return first
 
 
 def _may_be_a_gate(output: Tensor) -> bool:
