@@ -30,6 +30,9 @@ from .whole import Operation, Rules, operations
 _LARGEST_LEAF, _LARGEST_FEATURES = 1 << 18, 1 << 12
 """Most values of what a gate may be made of, and of that if it has several channels and cells."""
 
+_AT_A_TIME = 1 << 17
+"""Values, which fit into a processor's cache."""
+
 
 @dataclass(eq=False)
 class Pass:
@@ -214,10 +217,8 @@ class WatchedForward:
         seen: KnownCall = {key.what: [copy] for key, copy in events if copy is not None}
         gates = known_gates(known, seen)
         with torch.no_grad():
-            again = features
-            for gate in gates:
-                again = again if gate is None else again * gate
-            self.passes[call].verified = has_values(output) and agree(again, output)
+            factors = [gate for gate in gates if gate is not None]
+            self.passes[call].verified = has_values(output) and _explain(factors, features, output)
         module = self.modules.module(call[0])
         weights = [*module.parameters(), *(b for b in module.buffers() if b.is_floating_point())]
         self.passes[call].node = self.watch.gated(before, weights, output)
@@ -244,6 +245,24 @@ class WatchedForward:
             self.boundaries.setdefault(node, boundary)
             self.ends[node] = boundary
         return first
+
+
+def _explain(gates: list[Tensor], features: Tensor, output: Tensor) -> bool:
+    """Whether features, (B, C, h, w), times these gates are the output.
+
+    Some channels at a time: fresh memory for all of large features costs more than the products.
+    """
+    if features.shape != output.shape:
+        return False
+    channels = max(1, _AT_A_TIME * features.shape[1] // max(1, features.numel()))
+    for first in range(0, features.shape[1], channels):
+        part = slice(first, first + channels)
+        again = features[:, part]
+        for gate in gates:
+            again = again * (gate if gate.shape[1] == 1 else gate[:, part])
+        if not agree(again, output[:, part]):
+            return False
+    return True
 
 
 def _may_be_a_gate(output: Tensor) -> bool:
