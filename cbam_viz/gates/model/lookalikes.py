@@ -14,9 +14,7 @@ _MOST_MODULES = 40
 """A CBAM has fewer parts than that; a network that merely has one somewhere has more."""
 
 
-def lookalikes(
-    modules: Mapping[str, nn.Module], known: Mapping[str, object]
-) -> tuple[str, ...]:
+def lookalikes(modules: Mapping[str, nn.Module], known: Mapping[str, object]) -> tuple[str, ...]:
     """Names of modules, of no known class, that seem to be CBAM layers; outermost first only.
 
     Where a block owns the two gates itself, beside its convolutions, those two are named.

@@ -209,8 +209,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Join an operation to those that gave its inputs."""
         inputs = node.inputs
         node.number = self.operations
-        node.certain = is_told(node.name) and all([one.certain for one in inputs])
-        node.depends = any([one.depends for one in inputs])
+        node.certain = is_told(node.name) and all(one.certain for one in inputs)
+        node.depends = any(one.depends for one in inputs)
         for one in inputs:
             one.users.append(node)
 

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch._C import _len_torch_function_stack
 from torch.nn import functional
-from torch.overrides import _len_torch_function_stack
 
 from ..model.aside import innermost_mode
 from ..model.timm_layers import runs_librarys
@@ -105,8 +105,8 @@ def _is_torchs(place: Any, name: str) -> bool:
 
 
 _FUNCTIONS = (
-    *((functional, name) for name in "conv2d batch_norm relu relu6 silu hardswish".split()),
-    *((torch, name) for name in "batch_norm relu relu_ sigmoid".split()),
+    *((functional, n) for n in ("conv2d", "batch_norm", "relu", "relu6", "silu", "hardswish")),
+    *((torch, n) for n in ("batch_norm", "relu", "relu_", "sigmoid")),
 )
 """What the forwards of these classes call."""
 _METHODS = frozenset(("forward", "_conv_forward", "_check_input_dim"))
