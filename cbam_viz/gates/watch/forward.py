@@ -30,6 +30,7 @@ from .whole import Operation, Rules, operations
 _LARGEST_LEAF, _LARGEST_FEATURES = 1 << 18, 1 << 12
 """Most values of what a gate may be made of, and of that if it has several channels and cells."""
 
+_STEPS = frozenset(("enter", "leave", "channel", "spatial"))
 _AT_A_TIME = 1 << 17
 """Values, which fit into a processor's cache."""
 
@@ -57,8 +58,8 @@ class WatchedForward:
     """Layers of known classes that are not watched inside: what they do to features is known."""
     rules: Rules = field(default_factory=dict)
     """How torch's own modules are noted as a whole."""
-    way: list[Sighting] = field(default_factory=list)
-    """The calls of modules and the gates, in order; no gates that show no values."""
+    seen: list[Sighting] = field(default_factory=list)
+    """Where modules began and ended, and the gates, in order; no gates that show no values."""
     events: list[Event] = field(default_factory=list)
     """What was seen in layers of known classes, in order."""
     times: list[int] = field(default_factory=list)
@@ -90,6 +91,11 @@ class WatchedForward:
     _whole: tuple[Node, tuple[Operation, ...]] | None = None
     """What it was given and does, if it is to be noted as a whole."""
 
+    @property
+    def way(self) -> list[Sighting]:
+        """The calls of modules, what they gave, and the gates, as hooks of a plan tell of them."""
+        return [Sighting("leaf", key.module) if key.what == "leave" else key for key in self.seen]
+
     def begin(self, args: tuple[Any, ...]) -> None:
         """The network is given these."""
         self._sample("", 1, "in", args)
@@ -106,19 +112,17 @@ class WatchedForward:
 
     def see(self, key: Sighting, args: tuple[Any, ...], output: Any) -> None:
         """Take what a hook saw."""
+        if self._inside is not None and self._is_passed(key):
+            return
         if transformed():  # nothing can be read there, but where it is
             if key.what == "enter":
-                self.way.append(key)
+                self.seen.append(key)
                 self.watch.transformed.add(self.watch.enter(key.module))
             elif key.what == "leave":
                 self.watch.leave(key.module)
             return
-        if key.what in ("enter", "channel", "spatial"):
-            self.way.append(key)
-        elif key.what == "leave":
-            self.way.append(Sighting("leaf", key.module))
-        if self._inside is not None and self._is_passed(key):
-            return
+        if key.what in _STEPS:
+            self.seen.append(key)
         given = None
         with unseen():
             if key.what == "enter":
@@ -201,6 +205,7 @@ class WatchedForward:
         if key.what not in ("enter", "leave"):
             return False
         if key.module.startswith(f"{self._inside[0]}."):
+            self.seen.append(key)
             if key.what == "enter":
                 self.watch.calls[key.module] = self.watch.calls.get(key.module, 0) + 1
             return True

@@ -224,9 +224,11 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             given = [node, *(None if weight is None else self.node(weight) for weight in weights)]
             args, inputs = (*given, *rest), tuple([one for one in given if one is not None])
             self.operations += 1
+            layout = node.layout  # of the same shape, if each value stays where it is
+            if name == "convolution":
+                layout = layout_after(name, args, {}, [one.layout for one in inputs], after)
             node = self._new(
-                name, func, args, {}, inputs, after,
-                layout_after(name, args, {}, [one.layout for one in inputs], after),
+                name, func, args, {}, inputs, after, layout,
                 same_after(name, args, {}, [(one.shape, one.same) for one in inputs], after),
             )  # fmt: skip
             self._joined(node)
