@@ -15,7 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations, prune
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import (
+    TorchDispatchMode,
+    _get_current_dispatch_mode_stack,
+    is_in_torch_dispatch_mode,
+)
 
 from cbam_viz.gates import capture, recorder
 from cbam_viz.gates.plan.table import forget
@@ -145,6 +149,8 @@ def test_a_module_is_noted_as_it_would_be_watched(name: str, inference: bool) ->
     assert {"stem", "one"} <= set(found)
     assert whole == watched
     assert one.watch.calls == two.watch.calls
+    assert one.watch.sequence == two.watch.sequence
+    assert one.watch.operations == two.watch.operations
     assert (one.way, one.small, one.resizing) == (two.way, two.small, two.resizing)
     forget(model)
     with torch.inference_mode(inference):  # if not, with gradients
@@ -160,9 +166,10 @@ def test_whole_networks_are_noted_as_they_would_be_watched(name: str) -> None:
     torch.manual_seed(0)
     model = timm_cbam() if name == "resnet18" else timm.create_model(name).eval()
     with torch.inference_mode():
-        whole, _ = graph(model, image(64), whole=True)
-        watched, _ = graph(model, image(64), whole=False)
+        whole, one = graph(model, image(64), whole=True)
+        watched, two = graph(model, image(64), whole=False)
     assert whole == watched
+    assert one.watch.sequence == two.watch.sequence
 
 
 class Sub(nn.Conv2d):
@@ -422,11 +429,12 @@ def test_the_watch_goes_on_when_a_module_fails(
 
         monkeypatch.setattr(functional, "conv2d", interrupted)
         monkeypatch.setattr("cbam_viz.gates.watch.whole._is_torchs", lambda *_: True)
+    flag = is_in_torch_dispatch_mode()  # of the process: tests with threads may have left it
     with torch.no_grad():
         found = capture(model, image())
     assert len(found) == 2
-    assert torch.utils._python_dispatch._len_torch_dispatch_stack() == 0
-    assert not torch.utils._python_dispatch.is_in_torch_dispatch_mode()
+    assert not _get_current_dispatch_mode_stack()
+    assert is_in_torch_dispatch_mode() == flag
     assert hooks_of(model) == 0
 
 
@@ -440,10 +448,11 @@ def test_a_forward_that_ends_inside_a_module_leaves_no_mode(
 
     monkeypatch.setattr(functional, "conv2d", interrupted)
     monkeypatch.setattr("cbam_viz.gates.watch.whole._is_torchs", lambda *_: True)
+    flag = is_in_torch_dispatch_mode()
     with torch.no_grad(), pytest.raises(KeyboardInterrupt):
         capture(model, image())
-    assert torch.utils._python_dispatch._len_torch_dispatch_stack() == 0
-    assert not torch.utils._python_dispatch.is_in_torch_dispatch_mode()
+    assert not _get_current_dispatch_mode_stack()
+    assert is_in_torch_dispatch_mode() == flag
     assert hooks_of(model) == 0
 
 

@@ -157,12 +157,16 @@ class WatchedForward:
     def _enter(self, name: str, args: tuple[Any, ...]) -> Node | None:
         """A module begins; the node of what it is given first, if that may be compared."""
         number = self.watch.enter(name).number
+        if name in self.modules.plain:
+            self.watch.unnoted = self.watch.unnoted or name
         given = self._sample(name, number, "in", args)
         if name in self.modules.known and args and isinstance(args[0], Tensor):
             self.known_inputs[name, number] = given or self.watch.node(args[0])
         return given
 
     def _leave(self, name: str, args: tuple[Any, ...], output: Any) -> None:
+        if self.watch.unnoted == name:
+            self.watch.unnoted = None
         leaf = (name, self.watch.calls.get(name, 1))
         whole, self._whole = self._whole, None
         if isinstance(output, Tensor):

@@ -14,7 +14,7 @@ from weakref import finalize
 import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..layout.axes import (
     COLUMN,
@@ -34,6 +34,7 @@ from ..layout.placement import layout_after
 from ..layout.same import Same, is_told, same_after, same_of
 from ..model.aside import unseen
 from .graph import Frame, Node
+from .operations import in_parts, noted
 from .whole import Operation
 
 
@@ -46,6 +47,10 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.frame = self.root
         self.operations = 0
         """How many have run."""
+        self.sequence: list[Any] = []
+        """Which, in order, as `noted` says."""
+        self.unnoted: str | None = None
+        """The layer of a known class that runs: what it does is known."""
         self.calls: dict[str, int] = {}
         self.errors: list[tuple[Frame, Exception]] = []
         self.asked = False
@@ -146,10 +151,12 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if out is not NotImplemented:
             return out
         self.operations += 1
-        noted = self._guard(self._before, func, args, kwargs)
+        before = self._guard(self._before, func, args, kwargs)
         out = func(*args, **kwargs)
-        if noted is not None:
-            self._guard(self._after, func, args, kwargs, noted, out)
+        if self.unnoted is None:
+            self.sequence.append(noted(func, args, out))
+        if before is not None:
+            self._guard(self._after, func, args, kwargs, before, out)
         return out
 
     def _guard(self, step: Callable[..., Any], *args: Any) -> Any:
@@ -173,9 +180,9 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return name, tensors, nodes, self.about_to(name, args, nodes)
 
     def _after(
-        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], noted: Any, out: Any
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], before: Any, out: Any
     ) -> None:
-        name, tensors, nodes, extra = noted
+        name, tensors, nodes, extra = before
         if name in ("set_", "resize_"):
             return
         if name == "convolution" and self.input_size is None and len(nodes[0].shape) == 4:
@@ -220,10 +227,13 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         All of their results have the shape of `after`.
         """
         node = before
-        for name, func, weights, rest in operations:
+        for name, func, weights, rest, first in operations:
+            self.operations += 1 if first is None else 2
+            if self.unnoted is None:
+                self.sequence += [] if first is None else [first]
+                self.sequence.append(noted(func, (after, *weights, *rest), after))
             given = [node, *(None if weight is None else self.node(weight) for weight in weights)]
             args, inputs = (*given, *rest), tuple([one for one in given if one is not None])
-            self.operations += 1
             layout = node.layout  # of the same shape, if each value stays where it is
             if name == "convolution":
                 layout = layout_after(name, args, {}, [one.layout for one in inputs], after)
@@ -306,40 +316,6 @@ def parameter_storages(model: nn.Module) -> dict[int, str]:
                     storage = tensor.untyped_storage()._cdata
                     found.setdefault(storage, f"{module}.{name}" if module else name)
     return found
-
-
-COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
-"""The compositions of C++: `func.decompose` prefers Python's, which round otherwise (bilinear
-interpolation does), and the network's output must not change."""
-
-_composite: dict[Any, bool] = {}
-
-
-def is_composite(func: Any) -> bool:
-    """Under inference mode whole compositions arrive; only their parts can be understood."""
-    known = _composite.get(func)
-    if known is None:
-        try:
-            known = hasattr(func, "decompose") and torch._C._dispatch_has_kernel_for_dispatch_key(
-                func.name(), "CompositeImplicitAutograd"
-            )
-        except RuntimeError:  # no operator of a library: prim::device
-            known = False
-        _composite[func] = known
-    return known
-
-
-def in_parts(
-    mode: TorchDispatchMode, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    """What a composition gives if `mode` meets its parts; NotImplemented if `func` is none."""
-    if not is_composite(func):
-        return NotImplemented
-    _push_mode(mode)  # it has only been set aside while it sees this operation
-    try:
-        return func._op_dk(COMPOSITE, *args, **kwargs)
-    finally:
-        _pop_mode()
 
 
 def _storage(tensor: Tensor) -> torch.UntypedStorage | None:

@@ -31,6 +31,8 @@ class Operation(NamedTuple):
     func: Any
     weights: tuple[Tensor | None, ...] = ()
     rest: tuple[Any, ...] = ()
+    first: Any = None
+    """Another one that torch runs before, of which nothing is made."""
 
 
 Rule = Callable[[dict[str, Any]], tuple[Operation, ...] | None]
@@ -128,7 +130,8 @@ def _normalised(there: dict[str, Any]) -> tuple[Operation, ...] | None:
         return None
     weights = (*_weights(there, "_parameters", "weight", "bias"), means, variances)
     rest = (False, 0.0 if there["momentum"] is None else there["momentum"], there["eps"])
-    return (Operation("native_batch_norm", _ATEN.native_batch_norm.default, weights, rest),)
+    func, first = _ATEN.native_batch_norm.default, _ATEN.empty.memory_format
+    return (Operation("native_batch_norm", func, weights, rest, first),)
 
 
 def _normalised_and_activated(there: dict[str, Any]) -> tuple[Operation, ...] | None:
