@@ -60,9 +60,9 @@ def noted(whole: bool = True) -> Iterator[list[str]]:
     done = Trace.done
     with pytest.MonkeyPatch.context() as patch:
 
-        def note(trace: Trace, *given: Any) -> Node:
+        def note(trace: Trace, *given: Any) -> None:
             found.append(trace.frame.module)
-            return done(trace, *given)
+            done(trace, *given)
 
         patch.setattr(Trace, "done", note)
         if not whole:

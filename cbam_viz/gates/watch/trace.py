@@ -221,11 +221,14 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for one in inputs:
             one.users.append(node)
 
-    def done(self, operations: Iterable[Operation], before: Node, after: Tensor) -> Node:
-        """The node of what a module returned that is known to have done these operations.
+    def done(self, operations: Iterable[Operation], before: Node, after: Tensor) -> None:
+        """Write down what a module returned, `after`, that is known to have done these operations.
 
-        All of their results have the shape of `after`.
+        All of their results have its shape.
         """
+        self._guard(self._done, operations, before, after)
+
+    def _done(self, operations: Iterable[Operation], before: Node, after: Tensor) -> None:
         node = before
         for name, func, weights, rest, first in operations:
             self.operations += 1 if first is None else 2
@@ -245,7 +248,6 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._store(after, node, written=_writes(name))
             if name == "convolution" and self.input_size is None:
                 self.input_size = (before.shape[2], before.shape[3])
-        return node
 
     def _is_source(self, func: Any, name: str, nodes: Sequence[Node]) -> bool:
         """A network that takes no tensor draws one, or reads one from a file."""

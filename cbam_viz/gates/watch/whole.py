@@ -62,7 +62,10 @@ def operations(
     plain = rule is not None and len(args) == 1 and _is_plain(args[0]) and _is_untouched(module)
     if rule is None or not plain or not _sees_all(mode):
         return None
-    done = rule(module.__dict__)
+    try:
+        done = rule(module.__dict__)
+    except (LookupError, TypeError):  # it does not keep what its class does
+        return None
     if done is None or not all(map(_is_known, (one for op in done for one in op.weights))):
         return None
     return done
