@@ -277,7 +277,7 @@ def _json(store: Store, summaries: Sequence[GateSummary], name: str | None) -> d
 
 def _csv(summaries: Sequence[GateSummary]) -> str:
     """Every layer, gate and class, and all photos together, a line each."""
-    from cbam_viz.dataset.gates import NUMBERS
+    from cbam_viz.dataset.numbers import NUMBERS
 
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
