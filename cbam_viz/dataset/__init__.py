@@ -11,7 +11,7 @@ from cbam_viz.dataset.comparing import Change, compare_stores
 from cbam_viz.dataset.gates import GateSummary, Selectivity, gate_summary, selectivity
 from cbam_viz.dataset.moments import Moments
 from cbam_viz.dataset.photos import Ranked, extremes, neighbours, unusual
-from cbam_viz.dataset.reading import Block, Store, open_store
+from cbam_viz.dataset.reading import Block, Store, open_store, sample_stores
 from cbam_viz.dataset.sums import sum_up
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "gate_summary",
     "neighbours",
     "open_store",
+    "sample_stores",
     "selectivity",
     "sum_up",
     "unusual",

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from cbam_viz._places import SAMPLE
 from cbam_viz._text import few, shortened
 from cbam_viz.attention import Cells
 from cbam_viz.batch.record import GATES, STORE, Record, read_record
@@ -28,6 +29,7 @@ _PLACE = (
     "photo_height", "photo_width", "input_height", "input_width", "scale_y", "scale_x",
     "offset_y", "offset_x",
 )  # fmt: skip
+SAMPLES = Path(__file__).parent / "samples"
 _AHEAD = 2
 """Shards that are read while one is looked at, each by a thread of its own."""
 
@@ -216,9 +218,18 @@ def _shares_of(shape: tuple[int, int], cells: Cells | None, place: tuple[float, 
     return photo_shares(shape, cells, geometry)
 
 
+def sample_stores() -> tuple[str, ...]:
+    """Names of the stores that come with the package."""
+    return tuple(sorted(one.parent.name for one in SAMPLES.glob(f"*/{STORE}")))
+
+
 def open_store(path: str | Path) -> Store:
-    """Open a store, also one that is not complete. Raises StoreError if it is none, or empty."""
-    folder = Path(path)
+    """Open a store, also one that is not complete; `sample:NAME` is one that comes along.
+
+    Raises StoreError if it is none, or empty.
+    """
+    text = str(path)
+    folder = SAMPLES / Path(text[len(SAMPLE) :]).name if text.startswith(SAMPLE) else Path(path)
     record = read_record(folder)
     if record is None:
         raise StoreError(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from cbam_viz._places import stores_folder
+from cbam_viz._places import SAMPLE, stores_folder
 from cbam_viz.batch.record import GATES, PLAN, STORE
 from cbam_viz.dataset import (
     Change,
@@ -21,9 +21,10 @@ from cbam_viz.dataset import (
     gate_summary,
     neighbours,
     open_store,
+    sample_stores,
     unusual,
 )
-from cbam_viz.dataset.reading import Part
+from cbam_viz.dataset.reading import SAMPLES, Part
 from cbam_viz.errors import StoreError
 from cbam_viz.ui import folders
 
@@ -64,8 +65,18 @@ class Opened:
 
 
 def names() -> list[str]:
-    """The stores of the folder, also those that are only begun; empty where there is no folder."""
+    """The visitors' own stores, and then those that come along."""
+    return [*own(), *(SAMPLE + name for name in sample_stores())]
+
+
+def own() -> list[str]:
+    """The stores of the folder, also those that are only begun; what to compare with."""
     return [one.name for one in folders.offered(stores_folder()) if _is_store(one)]
+
+
+def title(name: str) -> str:
+    """What to call a store in the list."""
+    return f"{name.removeprefix(SAMPLE)} (example)" if name.startswith(SAMPLE) else name
 
 
 def folders_of_photos() -> list[str]:
@@ -81,7 +92,10 @@ def _is_store(folder: Path) -> bool:
 
 def opened(name: str) -> Opened:
     """Open a store of the list. Raises StoreError, in a sentence, for one that cannot be read."""
-    path = stores_folder() / name
+    if name.startswith(SAMPLE):
+        path = SAMPLES / name.removeprefix(SAMPLE)
+    else:
+        path = stores_folder() / name
     if not (path / STORE).is_file():
         raise StoreError(
             f"The store {name} is being begun: the run that makes it has not got to its first "

@@ -48,7 +48,9 @@ def is_wanted() -> bool:
 def choose() -> tuple[dict[str, Any], tuple[Opened, ...]]:
     """Settings of the figure, and its stores. Raises StoreError for one that cannot be read."""
     names = stores.names()
-    name = st.selectbox("Store", names, **control("store", names[0], names))
+    name = st.selectbox(
+        "Store", names, format_func=stores.title, **control("store", names[0], names)
+    )
     ours = page_settings()
     ours.params[f"{ours.prefix}store"] = name  # another one may come before it
     store = stores.opened(name)
@@ -58,7 +60,7 @@ def choose() -> tuple[dict[str, Any], tuple[Opened, ...]]:
     )  # fmt: skip
     opened = [store]
     if kind == "stores":
-        others = [one for one in names if one != name]
+        others = [one for one in stores.own() if one != name]
         if not others:
             st.info("There is one store alone. Make another one to put beside it.")
             return {}, ()
