@@ -320,7 +320,7 @@ def test_what_is_wrong_with_a_store_is_one_sentence(many, stores, harm, said):
 def test_a_store_that_is_not_complete_says_of_what_its_numbers_are(many, stores):
     sorted((stores / "first" / "gates").iterdir())[-1].unlink()
     app = many()
-    assert any("1 of 4 parts are still missing" in one.value for one in app.caption)
+    assert any("1 of 4 parts is still missing" in one.value for one in app.caption)
     assert any(one.value.startswith("24 photos of 3 classes") for one in app.caption)
     assert table(app, "In words")["Mean"][0] == pytest.approx(
         whole(stores / "first", "layer1.0.se/channel")[0].mean()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import streamlit as st
 
 from cbam_viz._places import SAMPLE, stores_folder
@@ -120,20 +121,31 @@ def summary(store: Opened, layer: str, part: Part) -> GateSummary:
     return _summary(store.key, layer, part, store.store)
 
 
-@st.cache_resource(max_entries=300, show_spinner=False)
+@st.cache_resource(max_entries=12, show_spinner=False)  # of a thousand classes 50 MB each
 def _summary(key: Hashable, layer: str, part: Part, _store: Store) -> GateSummary:
     return gate_summary(_store, layer, part)
 
 
 def summaries(store: Opened) -> list[GateSummary]:
-    """All gates. Says how far it is where that takes a while, as it does the first time."""
+    """All gates, without those of each class.
+
+    Says how far it is where that takes a while, as the first time of a store without sums.
+    """
     gates, made = store.gates, []
     slot = st.empty()
     for number, (layer, part) in enumerate(gates):
         slot.progress(number / len(gates), f"Summing up {layer} …")
-        made.append(summary(store, layer, part))
+        made.append(_without_classes(store.key, layer, part, store.store))
     slot.empty()
     return made
+
+
+@st.cache_resource(max_entries=1000, show_spinner=False)
+def _without_classes(key: Hashable, layer: str, part: Part, _store: Store) -> GateSummary:
+    """A summary without each class's gates, which would fill memory where there are many."""
+    found = gate_summary(_store, layer, part)
+    nothing = np.empty((0, found.mean.size))
+    return replace(found, class_mean=nothing, class_spread=nothing)
 
 
 def highest_and_lowest(

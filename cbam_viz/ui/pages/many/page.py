@@ -7,6 +7,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from cbam_viz._places import SAMPLE, stores_folder
+from cbam_viz._text import counted
 from cbam_viz.ui import session
 from cbam_viz.ui.pages.many import beside, classes, layers, making, single, this
 from cbam_viz.ui.parts import stores
@@ -91,8 +92,8 @@ def _choose(names: list[str]) -> str:
 def _describe(store: stores.Opened) -> None:
     record = store.store.record
     count, kinds = store.store.photos.num_rows, len(store.store.classes)
-    of = f" of {kinds} class{'es' if kinds > 1 else ''}" if kinds else ", without classes,"
-    text = f"{count:,} photo{'' if count == 1 else 's'}{of} in {record.document['model']}."
+    of = f" of {counted(kinds, 'class', 'classes')}" if kinds else ", without classes,"
+    text = f"{counted(count, 'photo')}{of} in {record.document['model']}."
     if store.name == CROPS:
         text = (
             f"An example: {count} crops of the four sample photos in {record.document['model']}. "
@@ -101,8 +102,9 @@ def _describe(store: stores.Opened) -> None:
         )
     left = record.shards - len(store.store.files)
     if left > 0:
+        are = "is" if left == 1 else "are"
         text += (
-            f" The store is not complete: {left} of {record.shards} parts are still missing, and "
+            f" The store is not complete: {left} of {record.shards} parts {are} still missing, and "
             "all numbers are of the others."
         )
     st.caption(plain(text))
