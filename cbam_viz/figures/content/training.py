@@ -94,8 +94,8 @@ class Training:
             by = f"{len(self.numbers)} networks: {'; '.join(figure.study.networks)}"
         return [
             f"Gates of {counted(len(self.panels), 'layer')} on {photos}, by {by}. Solid lines are "
-            "means over photos of a gate's mean, broken ones the share of it that is saturated, below "
-            f"{SATURATED_LOW:g} or above {SATURATED_HIGH:g}",
+            "means over photos of a gate's mean, broken ones the share of it that is saturated, "
+            f"below {SATURATED_LOW:g} or above {SATURATED_HIGH:g}",
             axes_sentence(self.axis),
             *(sentence.rstrip(".") for sentence in self.warnings),
         ]
