@@ -191,7 +191,9 @@ def run_floors(arguments: list[str]) -> int:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     workers = ["-n", str(os.cpu_count() or 1), "--dist", "loadfile"]
     skipped = [f"--ignore={path}" for path in FLOOR_SKIPS]
-    command = [python, "-m", "pytest", *workers, *(arguments or (*FLOOR_TESTS, *skipped))]
+    named = any(not one.startswith("-") for one in arguments)
+    tests = [] if named else [*FLOOR_TESTS, *skipped]
+    command = [python, "-m", "pytest", *workers, *arguments, *tests]
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
 

@@ -39,6 +39,24 @@ def quoted(value: object, limit: int = QUOTED) -> str:
     return f"a {kind} of {len(value):,}" if isinstance(value, Sized) else f"a {kind}"
 
 
+def said(error: BaseException, limit: int = 200) -> str:
+    """Return the first line of what an error says; its class where it says nothing, or cannot.
+
+    Code that is not ours raises errors of any class, and to print one may fail as well.
+    """
+    try:
+        line = str(error).strip().partition("\n")[0]
+    except Exception:
+        line = ""
+    return shortened(line, limit) or type(error).__name__
+
+
+def named(error: BaseException, limit: int = 200) -> str:
+    """Return an error's class and the first line of what it says: `ValueError: too small`."""
+    kind, line = type(error).__name__, said(error, limit)
+    return kind if line == kind else f"{kind}: {line}"
+
+
 def few(names: Collection[str], shown: int = 4, limit: int = QUOTED) -> str:
     """List the first names, each shortened to `limit`, and count the rest."""
     rest = len(names) - shown

@@ -334,7 +334,7 @@ def _forward(
     inputs = as_weights(loaded.model, inputs)
     with running(loaded, inputs, view):
         found = capture(loaded.model, *inputs, **options)
-        return _with_layers(of_photos(found, len(inputs[0])))
+        return with_layers(of_photos(found, len(inputs[0])))
 
 
 def of_photos(attention: Attention, count: int) -> Attention:
@@ -359,8 +359,8 @@ def of_photos(attention: Attention, count: int) -> Attention:
     return replace(attention, layers=layers, unsupported=attention.unsupported + left_out)
 
 
-def _with_layers(attention: Attention) -> Attention:
-    """Refuse attention of other kinds alone: there is no gate to draw."""
+def with_layers(attention: Attention) -> Attention:
+    """Return it; raise NoAttentionError where all attention is of other kinds: no gate is shown."""
     if attention.layers:
         return attention
     told = "; ".join(f"{one.module}: {one.reason}" for one in attention.unsupported[:3])

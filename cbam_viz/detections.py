@@ -49,11 +49,15 @@ class Detections:
     """`regions`: each is all that the network takes for one class (semantic segmentation)."""
     note: str = ""
     """A sentence: what was assumed or left out."""
+    traced: Any = field(default=None, repr=False)
+    """(N,): the scores as a tensor through which gradients go, where they were given so."""
 
     def __post_init__(self) -> None:
         """Make arrays of everything; see the class."""
         boxes = _array("boxes", self.boxes, (4,))
         count = len(boxes)
+        if self.traced is None and getattr(self.scores, "requires_grad", False):
+            object.__setattr__(self, "traced", self.scores)
 
         def put(name: str, value: Any) -> None:
             object.__setattr__(self, name, value)
@@ -89,6 +93,8 @@ class Detections:
             name: None if getattr(self, name) is None else getattr(self, name)[keep]
             for name in ("boxes", "scores", "classes", "masks", "corners", "keypoints")
         }
+        if self.traced is not None:
+            cut["traced"] = self.traced[places]
         labels = tuple(self.labels[place] for place in places) if self.labels else ()
         return replace(self, labels=labels, **cut)
 

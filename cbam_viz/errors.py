@@ -66,6 +66,10 @@ class FigureError(CbamVizError):
     """A figure cannot be made as asked."""
 
 
+class LabelsError(CbamVizError):
+    """A file of labels cannot be read, or says two things of one photo."""
+
+
 class StoreError(CbamVizError):
     """Results cannot be written or read back."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbam_viz._text import few, quoted, shortened
+from cbam_viz._text import few, named, quoted, said, shortened
 
 
 def test_texts_are_shortened_at_the_limit() -> None:
@@ -31,6 +31,20 @@ def test_few_names_and_a_count() -> None:
     assert few(["a", "b", "c", "d", "e", "f"]) == "a, b, c, d and 2 more"
     assert few({"k": 1}, limit=5) == "k"
     assert len(few(["n" * 1000] * 1000, shown=2, limit=10)) == 10 + 2 + 10 + len(" and 998 more")
+
+
+def test_what_an_error_says_of_whatever_class_it_is() -> None:
+    class Mute(BaseException):
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    assert [said(one) for one in (ValueError("a\nb"), ValueError(), ValueError(" \n"), Mute())] == [
+        "a", "ValueError", "ValueError", "Mute"
+    ]  # fmt: skip
+    assert [named(one) for one in (ValueError("a"), ValueError(), Mute())] == [
+        "ValueError: a", "ValueError", "Mute"
+    ]  # fmt: skip
+    assert said(ValueError("x" * 10**6)) == "x" * 199 + "…"
 
 
 @given(st.text(), st.integers(1, 50))

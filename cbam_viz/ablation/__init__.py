@@ -14,7 +14,7 @@ says (`analyse_with`), and what each gate does for a class or an object (`follow
 
 from cbam_viz.ablation.block import Ablation, ablate
 from cbam_viz.ablation.channels import ChannelImportance, channel_importance
-from cbam_viz.ablation.followed import Aim, aims
+from cbam_viz.ablation.followed import Aim, aim_of, aims
 from cbam_viz.ablation.measuring import effects
 from cbam_viz.ablation.on_photo import analyse_with, effects_on_photo, importance_on_photo
 from cbam_viz.ablation.over_photos import gate_means, gate_variance
@@ -50,6 +50,7 @@ __all__ = [
     "Replacement",
     "Shuffled",
     "ablate",
+    "aim_of",
     "aims",
     "analyse_with",
     "channel_importance",

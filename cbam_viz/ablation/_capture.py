@@ -19,7 +19,7 @@ from cbam_viz.gates.plan.signature import signature_of
 from cbam_viz.gates.plan.table import Table, table_of
 from cbam_viz.gates.watch.limits import demand_plain
 from cbam_viz.gates.watch.operands import reduced
-from cbam_viz.gates.watch.trace import in_parts
+from cbam_viz.gates.watch.operations import in_parts
 
 __all__ = [
     "ASKING",

@@ -6,13 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 from torch import Tensor
 
 from cbam_viz.analysis import Analysis
 from cbam_viz.detections import Detections
-from cbam_viz.detectors import on_photo, read_detections
+from cbam_viz.detectors import again, on_photo, read_detections
 from cbam_viz.errors import MetricError
 from cbam_viz.models import LoadedModel
 from cbam_viz.models.feed import as_weights, inputs_of, running
@@ -20,8 +18,6 @@ from cbam_viz.predictions import ClassScores, scores_in
 
 MOST = 12
 """Objects that can be followed: the best."""
-SAME_PLACE = 0.5
-"""Intersection over union from which a box is where the object was."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +42,22 @@ def aims(analysis: Analysis) -> tuple[Aim, ...]:
         return tuple(
             Aim("class", one.index, one.label, one.probability) for one in analysis.predictions
         )
+    return tuple(aim_of(analysis, place) for place in range(min(len(found), MOST)))
+
+
+def aim_of(analysis: Analysis, place: int) -> Aim:
+    """The object or region at this place among the detections of a photo."""
+    found = analysis.detections
+    assert found is not None
+    label = found.named(analysis.classes).labelled[place]
     kind: Literal["object", "region"] = "object" if found.kind == "objects" else "region"
-    return tuple(
-        Aim(kind, place, row["label"], row["score"])
-        for place, row in enumerate(found.named(analysis.classes).rows[:MOST])
-    )
+    return Aim(kind, place, label, float(found.scores[place]))
 
 
 def share_of(aim: Aim, loaded: LoadedModel, analysis: Analysis) -> Callable[[Any], float]:
     """A function from an output for this photo to the class's probability or the object's score.
 
-    An object's score is the highest of its class among boxes that overlap its own by half or more
+    An object's score is that of the box of its class that overlaps its own most, by half or more
     (intersection over union); 0 if there is none any more. A region's is its class's; 0 if no pixel
     is taken for it.
 
@@ -112,20 +113,5 @@ def shares_in(output: Any, scores: ClassScores) -> Tensor:
 
 
 def _score(before: Detections, place: int, after: Detections) -> float:
-    same = after.classes == before.classes[place]
-    if before.kind == "objects":
-        same &= _overlaps(after.boxes, before.boxes[place]) >= SAME_PLACE
-    return float(after.scores[same].max()) if same.any() else 0.0
-
-
-def _overlaps(
-    boxes: npt.NDArray[np.float64], box: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Intersection over union of each box (N, 4) with one, (N,)."""
-    low, high = np.maximum(boxes[:, :2], box[:2]), np.minimum(boxes[:, 2:], box[2:])
-    common = (high - low).clip(0).prod(1)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1) + (box[2:] - box[:2]).prod() - common
-    found: npt.NDArray[np.float64] = np.divide(
-        common, areas, out=np.zeros(len(boxes)), where=areas > 0
-    )
-    return found
+    there = again(before, place, after)
+    return 0.0 if there is None else float(after.scores[there])

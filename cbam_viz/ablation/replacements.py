@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cbam_viz._text import shortened
+from cbam_viz._text import named
 from cbam_viz.computation import GateKind
 from cbam_viz.errors import CaptureError, MetricError
 from cbam_viz.metrics import generator
@@ -218,7 +218,7 @@ class Made:
         try:
             made = self.function(gate.clone())
         except Exception as error:  # the user's own code
-            why = shortened(f"{type(error).__name__}: {error}", 200)
+            why = named(error)
             raise CaptureError(f"The function that replaces a gate fails: {why}.") from error
         return Given(as_tensor(made))(gate)
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from cbam_viz._text import quoted, shortened
+from cbam_viz._text import named, quoted
 from cbam_viz.errors import MetricError, ModelError, NoClassScoresError
 from cbam_viz.predictions import ClassScores, scores_in
 
@@ -178,7 +178,7 @@ def _own(score: Callable[[Any], Any], output: Any, count: int) -> Values:
     try:
         given = score(output)
     except Exception as error:  # the user's own code
-        why = shortened(f"{type(error).__name__}: {error}", 200)
+        why = named(error)
         raise MetricError(f"The score fails on the network's output: {why}.") from error
     given = given.detach().cpu().numpy() if isinstance(given, Tensor) else given
     try:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
-from cbam_viz._text import shortened
+from cbam_viz._text import said
 from cbam_viz.attention import Attention
 from cbam_viz.batch.fusing import fuse_norms
 from cbam_viz.batch.looking import Looker, first_photos
@@ -82,7 +82,7 @@ def fast_forward(
     except CbamVizError:
         raise
     except Exception as error:  # whatever export and compilation meet
-        cause = shortened(str(error).strip().partition("\n")[0], 300) or type(error).__name__
+        cause = said(error, 300)
         raise ModelError(
             f"{loaded.name} cannot be made faster by {', '.join(ways)}: {cause}. Leave --fast out."
         ) from error

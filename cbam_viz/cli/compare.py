@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cbam_viz.cli.choice import ModelChoice
+from cbam_viz.cli.compare_methods import Asked, compare_methods
 from cbam_viz.cli.files import refuse_existing, refuse_unwritable, write
 from cbam_viz.cli.input_options import input_options, reading_options
 from cbam_viz.cli.inputs import Reading, find_images, read_image
@@ -20,6 +21,7 @@ from cbam_viz.cli.report import layer_name
 from cbam_viz.cli.text import finite, print_json, print_table, say
 from cbam_viz.errors import MetricError, PlainCheckpointError
 from cbam_viz.figures.ask.formats import SUFFIXES
+from cbam_viz.figures.ask.registry import COLUMNS
 
 if TYPE_CHECKING:
     from cbam_viz.comparison import Comparison
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from cbam_viz.models import LoadedModel
 
 TABLES = (".csv", ".json")
+METHODS = tuple(name for name, kind in COLUMNS.items() if kind.module == "method")
+"""Those of `cbam_viz.methods`, known without loading them."""
 
 
 def _pairs(
@@ -49,6 +53,7 @@ def _pairs(
     epilog="\b\nExamples:\n"
     "  cbam-viz compare photo.jpg -c first.safetensors -c second.pth\n"
     "  cbam-viz compare photo.jpg -c A -c B --layer -1 -o maps.png -o numbers.csv\n"
+    "  cbam-viz compare photo.jpg -c A -c B --method gradcam --target cat -o maps.pdf\n"
     "  cbam-viz compare before.jpg after.jpg --same-scene -o maps.pdf",
 )
 @click.argument("sources", nargs=-1, required=True, metavar="IMAGE...")
@@ -75,6 +80,18 @@ def _pairs(
     "[default: of the same name, else at the same depth of the same stage]",
 )
 @click.option(
+    "--method",
+    type=click.Choice(METHODS),
+    help="Compare maps of this method in place of the gates, of --layer (a layer, module or stage) "
+    "or each network's last stage. [default: the gates]",
+)
+@click.option(
+    "--target",
+    metavar="CLASS|boxN",
+    help="What these maps are for: a class by name or number, or a detector's box. [default: what "
+    "the first network predicts, or the box of the highest score]",
+)
+@click.option(
     "--same-scene",
     is_flag=True,
     help="The photos show the same scene pixel by pixel, so that their maps have differences.",
@@ -99,6 +116,8 @@ def compare(
     reading: Reading,
     layers: tuple[str, ...],
     pairs: tuple[tuple[int, str, str], ...],
+    method: str | None,
+    target: str | None,
     same_scene: bool,
     outputs: tuple[Path, ...],
     force: bool,
@@ -120,8 +139,24 @@ def compare(
         check_counts(len(choices), len(images))
     except MetricError as error:
         raise click.UsageError(f"{error} Each -c FILE is a network.") from error
+    asked = None if method is None else _asked(method, layers, target, pairs)
+    if target is not None and method is None:
+        raise click.UsageError("Gates are for no class: --target belongs to --method.")
     refuse_existing(outputs, force)
     refuse_unwritable(outputs)
+    if asked is not None:
+        loaded = [_opened(choice, view) for choice in choices]
+        compare_methods(
+            asked,
+            loaded,
+            [read_image(path, reading, loaded[0]) for path in images],
+            view,
+            same_scene=same_scene,
+            outputs=outputs,
+            force=force,
+            as_json=as_json,
+        )
+        return
     found = _compared(choices, images, view, reading, pairs, same_scene=same_scene)
     names = [layer_name(list(found.layers), one) for one in layers] or list(found.layers)
     written = _write(found, names, outputs, force)
@@ -133,6 +168,19 @@ def compare(
     _print(found, names)
     for one in written:
         say(f"Wrote {one}.")
+
+
+def _asked(
+    method: str,
+    layers: tuple[str, ...],
+    target: str | None,
+    pairs: tuple[tuple[int, str, str], ...],
+) -> Asked:
+    if len(layers) > 1:
+        raise click.UsageError("--method compares maps of one layer: give --layer once.")
+    asked = Asked(method, next(iter(layers), None), target, pairs)
+    asked.check()
+    return asked
 
 
 def _compared(

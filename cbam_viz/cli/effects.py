@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cbam_viz._text import said
 from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.files import refuse_existing, refuse_unwritable, write
 from cbam_viz.cli.gateless import of_a_photo
@@ -143,10 +144,10 @@ def effects(
             raise click.UsageError(f"{output} must end in one of {', '.join(ENDINGS)}.")
     refuse_existing(outputs, force)
     refuse_unwritable(outputs)
-    known = None if labels is None else Labels(labels)
+    images = find_images(sources)
+    known = None if labels is None else Labels(labels, images)
     if "accuracy" in scores and known is None:
         raise click.UsageError("Accuracy needs the photos' true classes: give --labels.")
-    images = find_images(sources)
     loaded = open_network(choice, view=view)
     photos = _Photos(images, known, loaded, view, reading)
     wanted = scores or ("agreement" if known is None else "accuracy", "probability")
@@ -263,17 +264,22 @@ def _lost(measuring: Measuring, photos: _Photos, error: Exception) -> None:
     if isinstance(error, CaptureError) and not measuring.done:
         raise error
     if not isinstance(error, (CbamVizError, MemoryError)):
-        line = str(error).partition("\n")[0][:200] or type(error).__name__
-        error = ModelError(f"{photos.loaded.name} fails on it: {line}.")
+        error = ModelError(f"{photos.loaded.name} fails on it: {said(error)}.")
     if not measuring.done:
         photos.error = error if isinstance(error, CbamVizError) else None
     photos.skip([Path(name) for name in measuring.lost], error)
 
 
 def _demand_classes(loaded: LoadedModel, x: Tensor) -> None:
-    """Raise MetricError if the network's output is no class scores."""
+    """Raise MetricError if the network's output is no class scores.
+
+    Raises:
+        NoAttentionError: the network has no gates either, which is what would have to change.
+    """
     import torch
 
+    from cbam_viz.analysis import with_layers
+    from cbam_viz.gates import capture
     from cbam_viz.predictions import read_output
 
     def run() -> Any:
@@ -286,6 +292,8 @@ def _demand_classes(loaded: LoadedModel, x: Tensor) -> None:
         return
     reading = read_output(output, loaded.classes, loaded.model, run=run)
     if reading.kind == "none":
+        with torch.no_grad():
+            with_layers(capture(loaded.model, x))
         raise MetricError(
             f"{reading.note} Effects on other outputs are measured in Python: "
             "cbam_viz.effects(model, inputs, score=...)."

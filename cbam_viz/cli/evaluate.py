@@ -191,9 +191,9 @@ def evaluate(
         raise click.UsageError("To measure by boxes, say where they are: --boxes FILE.")
     spec = FigureSpec(layout="evaluation", venue=venue, width=width_of(width))  # type: ignore[arg-type]
     pictures = tuple(f"{FIGURE}.{one}" for one in dict.fromkeys(formats))
-    known = None if labels is None else Labels(labels)
     regions = {} if boxes is None else read_regions(boxes)
     images = find_images(sources)
+    known = None if labels is None else Labels(labels, images)
     wanted = groups or tuple(one for one in GROUPS if one != "boxes" or boxes is not None)
     if output is not None:
         before = (output / JOURNAL).exists()
@@ -213,7 +213,8 @@ def evaluate(
         seed,
         view,
     )
-    settings = _settings(loaded, plan, boxes, labels)
+    finds = analysis.detections is not None and not analysis.predictions
+    settings = _settings(loaded, plan, boxes, labels, finds=finds)
     journal = Journal(
         None if output is None else output / JOURNAL,
         {**settings, "network": network_mark(loaded, choice.factory)},
@@ -367,9 +368,9 @@ def _chosen(
 
 
 def _settings(
-    loaded: LoadedModel, plan: Plan, boxes: Path | None, labels: str | None
+    loaded: LoadedModel, plan: Plan, boxes: Path | None, labels: str | None, *, finds: bool
 ) -> dict[str, Any]:
-    """What the numbers hang on, for every output."""
+    """What the numbers hang on, for every output; `finds` says that the network finds objects."""
     from cbam_viz.evaluation import mean_colour_words
     from cbam_viz.metrics.removal import BLUR
 
@@ -381,8 +382,8 @@ def _settings(
         "methods": " ".join(plan.methods),
         "layers": " ".join(plan.layers),
         "measures": " ".join(plan.groups),
-        "score": "probability of the class (after softmax)",
-        "class": "the label" if labels is not None else "the predicted one",
+        "score": "score of a box" if finds else "probability of the class (after softmax)",
+        "class": _target_words(labeled=labels is not None, finds=finds),
         "steps": plan.steps,
         "ties": plan.ties,
         "seed": plan.seed,
@@ -390,6 +391,12 @@ def _settings(
         "mean_is": mean_colour_words(loaded),
         "objects": "" if boxes is None else boxes.name,
     }
+
+
+def _target_words(*, labeled: bool, finds: bool) -> str:
+    if finds:
+        return f"the box of the highest score{' of the label' if labeled else ''}"
+    return "the label" if labeled else "the predicted one"
 
 
 def _write(

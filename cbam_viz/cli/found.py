@@ -22,12 +22,17 @@ def print_detections(analysis: Analysis) -> None:
     if not len(found):
         say("Nothing was found on this photo.")
     rows = [
-        (f"{row['score']:.1%}", row["label"], ", ".join(f"{side:.0f}" for side in row["box"]))
-        for row in found.rows[:SHOWN]
+        (
+            str(number),
+            f"{row['score']:.1%}",
+            row["label"],
+            ", ".join(f"{side:.0f}" for side in row["box"]),
+        )
+        for number, row in enumerate(found.rows[:SHOWN], 1)
     ]
-    what = "class" if found.kind == "objects" else "region"
+    one, what = ("box", "class") if found.kind == "objects" else ("region", "class")
     if rows:
-        print_table(("score", what, "left, top, right, bottom"), rows, right="score")
+        print_table((one, "score", what, "left, top, right, bottom"), rows, right=f"{one} score")
     more = len(found) - len(rows)
     for sentence in (f"{more} more; --json has all." if more else "", found.note):
         if sentence:

@@ -23,6 +23,7 @@ ADVICE: Mapping[str, str] = {
     "cost": "What CBAM costs, cbam-viz cost --architecture NAME tells of timm's networks.",
     "batch": f"A store holds gates. {_SHOWN}; cbam-viz evaluate measures Grad-CAM and others of "
     "its kind over many photos, with --layer for a module.",
+    "watch": f"Watch follows gates. {_SHOWN}.",
     "effects": "Effects are those of other gates. cbam-viz evaluate measures Grad-CAM and others "
     "of its kind, with --layer for a module.",
 }

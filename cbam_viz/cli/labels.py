@@ -1,44 +1,45 @@
-"""The true classes of photos: a table of file names and labels, or the folders that they lie in."""
+"""The true classes of photos: as a file of labels has them, or the folders that they lie in."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
 import click
 
 from cbam_viz._places import absolute
 from cbam_viz._text import few, quoted
-from cbam_viz.errors import MetricError
+from cbam_viz.errors import LabelsError, MetricError
+from cbam_viz.labels import names_alike, read_labels
 
 FOLDERS = "folders"
-_MOST_BYTES = 64 * 1024**2
 
 
 class Labels:
-    """Labels by file name, with or without folder and ending; or by folder."""
+    """Labels of a run's photos, by file name or by folder."""
 
-    def __init__(self, source: str) -> None:
-        """Read a CSV or JSON file, else raise click.UsageError; `folders` are their names."""
-        self._table = None if source == FOLDERS else _read(Path(source))
+    def __init__(self, source: str, photos: Sequence[Path]) -> None:
+        """Read a file of labels, else raise click.UsageError; `folders` are the folders' names."""
+        self._alike = names_alike(photos)
+        try:
+            self._table = None if source == FOLDERS else read_labels(Path(source))
+        except LabelsError as error:
+            raise click.UsageError(f"{error} '{FOLDERS}' takes the names of folders.") from error
 
     def of(self, path: Path, classes: Sequence[str] | None) -> int:
         """The class of a photo.
 
         Raises:
-            MetricError: it has no label, or its label is no class of the network.
+            MetricError: it has no label or several, or its label is no class of the network.
         """
         if self._table is None:
-            label = absolute(path).parent.name
-        else:
-            names = (str(path), path.as_posix(), path.name, path.stem)
-            found = next((self._table[name] for name in names if name in self._table), None)
-            if found is None:
-                raise MetricError("it has no label")
-            label = found
+            return _class(absolute(path).parent.name, classes)
+        try:
+            label = self._table.of_photo(path, elsewhere=path.name not in self._alike)
+        except LabelsError as error:
+            raise MetricError(str(error)) from error
+        if label is None:
+            raise MetricError("it has no label")
         return _class(label, classes)
 
 
@@ -53,42 +54,3 @@ def _class(label: str, classes: Sequence[str] | None) -> int:
             return number
     known = f"the classes are {few(classes)}" if classes else "the names of classes are not known"
     raise MetricError(f"its label {quoted(label)} is no class of the network: {known}")
-
-
-def _read(path: Path) -> dict[str, str]:
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise click.UsageError(f"{path} is too large for a table of labels.")
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(
-            f"{path} cannot be read as a table of labels: {error}. Give a CSV with a file name and "
-            f"a label in each row, a JSON object of these, or '{FOLDERS}'."
-        ) from error
-    table = _from_json(path, text) if path.suffix.lower() == ".json" else _from_csv(path, text)
-    short = {PurePosixPath(PureWindowsPath(name).as_posix()).name: v for name, v in table.items()}
-    stems = {PurePosixPath(name).stem: label for name, label in short.items()}
-    return {**stems, **short, **table}
-
-
-def _from_json(path: Path, text: str) -> dict[str, str]:
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise click.UsageError(f"{path} is no JSON: {error}.") from error
-    if not isinstance(found, dict) or not all(isinstance(v, (str, int)) for v in found.values()):
-        raise click.UsageError(f'{path} is no object of labels, such as {{"cat1.jpg": "cat"}}.')
-    return {name: str(label) for name, label in found.items()}
-
-
-def _from_csv(path: Path, text: str) -> dict[str, str]:
-    try:
-        separator = "\t" if "\t" in text.partition("\n")[0] else ","
-        rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator) if row]
-    except csv.Error as error:
-        raise click.UsageError(f"{path} is no CSV: {error}.") from error
-    if not rows or any(len(row) < 2 for row in rows):
-        raise click.UsageError(
-            f"{path} is no table of labels: each row has a file name and a label."
-        )
-    return {row[0].strip(): row[1].strip() for row in rows}

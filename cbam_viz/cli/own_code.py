@@ -14,6 +14,7 @@ from typing import TextIO
 
 import click
 
+from cbam_viz._text import named
 from cbam_viz.cli.text import RESULTS
 from cbam_viz.errors import ModelError
 
@@ -43,6 +44,10 @@ def own_code(factory: str) -> Iterator[None]:
         from cbam_viz.models.code import ended_the_program
 
         raise ModelError(ended_the_program(name, stop, "while the network was in use")) from stop
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a class that only the user's own code can have raised
+        raise ModelError(f"{name} raised {named(error)} while the network was in use.") from error
     finally:
         sys.argv, sys.stdout = arguments, stdout
         if results is not stdout:

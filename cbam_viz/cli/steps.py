@@ -42,11 +42,24 @@ def _channel(
     return int(value)
 
 
+def _cell(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    """ROW,COLUMN from 1 as a row and a column from 0."""
+    if value is None:
+        return None
+    parts = [part.strip() for part in value.split(",")]
+    if len(parts) != 2 or not all(part.isdecimal() and 0 < int(part) < 10**6 for part in parts):
+        raise click.BadParameter(f"{value!r} is no cell. Give its row and column, such as 3,5.")
+    return int(parts[0]) - 1, int(parts[1]) - 1
+
+
 @click.command(
     short_help="Show what one layer computes, step by step.",
     epilog="\b\nExamples:\n"
     "  cbam-viz steps photo.jpg\n"
     "  cbam-viz steps photo.jpg --layer layer4.0.se -o steps.pdf\n"
+    "  cbam-viz steps photo.jpg --cell 3,5 --channel largest\n"
     "  cbam-viz steps photo.jpg --model mycbam.py:net --layer -1 -o steps.pdf",
 )
 @click.argument("image")
@@ -66,6 +79,13 @@ def _channel(
     help="Channel that the numbers follow: its index, or most-taken, largest, smallest: the one "
     "that its weight takes most from, or that of the largest or smallest weight. "
     "[default: most-taken]",
+)
+@click.option(
+    "--cell",
+    metavar="ROW,COLUMN",
+    callback=_cell,
+    help="Cell that the numbers follow, counted from 1 as they are printed. [default: where the "
+    "map is highest on the photo]",
 )
 @click.option(
     "--output",
@@ -104,6 +124,7 @@ def steps(
     reading: Reading,
     layer: str | None,
     channel: int | Wish | None,
+    cell: tuple[int, int] | None,
     outputs: tuple[Path, ...],
     venue: str,
     width: str,
@@ -122,7 +143,7 @@ def steps(
     refuse_unwritable(outputs)
     network = open_network(choice, view=view)
     photo = read_image(path, reading, network)
-    analysis, walk = _walk(network, photo, view, layer, channel)
+    analysis, walk = _walk(network, photo, view, layer, channel=channel, cell=cell)
     outcomes = _outcomes(network, analysis, walk)
     files = _drawn(walk, analysis, outcomes, outputs, venue=venue, width=width, dpi=dpi)
     written = [write(output, files[output], force=force) for output in outputs]
@@ -140,7 +161,9 @@ def _walk(
     photo: Photo,
     view: View,
     wanted: str | None,
+    *,
     channel: int | Wish | None,
+    cell: tuple[int, int] | None,
 ) -> tuple[Analysis, Walk]:
     from cbam_viz.analysis import analyse
     from cbam_viz.statistics import layer_to_show
@@ -153,7 +176,8 @@ def _walk(
         name = layer_name(list(first.attention), wanted)
     analysis = analyse_steps(network, photo, name, view)
     layer = analysis.attention[name]
-    return analysis, walk(layer, network.model, analysis.geometry, channel=channel)
+    followed = walk(layer, network.model, analysis.geometry, channel=channel, cell=cell)
+    return analysis, followed
 
 
 def _outcomes(network: LoadedModel, analysis: Analysis, walk: Walk) -> dict[GateKind, Analysis]:

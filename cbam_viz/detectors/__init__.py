@@ -7,6 +7,7 @@ do, segmenters of smp and torchvision; anything else by a function of one's own.
 
 from cbam_viz.detectors.found import Found
 from cbam_viz.detectors.outlines import MOST_DRAWN, outlines, rings
+from cbam_viz.detectors.overlap import again
 from cbam_viz.detectors.placing import inside_mask, on_photo
 from cbam_viz.detectors.reading import read_detections
 from cbam_viz.detectors.rows import NoRowsError, alike, row_of
@@ -15,6 +16,7 @@ __all__ = [
     "MOST_DRAWN",
     "Found",
     "NoRowsError",
+    "again",
     "alike",
     "inside_mask",
     "on_photo",

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from cbam_viz._text import shortened
+from cbam_viz._text import named
 from cbam_viz.detections import Detections
 from cbam_viz.detectors import segmenters, torchvision, ultralytics
 from cbam_viz.detectors.found import MIN_SCORE, Found
@@ -19,32 +19,36 @@ from cbam_viz.models import LoadedModel
 from cbam_viz.wrappers import unwrap
 
 
-def read_detections(loaded: LoadedModel, output: Any, size: tuple[int, int]) -> Found:
+def read_detections(
+    loaded: LoadedModel, output: Any, size: tuple[int, int], *, gradients: bool = False
+) -> Found:
     """Read what a network gave for one photo; `size` is its input's height and width.
 
-    By `loaded.decode` where the network brings one.
+    By `loaded.decode` where the network brings one. With `gradients`, those of the scores go
+    through where the code lets them (`Detections.traced`).
 
     Raises:
         ModelError: `decode` fails or returns something else.
     """
     if loaded.decode is not None:
-        return Found(_decoded(loaded, output).named(loaded.classes))
+        with torch.inference_mode(not gradients):
+            return Found(_decoded(loaded, output).named(loaded.classes))
     model = unwrap(loaded.model)
     for family in (ultralytics, torchvision, segmenters):
         if family.gives(model, output):
-            return _read(family.read, model, output, size, loaded.classes)
+            with torch.inference_mode(not gradients):
+                return _read(family.read, model, output, size, loaded.classes)
     return Found()
 
 
 def _decoded(loaded: LoadedModel, output: Any) -> Detections:
     assert loaded.decode is not None
     try:
-        with torch.inference_mode():
-            found = loaded.decode(output)
+        found = loaded.decode(output)
     except ModelError:
         raise
     except Exception as error:
-        cause = f"{type(error).__name__}: {shortened(str(error), 150)}"
+        cause = named(error, 150)
         raise ModelError(f"The decode function of {loaded.name} fails: {cause}.") from error
     if not isinstance(found, Detections):
         raise ModelError(
@@ -62,10 +66,9 @@ def _read(
     classes: Sequence[str] | None,
 ) -> Found:
     try:
-        with torch.inference_mode():
-            found = read(model, output, size)
+        found = read(model, output, size)
     except Exception as error:  # another version's output, or numbers that are none
-        cause = f"{type(error).__name__}: {shortened(str(error), 150)}"
+        cause = named(error, 150)
         return Found(note=f"What the network detects cannot be read ({cause}).")
     if found.detections is None:
         return found

@@ -66,12 +66,12 @@ def regions(
             continue
         rows, columns = mask.any(1).nonzero()[:, 0], mask.any(0).nonzero()[:, 0]
         boxes.append([int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1])
-        scores.append(float(share[mask].mean()))
+        scores.append(share[mask].mean())
         classes.append(number)
         masks.append(mask)
     return Detections(
         boxes,
-        scores,
+        torch.stack(scores) if scores else (),
         classes,
         masks=torch.stack(masks) if masks else None,
         kind="regions",

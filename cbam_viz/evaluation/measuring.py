@@ -16,8 +16,9 @@ from cbam_viz.attention import Cells
 from cbam_viz.errors import MethodError, MetricError
 from cbam_viz.evaluation.curves import points_of
 from cbam_viz.evaluation.measures import GROUPS, REPLACEMENTS, Group
+from cbam_viz.evaluation.scored import Scored, scored_by
 from cbam_viz.images import DEFAULT_VIEW, Geometry, Photo, View
-from cbam_viz.methods import METHODS, method_maps
+from cbam_viz.methods import METHODS, Box, method_maps
 from cbam_viz.metrics import (
     Region,
     above_minimum,
@@ -37,7 +38,6 @@ from cbam_viz.metrics import (
 from cbam_viz.metrics.removal import BATCH, STEPS, Picture, Ties
 from cbam_viz.models import LoadedModel
 from cbam_viz.models.feed import as_weights, inputs_of
-from cbam_viz.predictions import ClassScores, scores_in
 from cbam_viz.render import place
 
 UNIFORM, GAUSSIAN, RANDOM = "uniform", "centre Gaussian", "random like "
@@ -101,6 +101,8 @@ def measure_photo(
 ) -> Measured:
     """Measure all maps that are planned, for one class: the predicted one by default.
 
+    Of a detector it is one box, that of the highest score, or of the highest of class `target`.
+
     What needs `regions` is left out, with a note, where there are none or the network looked at
     none of them. Removal and confidence go by the class's
     probability, on the network's input.
@@ -110,42 +112,25 @@ def measure_photo(
     """
     (x,) = as_weights(loaded.model, inputs_of(loaded, photo, plan.view)[1])
     analysis = analyse(loaded, photo, plan.view, gates=False)
-    scores = _class_scores(loaded, analysis, x)
-    of_class = scores.probabilities(analysis.attention.output)[0]
-    index = int(of_class.argmax()) if target is None else target
-    if not 0 <= index < scores.count:
-        raise MethodError(f"The network has no class {index}; it has {scores.count:,}.")
-    candidates = list(_candidates(loaded, analysis, x, plan, index))
-    meter = _Meter(loaded, analysis, x, plan, scores, index)
+    scored = scored_by(loaded, analysis, x, target)
+    candidates = list(_candidates(loaded, analysis, x, plan, scored.wish))
+    meter = _Meter(loaded, analysis, x, plan, scored)
     found = {one.name: meter.numbers(one) for one in candidates}
     notes = []
     if "boxes" in plan.groups:
         try:
-            mask = _mask(regions, analysis, loaded.classes, index)
+            mask = _mask(regions, analysis, scored.label)
             on_boxes = {one.name: _on_boxes(one, analysis.geometry, mask) for one in candidates}
         except MetricError as error:
             notes.append(f"{error} So nothing is said of where maps lie on it.")
         else:
             for name, numbers in on_boxes.items():
                 found[name] |= numbers
-    names = loaded.classes
-    name = names[index] if names and len(names) == scores.count else f"class {index}"
-    return Measured(index, name, float(of_class[index]), found, tuple(notes), meter.curves)
-
-
-def _class_scores(loaded: LoadedModel, analysis: Analysis, x: Tensor) -> ClassScores:
-    def run() -> Any:
-        with torch.inference_mode():
-            return loaded.model(x)
-
-    try:
-        return scores_in(analysis.attention.output, loaded.classes, loaded.model, run=run)
-    except Exception as error:
-        raise MethodError(f"{error} Maps are measured by the score of a class.") from error
+    return Measured(scored.index, scored.name, scored.whole, found, tuple(notes), meter.curves)
 
 
 def _candidates(
-    loaded: LoadedModel, analysis: Analysis, x: Tensor, plan: Plan, target: int
+    loaded: LoadedModel, analysis: Analysis, x: Tensor, plan: Plan, target: int | Box
 ) -> Iterator[Candidate]:
     """The maps, each with one of chance that is as smooth, and the two that look at nothing."""
     attention = analysis.attention
@@ -157,9 +142,7 @@ def _candidates(
         values = layer.spatial[0].numpy()
         maps.append(Candidate(f"gate of {name}", values, layer.cells, 1 - values))
     if plan.methods:
-        for made in method_maps(
-            loaded.model, x, plan.layers, plan.methods, target, attention=attention
-        ):
+        for made in method_maps(loaded, x, plan.layers, plan.methods, target, attention=attention):
             name = METHODS[made.method].title + (f" of {made.layer}" if made.layer else "")
             upside_down = made.values.max() - made.values
             maps.append(Candidate(name, made.values, made.cells, upside_down))
@@ -175,25 +158,16 @@ def _candidates(
 class _Meter:
     """Measures maps by what the network makes of changed inputs."""
 
-    def __init__(  # noqa: PLR0917
-        self,
-        loaded: LoadedModel,
-        analysis: Analysis,
-        x: Tensor,
-        plan: Plan,
-        scores: ClassScores,
-        target: int,
+    def __init__(
+        self, loaded: LoadedModel, analysis: Analysis, x: Tensor, plan: Plan, scored: Scored
     ) -> None:
-        self._model, self._like, self._plan = loaded.model, x, plan
-        self._scores, self._target = scores, target
+        self._like, self._plan, self._scored = x, plan, scored
         self._size = analysis.geometry.input_size
         self._picture: Picture = x[0].float().cpu().numpy()
         self._replaced = {
             "blur": blurred(self._picture),
             "mean": filled(self._picture, mean_colour(loaded, self._picture)),
         }
-        whole = scores.probabilities(analysis.attention.output)
-        self._whole = float(whole[0, target])
         self.curves: dict[str, dict[str, dict[str, list[float]]]] = {}
 
     def numbers(self, candidate: Candidate) -> Numbers:
@@ -211,11 +185,7 @@ class _Meter:
         return found
 
     def _score(self, pictures: Picture) -> npt.NDArray[np.float64]:
-        batch = torch.from_numpy(pictures).to(self._like)
-        with torch.inference_mode():
-            found = self._scores.probabilities(self._model(batch))[:, self._target]
-        values: npt.NDArray[np.float64] = found.double().cpu().numpy()
-        return values
+        return self._scored.of(torch.from_numpy(pictures).to(self._like))
 
     def _removed(self, name: str, values: npt.NDArray[Any], kind: str) -> Numbers:
         found = removal(
@@ -224,7 +194,7 @@ class _Meter:
             values,
             self._replaced[kind],
             replacement=kind,
-            score_name="probability",
+            score_name=self._scored.kind,
             steps=self._plan.steps,
             ties=self._plan.ties,
             seed=self._plan.seed,
@@ -240,9 +210,10 @@ class _Meter:
 
     def _confidence(self, values: npt.NDArray[Any]) -> Numbers:
         through = let_through(self._picture, values, self._replaced["mean"])
-        if through is None or self._whole == 0:
+        whole = self._scored.whole
+        if through is None or whole == 0:
             return {"drop": None, "increase": None}
-        found = confidence(self._whole, float(self._score(through[None])[0]))
+        found = confidence(whole, float(self._score(through[None])[0]))
         return {"drop": found.drop, "increase": found.increase}
 
 
@@ -269,7 +240,7 @@ def mean_colour_words(loaded: LoadedModel) -> str:
 
 
 def _mask(
-    regions: Sequence[Region], analysis: Analysis, classes: Sequence[str] | None, target: int
+    regions: Sequence[Region], analysis: Analysis, label: str | None
 ) -> npt.NDArray[np.bool_]:
     """The objects of the target's class if any is called so, else all.
 
@@ -280,7 +251,7 @@ def _mask(
     height, width = analysis.geometry.photo_size
     scale = min(1.0, SHOWN_SIDE / min(height, width))
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
-    name = classes[target].casefold() if classes and target < len(classes) else None
+    name = None if label is None else label.casefold()
     named = [one for one in regions if one.label is not None and one.label.casefold() == name]
     mask = np.zeros(size, bool)
     for one in named or regions:

@@ -40,17 +40,20 @@ def capture(
     that was not called then; those that give gates, multiply or resize maps (themselves, and not by
     modules inside them) are called as often and in the same order; numbers, words and flags that
     modules and their classes keep as attributes, also in lists, dicts and plain objects, are the
-    same, and so are the user's hooks, on all modules too; and the features around each layer
-    are those that its gates give. A forward that went another way is run again, with the same
-    random numbers, and watched. If it drew some from Python's or NumPy's generators, and those
-    before it drew none, these are not known any more, and a CaptureError asks for another capture.
+    same, and so are those that the code of modules, and of the functions that it names, asks of
+    globals, closures, defaults, other classes and the environment; the user's hooks, on all modules
+    too, are the same and keep the same; and the features around each layer are those that its gates
+    give. A forward that went another way is run again, with the same random numbers, and watched.
+    If it drew some from Python's or NumPy's generators, and those before it drew none, these are
+    not known any more, and a CaptureError asks for another capture.
 
     Watched from the start is each forward of a network that reads numbers out of tensors, as it
     does to choose experts or to stop early, that calls modules inside torch.vmap or parts of timm's
     layers by themselves, and of one that has changed its way twice. What cannot be noticed is a
     gate that comes and goes without any of these signs: made of plain operations, or by a module
-    that had served for features alone, switched by neither an attribute nor a tensor's value, and
-    not next to a layer of unknown class, which is checked.
+    that had served for features alone, switched by neither a tensor's value nor anything that
+    Python keeps under a name (by a file's content, say, or the time), and not next to a layer of
+    unknown class, which is checked.
 
     A network that torch.compile has compiled runs eagerly while it is captured: its numbers may
     differ from the compiled ones by rounding. DataParallel over several GPUs runs on the first one.

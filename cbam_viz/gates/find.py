@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .._text import named
 from ..attention import Attention, LayerAttention
 from ..errors import CaptureError, NoAttentionError
 from ..wrappers import undriven, unwrap
@@ -83,7 +84,7 @@ def _seen(model: nn.Module, *args: Any, **kwargs: Any) -> Attention | None:
         raise CaptureError(
             "The network does not run on an image of noise of shape "
             f"{tuple(args[0].shape) if args and isinstance(args[0], Tensor) else 'as given'} "
-            f"({type(error).__name__}: {error}). Pass it an input of its own: "
+            f"({named(error)}). Pass it an input of its own: "
             "find_cbam_layers(model, x), or look at list(capture(model, x))."
         ) from error
 

@@ -24,12 +24,13 @@ from .model.wanted import Wanted
 from .plan.forward import PlannedForward
 from .plan.learn import learned_plan
 from .plan.plan import Plan
-from .plan.signature import Signature, signature_of
+from .plan.signature import Signature, settled, signature_of
 from .plan.table import Table, forget, table_of
-from .plan.taps import plan_taps
+from .plan.taps import passing_taps, plan_taps
 from .readings import Changed, Forward
 from .watch.forward import WatchedForward
 from .watch.limits import demand_plain, demand_values, unreadable
+from .watch.operations import Operations
 from .watch.products import Wants, Watch
 from .watch.trace import parameter_storages
 
@@ -170,8 +171,7 @@ class Recorder:
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         with unseen():
             run = self._begun(args, kwargs)
-        if isinstance(run.forward, WatchedForward):
-            run.forward.start()
+        run.forward.start()
         self._run = run  # last: only what has begun is ended
 
     def _begun(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Run:
@@ -185,10 +185,11 @@ class Recorder:
         signature = signature_of(self._table.modules, args, kwargs, self._seen)
         size = input_size_of(args, kwargs)
         plan = self._usable_plan(signature) if size != _NO_SIZE else None
+        lent = plan is not None and not self._table.is_own(signature, plan)
         tapping = self._tapping
         assert tapping is not None
         try:
-            tapping.add(self._hooks(plan))
+            tapping.add(self._hooks(plan, lent=lent))
         except KeyError:  # a module is gone and another has its identity
             tapping.drop(keep=int(self._hooked))
             forget(self.root)
@@ -199,6 +200,8 @@ class Recorder:
         forward: Forward
         if plan is not None:
             forward = PlannedForward(size, plan, self._fresh_gates())
+            if lent:
+                forward.operations = Operations([])
         else:
             forward = self._watched(size, args, kwargs)
         forward.begin(args)
@@ -241,22 +244,23 @@ class Recorder:
             return None
         return plan
 
-    def _hooks(self, plan: Plan | None) -> Hooks:
+    def _hooks(self, plan: Plan | None, *, lent: bool = False) -> Hooks:
         """What a forward by this plan is looked at with, or one that is watched."""
 
         def made() -> Hooks:
             modules = self._table.modules
             more = watch_taps(modules) if plan is None else plan_taps(modules, plan)
+            more += passing_taps(modules) if lent else []
             return Hooks(self.root, known_taps(modules, self.wanted) + more)
 
-        return self._table.hooks(plan, self.wanted, made)
+        return self._table.hooks(plan, (self.wanted, lent), made)
 
     def _finish(self) -> None:
         """End the forward that runs, if one does."""
         run, self._run = self._run, None
         done, self._done = self._done, None
         try:
-            if run is not None and isinstance(run.forward, WatchedForward):
+            if run is not None:
                 run.forward.end()
         finally:
             if self._tapping is not None:
@@ -286,17 +290,22 @@ class Recorder:
         """The result; None if the forward left its plan."""
         forward = run.forward
         if isinstance(forward, PlannedForward):
+            if not forward.does_the_same:
+                return None
             try:
-                return attention_of(self._table, forward.plan, forward, output, self.wanted)
+                told = attention_of(self._table, forward.plan, forward, output, self.wanted)
             except Changed:
                 return None
+            if forward.operations is not None:
+                self._table.keep(run.signature, forward.plan)
+            return told
         if forward.input_size == _NO_SIZE:
             forward.input_size = forward.watch.input_size or _NO_SIZE
         plan = learned_plan(forward, draws=run.state.drawn())
         attention = attention_of(self._table, plan, forward, output, self.wanted)
         if not self._altered:
             plan = replace(plan, overhangs=overhangs(attention), order=order_of(attention))
-            self._table.keep(run.signature, plan)
+            self._table.keep(settled(self._table.modules, run.signature), plan)
         return attention
 
     def _watch_again(self, left: _Run, plan: Plan, output: Any) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from cbam_viz._text import said
 from cbam_viz.errors import ModelError
 from cbam_viz.images.geometry import Geometry
 from cbam_viz.images.photo import Photo
@@ -63,8 +64,7 @@ def _applied(transform: Transform, pixels: npt.NDArray[np.uint8]) -> Tensor:
     try:
         made = transform(Image.fromarray(pixels))
     except Exception as error:
-        cause = str(error).partition("\n")[0][:200] or type(error).__name__
-        raise ModelError(f"The transform fails on the photo: {cause}. {_HOW}.") from error
+        raise ModelError(f"The transform fails on the photo: {said(error)}. {_HOW}.") from error
     if not isinstance(made, torch.Tensor) or made.ndim not in (3, 4):
         raise ModelError(f"The transform returned {_shape(made)}. {_HOW}.")
     if made.ndim == 4 and len(made) != 1:

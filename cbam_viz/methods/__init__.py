@@ -8,11 +8,13 @@
 A map's cells are the layer's own, so that it lies on the photo where the gates' map does. `bench`
 runs a private copy of the network that shares its weights (`replica`), and lets the features of the
 layers pass places of their own; `gradients` puts torchcam on these, `own` has what torchcam lacks,
-`targets` says what a map is for, `maps` is the way in. `randomised` asks whether a map depends on
-what the network learnt.
+`targets` says what a map is for: a class, or one box of a detector (`boxes`), whose score
+`squashed` traces back. `maps` is the way in. `randomised` asks whether a map depends on what the
+network learnt.
 """
 
 from cbam_viz.methods.bench import Progress
+from cbam_viz.methods.boxes import Box
 from cbam_viz.methods.maps import (
     METHODS,
     NO_CLASS,
@@ -28,6 +30,7 @@ from cbam_viz.methods.randomised import Randomised, randomised
 __all__ = [
     "METHODS",
     "NO_CLASS",
+    "Box",
     "Method",
     "MethodMap",
     "Progress",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -121,6 +121,10 @@ class Bench(nn.Module):
         self.places = tuple(places)
         self.spots = nn.ModuleList(nn.Identity() for _ in places)
         self.score = score
+        self.swept: Callable[[Any], Tensor] | None = None
+        """The score of changed inputs, where it is another one."""
+        self.watching: Callable[[], AbstractContextManager[None]] = nullcontext
+        """Entered for a forward and the score that is made of it."""
         self.see: Callable[[int, Tensor], None] | None = None
         self.expected: float | None = None
         """The score that the network itself gives for the input that is looked at."""
@@ -134,6 +138,7 @@ class Bench(nn.Module):
     def only(self, k: int) -> Bench:
         """A bench of the same copy and target that has one of the places."""
         one = Bench(self.network, self.places[k : k + 1], self.score)
+        one.swept, one.watching = self.swept, self.watching
         one.expected, one.progress = self.expected, self.progress
         return one
 
@@ -153,12 +158,16 @@ class Bench(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Run the network; (B, 1), or nothing of use before there is a target."""
         self.ran += len(x)
-        if not self._looking:
-            scores = self._scored(self.network(x))
-            self._swept += len(x)
-            if self.progress is not None:
-                self.progress(min(self._swept, self._of), self._of)
-            return scores
+        with self.watching():
+            if self._looking:
+                return self._looked(x)
+            scores = self._scored(self.network(x), self.swept or self.score)
+        self._swept += len(x)
+        if self.progress is not None:
+            self.progress(min(self._swept, self._of), self._of)
+        return scores
+
+    def _looked(self, x: Tensor) -> Tensor:
         met: set[int] = set()
         with _meeting(self, met):
             output = self.network(x)
@@ -168,7 +177,7 @@ class Bench(nn.Module):
                     f"{place.what[0].upper()}{place.what[1:]} did not come by: the layer does not "
                     "run in this forward, or is made in a way that cannot be followed."
                 )
-        scores = self._scored(output)
+        scores = self._scored(output, self.score)
         if self.expected is not None:
             self._demand_same(float(scores[0, 0].detach()), self.expected)
         return scores
@@ -182,8 +191,9 @@ class Bench(nn.Module):
                 "given. A map of it would not be of this network."
             )
 
-    def _scored(self, output: Any) -> Tensor:
-        return torch.empty(0) if self.score is None else self.score(output)[:, None]
+    @staticmethod
+    def _scored(output: Any, score: Callable[[Any], Tensor] | None) -> Tensor:
+        return torch.empty(0) if score is None else score(output)[:, None]
 
     def through(self, k: int, features: Any) -> Tensor:
         """Let a layer's features pass their spot, and give the network what it goes on with."""

@@ -10,17 +10,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cbam_viz._text import quoted, shortened
+from cbam_viz._text import quoted, said
 from cbam_viz.attention import Attention, Cells
+from cbam_viz.detectors import read_detections
 from cbam_viz.errors import CbamVizError, MethodError
 from cbam_viz.images import DEFAULT_VIEW, Photo, View
 from cbam_viz.methods.bench import Bench, Place, Progress, captured, cells_at, places_of
+from cbam_viz.methods.boxes import FOLLOWED, BoxScore, place_of
 from cbam_viz.methods.gradients import Values, gradient_maps, score_cam
 from cbam_viz.methods.own import CHUNK, Sweep, eigen_cams, occlusion
 from cbam_viz.methods.replica import replica
 from cbam_viz.methods.targets import Target, Wish, target_of
 from cbam_viz.methods.whole import whole_map
-from cbam_viz.models import LoadedModel
+from cbam_viz.models import LoadedModel, wrap_model
 from cbam_viz.models.feed import as_weights, inputs_of
 from cbam_viz.wrappers import unwrap
 
@@ -124,7 +126,9 @@ class MethodMap:
     cells: Cells
     """Where the cells lie on the network's input: the layer's own."""
     target: int | None = None
-    """The class; None for a function of the output, or a method that knows no class."""
+    """The class; None for a box, a function of the output, or a method that knows no class."""
+    box: int | None = None
+    """The box of a detector, from 1, as they are listed."""
     target_name: str = ""
     """Empty for a method that knows no class."""
     score: float | None = None
@@ -165,7 +169,7 @@ def is_installed(method: str) -> bool:
 
 
 def method_maps(
-    model: nn.Module,
+    model: nn.Module | LoadedModel,
     x: Tensor,
     layers: Sequence[str],
     methods: Sequence[str] = ("gradcam",),
@@ -185,7 +189,7 @@ def method_maps(
     layer give one map.
 
     Args:
-        model: a network in eval mode.
+        model: a network in eval mode; with its `decode`, for a box of a detector that is not known.
         x: its input, (1, C, H, W).
         layers: captured layers by name (their gated features are looked at), or modules and stages
             by path (`layer4`: their output).
@@ -203,7 +207,8 @@ def method_maps(
             network is in train mode or fails, or values are no finite numbers.
     """
     _check(x, methods)
-    model = unwrap(model)
+    loaded = model if isinstance(model, LoadedModel) else wrap_model(model, classes=classes)
+    model = unwrap(loaded.model)
     x = as_weights(model, (x,))[0].detach()
     layered = any(METHODS[name].of_layer for name in methods)
     of_gates = any(METHODS[name].of_gates for name in methods)
@@ -219,18 +224,21 @@ def method_maps(
             aim = None
             if any(METHODS[name].of_class for name in methods):
                 output = model(x) if attention is None else attention.output
-                aim = _aimed(model, x, output, target, classes)
+                aim = _aimed(loaded, bench.network, x, output, target)
                 bench.score, bench.expected = aim.target.score, aim.score
+                if aim.target.box is not None:
+                    bench.swept, bench.watching = aim.target.box.swept, aim.target.box.watching
+                    chunk = 1  # an output of one picture is what boxes are read from
             work = _Work(model, attention, bench, x, cells, aim, Sweep(window, stride, chunk))
             return tuple(one for name in methods for one in work.maps(METHODS[name]))
     except CbamVizError:
         raise
     except (Exception, SystemExit) as error:  # the network's own code
-        raise MethodError(f"{type(model).__name__} fails: {shortened(str(error), 200)}.") from error
+        raise MethodError(f"{type(model).__name__} fails: {said(error)}.") from error
 
 
 def method_map(
-    model: nn.Module,
+    model: nn.Module | LoadedModel,
     x: Tensor,
     layer: str,
     method: str = "gradcam",
@@ -253,7 +261,7 @@ def photo_maps(
 ) -> tuple[MethodMap, ...]:
     """The same for a photo, prepared as `analyse` prepares it."""
     (x,) = inputs_of(loaded, photo, view)[1]
-    return method_maps(loaded.model, x, layers, methods, target, classes=loaded.classes, **more)
+    return method_maps(loaded, x, layers, methods, target, **more)
 
 
 def _check(x: Tensor, methods: Sequence[str]) -> None:
@@ -277,16 +285,24 @@ class _Aim:
     score: float
 
 
-def _aimed(
-    model: nn.Module, x: Tensor, output: Any, wish: Wish, classes: Sequence[str] | None
-) -> _Aim:
-    """What is wished for in the network's output for this input."""
+def _aimed(loaded: LoadedModel, network: nn.Module, x: Tensor, output: Any, wish: Wish) -> _Aim:
+    """What is wished for in the network's output for this input; `network` is a private copy."""
+    model = unwrap(loaded.model)
 
     def run() -> Any:
         with torch.inference_mode():  # there, operations come as the code calls them
             return model(x)
 
-    target = target_of(wish, output, classes, model, run)
+    try:
+        target = target_of(wish, output, loaded.classes, model, run)
+    except MethodError:
+        size = (int(x.shape[2]), int(x.shape[3]))
+        objects = None if callable(wish) else read_detections(loaded, output, size).detections
+        if callable(wish) or objects is None:
+            raise
+        box = BoxScore(loaded, size, objects, place_of(wish, objects, loaded.name))
+        score = box.trace(network, x)
+        return _Aim(Target(None, box.name, box.kind, box, box), score)
     found = target.score(output)
     if found.numel() != 1 or not bool(found.isfinite().all()):
         what = "no finite number" if found.numel() == 1 else f"{found.numel()} numbers"
@@ -350,11 +366,15 @@ class _Work:
         made = MethodMap(method.name, place.name, of, values, cells, settings=settings)
         if self.aim is None or not method.of_class:
             return made
-        target = self.aim.target
+        target, score, kind = self.aim.target, self.aim.score, self.aim.target.kind
+        if target.box is not None and method.sweeps and not target.box.stays:
+            score, kind = target.box.share, "score"
+            made = replace(made, settings={**settings, "followed by": FOLLOWED})
         return replace(
             made,
             target=target.index,
+            box=None if target.box is None else target.box.number,
             target_name=target.name,
-            score=self.aim.score,
-            score_kind=target.kind,
+            score=score,
+            score_kind=kind,
         )

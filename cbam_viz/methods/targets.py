@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 from cbam_viz._text import few, quoted
 from cbam_viz.errors import MethodError, ModelError
+from cbam_viz.methods.boxes import Box, BoxScore
 from cbam_viz.predictions import scores_in
 
-Wish = int | str | Callable[[Any], Tensor] | None
-"""A class by its number or its name; None for the predicted one; or a function from the network's
-output to one number a picture, (B,), such as a chosen box's class score, through which gradients
-can go."""
+Wish = int | str | Box | Callable[[Any], Tensor] | None
+"""A class by its number or its name; None for the predicted one. Of a detector a `Box`, or its name
+`box3`, or the name of a class, for its highest score; None for the highest of all. Or a function
+from the network's output to one number a picture, (B,), through which gradients can go."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,12 +24,14 @@ class Target:
     """One number of the output that a map explains."""
 
     index: int | None
-    """The class; None for a function of the user's own."""
+    """The class; None for a box, or a function of the user's own."""
     name: str
     kind: str
     """What the number is: `logit`, `probability`, `log-probability` or `score`."""
     score: Callable[[Any], Tensor]
     """From the network's output to (B,); gradients go through it."""
+    box: BoxScore | None = None
+    """Of a detector's box."""
 
 
 def target_of(
@@ -47,6 +50,11 @@ def target_of(
         name = getattr(wish, "__name__", type(wish).__name__)
         name = "a function of the output" if name == "<lambda>" else name
         return Target(None, name, "score", _checked(wish))
+    if isinstance(wish, Box):
+        raise MethodError(
+            f"The network finds no objects, so there is no box {wish.number}. Choose a class by "
+            "its number or name."
+        )
     try:
         found = scores_in(output, classes, model, run=run)
     except ModelError as error:

@@ -26,6 +26,10 @@ MAX_BYTES = 512 * 1024**2
 """Largest file that is read; COCO's own annotations have 450 MB."""
 VOID = 255
 """In a mask with a palette: undecided, as Pascal VOC marks the rims of objects."""
+NAMES = "classes.txt"
+"""Beside YOLO's files: the names of their classes, in the order of their numbers."""
+FARTHEST = 1.5
+"""Shares of a photo's sides beyond this are no shares, but pixels."""
 Points = npt.NDArray[np.float64]
 """(N, 2) of x and y."""
 
@@ -81,12 +85,15 @@ def read_regions(path: str | Path) -> dict[str, tuple[Region, ...]]:
 
     `path`: a COCO JSON (`instances_*.json`), a Pascal VOC XML, a YOLO text file or a PNG mask, or a
     folder of such files, named as the photos are. Coordinates of VOC count from 1, as its own do.
+    Classes of YOLO are numbers, unless a `classes.txt` beside them has a name in each line.
 
     Raises:
         MetricError: there is no such file, or it holds no objects in a known form.
     """
     path = Path(path)
-    files = sorted(one for one in path.iterdir() if _reader(one)) if path.is_dir() else [path]
+    files = [path]
+    if path.is_dir():
+        files = sorted(one for one in path.iterdir() if _reader(one) and one.name != NAMES)
     found: dict[str, list[Region]] = {}
     for file in files:
         for name, regions in _read(file):
@@ -223,6 +230,7 @@ def _voc(path: Path) -> Iterator[tuple[str, list[Region]]]:
 
 def _yolo(path: Path) -> Iterator[tuple[str, list[Region]]]:
     regions = []
+    names = _names(path.with_name(NAMES))
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
         words = line.split()
         if not words:
@@ -235,8 +243,18 @@ def _yolo(path: Path) -> Iterator[tuple[str, list[Region]]]:
             outline = _points(values)
         else:
             raise ValueError(f"line {number} is neither a box nor an outline")
-        regions.append(Region(words[0], (outline,)))
+        if np.abs(outline).max() > FARTHEST:
+            raise ValueError(f"line {number} is not in shares of the photo's sides, 0 to 1")
+        regions.append(Region(names.get(words[0], words[0]), (outline,)))
     yield path.stem, regions
+
+
+def _names(path: Path) -> dict[str, str]:
+    """Names by number; none where there is no such file."""
+    if not path.is_file() or path.stat().st_size > MAX_BYTES:
+        return {}
+    lines = path.read_text("utf-8").splitlines()
+    return {str(number): name.strip() for number, name in enumerate(lines) if name.strip()}
 
 
 def _png(path: Path) -> Iterator[tuple[str, list[Region]]]:
@@ -244,11 +262,16 @@ def _png(path: Path) -> Iterator[tuple[str, list[Region]]]:
 
     with Image.open(path) as image:
         palette = image.mode == "P"
-        pixels = np.asarray(image if palette else image.convert("L"))
-    mask = pixels > 0
+        bands = len(image.getbands())
+        pixels = np.asarray(image).reshape(image.height, image.width, bands)
+    mask = (pixels > 0).any(2)
     if palette:
-        mask &= pixels != VOID
-    yield path.stem, [Region(None, (), mask)]
+        mask &= pixels[..., 0] != VOID
+    if bands in (2, 4):  # the last is how far it can be seen
+        colours, seen = pixels[..., :-1], pixels[..., -1] > 0
+        plain = bool((colours == colours[:1, :1]).all())
+        mask = seen if plain and not seen.all() else (colours > 0).any(2) & seen
+    yield path.stem, [Region(None, (), mask)] if mask.any() else []
 
 
 def _box(x0: float, y0: float, x1: float, y1: float) -> Points:

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from cbam_viz._text import few
+from cbam_viz._text import few, named, quoted, shortened
 from cbam_viz.errors import ModelError
 from cbam_viz.models.loaded import LoadedModel, wrap_model
 from cbam_viz.models.own import load_own_model
@@ -117,20 +117,22 @@ def _called(text: str, factory: Any, keywords: Mapping[str, Any]) -> Any:
     torch.manual_seed(SEED)  # whether the module had been imported before or not
     try:
         return factory(**keywords)
+    except KeyboardInterrupt:
+        raise
     except SystemExit as stop:
         raise ModelError(ended_the_program(text, stop, "when it was called")) from stop
-    except Exception as error:
-        given = ", ".join(f"{key}={value!r}" for key, value in keywords.items())
+    except BaseException as error:  # of any class, as this is the user's own code
+        given = ", ".join(f"{key}={shortened(repr(value))}" for key, value in keywords.items())
         called = f"with {given}" if given else "without arguments"
         raise ModelError(
-            f"{text}() raised {type(error).__name__}: {error}. It is called {called}; give it "
+            f"{text}() raised {named(error)}. It is called {called}; give it "
             "others by --model-arg KEY=VALUE."
         ) from error
 
 
 def ended_the_program(name: str, stop: SystemExit, when: str) -> str:
     """Return a sentence on code that called `sys.exit`."""
-    code = "" if stop.code is None else repr(stop.code)[:200]
+    code = "" if stop.code is None else quoted(stop.code, 200)
     return (
         f"{name} ended the program (sys.exit({code})) {when}. Code that makes a network must not "
         "do that: put what runs as a script under if __name__ == '__main__'."
@@ -194,10 +196,12 @@ def _import(name: str) -> ModuleType:
         if is_file:
             return _import_file(file)
         return importlib.import_module(name)
+    except KeyboardInterrupt:
+        raise
     except SystemExit as stop:
         raise ModelError(ended_the_program(name, stop, "while it was imported")) from stop
-    except Exception as error:
-        raise ModelError(f"{name} cannot be imported ({type(error).__name__}: {error}).") from error
+    except BaseException as error:
+        raise ModelError(f"{name} cannot be imported ({named(error)}).") from error
 
 
 def _import_file(file: Path) -> ModuleType:

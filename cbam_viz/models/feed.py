@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from cbam_viz._text import said
 from cbam_viz.errors import CbamVizError, ModelError
 from cbam_viz.images import Geometry, ModelInput, Photo, View, part_of, prepare, prepare_by
 from cbam_viz.models.channels import takes_inputs
@@ -73,7 +74,7 @@ def running(loaded: LoadedModel, inputs: Sequence[Tensor], view: View) -> Iterat
         raise
     except (Exception, SystemExit) as error:
         channels, height, width = inputs[0].shape[1:]
-        cause = str(error).partition("\n")[0][:200] or type(error).__name__
+        cause = said(error)
         if isinstance(error, SystemExit):
             cause = f"its code ended the program (sys.exit({'' if error.code is None else cause}))"
         what = f"{len(inputs)} inputs, each of" if len(inputs) > 1 else "an input of"

@@ -13,14 +13,14 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from cbam_viz.analysis import Analysis, analyse
 from cbam_viz.batch.lock import locked
 from cbam_viz.batch.settings import refuse_other
-from cbam_viz.errors import CbamVizError, CheckpointError, StoreError
+from cbam_viz.errors import CbamVizError, CheckpointError, NoAttentionError, StoreError
 from cbam_viz.images import DEFAULT_VIEW, Photo, View
 from cbam_viz.models import LoadedModel
 from cbam_viz.runs.order import File, LeftOut, Ordered, files_in, ordered
@@ -124,6 +124,8 @@ class _Work:
     open: Open
     made_with: dict[str, str]
     record: Record | None
+    gateless: set[str] = field(default_factory=set)
+    """Names of files whose networks have no gates."""
 
     def follow(
         self, found: Sequence[File], tick: Callable[[str], None], total: Callable[[int], None]
@@ -160,7 +162,10 @@ class _Work:
                 else f"None of {len(found)} checkpoints can be shown. The first,"
             )
             first = left_out[0]
-            raise CheckpointError(f"{told} {first.file.name}: {first.reason}")
+            gateless = self.gateless == {one.file.name for one in left_out}
+            raise (NoAttentionError if gateless else CheckpointError)(
+                f"{told} {first.file.name}: {first.reason}"
+            )
         if self.record is not None and order.rule != self.record.rule:
             write_record(self.out, replace(self.record, rule=order.rule))
         _write_left_out(self.out, left_out)
@@ -182,6 +187,9 @@ class _Work:
                     return f"Its photos took different ways through the network: {reason}."
         except StoreError:
             raise
+        except NoAttentionError as error:
+            self.gateless.add(file.name)
+            return error.reason
         except (CbamVizError, MemoryError) as error:
             return str(error) or "There was not enough memory for it."
         mark = {**file.mark, "sha256": loaded.sha256 or ""}

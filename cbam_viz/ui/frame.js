@@ -17,8 +17,19 @@
   }
 }
 
-// The welcome has been read: page.css takes it away from here on, in this window.
-addEventListener("click", () => document.documentElement.classList.add("cbam-viz-begun"), true)
+{
+  // After the first click the welcome has been read: page.css takes it away from here on, in this
+  // window. Not while a list is open, as whatever moves the page would close it again.
+  const OPEN = "[role=listbox], [data-testid=stPopoverBody]"
+  const READ = 150 // milliseconds, in which a click opens what it opens
+  let waiting = 0
+  const end = () => {
+    if (document.querySelector(OPEN)) return
+    clearInterval(waiting)
+    document.documentElement.classList.add("cbam-viz-begun")
+  }
+  addEventListener("click", () => (waiting ||= setInterval(end, READ)), true)
+}
 
 {
   const GRACE = 1500 // milliseconds: a short interruption is not worth a word

@@ -34,6 +34,7 @@ from cbam_viz.ui.turns import Turns
 
 if TYPE_CHECKING:
     from cbam_viz.methods import MethodMap, Progress
+    from cbam_viz.methods.targets import Wish
 
 T = TypeVar("T")
 
@@ -168,9 +169,9 @@ class Scene:
         )
 
     def by_method(
-        self, method: str, layer: str, target: int | None, progress: Progress | None = None
+        self, method: str, layer: str, target: Wish, progress: Progress | None = None
     ) -> MethodMap:
-        """What another method makes of a layer for a class, or for the predicted one; once.
+        """What another method makes of a layer for a class or box, or for the first one; once.
 
         `progress` is that of `method_maps`. Raises MethodError.
         """

@@ -250,7 +250,7 @@ def test_a_list_names_files_from_where_it_lies_or_one_works(tmp_path, monkeypatc
     assert [one.label for one in found] == ["b", "a", None, "a"]
     assert all(Path(one.path).is_file() for one in found)
     path.write_text("b/2.png\nnothing.png\n")
-    with pytest.raises(ImageError, match="names nothing.png, and there is no such file"):
+    with pytest.raises(ImageError, match=r"names nothing\.png, and there is no such file"):
         list(photos_of([str(path)]))
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ImageError, match="cannot be read"):

@@ -66,3 +66,39 @@ def test_one_cursor_reads_all_maps_and_their_difference(
         assert main["x"] <= box["x"]
         assert box["x"] + box["width"] <= main["x"] + main["width"]
     assert page.outside == []
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1400), ("dark", 390)])
+def test_one_zoom_enlarges_all_pictures_about_the_place_under_the_cursor(
+    visit, beside, scheme, width
+) -> None:
+    link = f"/compare?layer={LAYER}&compare_with={OTHER}&cells=grid"
+    page = visit(link, {"width": width, "height": 900})
+    page.emulate_media(color_scheme=scheme)
+    frames = page.locator(".frames .frame")
+    frames.nth(2).wait_for()
+    page.wait_for_timeout(500)
+    frames.nth(0).scroll_into_view_if_needed()
+    box = frames.nth(0).bounding_box()
+    # Well within a cell, so that rounding of the browser's places does not matter.
+    at = box["x"] + box["width"] * 0.31, box["y"] + box["height"] * 0.31
+    page.mouse.move(*at)
+    before = page.locator(".frames .read").all_inner_texts()
+    page.mouse.wheel(0, -600)
+    page.locator(".frames .zoom").filter(has_not_text="100 %").wait_for()
+    zoom = float(page.locator(".frames .zoom").inner_text().removesuffix(" %")) / 100
+    assert zoom == pytest.approx(3.32, abs=0.01)  # exp(0.002 * 600)
+    assert page.locator(".frames .read").all_inner_texts() == before
+    for inside in page.locator(".frames .inside").all():
+        matrix = inside.evaluate("one => getComputedStyle(one).transform")
+        across = [float(part) for part in re.findall(r"-?[\d.e-]+", matrix)]
+        wide = inside.evaluate("one => one.parentElement.clientWidth")
+        assert across[0] == pytest.approx(zoom, abs=0.01)
+        assert across[4] == pytest.approx(-0.31 * (zoom - 1) * wide, abs=2 * zoom)
+    page.mouse.down()
+    page.mouse.move(at[0] - 40, at[1])
+    page.mouse.up()
+    assert page.locator(".frames .read").all_inner_texts() == before  # the photo went along
+    page.get_by_role("button", name="Whole photo").click()
+    assert page.locator(".frames .zoom").inner_text() == "100 %"
+    assert page.outside == []

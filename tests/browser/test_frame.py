@@ -179,6 +179,22 @@ def test_the_welcome_goes_with_the_first_click_and_stays_away(visit):
     assert link.get_by_text(re.compile("^See where")).count() == 0
 
 
+def test_the_first_click_may_open_a_list(visit):
+    """What goes away after the first click must not take back what that click opened."""
+    page = visit(viewport={"width": 1400, "height": 800})
+    page.wait_for_selector(DRAWN)
+    choice = page.get_by_role("combobox", name="Colour map")
+    choice.scroll_into_view_if_needed()
+    page.wait_for_timeout(200)
+    choice.click()
+    page.wait_for_timeout(500)
+    assert page.get_by_text(re.compile("^See where a neural network looks")).count() == 1
+    page.get_by_role("option", name="magma").click()
+    settle(page)
+    page.wait_for_selector(".cbam-viz-begun .st-key-welcome", state="hidden")
+    assert "colormap=magma" in page.url
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("address", PAGES)
 def test_all_text_has_a_contrast_of_at_least_four_and_a_half(browser, server, address, scheme):

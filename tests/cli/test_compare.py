@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 import cbam_viz
 from cbam_viz.images import read_photo
+from cbam_viz.methods import photo_maps
 
 from .conftest import SHAPE, invoke
 
@@ -104,3 +106,59 @@ def test_what_cannot_be_compared_is_refused_in_a_sentence(photos, args, text) ->
     result = invoke("compare", str(photos[0]), *args)
     assert result.exit_code == 2
     assert text in result.stderr
+
+
+def test_maps_of_a_method_are_compared_for_one_class(photos, folder, checkpoints) -> None:
+    outputs = [folder / f"by_method.{ending}" for ending in ("png", "csv", "json")]
+    named = [part for output in outputs for part in ("-o", str(output))]
+    networks = [checkpoints / "tiny.safetensors", folder / "again.safetensors"]
+    model = cbam_viz.load_model(networks[0])
+    state = {name: one.clone() for name, one in model.model.state_dict().items()}
+    state["fc.weight"] = state["fc.weight"].flip(1).contiguous()
+    with safe_open(networks[0], "pt") as file:
+        save_file(state, networks[1], file.metadata())
+    chosen = ("-c", networks[0], "-c", networks[1], "--method", "gradcam", "--layer", "layer4")
+    found = told(photos[0], *chosen, "--target", "1", *named)
+    expected = [
+        photo_maps(cbam_viz.load_model(one), read_photo(photos[0]), ("layer4",), target=1)[0]
+        for one in networks
+    ]
+    for row, one in zip(found["maps"], expected, strict=True):
+        assert (row["layer"], row["score"]) == ("layer4", pytest.approx(one.score))
+        assert row["highest"] == pytest.approx(float(one.values.max()))
+    assert found["maps"][0]["pearson"] is None
+    again = json.loads(outputs[2].read_text())["maps"]
+    assert again[1]["pearson"] == found["maps"][1]["pearson"]
+    rows = list(csv.DictReader(io.StringIO(outputs[1].read_text())))
+    assert float(rows[1]["spearman"]) == pytest.approx(found["maps"][1]["spearman"])
+    assert Image.open(outputs[0]).size[0] > 100
+
+
+def test_a_map_agrees_with_itself_and_photos_have_rows(photos, checkpoints) -> None:
+    tiny = checkpoints / "tiny.safetensors"
+    (first, second) = told(photos[0], "-c", tiny, "-c", tiny, "--method", "eigencam")["maps"]
+    assert (second["pearson"], second["spearman"]) == pytest.approx((1.0, 1.0))
+    assert second["overlap"] > 0.95  # equally high cells at the border count in part
+    assert first["target"] == ""
+    one, other = told(*photos, "-c", tiny, "--method", "layercam")["maps"]
+    assert (one["photo"], other["photo"]) == ("p0.png", "p1.png")
+    assert other["pearson"] is None  # of another photo
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (("--method", "eigencam", "--target", "1"), "knows no class"),
+        (("--method", "whole", "--layer", "layer4"), "is of no layer"),
+        (("--target", "1"), "belongs to --method"),
+        (("--method", "gradcam", "-l", "layer4", "-l", "layer3"), "give --layer once"),
+        (("--method", "gradcam", "--target", "no such class"), "no class 'no such class'"),
+        (("--method", "gradcam", "--layer", "nowhere"), "no layer 'nowhere'"),
+    ],
+)
+def test_what_a_method_cannot_compare_is_a_sentence(photos, checkpoints, more, says) -> None:
+    tiny = str(checkpoints / "tiny.safetensors")
+    result = invoke("compare", str(photos[0]), "-c", tiny, "-c", tiny, *more)
+    assert result.exit_code
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr

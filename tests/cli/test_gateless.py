@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,31 @@ def test_what_to_do_is_said_in_the_commands_own_words(
     assert last.endswith(TO_GET)
     for word in ("create_model", "insert_cbam", "capture("):
         assert word not in ended.stderr
+
+
+def test_watch_says_it_of_all_checkpoints(place: Path) -> None:
+    (place / "run").mkdir()
+    (place / "few.py").write_text(
+        CODE + "\nimport torch\nfor k in (1, 2):\n"
+        "    torch.save(Plain().state_dict(), f'run/epoch_{k}.pth')\n"
+    )
+    runpy.run_path(str(place / "few.py"))
+    ended = invoke("watch", "run", "--photos", "photo.png", "--model", "mine.py:Plain")
+    assert ended.exit_code == 3, ended.output
+    last = ended.stderr.strip().splitlines()[-1]
+    assert last.startswith("Error: None of 2 checkpoints can be shown. The first, epoch_1.pth: ")
+    assert ADVICE["watch"] in last
+    assert last.endswith(TO_GET)
+    for word in ("create_model", "insert_cbam", "capture("):
+        assert word not in ended.stderr
+
+
+@pytest.mark.parametrize("factory", ["Plain", "Maps"])
+def test_that_there_are_no_gates_comes_before_what_the_output_is(place: Path, factory: str) -> None:
+    """Another output would not help."""
+    ended = invoke("effects", "photo.png", "--model", f"mine.py:{factory}")
+    assert ended.exit_code == 3, ended.output
+    assert ADVICE["effects"] in ended.stderr
 
 
 def test_what_is_advised_works(place: Path) -> None:

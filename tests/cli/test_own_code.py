@@ -128,6 +128,46 @@ def test_code_that_ends_the_program_is_said(folder: Path, case: str, command: st
     assert "Traceback" not in ended.output
 
 
+ODD = """
+class Odd(BaseException):
+    pass
+
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError
+"""
+RAISING = {
+    "a class of its own": ("Odd('gone')", "raised Odd: gone"),
+    "a generator's end": ("GeneratorExit", "raised GeneratorExit"),
+    "without words": ("ValueError", "raised ValueError."),
+    "what cannot be said": ("Mute", "raised Mute."),
+    "much": ("ValueError('x' * 10**6)", "xx…"),
+    "a lone surrogate": (r"ValueError('\udcff')", r"raised ValueError: \udcff"),
+}
+
+
+@pytest.mark.parametrize("case", sorted(RAISING))
+@pytest.mark.parametrize("command", ["show p.png", "cost"])
+def test_code_that_raises_whatever_it_likes_is_said(folder: Path, case: str, command: str) -> None:
+    error, sentence = RAISING[case]
+    (folder / "odd.py").write_text(f"{ODD}\ndef make():\n    raise {error}\n")
+    write_photo(folder / "p.png")
+    ended = invoke(*command.split(), "--model", "odd.py:make")
+    assert ended.exit_code == 3, ended.output
+    assert sentence in ended.stderr
+    assert len(ended.stderr) < 600
+
+
+@pytest.mark.parametrize("error", ["Odd('gone')", "Mute"])
+def test_a_forward_that_raises_whatever_it_likes_is_said(folder: Path, error: str) -> None:
+    code = CODE.replace("return self.head(", f"raise {error}\n        return self.head(")
+    (folder / "odd.py").write_text(ODD + code)
+    write_photo(folder / "p.png")
+    ended = invoke("show", "p.png", "--model", "odd.py:make")
+    assert ended.exit_code == 3, ended.output
+    assert error.partition("(")[0] in ended.stderr
+
+
 def test_the_program_is_as_before_afterwards(folder: Path) -> None:
     (folder / "fine.py").write_text(CODE)
     arguments, stdout = sys.argv, sys.stdout

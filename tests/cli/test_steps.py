@@ -43,6 +43,27 @@ def photo(folder: Path) -> Path:
     return write_photo(folder / "photo.png")
 
 
+def test_a_cell_is_chosen_as_it_is_printed(folder: Path, photo: Path, checkpoints: Path) -> None:
+    start = ("steps", str(photo), "--layer", LAYER, "--cell", "2,1")
+    found = json.loads(invoke(*start, "--json").stdout)
+    assert found["cell"] == [1, 0]
+    layer = cbam_viz.analyse(
+        cbam_viz.load_model(checkpoints / "tiny.safetensors"), read_photo(photo)
+    ).attention[LAYER]
+    (value,) = (
+        step["numbers"][0]["value"]
+        for step in found["steps"]
+        if (step["key"], step["gate"]) == ("gate", "spatial")
+    )
+    assert value == float(layer.spatial[0, 1, 0])
+    assert "Row 2, column 1" in invoke(*start).stdout
+    for cell, says in (("9999,1", "no cell"), ("2", "is no cell"), ("0,1", "is no cell")):
+        failed = invoke(*start[:-1], cell)
+        assert failed.exit_code
+        assert says in failed.stderr
+        assert "Traceback" not in failed.stderr
+
+
 def test_numbers_are_the_networks(folder: Path, photo: Path, checkpoints: Path) -> None:
     found = json.loads(invoke("steps", str(photo), "--layer", LAYER, "--json").stdout)
     loaded = cbam_viz.load_model(checkpoints / "tiny.safetensors")

@@ -160,3 +160,36 @@ def test_photos_are_found_by_name_and_class(tmp_path: Path) -> None:
         regions_of(found, "a.jpg", "dog")
     with pytest.raises(MetricError, match=r"b\.jpg: no objects"):
         regions_of(found, "b.jpg")
+
+
+def test_masks_of_any_mode_have_the_object_alone(tmp_path: Path) -> None:
+    """Colours too dark for a grey level, what is seen through alone, and 16 bits."""
+    full, empty = np.where(BOX, 255, 0).astype(np.uint8), np.zeros_like(BOX, np.uint8)
+    opaque = np.full_like(full, 255)
+    for name, pixels, expected in (
+        ("dark", np.dstack([empty, empty, BOX.astype(np.uint8)]), BOX),
+        ("words", np.where(BOX, 300, 0).astype(np.uint16), BOX),
+        ("seen", np.dstack([opaque, opaque, opaque, full]), BOX),
+        ("painted", np.dstack([full, full, full, opaque]), BOX),
+        ("nothing", np.dstack([empty, empty, empty, opaque]), None),
+        ("black", empty, None),
+    ):
+        path = tmp_path / f"{name}.png"
+        Image.fromarray(pixels).save(path)
+        found = read_regions(path)[name]
+        assert len(found) == (expected is not None), name
+        if expected is not None:
+            np.testing.assert_array_equal(found[0].on(BOX.shape), expected, name)
+
+
+def test_names_of_yolo_classes_beside_them(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("cat\nsea lion\n\n")
+    (tmp_path / "a.txt").write_text("1 0.4 0.3125 0.4 0.375\n7 0.4 0.3125 0.4 0.375\n")
+    for path in (tmp_path, tmp_path / "a.txt"):
+        assert [one.label for one in read_regions(path)["a"]] == ["sea lion", "7"]
+
+
+def test_yolo_in_pixels_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("0 320 240 100 50\n")
+    with pytest.raises(MetricError, match="line 1 is not in shares"):
+        read_regions(tmp_path / "a.txt")

@@ -340,6 +340,30 @@ def test_photos_without_classes_have_every_view_but_those_of_classes(open_app, t
         assert not app.error
         if view in ("classes", "curves"):
             assert "have no classes" in app.info[0].value
+        if view == "layers":
+            assert "Between classes" not in table(app, "In words").columns
+
+
+def test_a_figure_of_a_store_without_classes_opens_with_one_that_can_be_drawn(
+    open_app, tmp_path, photos, monkeypatch
+):
+    path = write_tiny(tmp_path / "tiny.safetensors")
+    loaded = cbam_viz.load_model(path)
+    monkeypatch.setenv("CBAM_VIZ_STORES", str(tmp_path / "stores"))
+    one = shutil.copytree(photos / "ant", tmp_path / "photos" / "ant").parent
+    for labels, kinds in (
+        ("none", {"Shares of variance", "Photos of a channel", "Unusual photos"}),
+        ("folder", {"Curves of classes"}),  # of one class: there is nothing to compare
+    ):
+        store, settings = tmp_path / "stores" / labels, Settings(view="crop", labels=labels)
+        run_batch(loaded, [str(one)], store, settings, workers=1)
+        app = open_app("figure", fig_source="store", fig_store=labels)
+        assert not app.exception
+        assert not app.error
+        shown = app.selectbox(key="figure_shows").options
+        assert kinds <= set(shown)
+        assert not {"Classes", "Distances"} & set(shown)
+    assert "Two stores" in shown  # there are two by now
 
 
 def test_words_for_the_shares_of_variance(stores):

@@ -24,6 +24,13 @@ def rows(app, key: str) -> list[dict]:
     return json.loads(app.get_by_key(key).proto.json)["rows"]
 
 
+def cell_maps(app) -> dict[str, dict]:
+    """The pictures of which a cell can be chosen, by key."""
+    parts = [one.proto for one in app.get("bidi_component")]
+    found = ((one.id.rpartition("-")[2], json.loads(one.json)) for one in parts if one.json)
+    return {key: data for key, data in found if "followed" in data}
+
+
 @pytest.fixture(scope="module")
 def expected(checkpoint_folder) -> dict[tuple[str, ...], torch.Tensor]:
     """Probabilities without gates of one layer, by hooks that give back what they receive."""
@@ -59,9 +66,10 @@ def test_the_steps_of_the_paper_each_with_its_picture(open_app):
     assert "Size: 16 → 256, twice" in sizes
     equations = " ".join(one.value for one in app.get("latex"))
     assert r"\mathrm{BN}" in equations
-    maps = sum(len(one.proto.imgs) for one in app.get("image"))
+    filters = sum(len(one.proto.imgs) for one in app.get("image"))
     bars = [one for one in app.get("html") if "linear-gradient" in one.proto.body]
-    assert len(bars) == maps - 1  # all but the photo have a colour bar
+    assert filters == 2
+    assert len(bars) == filters + len(cell_maps(app)) - 1  # all but the photo have a colour bar
     assert len(app.get("vega_lite_chart")) == 6
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
-from cbam_viz.ablation import Aim, Effects, aims, effects_on_photo
+from cbam_viz.ablation import Aim, Effects, aim_of, effects_on_photo
 from cbam_viz.ablation.followed import scores_of, shares_in
 from cbam_viz.analysis import Analysis
 from cbam_viz.errors import CbamVizError, FigureError
@@ -15,6 +15,7 @@ from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.content.values import Target
 from cbam_viz.layer_names import find_name
 from cbam_viz.methods import METHODS, MethodMap, is_installed, photo_maps
+from cbam_viz.methods.boxes import place_of
 from cbam_viz.methods.maps import INSTALL
 from cbam_viz.methods.targets import target_of
 from cbam_viz.models import LoadedModel
@@ -104,7 +105,10 @@ def _made(analysis: Analysis, loaded: LoadedModel, column: Column, first: Analys
     if column.kind == EFFECT:
         aim = _aim(analysis, loaded, column, first)
         effects = effects_on_photo(loaded, analysis, aim, "one", units=("gate",))
-        return Made(None, Target(aim.label, aim.before), effects)
+        if aim.kind == "class":
+            return Made(None, Target(aim.label, aim.before), effects)
+        name = f"{'box' if aim.kind == 'object' else 'region'} {aim.place + 1}, {aim.label}"
+        return Made(None, Target(name, aim.before, "score"), effects)
     wish = None
     if COLUMNS[column.kind].of_class:
         wish = _class(analysis, loaded, column, first)
@@ -118,6 +122,10 @@ def _made(analysis: Analysis, loaded: LoadedModel, column: Column, first: Analys
         view=analysis.geometry.view,
         attention=None if analysis.no_gates else analysis.attention,
     )
+    if found.box is not None:
+        assert analysis.detections is not None
+        score = float(analysis.detections.scores[found.box - 1])
+        return Made(layer, Target(found.target_name, score, "score"), found)
     if found.target is None:
         return Made(layer, None, found)
     return Made(
@@ -144,8 +152,10 @@ def _layer(analysis: Analysis, loaded: LoadedModel, column: Column) -> str:
 
 def _class(
     analysis: Analysis, loaded: LoadedModel, column: Column, first: Analysis | None
-) -> int | str:
-    """The class that a column is for."""
+) -> int | str | None:
+    """The class that a column is for; of a detector a box, None for that of the highest score."""
+    if analysis.detections is not None and not analysis.predictions:
+        return column.target
     if not analysis.predictions:
         raise FigureError(
             f"{loaded.name} gives no class scores, so there is no class for a column "
@@ -165,21 +175,11 @@ def _class(
 
 
 def _aim(analysis: Analysis, loaded: LoadedModel, column: Column, first: Analysis | None) -> Aim:
-    """The class whose probability gates have an effect on; of a detector its best object's."""
+    """The class whose probability gates have an effect on; of a detector an object's score."""
     if analysis.detections is not None and not analysis.predictions:
-        if column.target is not None:
-            raise FigureError(
-                f"{loaded.name} finds objects: an effect is that on the best of them. Leave "
-                f"@{column.target} out."
-            )
-        objects = aims(analysis)
-        if not objects:
-            raise FigureError(
-                f"{loaded.name} finds nothing on {analysis.photo.name} that gates could have an "
-                "effect on."
-            )
-        return objects[0]
+        return aim_of(analysis, place_of(column.target, analysis.detections, loaded.name))
     wish = _class(analysis, loaded, column, first)
+    assert wish is not None
     target = target_of(wish, analysis.attention.output, loaded.classes, loaded.model)
     assert target.index is not None
     share = _probability(analysis, loaded, target.index)

@@ -35,8 +35,8 @@ def titled(
         return head, tuple(map(_both, targets))
     if len(places) == 1:
         share = known[0].share
-        return f"{head} for {known[0].name}" + (f", {_equals(share)}" if share else ""), ("",)
-    shares = tuple(_equals(one.share) if one and one.share else "" for one in targets)
+        return f"{head} for {known[0].name}" + (f", {_equals(known[0])}" if share else ""), ("",)
+    shares = tuple(_equals(one) if one and one.share else "" for one in targets)
     return f"{head} for {known[0].name}", shares
 
 
@@ -44,8 +44,10 @@ def _both(target: Target | None) -> str:
     return "" if target is None else f"{target.name}\n{target.share}".strip()
 
 
-def _equals(share: str) -> str:
-    return f"P{NO_BREAK}={NO_BREAK}{share}"
+def _equals(target: Target) -> str:
+    if target.quantity == "score":
+        return f"score{NO_BREAK}{target.share}"
+    return f"P{NO_BREAK}={NO_BREAK}{target.share}"
 
 
 def target_sentences(
@@ -57,9 +59,11 @@ def target_sentences(
         places = [row[number] for row in rows]
         if not any(map(target_in, places)):
             continue
-        whose = f" that {study.networks[0]} predicts" if column.target is None else ""
+        what = f"class that {study.networks[0]} predicts" if column.target is None else "class"
+        if any(one.quantity == "score" for one in map(target_in, places) if one is not None):
+            what = "object of the highest score" if column.target is None else "object"
         listed = _classes(places, [row[0].photo.name for row in study.analyses])
-        told.setdefault(f"for the class{whose}: {listed}", []).append(str(number + 1))
+        told.setdefault(f"for the {what}: {listed}", []).append(str(number + 1))
     return [
         f"Column {numbers[0]} is {what}"
         if len(numbers) == 1
@@ -81,7 +85,7 @@ def _classes(places: Sequence[Place], photos: Sequence[str]) -> str:
     return "; ".join(
         target.name
         + (f" on {photo}" if len(known) > 1 else "")
-        + (f", probability {target.share}" if target.share else "")
+        + (f", {target.quantity} {target.share}" if target.share else "")
         for photo, target in known
     )
 
@@ -112,9 +116,9 @@ def effect_sentences(bars: Sequence[EffectBars]) -> list[str]:
         return []
     skipped = dict.fromkeys(sentence.rstrip(".") for one in bars for sentence in one.skipped)
     return [
-        "Bars are the change of the probability when one gate alone is put to 1, which takes it "
-        "away (below 0 the network is less sure without it), in order of execution: dark for "
-        "channel weights, light for spatial maps",
+        f"Bars are the change of the {bars[0].target.quantity} when one gate alone is put to 1, "
+        "which takes it away (below 0 the network is less sure without it), in order of execution: "
+        "dark for channel weights, light for spatial maps",
         *skipped,
     ]
 

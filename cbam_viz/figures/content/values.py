@@ -137,6 +137,8 @@ class Target:
     name: str
     probability: float | None
     """What the network gives it on the photo; None where it gives none."""
+    quantity: Literal["probability", "score"] = "probability"
+    """What that is: objects of a detector have scores."""
 
     @property
     def share(self) -> str:
@@ -146,7 +148,7 @@ class Target:
     @property
     def text(self) -> str:
         """For tables."""
-        share = "" if self.probability is None else f", probability {self.probability:.4f}"
+        share = "" if self.probability is None else f", {self.quantity} {self.probability:.4f}"
         return f"for {self.name}{share}"
 
 

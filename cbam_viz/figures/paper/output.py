@@ -23,6 +23,7 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf, PdfFile, RendererPd
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from PIL import Image
+from PIL.TiffImagePlugin import STRIPBYTECOUNTS, STRIPOFFSETS, TiffImageFile
 
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.formats import (
@@ -144,6 +145,12 @@ def _png(pixels: Pixels, dpi: float) -> bytes:
 def _tiff(pixels: Pixels, dpi: float) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "TIFF", compression="tiff_lzw", dpi=(dpi, dpi))
+    # libtiff pads to an even place with whatever its buffer held: one picture, other bytes.
+    buffer.seek(0)
+    with TiffImageFile(buffer) as written:
+        end = written.tag_v2[STRIPOFFSETS][-1] + written.tag_v2[STRIPBYTECOUNTS][-1]
+    if end % 2:
+        buffer.getbuffer()[end] = 0
     return buffer.getvalue()
 
 

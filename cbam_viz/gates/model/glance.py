@@ -17,12 +17,13 @@ from weakref import ref
 
 from torch import nn
 
+from .looks import Look, look_at
+from .named import Named
 from .switches import (
-    DEEPEST,
-    MOST,
-    PLAIN,
     absent,
     class_items,
+    hooks_on,
+    hooks_on_all,
     own_items,
     put_on,
     switch,
@@ -52,26 +53,49 @@ class Switches:
         """Attributes are looked at of `modules`; classes are of these and of `others`."""
         self._kept = [_Kept(module) for module in modules]
         self._modules = tuple(map(ref, (*modules, *others)))
+        self._named = Named()
         self._last: _Last | None = None
 
     def now(self, hooked: Iterable[nn.Module]) -> Description:
         """As they are; with the user's hooks on `hooked`, and forwards replaced there."""
-        last = self._last
+        last, hooked = self._last, list(hooked)
         kept = [one.now() for one in self._kept]
-        if last is not None and all(map(is_, kept, last.kept)):
+        same = last is not None and all(map(is_, kept, last.kept))
+        if last is not None and same:
             classes = last.classes
         else:
-            there = [module for r in self._modules if (module := r()) is not None]
-            classes = [_Class(kind) for kind in users_classes(map(type, there))]
+            classes = [_Class(kind) for kind in users_classes(map(type, self._there()))]
         of_classes = [one.now() for one in classes]
         hooks = [(id(module), *told) for module in hooked if (told := put_on(module))]
-        parts = (*kept, *of_classes, *hooks)
+        put = [hook for module in hooked for hook in hooks_on(module)] + hooks_on_all()
+        named = self._named.now(put, None if same else self._roots)
+        parts = (*kept, *of_classes, *hooks, named)
         if last is not None and last.description.parts == parts:
             description = last.description
         else:
             description = Description(parts)
         self._last = _Last(kept, classes, description)
         return description
+
+    def _there(self) -> list[nn.Module]:
+        return [module for reference in self._modules if (module := reference()) is not None]
+
+    def _roots(self) -> list[Any]:
+        """From where the code of the modules is found."""
+        there = self._there()
+        return [
+            *users_classes(map(type, there)),
+            *(value for module in there for _, value in own_items(module)),
+        ]
+
+    def settled(self, before: Description) -> Description:
+        """A description from before a forward, without what that forward lengthened."""
+        collected = self._named.settle()
+        *parts, named = before.parts
+        if collected.isdisjoint(where for where, _ in named):
+            return before
+        rest = tuple(one for one in named if one[0] not in collected)
+        return Description((*parts, rest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +132,7 @@ class _Seen:
 
     kind: ref[type]
     absent: tuple[str, ...]
-    look: _Look
+    look: Look
     told: tuple[Any, ...]
 
     def holds(self, module: nn.Module) -> bool:
@@ -123,7 +147,7 @@ class _Seen:
 def _seen(module: nn.Module, before: _Seen | None) -> _Seen:
     kind, none, size = type(module), absent(module), len(module.__dict__)
     items = own_items(module)
-    look = _look(items, size)  # first: if another thread changes something now, it does not hold
+    look = look_at(items, size)  # first: if another thread changes something now, it does not hold
     told = (
         kind.__qualname__,
         none,
@@ -141,7 +165,7 @@ class _Class:
 
     def __init__(self, kind: type) -> None:
         self._kind = ref(kind)
-        self._look: _Look | None = None
+        self._look: Look | None = None
         self._methods: list[str] = []
         self._told: tuple[Any, ...] = ()
 
@@ -159,7 +183,7 @@ class _Class:
             pass
         self._methods = [name for name, value in list(there.items()) if _is_method(name, value)]
         items = class_items(kind)
-        self._look = _look(items, len(there))
+        self._look = look_at(items, len(there))
         self._told = tuple((name, switch(value)) for name, value in items)
         return self._told
 
@@ -169,55 +193,3 @@ _FUNCTION = {FunctionType}
 
 def _is_method(name: str, value: Any) -> bool:
     return type(value) is FunctionType and not name.startswith("__")
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """What a module, a dict or a list kept, by names or numbers."""
-
-    size: int
-    order: tuple[Any, ...]
-    """All names in a dict, whose order code may ask for."""
-    plain: tuple[tuple[Any, Any], ...]
-    """Plain values."""
-    tables: tuple[tuple[Any, type, _Look], ...]
-    """Dicts and lists, looked into."""
-    others: tuple[tuple[Any, Any], ...]
-    """All else, described."""
-    depth: int
-
-    def holds(self, there: Any) -> bool:
-        """Whether it keeps the same; LookupError if something is gone."""
-        if len(there) != self.size or (self.order and not all(map(is_, self.order, there))):
-            return False
-        for name, value in self.plain:
-            if there[name] is not value:
-                return False
-        for name, kind, look in self.tables:
-            if type(there[name]) is not kind or not look.holds(there[name]):
-                return False
-        others = self.others
-        return not others or all(switch(there[name], self.depth) == told for name, told in others)
-
-
-def _look(
-    items: Iterable[tuple[Any, Any]], size: int, depth: int = DEEPEST, order: Iterable[Any] = ()
-) -> _Look:
-    plain: list[tuple[Any, Any]] = []
-    tables: list[tuple[Any, type, _Look]] = []
-    others: list[tuple[Any, Any]] = []
-    for name, value in items:
-        kind = type(value)
-        if kind in PLAIN or (kind is tuple and all(type(part) in PLAIN for part in value)):
-            plain.append((name, value))
-        elif depth and kind is list and len(value) <= MOST:
-            inside = list(value)
-            tables.append((name, kind, _look(enumerate(inside), len(inside), depth - 1)))
-        elif (
-            depth and kind is dict and len(value) <= MOST and PLAIN.issuperset(map(type, [*value]))
-        ):
-            known = dict(value)
-            tables.append((name, kind, _look(known.items(), len(known), depth - 1, known)))
-        else:
-            others.append((name, switch(value, depth)))
-    return _Look(size, tuple(order), tuple(plain), tuple(tables), tuple(others), depth)

@@ -28,9 +28,9 @@ even if it raised an Exception."""
 
 Root = Literal["begin", "done", "end"]
 """The network's own forward: before it, after it, after it even if it raised an Exception."""
-Passing = Literal["enter", "leave", "received", "returned", "leaf"]
-"""A module's call while watching (enter, leave); what one received or returned, for a check; and
-what one returned, for a recipe."""
+Passing = Literal["enter", "leave", "received", "returned", "leaf", "pass", "passed"]
+"""A module's call while watching (enter, leave); what one received or returned, for a check; what
+one returned, for a recipe; and the call of a layer whose operations are not noted."""
 Part = Literal["before", "between", "after", "branches", "descriptors", "channel", "spatial"]
 """What is to be seen in a layer of a known class."""
 

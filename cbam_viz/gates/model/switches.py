@@ -7,10 +7,22 @@ those that code asks for its way are noticed while it is watched.
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from contextvars import ContextVar
 from enum import Enum
 from functools import partial
-from types import BuiltinFunctionType, CellType, FunctionType, MethodType
+from threading import Event, local
+from types import (
+    BuiltinFunctionType,
+    CellType,
+    FunctionType,
+    MemberDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+)
 from typing import Any
 
 import numpy as np
@@ -25,6 +37,9 @@ _OWN = frozenset(nn.Module().__dict__)
 _LIBRARIES = frozenset((*sys.stdlib_module_names, "torch", "torchvision", "numpy", "PIL"))
 MOST, DEEPEST = 64, 4
 """Longer tables are data, such as names of classes; what lies deeper is not looked for."""
+_OPEN = frozenset({"SimpleNamespace", "Namespace"})
+"""Of Python's own classes, those in which users keep settings."""
+_BUILT_IN = (BuiltinFunctionType, MethodWrapperType)
 _OUR_HOOKS = f"{__package__}.hooks"
 _NONE = ()
 """The description of what is no switch."""
@@ -39,31 +54,55 @@ def switch(value: Any, depth: int = DEEPEST) -> tuple[Any, ...]:  # noqa: PLR091
         return kind.__qualname__, value.name
     if isinstance(value, np.generic):
         return kind, value.item()
+    if isinstance(value, ContextVar):
+        return switch(value.get(None), depth)
+    if isinstance(value, Event):
+        return kind, value.is_set()
     if depth == 0:
         return _NONE
     if kind is dict:
         return kind.__name__, *_named(value, depth)
     if isinstance(value, FunctionType):
-        return value.__code__, *_parts(map(_content, value.__closure__ or ()), depth)
-    if isinstance(value, (type, BuiltinFunctionType)):
+        return value.__code__, *_parts(map(cell_content, value.__closure__ or ()), depth)
+    if isinstance(value, type) or (isinstance(value, _BUILT_IN) and _of_no_object(value)):
         return kind, value.__qualname__
-    if isinstance(value, MethodType):
-        return switch(value.__func__, depth)
+    if isinstance(value, (MethodType, *_BUILT_IN)):
+        function = getattr(value, "__func__", None)
+        return kind, value.__name__, *_parts((function, value.__self__), depth)
     if isinstance(value, partial):
         return kind, *_parts((value.func, value.args, value.keywords), depth)
     if kind is torch.Size or isinstance(value, torch.Tensor):  # mostly of what came before
         return _NONE
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, np.ndarray):
+        return (kind, *value.flat) if value.size <= MOST and value.dtype.kind in "biufU" else _NONE
+    if isinstance(value, (list, tuple, deque)):
         return kind.__name__, *_parts(value, depth)
     if isinstance(value, (set, frozenset)):
         return kind.__name__, *sorted(_parts(value, depth), key=repr)
     if isinstance(value, Mapping):
         return kind.__name__, *_named(value, depth)
-    if _of_library(kind) and kind.__name__ != "SimpleNamespace":
+    if isinstance(value, local):
+        return kind.__name__, *_named(value.__dict__, depth)
+    if of_library(kind.__module__) and kind.__name__ not in _OPEN:
         return _NONE
     if isinstance(value, nn.Module):
         return kind.__qualname__, *_named(dict(own_items(value)), depth)
-    return kind.__qualname__, *_named(getattr(value, "__dict__", {}), depth)
+    return kind.__qualname__, *_named(attributes(value), depth)
+
+
+def attributes(value: Any) -> dict[str, Any]:
+    """What an object of a user's class keeps, in slots too."""
+    there = dict(getattr(value, "__dict__", {}))
+    for kind in type(value).__mro__:
+        for name, slot in vars(kind).items():
+            if isinstance(slot, MemberDescriptorType):
+                with suppress(AttributeError):  # nothing is in it
+                    there[name] = slot.__get__(value)
+    return there
+
+
+def _of_no_object(function: BuiltinFunctionType | MethodWrapperType) -> bool:
+    return function.__self__ is None or isinstance(function.__self__, (ModuleType, type))
 
 
 def own_items(module: nn.Module) -> list[tuple[str, Any]]:
@@ -81,34 +120,45 @@ def absent(module: nn.Module) -> tuple[str, ...]:
 
 
 def put_on(module: nn.Module) -> tuple[Any, ...]:
-    """The user's hooks on a module, not what they keep, which is mostly what they saw; and a
-    forward that replaces that of the class.
-    """
+    """The user's hooks on a module, and a forward that replaces that of the class."""
     there = module.__dict__
-    told = _hooks(there.get("_forward_pre_hooks", {}), there.get("_forward_hooks", {}))
+    told = _codes(hooks_on(module))
     return (*told, switch(there["forward"])) if "forward" in there else told
+
+
+def hooks_on(module: nn.Module) -> list[Any]:
+    """The user's hooks on a module."""
+    there = module.__dict__
+    return _users(there.get("_forward_pre_hooks", {}), there.get("_forward_hooks", {}))
 
 
 def put_on_all() -> tuple[Any, ...]:
     """The user's hooks on all modules of the process."""
-    return _hooks(_everywhere._global_forward_pre_hooks, _everywhere._global_forward_hooks)
+    return _codes(hooks_on_all())
 
 
-def _hooks(*tables: Mapping[int, Any]) -> tuple[Any, ...]:
-    return tuple(
-        [
-            getattr(hook, "__code__", type(hook).__qualname__)
-            for table in tables
-            for hook in list(table.values())
-            if getattr(hook, "__module__", "") != _OUR_HOOKS
-        ]
-    )
+def hooks_on_all() -> list[Any]:
+    """The same, as they are."""
+    return _users(_everywhere._global_forward_pre_hooks, _everywhere._global_forward_hooks)
+
+
+def _users(*tables: Mapping[int, Any]) -> list[Any]:
+    return [
+        hook
+        for table in tables
+        for hook in list(table.values())
+        if getattr(hook, "__module__", "") != _OUR_HOOKS
+    ]
+
+
+def _codes(hooks: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple([getattr(hook, "__code__", type(hook).__qualname__) for hook in hooks])
 
 
 def users_classes(kinds: Iterable[type]) -> list[type]:
     """These classes and those above them, but for those of torch and Python."""
     bases = dict.fromkeys(base for kind in kinds for base in kind.__mro__)
-    return [base for base in bases if not _of_library(base)]
+    return [base for base in bases if not of_library(base.__module__)]
 
 
 def class_items(kind: type) -> list[tuple[str, Any]]:
@@ -120,11 +170,13 @@ def class_items(kind: type) -> list[tuple[str, Any]]:
     ]
 
 
-def _of_library(kind: type) -> bool:
-    return kind.__module__.partition(".")[0] in _LIBRARIES
+def of_library(module: object) -> bool:
+    """Whether a module of this name is Python's own or of a library whose code asks no switches."""
+    return str(module).partition(".")[0] in _LIBRARIES
 
 
-def _content(cell: CellType) -> Any:
+def cell_content(cell: CellType) -> Any:
+    """What a function's closure holds."""
     try:
         return cell.cell_contents
     except ValueError:  # empty as yet

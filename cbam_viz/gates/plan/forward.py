@@ -12,6 +12,7 @@ from ..model.copies import kept
 from ..model.hooks import Sighting
 from ..model.timm_layers import Event, event
 from ..watch.limits import transformed
+from ..watch.operations import Operations
 from ..watch.samples import Boundary, Leaf, sampled, samples_of
 from .plan import Plan
 
@@ -30,7 +31,31 @@ class PlannedForward:
     """What was seen in layers of known classes, in order."""
     leaves: dict[Leaf, Tensor] = field(default_factory=dict)
     samples: dict[Boundary, Tensor] = field(default_factory=dict)
+    operations: Operations | None = None
+    """Notes what runs, if the plan is that of another size."""
+    _noting: bool = False
     _calls: dict[Sighting, int] = field(default_factory=dict)
+
+    def start(self) -> None:
+        """Note what runs from now on, if that is wanted."""
+        self._note(on=True)
+
+    def end(self) -> None:
+        """Note no more."""
+        self._note(on=False)
+
+    def _note(self, *, on: bool) -> None:
+        if self.operations is not None and on is not self._noting:
+            self._noting = on
+            if on:
+                self.operations.__enter__()  # type: ignore[no-untyped-call]
+            else:
+                self.operations.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+
+    @property
+    def does_the_same(self) -> bool:
+        """Whether the operations are those of the forward that the plan was learnt of."""
+        return self.operations is None or tuple(self.operations.sequence) == self.plan.operations
 
     def begin(self, args: tuple[Any, ...]) -> None:
         """The network is given these."""
@@ -40,6 +65,9 @@ class PlannedForward:
     def see(self, key: Sighting, args: tuple[Any, ...], output: Any) -> None:
         """Take what a hook saw."""
         what = key.what
+        if what in ("pass", "passed"):
+            self._note(on=what == "passed")
+            return
         if what == "enter":
             self.way.append(key)
         elif transformed():

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
+from ..._text import named
 from ...attention import Cells, Unsupported
 from ...wrappers import clean_name
 from ..layout.cells import cells_of, holds_for_other_sizes, upright
@@ -16,7 +17,7 @@ from ..model.names import ROOT_NAME
 from ..model.timm_layers import known_calls, known_gates
 from ..watch.forward import Pass, WatchedForward, cells_hold, cells_on_input, layers_of
 from ..watch.graph import Frame, origin
-from ..watch.limits import TRANSFORMED, first_line
+from ..watch.limits import TRANSFORMED
 from ..watch.pairing import Found, weights_of
 from ..watch.products import Gate, Odd, Product, Watch
 from ..watch.reasons import BRANCHES, ONE_CELL, POOLING, STRANGER
@@ -85,6 +86,7 @@ def learned_plan(forward: WatchedForward, *, draws: bool) -> Plan:
         trail=trail,
         steps=steps,
         way=tuple(step for step in forward.way if step in steps),
+        operations=tuple(watch.sequence),
         draws=draws,
     )
 
@@ -244,7 +246,7 @@ def _unsupported(forward: WatchedForward) -> tuple[Unsupported, ...]:
     for frame, error in watch.errors:
         if frame not in unread:
             unread.add(frame)
-            reason = f"an operation that could not be read ({first_line(error)})"
+            reason = f"an operation that could not be read ({named(error, 160)})"
             seen.append((frame.serial, frame, reason))
     strange = {frame: order for order, frame in _strangers(forward)}
     seen += [(order, frame, STRANGER) for frame, order in strange.items()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from ...attention import Cells, Composition, FoundBy, Unsupported
 from ..model.hooks import Sighting
@@ -54,6 +55,8 @@ class Plan:
     """Their calls, and the gates: what tells whether a forward goes the same way."""
     way: tuple[Sighting, ...]
     """The steps that it took, in order."""
+    operations: tuple[Any, ...]
+    """What ran, in order: forwards of other sizes do the same if they run the same."""
     draws: bool
     """True if it drew from Python's or NumPy's random numbers."""
     overhangs: Mapping[str, tuple[float, float]] = field(default_factory=dict)

@@ -25,7 +25,7 @@ class Signature:
     inputs: Any
     """Shapes, dtypes and devices of tensors, and the other arguments as they are."""
     around: Any
-    """Autocast, each module's mode, what modules keep as attributes, and hooks on all modules."""
+    """Autocast, each module's mode, hooks on all modules, what modules keep and code names."""
 
 
 def signature_of(
@@ -37,8 +37,14 @@ def signature_of(
         for kind in ("cpu", "cuda")
     )
     switches = modules.switches.now(seen.put_on)
-    around = (autocast, seen.training, switches, put_on_all())
+    around = (autocast, seen.training, put_on_all(), switches)
     return Signature((_described(args), _described(kwargs)), around)
+
+
+def settled(modules: Modules, signature: Signature) -> Signature:
+    """After its forward was watched: without what forwards only collect."""
+    *rest, switches = signature.around
+    return Signature(signature.inputs, (*rest, modules.switches.settled(switches)))
 
 
 def _described(value: Any) -> Any:  # noqa: PLR0911

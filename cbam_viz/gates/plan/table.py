@@ -68,6 +68,11 @@ class Table:
                 )
             return found
 
+    def is_own(self, signature: Signature, plan: Plan) -> bool:
+        """Whether a plan was learnt, or has proved to hold, for just this kind of forward."""
+        with self._lock:
+            return self._plans.get(signature) is plan
+
     def keep(self, signature: Signature, plan: Plan) -> None:
         """Remember a plan; the oldest of many is forgotten."""
         with self._lock:

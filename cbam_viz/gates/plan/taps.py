@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..model.hooks import Moment, Sighting, Tap
+from ..model.hooks import Moment, Passing, Sighting, Tap
 from ..model.modules import Modules
 from .plan import Plan
 
@@ -25,3 +25,15 @@ def plan_taps(modules: Modules, plan: Plan) -> list[Tap]:
                     moment: Moment = "before" if way == "in" else "after"
                     taps[key] = Tap(modules.module(name), key, moment)
     return list(taps.values())
+
+
+def passing_taps(modules: Modules) -> list[Tap]:
+    """The calls of layers whose operations are known."""
+    return [
+        Tap(modules.module(name), Sighting(what, name), moment)
+        for name in modules.plain
+        for what, moment in _PASSING
+    ]
+
+
+_PASSING: tuple[tuple[Passing, Moment], ...] = (("pass", "before"), ("passed", "after"))

@@ -140,12 +140,16 @@ class WatchedForward:
 
     def _enter(self, name: str, args: tuple[Any, ...]) -> None:
         self.watch.enter(name)
+        if name in self.modules.plain:
+            self.watch.unnoted = self.watch.unnoted or name
         number = self.watch.calls[name]
         self._sample(name, number, "in", args)
         if name in self.modules.known and args and isinstance(args[0], Tensor):
             self.known_inputs[name, number] = self.watch.node(args[0])
 
     def _leave(self, name: str, args: tuple[Any, ...], output: Any) -> None:
+        if self.watch.unnoted == name:
+            self.watch.unnoted = None
         leaf = (name, self.watch.calls.get(name, 1))
         self._sample(*leaf, "out", output)
         if isinstance(output, Tensor):

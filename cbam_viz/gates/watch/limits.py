@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from ..._text import named
 from ...errors import CaptureError, CbamVizError
 
 TRANSFORMED = "it ran inside torch.vmap or a transform of torch.func, where tensors show no values"
@@ -51,15 +52,8 @@ def unreadable(error: Exception) -> CbamVizError:
     if isinstance(error, CbamVizError):
         return error
     told = CaptureError(
-        f"This forward could not be read ({first_line(error)}), though the network itself ran. "
+        f"This forward could not be read ({named(error, 160)}), though the network itself ran. "
         "Capture the part of it that takes and gives plain (B, C, H, W) tensors."
     )
     told.__cause__ = error
     return told
-
-
-def first_line(error: BaseException) -> str:
-    """Its class and the first line of its message, not too long."""
-    line = str(error).partition("\n")[0]
-    line = line if len(line) <= 160 else line[:159] + "…"
-    return f"{type(error).__name__}: {line}" if line else type(error).__name__

@@ -14,7 +14,7 @@ from weakref import finalize
 import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..layout.axes import (
     COLUMN,
@@ -34,6 +34,7 @@ from ..layout.placement import layout_after
 from ..layout.same import Same, is_told, same_after, same_of
 from ..model.aside import unseen
 from .graph import Frame, Node
+from .operations import in_parts, noted
 
 
 class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -45,6 +46,10 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.frame = self.root
         self.operations = 0
         """How many have run."""
+        self.sequence: list[Any] = []
+        """Which, in order, as `noted` says."""
+        self.unnoted: str | None = None
+        """The layer of a known class that runs: what it does is known."""
         self.calls: dict[str, int] = {}
         self.errors: list[tuple[Frame, Exception]] = []
         self.asked = False
@@ -145,10 +150,12 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if out is not NotImplemented:
             return out
         self.operations += 1
-        noted = self._guard(self._before, func, args, kwargs)
+        before = self._guard(self._before, func, args, kwargs)
         out = func(*args, **kwargs)
-        if noted is not None:
-            self._guard(self._after, func, args, kwargs, noted, out)
+        if self.unnoted is None:
+            self.sequence.append(noted(func, args, out))
+        if before is not None:
+            self._guard(self._after, func, args, kwargs, before, out)
         return out
 
     def _guard(self, step: Callable[..., Any], *args: Any) -> Any:
@@ -172,9 +179,9 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return name, tensors, nodes, self.about_to(name, args, nodes)
 
     def _after(
-        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], noted: Any, out: Any
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], before: Any, out: Any
     ) -> None:
-        name, tensors, nodes, extra = noted
+        name, tensors, nodes, extra = before
         if name in ("set_", "resize_"):
             return
         if name == "convolution" and self.input_size is None and len(nodes[0].shape) == 4:
@@ -276,40 +283,6 @@ def parameter_storages(model: nn.Module) -> dict[int, str]:
                     storage = tensor.untyped_storage()._cdata
                     found.setdefault(storage, f"{module}.{name}" if module else name)
     return found
-
-
-COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
-"""The compositions of C++: `func.decompose` prefers Python's, which round otherwise (bilinear
-interpolation does), and the network's output must not change."""
-
-_composite: dict[Any, bool] = {}
-
-
-def is_composite(func: Any) -> bool:
-    """Under inference mode whole compositions arrive; only their parts can be understood."""
-    known = _composite.get(func)
-    if known is None:
-        try:
-            known = hasattr(func, "decompose") and torch._C._dispatch_has_kernel_for_dispatch_key(
-                func.name(), "CompositeImplicitAutograd"
-            )
-        except RuntimeError:  # no operator of a library: prim::device
-            known = False
-        _composite[func] = known
-    return known
-
-
-def in_parts(
-    mode: TorchDispatchMode, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    """What a composition gives if `mode` meets its parts; NotImplemented if `func` is none."""
-    if not is_composite(func):
-        return NotImplemented
-    _push_mode(mode)  # it has only been set aside while it sees this operation
-    try:
-        return func._op_dk(COMPOSITE, *args, **kwargs)
-    finally:
-        _pop_mode()
 
 
 def _storage(tensor: Tensor) -> torch.UntypedStorage | None:

@@ -44,6 +44,11 @@ def label(found: Detections, place: int) -> str:
     return f"{short} {words.percent(float(found.scores[place]))}"
 
 
+def numbered(found: Detections, place: int) -> str:
+    """The same with its number among all, as they are chosen by, such as `2 · dog 87 %`."""
+    return f"{place + 1} · {label(found, place)}"
+
+
 def drawn(pixels: Pixels, found: Detections, geometry: Geometry) -> Pixels:
     """A picture of the photo with what was found outlined, white on black; without labels."""
     size = (pixels.shape[0], pixels.shape[1])

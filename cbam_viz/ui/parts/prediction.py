@@ -47,8 +47,12 @@ def _detections(detections: Detections, key: str, title: str) -> None:
     st.subheader(title, anchor=False)
     if len(detections):
         rows = [
-            {"label": row["label"], "share": row["score"], "text": words.percent(row["score"])}
-            for row in detections.rows[:MOST_LISTED]
+            {
+                "label": f"{number} · {row['label']}",
+                "share": row["score"],
+                "text": words.percent(row["score"]),
+            }
+            for number, row in enumerate(detections.rows[:MOST_LISTED], 1)
         ]
         kind = "Detections" if detections.kind == "objects" else "Regions"
         components.ranking({"caption": f"{kind} with their scores", "rows": rows}, key=key)

@@ -215,8 +215,9 @@ def control(
 
 RESETS = {
     "layer": {"channel": None},
-    "model": {"channel": None, "arch": None, "class2": None},
-    "model2": {"layer2": None, "class2": None},
+    "model": {"channel": None, "arch": None, "class2": None, "box2": None},
+    "model2": {"layer2": None, "class2": None, "box2": None},
+    "image2": {"box2": None},
 }
 """Settings that mean nothing any more once another one has changed."""
 

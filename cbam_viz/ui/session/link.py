@@ -111,6 +111,8 @@ class Settings:
     """What made the picture beside the first; None for the gates."""
     class2: int | None = _setting(None, _index)
     """The class that it is for; None for the predicted one."""
+    box2: int | None = _setting(None, _index)
+    """Of a detector the box that it is for, from 1; None for that of the highest score."""
 
 
 def to_params(settings: Settings) -> dict[str, str]:

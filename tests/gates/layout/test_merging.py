@@ -647,3 +647,44 @@ def test_hrnet_of_timm() -> None:
         (step, 0.5) for step in (2, 4, 8, 16, 32)
     ]
     assert [cells.within for cells in found] == [0, 16, 14, 10, 6]
+
+
+class ToMultiples(nn.Module):
+    """Pads its input to multiples of 16 where it is none, before or in the middle of the pixels."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how, self.deep = how, down(2)
+        self.cbam = CbamModule(C, rd_channels=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = -x.shape[2] % 16, -x.shape[3] % 16
+        if (height or width) and self.how == "both sides":
+            sides = (width // 2, width - width // 2, height // 2, height - height // 2)
+            x = F.pad(x, sides, mode="reflect")
+        elif height or width:
+            x = F.pad(x, (width, 0, height, 0))
+        return self.cbam(self.deep(x))
+
+
+class ByTheSize(ToMultiples):
+    """Pools larger inputs by other windows, without a module."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        k = 3 if x.shape[2] > 60 else 1
+        return self.cbam(self.deep(F.avg_pool2d(x, k, 1, 0 if self.how == "in front" else k // 2)))
+
+
+@pytest.mark.parametrize("first", [(64, 96), (61, 90)], ids=str)
+@pytest.mark.parametrize("how", ["both sides", "in front"])
+@pytest.mark.parametrize("kind", [ToMultiples, ByTheSize])
+def test_other_sizes_that_do_something_else(
+    kind: type[ToMultiples], how: str, first: tuple[int, int]
+) -> None:
+    """The map's size gives it away no more than its gates: the operations do."""
+    model = kind(how).eval()
+    for size in (first, (61, 90), (64, 96), (59, 93), (59, 93)):
+        with torch.no_grad():
+            (layer,) = capture(model, photos(1, *size)).values()
+            (fresh,) = capture(copy.deepcopy(model), photos(1, *size)).values()
+        assert layer.cells == fresh.cells

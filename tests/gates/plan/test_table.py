@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cbam_viz.gates import capture
 from cbam_viz.gates.plan.plan import Plan
 from cbam_viz.gates.plan.program import Ref, Step, run
 from cbam_viz.gates.plan.signature import Signature, signature_of
 from cbam_viz.gates.plan.table import Table, table_of
-from tests.gates.networks import photos, tiny_authors
+from tests.gates.networks import photos, tiny_authors, tiny_cbam
 
 SIZES = [(size, 32) for size in range(20, 60)]
 
@@ -99,3 +100,18 @@ def test_a_program_runs_its_steps_on_its_inputs() -> None:
     cat = Step(torch.cat, "cat", ([Ref(0), Ref(-2)], 0), {})
     assert run([add, cat], [a, b]).tolist() == [21.0, 42.0, 10.0, 20.0]
     assert run([], [a, b]) is a
+
+
+@pytest.mark.parametrize("inference", [False, True], ids=["no_grad", "inference_mode"])
+@pytest.mark.parametrize("make", [tiny_authors, tiny_cbam])
+def test_a_plan_that_holds_for_another_size_is_that_sizes_own(
+    make: Callable[[], nn.Module], inference: bool
+) -> None:
+    """The forward at the new size is not watched: the same plan serves it, proven once."""
+    model = make()
+    with torch.inference_mode(inference), torch.no_grad():
+        for size in ((32, 32), (48, 40), (33, 57), (48, 40)):
+            capture(model, photos(2, *size))
+    table = table_of(model)[0]
+    assert len(table._plans) == 3
+    assert len(set(map(id, table._plans.values()))) == 1

@@ -66,13 +66,21 @@ def draw(scene: Scene, looks: Sequence[Look], found: Comparison, name: str, meth
 
 def _choose_class(looks: Sequence[Look]) -> str:
     """A class that one of the networks says, by its name; at first what the first one says."""
-    labels = list(dict.fromkeys(one.label for look in looks for one in look.analysis.predictions))
+    labels = list(dict.fromkeys(name for look in looks for name in _said(look)))
     if not labels:
         return ""
     picked: str = st.selectbox(
         "Class", labels, width=250, **control("for", labels[0], among=labels)
     )
     return picked
+
+
+def _said(look: Look) -> list[str]:
+    """The classes that a network says, of the photo or of what is on it, the surest first."""
+    found = look.analysis.detections
+    if found is None or look.analysis.predictions:
+        return [one.label for one in look.analysis.predictions]
+    return [found.labelled[place] for place in (-found.scores).argsort(kind="stable")]
 
 
 def _one(
@@ -123,11 +131,17 @@ def _in_words(one: MethodMap, title: str, label: str) -> str:
 
 
 def _differs(one: MethodMap, label: str) -> bool:
-    return bool(label and one.score_kind) and one.target_name != label
+    name = one.target_name.partition(", ")[2] if one.box is not None else one.target_name
+    return bool(label and one.score_kind) and name != label
 
 
-def _target(look: Look, label: str) -> int | None:
-    """The class of that name in a side's network; None, its own prediction, if it has none."""
+def _target(look: Look, label: str) -> int | str | None:
+    """The class of that name in a side's network; None, its own prediction, if it has none.
+
+    Of a detector it is the name, which stands for the box of its highest score.
+    """
+    if look.analysis.detections is not None and not look.analysis.predictions:
+        return label if label in _said(look) else None
     known = {one.label: one.index for one in look.analysis.predictions}
     classes = look.analysis.classes or ()
     if label in known:

@@ -66,6 +66,7 @@ def map_picture(scene: Scene, side: OnPhoto, told: str) -> dict[str, Any]:
         "inset": [0.0] * 4,
         "opacity": settings.opacity if settings.show == "overlay" else 1.0,
         "lines": settings.cells == "grid" and settings.show != "contours",
+        "sharp": settings.cells != "smooth" and settings.show != "contours",
         "alt": side.alt,
         "told": told,
     }
@@ -96,6 +97,7 @@ def difference_picture(
         "inset": _inset(first.geometry, second.geometry),
         "opacity": settings.opacity if settings.show == "overlay" else 1.0,
         "lines": False,
+        "sharp": method != "bilinear",
     }
 
 

@@ -9,13 +9,17 @@ import streamlit as st
 
 from cbam_viz.render import Scale
 from cbam_viz.ui import session, words
+from cbam_viz.ui.drawing.found import numbered
 from cbam_viz.ui.drawing.on_photo import Field, OnPhoto
 from cbam_viz.ui.parts.methods import stages
 from cbam_viz.ui.parts.progress import progress
 from cbam_viz.ui.scene import Scene
 
 if TYPE_CHECKING:
-    from cbam_viz.methods import MethodMap
+    from cbam_viz.detections import Detections
+    from cbam_viz.methods import Box, MethodMap
+
+    Target = int | Box | None
 
 
 def with_cost(name: str) -> str:
@@ -26,7 +30,7 @@ def with_cost(name: str) -> str:
     return f"{method.title} ({method.cost})" if method.sweeps else method.title
 
 
-def ask(scene: Scene, method: str, layer: str, target: int | None) -> MethodMap:
+def ask(scene: Scene, method: str, layer: str, target: Target) -> MethodMap:
     """The map, from memory or made now; a bar counts the forwards of a method that takes many.
 
     Raises MethodError. Any other choice of the visitor's ends the work.
@@ -46,6 +50,36 @@ def layer_names(scene: Scene) -> dict[str, str]:
     """Layers that a map can be made of, and what to call them: those with gates, then stages."""
     found = {name: scene.title(layer) for name, layer in scene.layers.items()}
     return found | {name: f"the output of {name}" for name in stages(scene.loaded)}
+
+
+def choose_target(scene: Scene) -> Target:
+    """The class, or of a detector the box, that a map is for; None for the first that is listed."""
+    found = scene.analysis.detections
+    if found is None or scene.analysis.predictions:
+        return choose_class(scene)
+    return choose_box(found) if len(found) else None
+
+
+def choose_box(found: Detections) -> Box | None:
+    """A list of what was found, as it is listed, whose first entry is the highest score."""
+    from cbam_viz.methods import Box
+
+    one = "Region" if found.kind == "regions" else "Box"
+    titles = {place + 1: numbered(found, place) for place in range(len(found))}
+    options = [None, *titles]
+    chosen = session.memory().settings.box2
+    if chosen not in options:
+        session.note(f"{one} {chosen} is not on this photo: {len(found)} were found.")
+        session.change(box2=None)
+    highest = f"{titles[int(found.scores.argmax()) + 1]} (highest score)"
+    picked: int | None = st.selectbox(
+        f"{one} that it is for",
+        options,
+        format_func=lambda number: highest if number is None else titles[number],
+        placeholder=highest,
+        **session.control("box2", among=options),
+    )
+    return None if picked is None else Box(picked)
 
 
 def choose_class(scene: Scene) -> int | None:
@@ -88,7 +122,7 @@ def on_photo(scene: Scene, found: MethodMap) -> OnPhoto:
         photo=scene.photo,
         geometry=scene.analysis.geometry,
         field=Field(found.values, found.cells, Scale("per map", low, high), title),
-        key=(scene.key, found.method, found.layer, found.target),
+        key=(scene.key, found.method, found.layer, found.target, found.box),
     )
 
 

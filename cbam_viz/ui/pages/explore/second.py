@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 from cbam_viz.models.metadata import are_twins
 
 DIFFERENCES = ("layer2", "model2", "image2", "method2")
-NOTHING: dict[str, str | int | None] = {**dict.fromkeys(DIFFERENCES), "class2": None}
+NOTHING: dict[str, str | int | None] = {**dict.fromkeys((*DIFFERENCES, "class2", "box2"))}
 LAYER, PHOTO, METHOD = "layer", "photo", "method"
 WHOLE = "whole"
 """One map of all spatial gates: a choice of its own, and the method's name."""
@@ -103,7 +103,7 @@ def _by_method(beside: Scene, first: LayerAttention, method: str, slot: DeltaGen
             for one, title in by_method.layer_names(beside).items()
         }
         name = _choose_layer(beside, first, options, slot) or ""
-    target = by_method.choose_class(beside) if METHODS[method].of_class else None
+    target = by_method.choose_target(beside) if METHODS[method].of_class else None
     with st.container(key="busy_method"), st.spinner("Asking the network …"):
         found = by_method.ask(beside, method, name, target)
     return Beside(beside, by_method.on_photo(beside, found), None, found)
@@ -130,7 +130,7 @@ def _quick(scene: Scene, layer: LayerAttention) -> dict[str, tuple[str, Wanted]]
     others = [name for name in photos.choices() if name != photos.choice()]
     if others:
         options[PHOTO] = "Another photo", NOTHING | {"image2": others[0]}
-    if (titles := methods.offered()) and scene.analysis.predictions:
+    if (titles := methods.offered()) and (scene.analysis.predictions or scene.analysis.detections):
         name, title = next(iter(titles.items()))
         options[METHOD] = title, NOTHING | {"method2": name}
     if _maps(scene) > 1:

@@ -28,6 +28,10 @@ LAYOUTS = {
     },
 }
 """What a figure of a store shows; the first two are variants of channel weights."""
+CLASSES = {"curves": 1, "classes": 2, "distances": 2}
+"""How many classes the photos must be of, at least."""
+OF_ALL_GATES = ("variance", "stores")
+"""Shown of every gate; the others are of channel weights."""
 ORDERS = {"cluster": "clustered", "index": "by index", "weight": "highest mean first"}
 
 
@@ -54,19 +58,34 @@ def choose() -> tuple[dict[str, Any], tuple[Opened, ...]]:
     ours = page_settings()
     ours.params[f"{ours.prefix}store"] = name  # another one may come before it
     store = stores.opened(name)
-    kind = st.selectbox(
-        "Shows", list(LAYOUTS), format_func=LAYOUTS.__getitem__,
-        **control("shows", "curves", list(LAYOUTS)),
-    )  # fmt: skip
+    others = [one for one in stores.own() if one != name]
+    kinds = _offered(store, others)
+    tied = control("shows", "", ["", *kinds])
+    if not st.session_state[tied["key"]]:
+        st.session_state[tied["key"]] = kinds[0]  # of this store, and not the visitor's choice
+    kind: str = st.selectbox("Shows", kinds, format_func=LAYOUTS.__getitem__, **tied)
+    if len(store.store.classes) < max(CLASSES.values()):
+        st.caption(
+            "Figures that compare classes are of photos of several. Put the photos of each class "
+            "into a folder of its own, or give cbam-viz batch --labels."
+        )
     opened = [store]
     if kind == "stores":
-        others = [one for one in stores.own() if one != name]
-        if not others:
-            st.info("There is one store alone. Make another one to put beside it.")
-            return {}, ()
         other = st.selectbox("Compare with", others, **control("other", others[0], others))
         opened.append(stores.opened(other))
     return _settings(kind, store), tuple(opened)
+
+
+def _offered(store: Opened, others: Sequence[str]) -> list[str]:
+    """What can be drawn of a store; curves of classes first, if its photos have classes."""
+    has, weights = len(store.store.classes), bool(store.channel_layers)
+    return [
+        kind
+        for kind in LAYOUTS
+        if has >= CLASSES.get(kind, 0)
+        and (weights or kind in OF_ALL_GATES)
+        and (others or kind != "stores")
+    ]
 
 
 def _settings(kind: str, store: Opened) -> dict[str, Any]:

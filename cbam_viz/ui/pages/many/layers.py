@@ -15,12 +15,14 @@ SHARES = {"pattern": "Same for all", "classes": "Between classes", "photos": "Be
 
 def draw(store: Opened) -> None:
     """The table, and below it what its columns say."""
+    classes = bool(store.store.classes)
+    shares = {key: title for key, title in SHARES.items() if classes or key != "classes"}
     rows = [
         {
             "Layer": one.layer,
             "Gate": "channels" if one.part == "channel" else "map",
             "In words": in_words(one),
-            **{title: 100 * one.shares[key] for key, title in SHARES.items()},
+            **{title: 100 * one.shares[key] for key, title in shares.items()},
             "Mean": one.numbers["mean"],
             "Spread": one.numbers["spread"],
             "Saturated": 100 * one.numbers["saturated"],
@@ -41,13 +43,15 @@ def draw(store: Opened) -> None:
             "Spatial maps differ in size from photo to photo in this store, so only "
             "channel weights are summarised."
         )
+    between = "what differs **between classes**, and what differs **between photos** of a class"
+    if not classes:
+        between = "and what differs **between photos**"
     st.caption(
         "**Mean**, **spread** (over channels, or over the map), **saturated** (below "
         f"{SATURATED_LOW:g} or above {SATURATED_HIGH:g}) and **entropy** are means over photos; "
-        "cells of a map count by their area on the photo. The other three columns divide the "
-        "gate's variance: what is the **same for all** photos, what differs **between classes**, "
-        "and what differs **between photos** of a class. A gate that is the same for every photo "
-        "is a constant, not attention."
+        "cells of a map count by their area on the photo. The columns of shares divide the gate's "
+        f"variance: what is the **same for all** photos, {between}. A gate that is the same for "
+        "every photo is a constant, not attention."
     )
 
 

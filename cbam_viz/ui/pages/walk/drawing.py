@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import streamlit as st
 
@@ -13,7 +15,8 @@ from cbam_viz.render import Scale
 from cbam_viz.steps import Picture, Step, Walk
 from cbam_viz.ui import words
 from cbam_viz.ui.pages.walk import pictures
-from cbam_viz.ui.parts import channel_panel
+from cbam_viz.ui.pages.walk.following import follow_cell
+from cbam_viz.ui.parts import channel_panel, components
 from cbam_viz.ui.parts.layout import two_columns
 from cbam_viz.ui.scene import Scene
 
@@ -29,6 +32,8 @@ class Lesson:
 
     scene: Scene
     walk: Walk
+    style: str
+    """How the cells of maps are drawn, as in `session.link.CELLS`."""
 
     @property
     def geometry(self) -> Geometry:
@@ -64,34 +69,29 @@ def draw(lesson: Lesson, number: int, step: Step) -> None:
 
 def _show(lesson: Lesson, number: int, step: Step) -> None:
     if step.key == "features":
-        _beside_the_photo(lesson, step)
+        _beside_the_photo(lesson, number, step)
         return
     if step.key == "pool places":
         _metrics(lesson, step)
     vectors = [one for one in step.pictures if one.kind in ("channels", "units")]
     if vectors:
         _vectors(lesson, number, step, vectors)
-    _maps(lesson, [one for one in step.pictures if one.kind in ("map", "filter")])
+    _maps(lesson, number, [one for one in step.pictures if one.kind in ("map", "filter")])
     if step.key == "product" and step.gate == "channel":
         channel_panel.draw_bars(lesson.scene, lesson.walk.layer, lesson.walk.channel)
 
 
-def _beside_the_photo(lesson: Lesson, step: Step) -> None:
+def _beside_the_photo(lesson: Lesson, number: int, step: Step) -> None:
     """The photo with the followed cell, and the followed channel of the features."""
+    photo, features = lesson.scene.photo, step.pictures[0]
     one, other = st.columns(2, wrap=False)
-    walk = lesson.walk
-    rows, columns = step.pictures[0].values.shape
     with one:
-        st.image(
-            pictures.photo_with_cell(
-                lesson.scene.photo, lesson.geometry, walk.layer.cells, (rows, columns), walk.cell
-            ),
-            caption="The photo, and what the cell stands for",
-            width="stretch",
-            alt=lesson.scene.photo.name,
-        )
+        frame = _frame(lesson, features)
+        picture = pictures.photo_picture(photo, frame)
+        caption = "The photo, and what the cell stands for"
+        _to_choose(lesson, f"photo_{number}", frame.to_choose(picture, caption, photo.name))
     with other:
-        _map(lesson, step.pictures[0])
+        _map(lesson, features, f"map_{number}")
 
 
 def _metrics(lesson: Lesson, step: Step) -> None:
@@ -124,30 +124,47 @@ def _vectors(lesson: Lesson, number: int, step: Step, vectors: list[Picture]) ->
     st.vega_lite_chart(spec=spec, width="stretch", key=key)
 
 
-def _maps(lesson: Lesson, shown: list[Picture]) -> None:
+def _maps(lesson: Lesson, number: int, shown: list[Picture]) -> None:
     """Two beside each other: a third would leave a phone by its edge."""
     for start in range(0, len(shown), 2):
-        for column, one in zip(st.columns(2, wrap=False), shown[start : start + 2], strict=False):
+        pair = shown[start : start + 2]
+        for at, (column, one) in enumerate(zip(st.columns(2, wrap=False), pair, strict=False)):
             with column:
-                _map(lesson, one)
+                _map(lesson, one, f"map_{number}_{start + at}")
 
 
-def _map(lesson: Lesson, picture: Picture) -> None:
+def _map(lesson: Lesson, picture: Picture, key: str) -> None:
     """A map on the photo's frame, or a filter, with its range and a colour bar below it."""
-    cells, geometry = lesson.walk.layer.cells, lesson.geometry
     scale = Scale("per map", picture.low, picture.high)
     colormap = "diverging" if picture.diverging else lesson.scene.settings.colormap
-    on_photo = picture.kind == "map"
-    text = f"{picture.title}: " + (
-        words.range_on_photo(picture.values, cells, geometry)
-        if on_photo
-        else f"{words.number(float(picture.values.min()))} to "
-        f"{words.number(float(picture.values.max()))}"
-    )
-    st.image(
-        pictures.map_picture(picture, cells, geometry, scale, colormap),
-        caption=text,
-        width="stretch",
-        alt=text,
-    )
+    if picture.kind == "map":
+        frame, values = _frame(lesson, picture), picture.values
+        reach = words.range_on_photo(values, frame.cells, frame.geometry)
+        text = f"{picture.title}: {reach}"
+        drawn = pictures.map_picture(values, frame, scale, colormap, lesson.style)
+        _to_choose(lesson, key, frame.to_choose(drawn, text, text, values))
+    else:
+        ends = float(picture.values.min()), float(picture.values.max())
+        text = f"{picture.title}: {words.number(ends[0])} to {words.number(ends[1])}"
+        drawn = pictures.filter_picture(picture.values, scale, colormap)
+        st.image(drawn, caption=text, width="stretch", alt=text)
     st.html(pictures.bar_html(scale, colormap))
+
+
+def _frame(lesson: Lesson, picture: Picture) -> pictures.Frame:
+    rows, columns = picture.values.shape
+    marked = picture.marked if isinstance(picture.marked, tuple) else None
+    return pictures.Frame((rows, columns), lesson.walk.layer.cells, lesson.geometry, marked)
+
+
+def _to_choose(lesson: Lesson, key: str, data: dict[str, Any]) -> None:
+    """A picture whose cells can be clicked: what is chosen is followed from then on."""
+    # Each layer has its own: a click on one layer's picture says nothing of another's.
+    key = f"{key}_{lesson.walk.layer.name}"
+    components.cell_map(data, key=key, on_cell_change=partial(_take, key))
+
+
+def _take(key: str) -> None:
+    picked = st.session_state[key].get("cell")
+    if isinstance(picked, list) and len(picked) == 2 and all(type(one) is int for one in picked):
+        follow_cell(picked[0], picked[1])

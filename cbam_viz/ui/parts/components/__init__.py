@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-__all__ = ["bars", "frames", "gallery", "painter", "photo_strip", "ranking", "viewer"]
+__all__ = ["bars", "cell_map", "frames", "gallery", "painter", "photo_strip", "ranking", "viewer"]
 
 
 def viewer(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
@@ -16,7 +16,7 @@ def viewer(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
 
     `data["second"]` is another picture like `data` itself, or None.
     """
-    scripts = ("viewer", "viewer_found", "viewer_hands", "viewer_numbers", "on_photo")
+    scripts = ("viewer", "viewer_found", "viewer_hands", "viewer_numbers", "zooming", "on_photo")
     return _component("viewer", scripts)(data=data, key=key, **callbacks)
 
 
@@ -39,6 +39,11 @@ def bars(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
     return _component("bars", ("bars", "bars_spread"))(data=data, key=key, **callbacks)
 
 
+def cell_map(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
+    """A picture of a map; trigger `cell` with row and column, from 0, of the one that is chosen."""
+    return _component("cell_map", ("cell_map", "on_photo"))(data=data, key=key, **callbacks)
+
+
 def ranking(data: dict[str, Any], *, key: str) -> None:
     """Classes and probabilities."""
     _component("ranking")(data=data, key=key)
@@ -50,8 +55,11 @@ def photo_strip(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
 
 
 def frames(data: dict[str, Any], *, key: str) -> None:
-    """Up to four photos with a map over each, and below each its difference; one cursor in all."""
-    _component("frames", ("frames", "on_photo"))(data=data, key=key)
+    """Up to four photos with a map over each, and below each its difference.
+
+    One cursor and one zoom are in all.
+    """
+    _component("frames", ("frames", "frames_zoom", "zooming", "on_photo"))(data=data, key=key)
 
 
 @cache

@@ -2,6 +2,7 @@
 // cursor is read out in all of them at once, from each map's own cells: a value is never taken from
 // a picture.
 
+const windows = new WeakMap()
 const STEP = 0.05 // of the picture, for the arrow keys
 
 export default function (component) {
@@ -15,8 +16,15 @@ export default function (component) {
   const row = root.querySelector(".row")
   row.style.setProperty("--sides", data.sides.length)
   const sides = data.sides.map(side => ({ ...side, axes: side.cells ? axesOf(side.cells) : null }))
-  const all = { pictures: [], sides, linked: data.linked }
+  // Other colours or cells of the same photos keep the zoom.
+  const photos = JSON.stringify(sides.map(side => [side.title, side.size]))
+  const before = root.dataset.photos === photos && windows.get(root)
+  root.dataset.photos = photos
+  const all = { pictures: [], sides, linked: data.linked, pointers: new Map(), pointed: null,
+    window: before || { ...WHOLE }, keep: now => windows.set(root, now) }
   row.replaceChildren(...sides.map((side, index) => column(side, index, all)))
+  listenToZoom(root, all)
+  update(all)
 }
 
 function column(side, index, all) {
@@ -36,48 +44,62 @@ function framed(shown, side, index, isDifference, all) {
   frame.style.setProperty("--aspect", side.size[1] / side.size[0])
   frame.tabIndex = 0
   frame.setAttribute("role", "img")
-  frame.setAttribute("aria-label", `${shown.alt}. Arrow keys move the place that is read out.`)
-  frame.append(image(shown.photo, 1))
+  const keys = "Arrow keys move the place that is read out; + and − zoom."
+  frame.setAttribute("aria-label", `${shown.alt}. ${keys}`)
+  const inside = element("div", "inside")
+  frame.append(inside)
+  inside.append(image(shown.photo, 1))
   if (shown.layer) {
     const over = image(shown.layer, shown.opacity)
     over.style.clipPath = `inset(${shown.inset.map(part => `${100 * part}%`).join(" ")})`
-    frame.append(over)
+    if (shown.sharp) over.classList.add("sharp")
+    inside.append(over)
   }
-  if (shown.lines && side.cells) frame.append(lines(side))
+  if (shown.lines && side.cells) inside.append(lines(side))
   const cross = element("div", "cross")
   cross.hidden = true
   frame.append(cross)
   const read = element("p", "read", shown.told)
   read.setAttribute("aria-live", "polite")
-  const one = { frame, cross, read, told: shown.told, side: index, isDifference }
+  const { told } = shown
+  const one = { frame, canvas: frame, inside, cross, read, told, side: index, isDifference }
   all.pictures.push(one)
+  listenToFingers(all, one)
   frame.onpointermove = event => {
-    const box = frame.getBoundingClientRect()
-    point(all, index, (event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height)
+    dragged(all, one, event)
+    const { x, y } = placeOf(all, one, event)
+    point(all, index, x, y)
   }
   frame.onpointerleave = () => point(all, index, null)
   frame.onblur = () => point(all, index, null)
   let at = [0.5, 0.5]
   frame.onkeydown = event => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return
+    if (zoomKey(all, event.key)) return event.preventDefault()
     const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }
     const move = moves[event.key]
     if (!move) return
     event.preventDefault()
-    at = at.map((part, axis) => Math.min(0.999, Math.max(0, part + STEP * move[axis])))
-    point(all, index, ...at)
+    const step = STEP / all.window.zoom
+    at = at.map((part, axis) => clamp(part + step * move[axis], 0, 0.999))
+    all.pointed = [index, ...at]
+    show(all, ...at)
   }
   return [frame, read]
 }
 
 // Show the place in every picture that it means the same in; null for no place.
 function point(all, from, x, y) {
+  all.pointed = x === null ? null : [from, x, y]
+  const { zoom } = all.window
+  const [left, top] = corner(all.window)
   for (const one of all.pictures) {
     const meant = x !== null && (all.linked || one.side === from)
-    one.cross.hidden = !meant
+    one.cross.hidden = !meant || x < left || y < top || x > left + 1 / zoom || y > top + 1 / zoom
     one.read.textContent = meant ? readAt(all, one, x, y) : one.told
     if (!meant) continue
-    one.cross.style.left = `${100 * x}%`
-    one.cross.style.top = `${100 * y}%`
+    one.cross.style.left = `${100 * zoom * (x - left)}%`
+    one.cross.style.top = `${100 * zoom * (y - top)}%`
   }
 }
 
@@ -137,6 +159,7 @@ function image(source, opacity) {
   const made = element("img")
   made.src = source
   made.alt = ""
+  made.draggable = false // else the browser takes the picture in place of moving it
   made.style.opacity = opacity
   return made
 }
