@@ -300,8 +300,8 @@ def _tell(
 ) -> None:
     unit = run.record.unit
     photos = counted(len(run.record.probes), "probe photo")
-    first, last = run.numbers[0], run.numbers[-1]
-    which = str(last) if first == last else f"{first} to {last}"
+    begin, end = run.numbers[0], run.numbers[-1]
+    which = str(end) if begin == end else f"{begin} to {end}"
     say(
         f"{counted(len(run.numbers), unit)} of {run.record.model} on {photos}, {which}. "
         f"{run.record.order}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -36,7 +38,7 @@ def _numbers(values: Real, shares: Real) -> Real:
     return np.stack([mean, spread, _over(outside, shares), entropy], 1)
 
 
-def _over(values: npt.NDArray[np.generic], shares: Real) -> Real:
+def _over(values: npt.NDArray[Any], shares: Real) -> Real:
     """(N,) sum of values (N, D) by their shares (N, D)."""
     found: Real = np.einsum("nd,nd->n", values, shares)
     return found

@@ -36,10 +36,10 @@ def photos_of(
     """Yield the photos of all sources in an order that depends on their names alone.
 
     A source is an image, a folder, a pattern, a list of files (`.txt`, a line each), a tar archive
-    (`.tar`), a Parquet file or a Hugging Face dataset on disk. A folder without images counts for the archives and tables in
-    it. Names are paths below the source, with the source's own name before them if there are
-    several; a photo that two sources hold is taken once. `leave_out` says of files which are not
-    meant.
+    (`.tar`), a Parquet file or a Hugging Face dataset on disk. A folder without images counts for
+    the archives and tables in it. Names are paths below the source, with the source's own name
+    before them if there are several; a photo that two sources hold is taken once. `leave_out` says
+    of files which are not meant.
 
     Raises:
         ImageError: a source that names nothing, or cannot be read.
