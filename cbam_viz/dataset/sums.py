@@ -119,7 +119,7 @@ def _kept(sums: Sums) -> _Kept:
 
 def _add(sums: Sums, store: Store, blocks: Iterable[Block]) -> None:
     for found in blocks:
-        finite: npt.NDArray[np.bool_] = np.isfinite(found.values).all(1)
+        finite = np.asarray(np.isfinite(found.values).all(1))
         block = found if finite.all() else found.only(finite)
         groups = store.groups[block.rows]
         sums.moments.add(block.values, groups)
