@@ -105,7 +105,7 @@ class Ablation:
     def __enter__(self) -> Ablation:
         self.forwards, self.acted = 0, {}
         with ExitStack() as stack:
-            if is_compiled(self.model):
+            if is_compiled(self.model.modules()):
                 force_eager()
                 stack.callback(allow_compiled)
             outer = actor_of(self.root)

@@ -47,7 +47,7 @@ class Forwards:
                 "output too. Call model.eval() first."
             )
         demand_plain()
-        self._compiled = is_compiled(model)
+        self._compiled = is_compiled(model.modules())
         self._args, self._kwargs = args, kwargs
         with torch.no_grad():
             self.learned = learned_of(self.root, args, kwargs)

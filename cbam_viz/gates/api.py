@@ -34,8 +34,8 @@ def capture(
     and logits are the bits that a plain forward gives. In train mode the buffers (BatchNorm's
     statistics) are put back afterwards.
 
-    The first forward on a network is watched, which takes two to four times as long on a ResNet
-    and more where a forward is a matter of milliseconds (13 times on a GhostNet at 96 px). Later
+    The first forward on a network is watched, which takes about twice as long on a ResNet and
+    more where a forward is a matter of milliseconds (13 times on a GhostNet at 96 px). Later
     ones follow what it showed, at hardly any cost, while they go the same way: no module is called
     that was not called then; those that give gates, multiply or resize maps (themselves, and not by
     modules inside them) are called as often and in the same order; numbers, words and flags that

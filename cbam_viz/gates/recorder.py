@@ -33,6 +33,7 @@ from .watch.limits import demand_plain, demand_values, unreadable
 from .watch.operations import Operations
 from .watch.products import Wants, Watch
 from .watch.trace import parameter_storages
+from .watch.whole import rules
 
 _NO_SIZE = (0, 0)
 
@@ -220,12 +221,11 @@ class Recorder:
         for image in images_in(args, kwargs):
             watch.place_input(image)
         watch.awaits = pictured_size(args, kwargs) or size == _NO_SIZE
-        return WatchedForward(size, self._table.modules, watch, self._passed())
-
-    def _passed(self) -> frozenset[str]:
-        """Layers of known classes that need not be watched inside: hooks tell all that is asked."""
-        passed = self._private() and not (self.wanted.steps or self._altered)
-        return self._table.modules.plain if passed else frozenset()
+        known = self._private() and not (self.wanted.steps or self._altered)
+        passed = self._table.modules.plain if known else frozenset()
+        return WatchedForward(
+            size, self._table.modules, watch, passed, rules() if known and not wants.small else {}
+        )
 
     def _fresh_gates(self) -> frozenset[Sighting]:
         """Gates that nobody else gets."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 BATCH, CHANNEL, ROW, COLUMN = "batch", "channel", "row", "column"
 BRANCH, PIECE, OTHER = "branch", "piece", "other"
@@ -19,8 +19,7 @@ MANY = frozenset({BATCH, PIECE})
 """Along these, pictures lie beside each other."""
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """What a factor was before a view cut it: rows into blocks of rows and rows within a block."""
 
     of: str
@@ -30,9 +29,11 @@ class Part:
     """True for the places within a block, False for the blocks."""
 
 
-@dataclass(frozen=True)
-class Factor:
-    """One meaning along a dimension. Units of all lengths: input pixels."""
+class Factor(NamedTuple):
+    """One meaning along a dimension. Units of all lengths: input pixels.
+
+    A tuple, as a first capture makes and compares hundreds of them.
+    """
 
     label: str
     size: int
@@ -102,7 +103,7 @@ def lost(layout: Layout) -> Layout:
     """The layout where axes without meaning stand for places that can no longer be told."""
     return tuple(
         tuple(
-            replace(f, apart=math.inf) if f.label == OTHER and f.part is None else f for f in axis
+            f._replace(apart=math.inf) if f.label == OTHER and f.part is None else f for f in axis
         )
         for axis in layout
     )
@@ -122,7 +123,7 @@ def find(layout: Layout, label: str) -> Factor | None:
 def same_place(axis: Axis) -> Axis:
     """The axis where positions are kept only roughly (shifted or gathered)."""
     return tuple(
-        replace(factor, apart=math.inf) if factor.label in (ROW, COLUMN) or factor.part else factor
+        factor._replace(apart=math.inf) if factor.label in (ROW, COLUMN) or factor.part else factor
         for factor in axis
     )
 
@@ -153,7 +154,7 @@ def line(axis: Axis) -> Factor | None:
         size = axis_size(axis)
         return stepped(axis[0], size, axis[0].size / size)
     if len(axis) == 1 and axis[0].part is not None and not axis[0].part.inner:
-        return replace(_unrolled(axis[0]), label=axis[0].part.of, part=None)
+        return _unrolled(axis[0])._replace(label=axis[0].part.of, part=None)
     return None
 
 
@@ -162,7 +163,7 @@ def as_image(layout: Layout) -> Layout:
 
     Only where what is known of them does not forbid it.
     """
-    if len(layout) != 4:
+    if len(layout) != 4 or all(map(_is_one, layout, _IMAGE)):
         return layout
     layout = _laid_out(layout)
     rows, columns = line(layout[2]), line(layout[3])
@@ -198,13 +199,20 @@ def _of_tiles(axis: Axis) -> Axis:
     return axis
 
 
+_IMAGE = (BATCH, CHANNEL, ROW, COLUMN)
+
+
+def _is_one(axis: Axis, label: str) -> bool:
+    return len(axis) == 1 and axis[0].label == label and axis[0].part is None
+
+
 def is_image(layout: Layout) -> bool:
     """True if it is (B, C, H, W) as it stands, of more than one cell."""
     return (
         len(layout) == 4
         and all(
             len(axis) <= 1 and labels(axis) <= {label}
-            for axis, label in zip(layout, (BATCH, CHANNEL, ROW, COLUMN), strict=True)
+            for axis, label in zip(layout, _IMAGE, strict=True)
         )
         and bool(labels(layout[2]) and labels(layout[3]))
     )
@@ -217,7 +225,7 @@ def is_vague(axis: Axis) -> bool:
 
 def _unrolled(factor: Factor) -> Factor:
     """The factor where it can no longer be rolled back."""
-    return replace(factor, rolled=0, apart=math.inf) if factor.rolled else factor
+    return factor._replace(rolled=0, apart=math.inf) if factor.rolled else factor
 
 
 def _repeats(factor: Factor) -> bool:
@@ -249,8 +257,7 @@ def stepped(
     step, unit = old.step * scale, abs(old.step)
     raised = abs(step) < unit * (1 - ROUNDING)
     constant = old.size == 1 and size > 1
-    return replace(
-        old,
+    return old._replace(
         size=size,
         centre=old.centre + old.step * shift,
         step=step,
@@ -305,10 +312,10 @@ def _cut(factor: Factor, blocks: int) -> tuple[Factor, Factor]:
         apart = factor.apart
         return Factor(OTHER, blocks, apart=apart), Factor(OTHER, size, apart=apart)
     part = factor.part or Part(factor.label, factor.step, inner=False)
-    outer = stepped(replace(factor, rolled=0), blocks, size, widened=size - 1)
+    outer = stepped(factor._replace(rolled=0), blocks, size, widened=size - 1)
     return (
-        replace(outer, label=OTHER, part=part, coarsest=factor.coarsest, rolled=factor.rolled),
-        replace(factor, label=OTHER, size=size, part=replace(part, inner=True)),
+        outer._replace(label=OTHER, part=part, coarsest=factor.coarsest, rolled=factor.rolled),
+        factor._replace(label=OTHER, size=size, part=part._replace(inner=True)),
     )
 
 
@@ -335,8 +342,7 @@ def _rejoined(outer: Factor, inner: Factor) -> Factor | None:
     if not math.isclose(outer.step, inner.step * inner.size):
         return None
     back = (inner.size - 1) / 2
-    both = replace(
-        outer,
+    both = outer._replace(
         size=outer.size * inner.size,
         centre=outer.centre - inner.step * back,
         step=inner.step,
@@ -345,5 +351,5 @@ def _rejoined(outer: Factor, inner: Factor) -> Factor | None:
         fixed=outer.fixed and inner.fixed,
     )
     if both.part is not None and not both.part.inner and math.isclose(both.step, both.part.unit):
-        return replace(both, label=both.part.of, part=None)
+        return both._replace(label=both.part.of, part=None)
     return both

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from itertools import pairwise
 
 from .axes import (
@@ -32,9 +31,10 @@ def merged(layouts: Iterable[Layout], shape: Sequence[int]) -> Layout:
     most where it says. Finest is what never was in larger steps; of equals what never was enlarged;
     of equals again what has the smallest fields.
     """
-    ordered = sorted(layouts, key=lambda one: not _covers(one, shape))
-    if ordered and all(one is ordered[0] for one in ordered) and _covers(ordered[0], shape):
-        return ordered[0]
+    given = list(layouts)
+    if given and all(one == given[0] for one in given) and _covers(given[0], shape):
+        return given[0]
+    ordered = sorted(given, key=lambda one: not _covers(one, shape))
     result: list[Axis] = []
     for d, size in enumerate(shape):
         axes: list[Axis] = []
@@ -90,7 +90,7 @@ def _joined(factors: Sequence[Factor]) -> Factor:
     finest = _finest(placed)
     low = min(one.centre - one.reach / 2 for one in finest)
     high = max(one.centre + one.reach / 2 for one in finest)
-    lead = replace(finest[0], centre=(low + high) / 2, reach=high - low)
+    lead = finest[0]._replace(centre=(low + high) / 2, reach=high - low)
     told = len(placed) == len(factors) and all(one.rolled == lead.rolled for one in factors)
     apart = 0.0 if told else math.inf
     woven = _woven(finest)
@@ -100,7 +100,7 @@ def _joined(factors: Sequence[Factor]) -> Factor:
             apart = max(apart, one.apart + away)
     # Whoever merges an enlarged path crops or pads it to fit, at other sizes by other amounts.
     fixed = all(one.fixed for one in factors) and not any(one.raised for one in factors)
-    return replace(lead, apart=apart, fixed=fixed)
+    return lead._replace(apart=apart, fixed=fixed)
 
 
 def _finest(placed: Sequence[Factor]) -> list[Factor]:

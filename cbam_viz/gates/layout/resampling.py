@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -60,7 +59,7 @@ def picked(axis: Axis, size: int, scale: float, source: Callable[[int], int], fi
 def rolled(axis: Axis, by: int) -> Axis:
     """The axis whose values wander by so many cells, those at the end to the beginning."""
     old = line(axis)
-    return same_place(axis) if old is None else (replace(old, rolled=(old.rolled + by) % old.size),)
+    return same_place(axis) if old is None else (old._replace(rolled=(old.rolled + by) % old.size),)
 
 
 def interpolated(kind: str, *, exact: bool = False) -> Rule:
@@ -174,7 +173,7 @@ def flipped(
             layout[d] = same_place(layout[d])
         else:
             end = old.centre + old.step * (old.size - 1)
-            layout[d] = (replace(old, centre=end, step=-old.step, fixed=False),)
+            layout[d] = (old._replace(centre=end, step=-old.step, fixed=False),)
     return tuple(layout)
 
 

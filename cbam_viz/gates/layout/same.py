@@ -22,13 +22,18 @@ Rule = Callable[[Sequence[Any], dict[str, Any], Sequence[Operand], Tensor], Same
 """From an operator's arguments, its tensor arguments and one output."""
 
 
+_NOWHERE: Same = frozenset()
+
+
 def same_of(tensor: Tensor) -> Same:
     """What the tensor itself shows."""
     if tensor.is_nested:
         return frozenset()
-    if tensor.layout is not torch.strided:
-        return frozenset(d for d, size in enumerate(tensor.shape) if size == 1)
-    sizes = zip(tensor.shape, tensor.stride(), strict=True)
+    shape = tensor.shape
+    strides = tensor.stride() if tensor.layout is torch.strided else shape
+    if 1 not in shape and 0 not in strides:
+        return _NOWHERE
+    sizes = zip(shape, strides, strict=True)
     return frozenset([d for d, (size, stride) in enumerate(sizes) if size == 1 or stride == 0])
 
 

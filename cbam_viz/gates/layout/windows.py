@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -125,7 +124,7 @@ def pooled(
 def _numbered(axis: Axis) -> Axis:
     """The axis of indices: they number its cells as they are before pooling."""
     old = line(axis)
-    return axis if old is None else (replace(old, origin=(old.centre, old.step)),)
+    return axis if old is None else (old._replace(origin=(old.centre, old.step)),)
 
 
 def unpooled(
@@ -147,7 +146,7 @@ def _unpooled_axis(values: Axis, indices: Axis, size: int) -> Axis:
         return (stepped(old, size, old.size / size, apart=math.inf, fixed=False),)
     centre, step = index.origin
     new = stepped(old, size, step / old.step, fixed=index.fixed)
-    return (replace(new, centre=centre, apart=new.apart + abs(old.centre - index.centre)),)
+    return (new._replace(centre=centre, apart=new.apart + abs(old.centre - index.centre)),)
 
 
 def pooled_adaptively(
@@ -188,8 +187,8 @@ def unfolded(
 def _parted(old: Factor, new: Factor, kernel: int, dilation: int = 1) -> tuple[Factor, Factor]:
     """Windows over rows or columns, each a block of these, and the places within a window."""
     part = Part(old.label, old.step * dilation, inner=False)
-    within = replace(old, size=kernel, step=part.unit, part=replace(part, inner=True))
-    return replace(new, label=OTHER, part=part), replace(within, label=OTHER)
+    within = old._replace(size=kernel, step=part.unit, part=part._replace(inner=True))
+    return new._replace(label=OTHER, part=part), within._replace(label=OTHER)
 
 
 def slid(

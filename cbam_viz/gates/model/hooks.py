@@ -13,7 +13,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
 from weakref import ref
@@ -52,8 +51,7 @@ class Sink(Protocol):
         """Take what passed. Must not raise."""
 
 
-@dataclass(frozen=True)
-class Tap:
+class Tap(NamedTuple):
     """One place to look at: a module, when, and the key under which its sightings arrive."""
 
     module: nn.Module

@@ -14,15 +14,14 @@ _MOST_MODULES = 40
 """A CBAM has fewer parts than that; a network that merely has one somewhere has more."""
 
 
-def lookalikes(model: nn.Module, known: Mapping[str, object]) -> tuple[str, ...]:
+def lookalikes(modules: Mapping[str, nn.Module], known: Mapping[str, object]) -> tuple[str, ...]:
     """Names of modules, of no known class, that seem to be CBAM layers; outermost first only.
 
     Where a block owns the two gates itself, beside its convolutions, those two are named.
     """
     found: list[str] = []
-    named = [*model.named_modules()]
-    holders = _holders([module for _, module in named])
-    for name, module in named:
+    holders = _holders([*modules.values()])
+    for name, module in modules.items():
         if module not in holders and not _is_called_cbam(module):
             continue
         inside = any(name == p or name.startswith(p + ".") or not p for p in (*found, *known))

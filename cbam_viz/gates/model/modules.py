@@ -53,17 +53,18 @@ def modules_of(model: nn.Module) -> Modules:
     """The model's modules now."""
     by_name: dict[str, ref[nn.Module]] = {}
     inside: list[str] = []
-    for name, module in model.named_modules():
+    named = dict(model.named_modules())
+    for name, module in named.items():
         if any(name.startswith(prefix) for prefix in inside):
             continue
         if isinstance(module, torch.jit.ScriptModule):
             inside.append(name + "." if name else "")
             continue
         by_name[name] = ref(module)
-    known = known_layers(model)
+    known = known_layers(named)
     there = [module for name in by_name if (module := by_name[name]()) is not None]
     ours = [module for module in there if not _is_torchs(module)]
-    asked = _outside(model, {model.get_submodule(name) for name in known})
+    asked = _outside(model, {named[name] for name in known})
     ends = (
         Tap(model, Sighting("begin"), "called"),
         Tap(model, Sighting("done")),
@@ -72,12 +73,12 @@ def modules_of(model: nn.Module) -> Modules:
     return Modules(
         by_name=by_name,
         known=known,
-        plain=plain_layers(model, known),
-        fresh=fresh_gates(model, known),
-        lookalikes=lookalikes(model, known),
+        plain=plain_layers(named, known),
+        fresh=fresh_gates(named, known),
+        lookalikes=lookalikes(named, known),
         children=tuple(name for name, _ in model.named_children()),
         scripted=bool(inside),
-        compiled=is_compiled(model),
+        compiled=is_compiled(named.values()),
         switches=Switches([module for module in ours if module in asked], ours),
         ends=Hooks(model, ends),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -127,11 +127,11 @@ def calm() -> Iterator[None]:
         yield
 
 
-def is_compiled(model: nn.Module) -> bool:
-    """True if torch.compile wraps the model or a module in it."""
+def is_compiled(modules: Iterable[nn.Module]) -> bool:
+    """True if torch.compile wraps one of a network's modules."""
     return any(
         getattr(module, "_compiled_call_impl", None) is not None or "_orig_mod" in module._modules
-        for module in model.modules()
+        for module in modules
     )
 
 

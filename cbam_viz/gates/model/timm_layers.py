@@ -48,8 +48,8 @@ class KnownLayer:
     """Dotted names of its parameters, below the model."""
 
 
-def known_layers(model: nn.Module) -> dict[str, KnownLayer]:
-    """All layers of known classes in `model`, in the order of its modules.
+def known_layers(named: Mapping[str, nn.Module]) -> dict[str, KnownLayer]:
+    """All layers of known classes in a network, in the order of its modules, given by name.
 
     Subclasses count only while they keep the known forward. A gate module that is a part of
     something else too cannot tell for which of them it runs: such layers are left to the general
@@ -61,7 +61,7 @@ def known_layers(model: nn.Module) -> dict[str, KnownLayer]:
     kinds = tuple(getattr(timm, kind) for kind in _KINDS)
     layers: dict[str, KnownLayer] = {}
     inside: tuple[str, ...] = ()
-    for name, module in model.named_modules():
+    for name, module in named.items():
         if not isinstance(module, kinds) or name.startswith(inside):
             continue
         layer = _known(clean_name(name) or ROOT_NAME, module, timm)
@@ -71,7 +71,7 @@ def known_layers(model: nn.Module) -> dict[str, KnownLayer]:
             )
             layers[name] = replace(layer, weights=weights)
             inside = (*inside, name + "." if name else "")
-    return _without_shared_gates(model, layers)
+    return _without_shared_gates(named, layers)
 
 
 _KINDS = (
@@ -84,7 +84,7 @@ def _runs(module: nn.Module, *classes: type) -> bool:
     return any(
         isinstance(module, cls)
         and type(module).forward is cls.forward  # type: ignore[attr-defined]
-        and _runs_its_own(cls)
+        and runs_librarys(cls)
         and "forward" not in module.__dict__
         for cls in classes
     )
@@ -127,15 +127,17 @@ def _spatial(name: str, module: object, timm: object, at: str) -> KnownLayer | N
     return None
 
 
-def plain_layers(model: nn.Module, layers: Mapping[str, KnownLayer]) -> frozenset[str]:
+def plain_layers(
+    named: Mapping[str, nn.Module], layers: Mapping[str, KnownLayer]
+) -> frozenset[str]:
     """Those of these layers in which no code of the user's runs, so that all they do is known.
 
     And no part of which is a part of something else too.
     """
-    users = _users(model)
+    users = _users(named) if layers else {}
 
     def is_plain(prefix: str) -> bool:
-        layer, *parts = model.get_submodule(prefix).modules()
+        layer, *parts = named[prefix].modules()
         return all(map(_is_libraries, (layer, *parts))) and all(
             users[id(one)] == 1 for one in parts
         )
@@ -148,27 +150,33 @@ def _is_libraries(module: nn.Module) -> bool:
     return (
         kind.__module__.startswith(_LIBRARIES)
         and "forward" not in module.__dict__
-        and _runs_its_own(kind)
+        and runs_librarys(kind)
     )
 
 
-def _runs_its_own(kind: type) -> bool:
-    """Whether nobody has put another forward in the place of a library's."""
-    code = getattr(kind.forward, "__globals__", {})  # type: ignore[attr-defined]
-    return str(code.get("__name__")).startswith(_LIBRARIES)
+def runs_librarys(kind: type, *methods: str) -> bool:
+    """Whether nobody has put another forward, or others of these, in the place of a library's."""
+    code = [getattr(kind, name, None) for name in ("forward", *methods)]
+    return all(
+        str(getattr(one, "__globals__", {}).get("__name__")).startswith(_LIBRARIES)
+        for one in code
+        if one is not None
+    )
 
 
 _LIBRARIES = ("torch.nn.modules.", "timm.layers.")
 
 
-def fresh_gates(model: nn.Module, layers: Mapping[str, KnownLayer]) -> frozenset[Sighting]:
+def fresh_gates(
+    named: Mapping[str, nn.Module], layers: Mapping[str, KnownLayer]
+) -> frozenset[Sighting]:
     """Gates that nobody but their layer gets: it multiplies by them, and lets them go.
 
     As long as no hook tells anybody else of them, they need not be copied before the forward ends.
     """
     found: set[Sighting] = set()
     for prefix, layer in layers.items():
-        module = model.get_submodule(prefix)
+        module = named[prefix]
         sites: tuple[tuple[Part, GateSite | None], ...] = (
             ("channel", layer.channel),
             ("spatial", layer.spatial),
@@ -185,20 +193,22 @@ _FRESH = ("timm.layers.activations", "torch.nn.modules.activation", "torch.nn.mo
 """Where modules are defined that keep nothing of what they return."""
 
 
-def _without_shared_gates(model: nn.Module, layers: dict[str, KnownLayer]) -> dict[str, KnownLayer]:
-    users = _users(model)
+def _without_shared_gates(
+    named: Mapping[str, nn.Module], layers: dict[str, KnownLayer]
+) -> dict[str, KnownLayer]:
+    users = _users(named) if layers else {}
 
     def shares(prefix: str, layer: KnownLayer) -> bool:
-        at = model.get_submodule(prefix).get_submodule
+        at = named[prefix].get_submodule
         sites = [site.path for site in (layer.channel, layer.spatial) if site is not None]
         return any(users[id(at(path))] > 1 for path in sites)
 
     return {prefix: layer for prefix, layer in layers.items() if not shares(prefix, layer)}
 
 
-def _users(model: nn.Module) -> Counter[int]:
+def _users(named: Mapping[str, nn.Module]) -> Mapping[int, int]:
     """Of how many modules each module is a part, by its identity."""
-    return Counter(id(part) for one in model.modules() for part in one._modules.values())
+    return Counter([id(part) for one in named.values() for part in one._modules.values()])
 
 
 Event = tuple[Sighting, Tensor | None]

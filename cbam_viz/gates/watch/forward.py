@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _pop_mode, _push_mode
 
 from ...attention import Cells
 from ..layout.axes import Layout, is_image
@@ -24,8 +25,14 @@ from .pairing import Found, name_layers, paired
 from .products import Product, Watch
 from .samples import Boundary, Leaf, agree, sampled, samples_of
 from .sums import role
+from .whole import Operation, Rules, operations
 
-_LARGEST_LEAF = 1 << 18
+_LARGEST_LEAF, _LARGEST_FEATURES = 1 << 18, 1 << 12
+"""Most values of what a gate may be made of, and of that if it has several channels and cells."""
+
+_STEPS = frozenset(("enter", "leave", "channel", "spatial"))
+_AT_A_TIME = 1 << 17
+"""Values, which fit into a processor's cache."""
 
 
 @dataclass(eq=False)
@@ -49,8 +56,10 @@ class WatchedForward:
     watch: Watch
     passed: frozenset[str] = frozenset()
     """Layers of known classes that are not watched inside: what they do to features is known."""
-    way: list[Sighting] = field(default_factory=list)
-    """The calls of modules and the gates, in order; no gates that show no values."""
+    rules: Rules = field(default_factory=dict)
+    """How torch's own modules are noted as a whole."""
+    seen: list[Sighting] = field(default_factory=list)
+    """Where modules began and ended, and the gates, in order; no gates that show no values."""
     events: list[Event] = field(default_factory=list)
     """What was seen in layers of known classes, in order."""
     times: list[int] = field(default_factory=list)
@@ -79,6 +88,13 @@ class WatchedForward:
     """True if a part of a layer of a known class ran outside of it, and tells nothing of it."""
     _inside: tuple[str, int] | None = None
     """The call that runs unwatched."""
+    _whole: tuple[Node, tuple[Operation, ...]] | None = None
+    """What it was given and does, if it is to be noted as a whole."""
+
+    @property
+    def way(self) -> list[Sighting]:
+        """The calls of modules, what they gave, and the gates, as hooks of a plan tell of them."""
+        return [Sighting("leaf", key.module) if key.what == "leave" else key for key in self.seen]
 
     def begin(self, args: tuple[Any, ...]) -> None:
         """The network is given these."""
@@ -90,33 +106,33 @@ class WatchedForward:
 
     def end(self) -> None:
         """Watch no more."""
-        if self._inside is None:
-            self.watch.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+        if self._inside is not None:
+            _push_mode(self.watch)
+        self.watch.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
     def see(self, key: Sighting, args: tuple[Any, ...], output: Any) -> None:
         """Take what a hook saw."""
+        if self._inside is not None and self._is_passed(key):
+            return
         if transformed():  # nothing can be read there, but where it is
             if key.what == "enter":
-                self.way.append(key)
+                self.seen.append(key)
                 self.watch.transformed.add(self.watch.enter(key.module))
             elif key.what == "leave":
                 self.watch.leave(key.module)
             return
-        if key.what in ("enter", "channel", "spatial"):
-            self.way.append(key)
-        elif key.what == "leave":
-            self.way.append(Sighting("leaf", key.module))
-        if self._inside is not None and self._is_passed(key):
-            return
+        if key.what in _STEPS:
+            self.seen.append(key)
+        given = None
         with unseen():
             if key.what == "enter":
-                self._enter(key.module, args)
+                given = self._enter(key.module, args)
             elif key.what == "leave":
                 self._leave(key.module, args, output)
             else:
                 self._note(key, args, output)
-        if key.what == "enter" and key.module in self.passed:
-            self._look_away(key.module)
+        if given is not None:
+            self._look_away(key.module, args, given)
 
     def _note(self, key: Sighting, args: tuple[Any, ...], output: Any) -> None:
         """Keep what was seen in a layer of a known class, if it is this layer that runs."""
@@ -138,39 +154,51 @@ class WatchedForward:
             with suppress(NotImplementedError, RuntimeError):  # tensors without a storage
                 self.returned = {self.watch.node(tensor) for tensor in tensors_in(output)}
 
-    def _enter(self, name: str, args: tuple[Any, ...]) -> None:
-        self.watch.enter(name)
+    def _enter(self, name: str, args: tuple[Any, ...]) -> Node | None:
+        """A module begins; the node of what it is given first, if that may be compared."""
+        number = self.watch.enter(name).number
         if name in self.modules.plain:
             self.watch.unnoted = self.watch.unnoted or name
-        number = self.watch.calls[name]
-        self._sample(name, number, "in", args)
+        given = self._sample(name, number, "in", args)
         if name in self.modules.known and args and isinstance(args[0], Tensor):
-            self.known_inputs[name, number] = self.watch.node(args[0])
+            self.known_inputs[name, number] = given or self.watch.node(args[0])
+        return given
 
     def _leave(self, name: str, args: tuple[Any, ...], output: Any) -> None:
         if self.watch.unnoted == name:
             self.watch.unnoted = None
         leaf = (name, self.watch.calls.get(name, 1))
-        self._sample(*leaf, "out", output)
+        whole, self._whole = self._whole, None
         if isinstance(output, Tensor):
-            if leaf in self.passes:
+            if whole is not None:
+                self.watch.done(whole[1], whole[0], output)
+            elif leaf in self.passes:
                 self._passed_on(leaf, args[0], output)
+        node = self._sample(*leaf, "out", output)
+        if isinstance(output, Tensor):
             self._mark(name, args, output)
-            node = self.watch.node(output)
-            if node not in self.outputs and output.numel() <= _LARGEST_LEAF:
+            node = node or self.watch.node(output)
+            if node not in self.outputs and _may_be_a_gate(output):
                 self.outputs[node] = leaf
                 copy = kept(output)
                 assert copy is not None
                 self.leaves[leaf] = copy
         self.watch.leave(name)
 
-    def _look_away(self, name: str) -> None:
-        """Watch no operation until this layer ends, unless it does not get its features plainly."""
+    def _look_away(self, name: str, args: tuple[Any, ...], given: Node) -> None:
+        """Watch no operation until this call ends, if it is known what it does."""
         call = name, self.watch.calls[name]
-        features = self.known_inputs.get(call)
-        if features is not None and is_image(features.layout) and innermost_mode() is self.watch:
-            self._inside, self.passes[call] = call, Pass(len(self.events))
-            self.watch.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+        if name in self.passed:
+            if not is_image(given.layout) or innermost_mode() is not self.watch:
+                return
+            self.passes[call] = Pass(len(self.events))
+        else:
+            done = operations(self.modules.module(name), args, self.watch, self.rules)
+            if done is None:
+                return
+            self._whole = given, done
+        self._inside = call
+        _pop_mode()
 
     def _is_passed(self, key: Sighting) -> bool:
         """Whether it is a call inside the layer that runs unwatched; if not, that has ended.
@@ -181,11 +209,14 @@ class WatchedForward:
         if key.what not in ("enter", "leave"):
             return False
         if key.module.startswith(f"{self._inside[0]}."):
+            self.seen.append(key)
             if key.what == "enter":
                 self.watch.calls[key.module] = self.watch.calls.get(key.module, 0) + 1
             return True
+        if key.module != self._inside[0]:
+            self._whole = None
         self._inside = None
-        self.watch.__enter__()  # type: ignore[no-untyped-call]
+        _push_mode(self.watch)
         return False
 
     def _passed_on(self, call: tuple[str, int], features: Tensor, output: Tensor) -> None:
@@ -195,10 +226,8 @@ class WatchedForward:
         seen: KnownCall = {key.what: [copy] for key, copy in events if copy is not None}
         gates = known_gates(known, seen)
         with torch.no_grad():
-            again = features
-            for gate in gates:
-                again = again if gate is None else again * gate
-            self.passes[call].verified = has_values(output) and agree(again, output)
+            factors = [gate for gate in gates if gate is not None]
+            self.passes[call].verified = has_values(output) and _explain(factors, features, output)
         module = self.modules.module(call[0])
         weights = [*module.parameters(), *(b for b in module.buffers() if b.is_floating_point())]
         self.passes[call].node = self.watch.gated(before, weights, output)
@@ -210,15 +239,48 @@ class WatchedForward:
         elif not (args and isinstance(args[0], Tensor) and args[0].shape[2:] == output.shape[2:]):
             self.resizing.add(name)
 
-    def _sample(self, name: str, number: int, way: str, value: Any) -> None:
-        """Keep a few positions of what a module received or returned, if that may be compared."""
+    def _sample(self, name: str, number: int, way: str, value: Any) -> Node | None:
+        """Keep a few positions of what a module received or returned, if that may be compared.
+
+        Gives the node of the first of these tensors, if it came first.
+        """
+        first = None
         for k, one in samples_of(value):
             boundary = (name, number, way, k)
             node = self.watch.node(one)
+            first = node if k == 0 else first
             before = self.ends.get(node)  # the same values: what one module returned, the next got
             self.samples[boundary] = sampled(one) if before is None else self.samples[before]
             self.boundaries.setdefault(node, boundary)
             self.ends[node] = boundary
+        return first
+
+
+def _explain(gates: list[Tensor], features: Tensor, output: Tensor) -> bool:
+    """Whether features, (B, C, h, w), times these gates are the output.
+
+    Some channels at a time: fresh memory for all of large features costs more than the products.
+    """
+    if features.shape != output.shape:
+        return False
+    channels = max(1, _AT_A_TIME * features.shape[1] // max(1, features.numel()))
+    for first in range(0, features.shape[1], channels):
+        part = slice(first, first + channels)
+        again = features[:, part]
+        for gate in gates:
+            again = again * (gate if gate.shape[1] == 1 else gate[:, part])
+        if not agree(again, output[:, part]):
+            return False
+    return True
+
+
+def _may_be_a_gate(output: Tensor) -> bool:
+    """Whether a gate can be made of this by operations on each value, so that it is to be copied.
+
+    Channel weights have one cell, a map one channel, wherever that axis is.
+    """
+    features = output.ndim == 4 and 1 not in output.shape[1:]
+    return output.numel() <= (_LARGEST_FEATURES if features else _LARGEST_LEAF)
 
 
 def _last(forward: WatchedForward, products: list[Product]) -> set[Node]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Container, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -70,7 +70,7 @@ def readable(layout: Layout) -> Layout | None:
 def _named(layout: Layout) -> Layout:
     """Parts of rows and columns by the name of what they are parts of."""
     return tuple(
-        tuple(f if f.part is None else replace(f, label=f.part.of) for f in axis) for axis in layout
+        tuple(f if f.part is None else f._replace(label=f.part.of) for f in axis) for axis in layout
     )
 
 

@@ -38,7 +38,7 @@ def agree(again: Tensor, result: Tensor) -> bool:
 
 def sampled(tensor: Tensor) -> Tensor:
     """A copy of a few positions of (B, C, h, w), with all channels."""
-    return _few(tensor.detach()).clone()
+    return _few(tensor.detach() if tensor.requires_grad else tensor).clone()
 
 
 def sampled_gate(gate: Tensor) -> Tensor:

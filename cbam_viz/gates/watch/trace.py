@@ -35,6 +35,7 @@ from ..layout.same import Same, is_told, same_after, same_of
 from ..model.aside import unseen
 from .graph import Frame, Node
 from .operations import in_parts, noted
+from .whole import Operation
 
 
 class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -200,19 +201,53 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 layout_after(name, args, kwargs, layouts, result),
                 same_after(name, args, kwargs, operands, result),
             )  # fmt: skip
-            node.number = self.operations
-            node.certain = is_told(name) and all(one.certain for one in inputs)
+            self._joined(node)
             # torch.tensor(...) in the forward, unless of the picture
             constant = name == "lift_fresh" and self._placed and nodes[0] is not self._awaited
-            source = self._is_source(func, name, nodes) or any(one.depends for one in inputs)
+            source = self._is_source(func, name, nodes) or node.depends
             node.depends = not constant and base(name) not in VALUELESS and source
-            for one in inputs:
-                one.users.append(node)
-            written = name.endswith("_") and not name.startswith("_")
+            written = _writes(name)
             if written and layouts and moved(layouts[0], node.layout):
                 self._mixed.add(_key(result)[0])
             self._store(result, node, written=written)
             self.happened(node, args, nodes, result, extra)
+
+    def _joined(self, node: Node) -> None:
+        """Join an operation to those that gave its inputs."""
+        inputs = node.inputs
+        node.number = self.operations
+        node.certain = is_told(node.name) and all(one.certain for one in inputs)
+        node.depends = any(one.depends for one in inputs)
+        for one in inputs:
+            one.users.append(node)
+
+    def done(self, operations: Iterable[Operation], before: Node, after: Tensor) -> None:
+        """Write down what a module returned, `after`, that is known to have done these operations.
+
+        All of their results have its shape.
+        """
+        self._guard(self._done, operations, before, after)
+
+    def _done(self, operations: Iterable[Operation], before: Node, after: Tensor) -> None:
+        node = before
+        for name, func, weights, rest, first in operations:
+            self.operations += 1 if first is None else 2
+            if self.unnoted is None:
+                self.sequence += [] if first is None else [first]
+                self.sequence.append(noted(func, (after, *weights, *rest), after))
+            given = [node, *(None if weight is None else self.node(weight) for weight in weights)]
+            args, inputs = (*given, *rest), tuple([one for one in given if one is not None])
+            layout = node.layout  # of the same shape, if each value stays where it is
+            if name == "convolution":
+                layout = layout_after(name, args, {}, [one.layout for one in inputs], after)
+            node = self._new(
+                name, func, args, {}, inputs, after, layout,
+                same_after(name, args, {}, [(one.shape, one.same) for one in inputs], after),
+            )  # fmt: skip
+            self._joined(node)
+            self._store(after, node, written=_writes(name))
+            if name == "convolution" and self.input_size is None:
+                self.input_size = (before.shape[2], before.shape[3])
 
     def _is_source(self, func: Any, name: str, nodes: Sequence[Node]) -> bool:
         """A network that takes no tensor draws one, or reads one from a file."""
@@ -308,6 +343,11 @@ def _tensors(values: Sequence[Any]) -> Iterator[Tensor]:
             yield value
         elif isinstance(value, (list, tuple)):
             yield from (item for item in value if isinstance(item, Tensor))
+
+
+def _writes(name: str) -> bool:
+    """Whether an operator of this name works in place."""
+    return name.endswith("_") and not name.startswith("_")
 
 
 def _saved(value: Any, lookup: dict[int, Node]) -> Any:
