@@ -78,14 +78,17 @@ class Wanted:
         """What the score is of, in words; empty for classes."""
         if self._followed is None:
             return ""
-        which = "the highest score of the label" if self._labelled else "the highest score"
-        if self._target is not None:
-            which = f"--target {self._target}"
-        said = next(iter(self._boxes.values())) if len(self._boxes) == 1 else ""
+        chosen = set(self._boxes.values())
+        if len(chosen) == 1:
+            which = chosen.pop()
+        elif self._box_asked:
+            which = f"{self._target} on each photo"
+        else:
+            of = "the label" if self._labelled else self._target
+            which = f"the box of the highest score{f' of {of}' if of else ''} on each photo"
         return (
-            f"The score is that of the box of {which}{f' ({said})' if said else ''}; with other "
-            "gates, of the one of its class that overlaps it most, by half or more, and 0 where "
-            "there is none."
+            f"The score is that of {which}; with other gates, of the box of its class that "
+            "overlaps it most, by half or more, and 0 where there is none."
         )
 
     @property
@@ -129,5 +132,3 @@ def _finds(loaded: LoadedModel, x: Tensor) -> bool:
         f"{reading.note} Effects on other outputs are measured in Python: "
         "cbam_viz.effects(model, inputs, score=...)."
     )
-
-
