@@ -135,11 +135,11 @@ def branch_chart(
         "scale": {"domain": [AVERAGE, MAXIMUM, SUM], "range": [STRONG, MUTED, ACCENT]},
         "legend": {"orient": "top", "title": None, "labelLimit": 0, "columns": 2},
     }
-    y = {"field": "logit", "type": "quantitative", "title": "logit", "stack": None}
+    y = {"field": "logit", "type": "quantitative", "title": "before the sigmoid", "stack": None}
     tooltip = [
         {"field": "channel", "title": "channel"},
         {"field": "part", "title": "part"},
-        {"field": "logit", "type": "quantitative", "title": "logit", "format": ".4f"},
+        {"field": "logit", "type": "quantitative", "title": "before the sigmoid", "format": ".4f"},
     ]
     encoding = {"x": x, "y": y, "color": color, "tooltip": tooltip}
     offset = {"field": "part", "sort": [AVERAGE, MAXIMUM]}
@@ -189,7 +189,7 @@ def sigmoid_chart(
         "x": {
             "field": "logit",
             "type": "quantitative",
-            "title": "logit (sum of both branches)",
+            "title": "before the sigmoid (sum of both branches)",
             "axis": {"labelFlush": True},
         },
         "y": {
@@ -203,7 +203,7 @@ def sigmoid_chart(
     }
     tooltip = [
         {"field": "channel", "type": "quantitative", "title": "channel"},
-        {"field": "logit", "type": "quantitative", "title": "logit", "format": ".4f"},
+        {"field": "logit", "type": "quantitative", "title": "before the sigmoid", "format": ".4f"},
         {"field": "weight", "type": "quantitative", "title": "weight", "format": ".4f"},
     ]
     return {

@@ -38,7 +38,14 @@ from cbam_viz.cli.options import (
     picture_options,
     view_option,
 )
-from cbam_viz.cli.results import FORMATS, LONGEST, folder_names, is_result, remove_results
+from cbam_viz.cli.results import (
+    FORMATS,
+    LONGEST,
+    PICTURES,
+    folder_names,
+    is_result,
+    remove_results,
+)
 from cbam_viz.cli.text import print_json, say
 from cbam_viz.cli.workers import run
 from cbam_viz.errors import NoAttentionError
@@ -124,6 +131,11 @@ def export(
     then 1. The same command given again does what is not done yet, after Ctrl-C for instance.
     """
     job = Job(choice, view, names, formats, style, force, reading)
+    if names and not set(formats) & set(PICTURES):
+        click.echo(
+            "--layer chooses the layers of overlays (--format png or jpg); the files have all.",
+            err=True,
+        )
     images = [image for image in find_images(sources) if not is_result(image, output)]
     planned = [
         Target(image, output / name)

@@ -18,7 +18,7 @@ ADVICE: Mapping[str, str] = {
     "export": f"Export writes gates. {_SHOWN} (--json for programs), and cbam-viz figure draws it "
     f"with {_DRAWN}.",
     "figure": f"A figure of it needs columns without gates: {_DRAWN}. Beside a network that has "
-    "gates it may stand as the second one: give --checkpoint or --model again.",
+    "gates it may stand as the second one: --compare FILE, or --model twice.",
     "steps": f"Steps are those from features to gates. {_SHOWN}.",
     "cost": "What CBAM costs, cbam-viz cost --architecture NAME tells of timm's networks.",
     "batch": f"A store holds gates. {_SHOWN}; cbam-viz evaluate measures Grad-CAM and others of "

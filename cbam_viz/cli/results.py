@@ -110,6 +110,7 @@ def _contents(analysis: Analysis, loaded: LoadedModel, job: Job) -> Iterator[tup
     from cbam_viz.store import Provenance, csv_text, npz_bytes, safe_names, statistics_text
 
     attention, geometry = analysis.attention, analysis.geometry
+    chosen = choose_layers(attention, job.layers)  # a name that no layer has is said in any case
     if "npz" in job.formats:
         origin = Provenance.of_analysis(analysis, loaded.sha256)
         yield "gates.npz", npz_bytes(attention, origin)
@@ -120,9 +121,7 @@ def _contents(analysis: Analysis, loaded: LoadedModel, job: Job) -> Iterator[tup
         statistics = doubted(numbers, analysis.doubt)
         yield "statistics.csv", statistics_text(statistics).encode()
     for ending in [ending for ending in PICTURES if ending in job.formats]:
-        layers = choose_layers(attention, job.layers) or [
-            layer_to_show(attention.values(), geometry=geometry)
-        ]
+        layers = chosen or [layer_to_show(attention.values(), geometry=geometry)]
         pictures = overlays(analysis, layers, job.style, PICTURES[ending])
         names = safe_names(pictures)
         for layer, picture in pictures.items():

@@ -9,7 +9,7 @@ import click
 
 from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.files import refuse_existing, refuse_no_drawings, refuse_unwritable, write
-from cbam_viz.cli.input_options import reading_options
+from cbam_viz.cli.input_options import input_options, reading_options
 from cbam_viz.cli.inputs import Reading, find_one_image, read_image
 from cbam_viz.cli.network import open_network
 from cbam_viz.cli.options import (
@@ -63,6 +63,7 @@ def _cell(
     "  cbam-viz steps photo.jpg --model mycbam.py:net --layer -1 -o steps.pdf",
 )
 @click.argument("image")
+@input_options
 @model_options
 @view_option
 @reading_options

@@ -15,16 +15,16 @@ Way = Literal["chosen", "name", "stage", "nearest stage", "depth"]
 """How two layers came to stand beside each other."""
 
 RULE = (
-    "Layers of one name correspond. Where names differ, it is the layer at the same depth of the "
-    "same stage, the first beside the first and the last beside the last; a stage are layers whose "
-    "cells are as many pixels of the input apart. Where the other network has no gates in that "
-    "stage, the nearest one stands for it; where layers have no maps, the depth among all layers "
-    "decides."
+    "Layers of one name correspond. Where names differ, it is the layer at the same depth among "
+    "those with cells of the same size (as many pixels of the input apart: here they are a stage), "
+    "the first beside the first and the last beside the last. Where the other network has no gates "
+    "in that stage, the nearest one stands for it; where layers have no maps, the depth among all "
+    "layers decides."
 )
 WORDS: dict[Way, str] = {
     "chosen": "chosen by hand",
     "name": "of the same name",
-    "stage": "at the same depth of the same stage",
+    "stage": "at the same depth among layers with cells of the same size",
     "nearest stage": "of the nearest stage that has gates",
     "depth": "at the same depth of the network",
 }

@@ -11,8 +11,10 @@ MAX_MEMORY = 1_000_000_000
 
 _DECODED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
 """Bytes a pixel in Pillow's memory; 4 for all other modes."""
-_CODEC = {"WEBP": 12, "AVIF": 6, "HEIF": 6}
+_CODEC = {"WEBP": 16, "AVIF": 9, "HEIF": 9}
 """Bytes a pixel that these decoders hold themselves; the others decode into Pillow's memory."""
+_KEPT = {"WEBP": 12, "AVIF": 3, "HEIF": 3}
+"""What they keep of it until the file is closed, as they may be asked for another frame."""
 _RGB = 3
 _TWICE = 4 + 6
 """Bytes a pixel of a picture that is decoded twice: again, and all 16 bits of its colours."""
@@ -39,8 +41,9 @@ def check_memory(image: Image.Image, title: str, *, turned: bool, twice: bool = 
 
 def _bytes_a_pixel(image: Image.Image, turned: bool) -> int:
     decoded = _DECODED.get(image.mode, 4)
-    held = decoded * (2 if turned else 1)
-    codec = decoded + _CODEC.get(image.format or "", 0)
+    codec, kept = _CODEC.get(image.format or "", 0), _KEPT.get(image.format or "", 0)
+    held = decoded + kept
+    turning = held + decoded * turned
     if image.mode in _WIDE:
         after = held + decoded + 1 + _RGB  # the numbers, 8 bits of them, three channels
     elif image.has_transparency_data:
@@ -49,8 +52,8 @@ def _bytes_a_pixel(image: Image.Image, turned: bool) -> int:
         converted = 0 if image.mode == "RGB" else 4
         after = held + converted + 2 * _RGB  # Pillow gives its bytes in one piece, then joined
     if image.info.get("icc_profile"):
-        after = max(after, held + _RGB + 4 + 4)  # the same picture again, converted
-    return max(codec, after)
+        after = max(after, held + _RGB + 4 + 4 + _RGB)  # the same again, to and from Pillow
+    return max(decoded + codec, turning, after)
 
 
 def _largest_tile(image: Image.Image) -> int:

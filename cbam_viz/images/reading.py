@@ -263,7 +263,7 @@ def _decode(
             notes += show_window(image, values, window, title)
     if orientation != 1:
         if image.format != "TIFF":  # those turn themselves in load()
-            image = ImageOps.exif_transpose(image)
+            ImageOps.exif_transpose(image, in_place=True)  # what it was takes no memory any more
             values = None if values is None else _TURN[orientation](values)
         notes += (f"It was {_TURNED[orientation]}, as its EXIF orientation {orientation} says.",)
     decoded = image_to_rgb(image, depth, window, title)

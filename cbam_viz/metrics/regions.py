@@ -264,7 +264,7 @@ def _png(path: Path) -> Iterator[tuple[str, list[Region]]]:
         palette = image.mode == "P"
         bands = len(image.getbands())
         pixels = np.asarray(image).reshape(image.height, image.width, bands)
-    mask = (pixels > 0).any(2)
+    mask: Mask = np.any(pixels > 0, axis=2)
     if palette:
         mask &= pixels[..., 0] != VOID
     if bands in (2, 4):  # the last is how far it can be seen

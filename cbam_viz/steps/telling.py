@@ -266,7 +266,7 @@ class GateTelling(GateValues):
             return ""
         return (
             f"{self._subject(item)}: {number(gamma)} × ({number(inner[0])} − {_signed(mean)}) / "
-            f"√({number(variance)} + {numbers[-1]:g}) + {_signed(beta)} = {number(values[0])}"
+            f"√({number(variance)} + {number(numbers[-1])}) + {_signed(beta)} = {number(values[0])}"
         )
 
     def _plain(self, stage: Stage) -> tuple[str, str, list[str]]:
@@ -344,7 +344,7 @@ class GateTelling(GateValues):
         parts = [f"{self._said(one)} {self._from(one) if several else ''}".strip() for one in shown]
         subject = self._subject(shown[0])
         if shown[0].values.kind == "units" and self.unit is not None:
-            subject += f", which adds most to channel {self.followed.channel}'s logit"
+            subject += f", which adds most to channel {self.followed.channel}"
         return f"{subject}: {', '.join(parts)}"
 
     def _lone(self, stage: Stage) -> str:

@@ -219,3 +219,13 @@ def living_in_group(group: int, patience: float) -> list[str]:
         if not alive or time.monotonic() > deadline:
             return alive
         time.sleep(0.2)
+
+
+@pytest.mark.parametrize("format", ["npz", "png"])
+def test_a_layer_that_is_not_there_is_said_whatever_is_written(
+    folder: Path, photos: list[Path], format: str
+) -> None:
+    ended = invoke("export", "photos", "-o", "out", "--format", format, "--layer", "layer9")
+    assert ended.exit_code == 2, ended.output
+    assert "no attention layer 'layer9'" in ended.stderr
+    assert ("chooses the layers of overlays" in ended.stderr) == (format == "npz")

@@ -128,3 +128,12 @@ def test_mistakes_are_told(folder: Path, photo: Path, arguments, status, told) -
     result = invoke("steps", str(photo), *arguments)
     assert result.exit_code == status
     assert told in result.output + result.stderr
+
+
+def test_the_input_is_as_asked(folder: Path, photo: Path) -> None:
+    """The walk's numbers are of the input that is asked for, as in every other command."""
+    start = ("steps", str(photo), "--json")
+    told = invoke(*start, "--input", "96", "--mean", "none", "--std", "none")
+    assert told.exit_code == 0, told.output
+    assert "Input: 96 × 96 crop" in told.stderr
+    assert json.loads(told.stdout) != json.loads(invoke(*start).stdout)

@@ -8,23 +8,27 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from cbam_viz import ImageError, read_photo
 from cbam_viz.images import read_photo_apart
+from cbam_viz.images.memory import check_memory
 from tests.images.helpers import encoded, orientation_exif, png_claiming, scene
 
 PEAK = """
-import io, resource, sys
+import re, sys
 from cbam_viz.errors import ImageError
 from cbam_viz.images import read_photo
+def peak():  # of this process alone; getrusage tells that of its parent, if that is more
+    return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
 data = sys.stdin.buffer.read()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+from PIL import ImageCms  # what is imported is no part of a picture
+before = peak()
 try:
     read_photo(data)
 except ImageError as error:
     print(error)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(peak() - before)
 """
 
 
@@ -51,23 +55,78 @@ def huge(kind: str) -> bytes:
     return encoded(picture, "WEBP", lossless=True, method=0)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no getrusage")
+def _swapped_profile() -> bytes:
+    """sRGB with the colours of red and blue exchanged: unlike sRGB for sure."""
+    from PIL import ImageCms
+
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    red, blue = (profile.index(tag) for tag in (b"rXYZ", b"bXYZ"))
+    profile[red : red + 4], profile[blue : blue + 4] = b"bXYZ", b"rXYZ"
+    return bytes(profile)
+
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells it in /proc")
+
+
+def peak_of(data: bytes) -> tuple[list[str], int]:
+    """What is said of a picture in a process of its own, and the bytes it took at most."""
+    done = subprocess.run([sys.executable, "-c", PEAK], input=data, capture_output=True, check=True)
+    *said, peak = done.stdout.decode().splitlines()
+    return said, int(peak)
+
+
+def noisy(format: str, **options: object) -> bytes:
+    """2000 x 2000 pixels that do not compress well: decoders need most for these."""
+    draw = np.random.default_rng(0)
+    channels = 4 if options.pop("transparent", False) else 3
+    cells = draw.integers(0, 256, (200, 200, channels), dtype=np.uint8)
+    picture = Image.fromarray(cells).resize((2_000, 2_000), Image.Resampling.BILINEAR)
+    return encoded(picture, format, **options)
+
+
+TURNED = {"exif": orientation_exif(6), "icc_profile": _swapped_profile()}
+LOSSLESS = {"lossless": True, "method": 0}
+NOISY = {
+    "WebP": ("WEBP", {"method": 0}),
+    "WebP, lossless": ("WEBP", LOSSLESS),
+    "WebP, lossless and transparent": ("WEBP", {"transparent": True, **LOSSLESS}),
+    "WebP, turned and with a profile": ("WEBP", {**TURNED, **LOSSLESS}),
+    "JPEG, progressive": ("JPEG", {"progressive": True, "subsampling": 0, "quality": 95}),
+    "JPEG, turned and with a profile": ("JPEG", {**TURNED}),
+    "PNG, transparent, turned and with a profile": (
+        "PNG", {"transparent": True, "compress_level": 1, **TURNED},
+    ),
+} | ({"AVIF": ("AVIF", {"speed": 10})} if features.check("avif") else {})  # fmt: skip
+
+
+@LINUX
+@pytest.mark.parametrize("kind", NOISY)
+def test_the_estimate_is_not_below_what_a_picture_takes(kind: str) -> None:
+    format, options = NOISY[kind]
+    data = noisy(format, **options)
+    with pytest.MonkeyPatch.context() as patch, Image.open(io.BytesIO(data)) as image:
+        patch.setattr("cbam_viz.images.memory.MAX_MEMORY", 0)
+        with pytest.raises(ImageError, match="GB to decode") as raised:
+            check_memory(image, "it", turned="exif" in options)
+    estimate = float(str(raised.value).partition("would take ")[2].partition(" GB")[0]) * 1e9
+    said, peak = peak_of(data)
+    assert not said
+    assert 16e6 < peak < estimate + 8e6  # the estimate is told to 10 MB
+
+
+@LINUX
 @pytest.mark.parametrize(
     "kind",
     ["half transparent", "turned and transparent", "turned JPEG", "floats", "sixteen bits", "CMYK",
      "WebP"],
 )  # fmt: skip
 def test_no_picture_takes_more_than_a_gigabyte(kind: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PEAK], input=huge(kind), capture_output=True, check=True
-    )
-    *said, peak = done.stdout.decode().splitlines()
-    unit = 1 if sys.platform == "darwin" else 1024
-    assert int(peak) * unit < 1e9
+    said, peak = peak_of(huge(kind))
+    assert peak < 1e9
     if said:
         assert "which would take" in said[0]
         assert "the limit is 1 GB. Make it smaller, or save it as a JPEG." in said[0]
-        assert int(peak) * unit < 1e8  # nothing was decoded
+        assert peak < 1e8  # nothing was decoded
 
 
 def test_tiles_larger_than_the_picture_are_counted() -> None:
@@ -110,16 +169,6 @@ def test_apart_is_the_same_photo() -> None:
         np.testing.assert_array_equal(apart.pixels, here.pixels)
         np.testing.assert_array_equal(apart.shown, here.shown)
         assert not apart.pixels.flags.writeable
-
-
-def _swapped_profile() -> bytes:
-    """sRGB with the colours of red and blue exchanged: unlike sRGB for sure."""
-    from PIL import ImageCms
-
-    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    red, blue = (profile.index(tag) for tag in (b"rXYZ", b"bXYZ"))
-    profile[red : red + 4], profile[blue : blue + 4] = b"bXYZ", b"rXYZ"
-    return bytes(profile)
 
 
 @pytest.mark.parametrize(

@@ -214,7 +214,7 @@ def test_arithmetic_is_written_with_the_numbers() -> None:
     (line,) = norm.arithmetic
     row, column = found.cell
     assert line.startswith(f"Row {row + 1}, column {column + 1}: {layer.weight.item():.3f} × (")
-    assert f"√({layer.running_var.item():.3f} + 1e-05)" in line
+    assert f"√({layer.running_var.item():.3f} + 1.0 × 10⁻⁵)" in line
     gate = [step for step in found.steps if step.key == "gate"][1]
     before = norm.numbers[0].value
     value = 1 / (1 + np.exp(-before))

@@ -165,6 +165,7 @@ def as_image(layout: Layout) -> Layout:
     """
     if len(layout) != 4 or all(map(_is_one, layout, _IMAGE)):
         return layout
+    layout = _laid_out(layout)
     rows, columns = line(layout[2]), line(layout[3])
     if rows is not None and columns is not None and (rows.label, columns.label) == (ROW, COLUMN):
         blocks = layout[2][0].part is not None
@@ -186,6 +187,23 @@ _IMAGE = (BATCH, CHANNEL, ROW, COLUMN)
 
 def _is_one(axis: Axis, label: str) -> bool:
     return len(axis) == 1 and axis[0].label == label
+
+
+def _laid_out(layout: Layout) -> Layout:
+    """The layout where tiles that went through the network as pictures lie beside each other again.
+
+    Their rows are rows of one map, whose places are not known.
+    """
+    if labels(layout[0]) & {CHANNEL, ROW, COLUMN}:
+        return layout
+    return (layout[0], *map(_of_tiles, layout[1:]))
+
+
+def _of_tiles(axis: Axis) -> Axis:
+    names = labels(axis)
+    if names in ({BATCH, ROW}, {BATCH, COLUMN}):
+        return (Factor(ROW if ROW in names else COLUMN, axis_size(axis), apart=math.inf),)
+    return axis
 
 
 def is_image(layout: Layout) -> bool:

@@ -245,6 +245,18 @@ def _product(
     return (*left[:-1], *(lost((last,)) if mixed else (last,)))
 
 
+def _turned(
+    args: Sequence[Any], kwargs: dict[str, Any], inputs: Sequence[Layout], out: Tensor
+) -> Layout:
+    """By quarters of a turn: a transposition after or before a flip, or two flips."""
+    quarters = int(argument(args, kwargs, 1, "k", 1)) % 4
+    one, two = (int(d) % out.ndim for d in argument(args, kwargs, 2, "dims", (0, 1)))
+    layout = inputs[0]
+    turned = {0: [], 1: [two], 2: [one, two], 3: [one]}[quarters]
+    layout = flipped((None, turned), {}, (layout,), out)
+    return _transpose((None, one, two), {}, (layout,), out) if quarters % 2 else layout
+
+
 def _rules() -> dict[str, Rule]:
     groups: list[tuple[Rule, str]] = [
         (convolution, "convolution convolution"),
@@ -293,6 +305,7 @@ def _rules() -> dict[str, Rule]:
         (rolled_values, "roll"),
         (slid, "unfold"),
         (flipped, "flip"),
+        (_turned, "rot90"),
         (_product, "mm bmm addmm baddbmm matmul linear"),
         (shuffled, "pixel_shuffle pixel_unshuffle"),
     ]

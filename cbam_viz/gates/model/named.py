@@ -11,6 +11,7 @@ from __future__ import annotations
 import dis
 import functools
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
@@ -21,9 +22,8 @@ import torch
 from torch import nn
 
 from .looks import Look, look_at
-from .switches import MOST, PLAIN, attributes, cell_content, of_library, own_items, switch
+from .switches import DEEPEST, MOST, PLAIN, attributes, cell_content, of_library, own_items, switch
 
-_DEEPEST = 3
 _MOST_FUNCTIONS = 2_000
 """Where more are reached, those named last are not followed."""
 _SPECIAL = "call init getattr getattribute getitem len iter next bool contains eq enter exit"
@@ -35,6 +35,9 @@ _OF_PROCESS: dict[str, Callable[[], Any]] = {
     "is_inference_mode_enabled": torch.is_inference_mode_enabled,
     "is_inference": torch.is_inference_mode_enabled,
     "get_default_dtype": torch.get_default_dtype,
+    "are_deterministic_algorithms_enabled": torch.are_deterministic_algorithms_enabled,
+    "benchmark": lambda: torch.backends.cudnn.benchmark,
+    "deterministic": lambda: torch.backends.cudnn.deterministic,
     "environ": lambda: tuple(os.environ.items()),
     "getenv": lambda: tuple(os.environ.items()),
 }
@@ -157,7 +160,7 @@ class _Space:
             else:
                 rest.append((name, value))
         self._same = same
-        self._look: Look = look_at(rest, len(there), _DEEPEST)
+        self._look: Look = look_at(rest, len(there), DEEPEST)
         self._sizes = {name: len(value) for name, value in rest if isinstance(value, _GROWING)}
 
     def holds(self) -> bool:
@@ -182,7 +185,7 @@ class _Space:
             [
                 ((self._label, name), told)
                 for name in self._names
-                if name in there and (told := switch(there[name], _DEEPEST))
+                if name in there and (told := switch(there[name], DEEPEST))
             ]
         )
 
@@ -212,7 +215,7 @@ class _Reach:
         """What hooks belong to."""
         self._seen: dict[int, Any] = {}
         for root in roots:
-            self._visit(root, _DEEPEST)
+            self._visit(root, DEEPEST)
         for hook in hooks:
             owner = hook.__self__ if isinstance(hook, MethodType) else hook
             if not isinstance(owner, (*_CODE, nn.Module)):
@@ -224,7 +227,7 @@ class _Reach:
                 self._follow(function)
             for thing in list(self._open.values()):
                 for name in self._named_in(thing):
-                    self._visit(vars(thing)[name], _DEEPEST)
+                    self._visit(vars(thing)[name], DEEPEST)
 
     def _named_in(self, thing: Any) -> list[str]:
         module = isinstance(thing, type) and issubclass(thing, nn.Module)
@@ -242,7 +245,9 @@ class _Reach:
         there = function.__globals__
         for name in sorted(asked):
             if name in there:
-                self._visit(there[name], _DEEPEST)
+                self._visit(there[name], DEEPEST)
+        for name in sorted(names & sys.modules.keys()):  # imported inside it
+            self._visit(sys.modules[name], DEEPEST)
 
     def _visit(self, value: Any, depth: int) -> None:
         if type(value) in PLAIN or isinstance(value, torch.Tensor) or id(value) in self._seen:
@@ -325,6 +330,8 @@ def _names_in(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
             more, others = _names_in(inner)
             asked |= more
             names |= others
+    if "globals" in asked:  # globals()["NAME"]
+        asked |= names
     return frozenset(asked), frozenset(names)
 
 

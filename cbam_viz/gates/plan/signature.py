@@ -23,7 +23,7 @@ class Signature:
     """What a forward's way through the network may depend on, besides values."""
 
     inputs: Any
-    """Shapes, dtypes and devices of tensors, and the other arguments as they are."""
+    """Shapes of tensors and what else code asks of them; the other arguments as they are."""
     around: Any
     """Autocast, each module's mode, hooks on all modules, what modules keep and code names."""
 
@@ -53,7 +53,8 @@ def _described(value: Any) -> Any:  # noqa: PLR0911
     if isinstance(value, Tensor) and value.is_nested:
         return ("nested", *(_described(part) for part in value.unbind()))
     if isinstance(value, Tensor):
-        return ("tensor", tuple(value.shape), value.dtype, value.device.type)
+        asked = (value.layout is torch.strided and value.is_contiguous(), value.requires_grad)
+        return ("tensor", tuple(value.shape), value.dtype, (value.device.type, *asked))
     if isinstance(value, Mapping):
         return tuple((str(key), _described(item)) for key, item in value.items())
     if isinstance(value, (int, float, str, bool, type(None))):

@@ -64,6 +64,9 @@ def is_attention(product: Node, gate: Node, path: Anatomy, *, dense: bool = Fals
         return False
     if path.reaches and path.names <= POINTWISE:
         return False
+    made = origin(gate)
+    if made.base == "_softmax" and made.shape[made.args[1]] == 1:
+        return False  # the only one has all: a weight of 1, whatever it is made of
     if product.base != "div" and is_squashed(gate):
         return True
     weighing = path.names & (SQUASHING | {"exp"})

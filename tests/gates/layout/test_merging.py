@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from cbam_viz.attention import Cells
 from cbam_viz.gates import capture
-from tests.gates.networks import photos
+from tests.gates.networks import AuthorsCbam, photos
 from tests.gates.perturbation import assert_answered_in_place, averaging
 
 HEIGHT, WIDTH = 96, 128
@@ -688,3 +688,46 @@ def test_other_sizes_that_do_something_else(
             (layer,) = capture(model, photos(1, *size)).values()
             (fresh,) = capture(copy.deepcopy(model), photos(1, *size)).values()
         assert layer.cells == fresh.cells
+
+
+def in_tiles(m: Mapping[str, nn.Module], x: Tensor) -> Tensor:
+    """Four tiles as a batch of four pictures, and beside each other again."""
+    x = m["a"](x)
+    b, c, h, w = x.shape
+    tiles = x.view(b, c, 2, h // 2, 2, w // 2).permute(0, 2, 4, 1, 3, 5)
+    tiles = m["b"](tiles.reshape(b * 4, c, h // 2, w // 2))
+    tiles = tiles.view(b, 2, 2, c, h // 2, w // 2).permute(0, 3, 1, 4, 2, 5)
+    return tiles.reshape(b, c, h, w)
+
+
+@pytest.mark.parametrize("kind", [AuthorsCbam, lambda channels: CbamModule(channels, rd_ratio=0.5)])
+def test_tiles_laid_out_again_are_one_map(kind: Callable[[int], nn.Module]) -> None:
+    model = Net(in_tiles, a=down(1), b=conv()).eval()
+    model.cbam = kind(C).eval()
+    x = photos(2, HEIGHT, WIDTH)
+    with torch.no_grad():
+        for _ in range(2):
+            attention = capture(model, x)
+            (layer,) = attention.values()
+            assert attention.unsupported == ()
+            assert layer.channel.shape == (2, C)
+            assert layer.spatial.shape == (2, HEIGHT // 2, WIDTH // 2)
+            assert layer.cells == Cells(2, 2, 1, 1, exact=False, within=None)
+            before = in_tiles(model.parts, x)
+            gated = before * layer.channel[..., None, None] * layer.spatial[:, None]
+            assert torch.allclose(gated, model.cbam(before), atol=1e-6)
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3, -1, 4])
+def test_turned_and_back(quarters: int) -> None:
+    def path(m: Mapping[str, nn.Module], x: Tensor) -> Tensor:
+        turned = m["b"](torch.rot90(m["a"](x), quarters, (2, 3)))
+        return torch.rot90(turned, -quarters, (2, 3))
+
+    (cells,) = assert_in_place(Net(path, a=down(2), b=conv()))
+    assert cells == Cells(4, 4, 0.5, 0.5, exact=True)
+
+
+def test_turned_by_half() -> None:
+    (cells,) = assert_in_place(Net(lambda m, x: torch.rot90(m["a"](x), 2, (2, 3)), a=down(2)))
+    assert (cells.stride_y, cells.stride_x, cells.exact) == (-4, -4, True)

@@ -7,6 +7,7 @@ import copy
 import functools
 import gc
 import os
+import sys
 import threading
 import time
 import types
@@ -43,6 +44,7 @@ EVENT = threading.Event()
 ARRAY = np.array([0, 0])
 SETTINGS = types.ModuleType("settings")
 SETTINGS.on = False  # type: ignore[attr-defined]
+sys.modules["cbam_viz_test_settings"] = SETTINGS
 
 
 class Config:
@@ -89,9 +91,10 @@ def noted() -> bool:
     return getattr(noted, "on", False)
 
 
-@functools.cache
-def wrapped(key: int) -> bool:
-    return FLAG
+def imported_inside() -> bool:
+    import cbam_viz_test_settings as settings
+
+    return settings.on  # type: ignore[no-any-return]
 
 
 def swapped(w: Tensor) -> Tensor:
@@ -141,6 +144,12 @@ PLACES: dict[str, tuple[Callable[[], Any], Callable[[bool], Any]]] = {
     "keyword": (by_keyword, put_item(LIST, 0)),
     "of a function": (noted, put(noted)),
     "by name": (lambda: getattr(Config, "on"), put(Config)),  # noqa: B009
+    "by globals()": (lambda: globals()["FLAG"], put_global("FLAG")),
+    "imported inside": (imported_inside, put(SETTINGS)),
+    "deterministic": (
+        lambda: torch.are_deterministic_algorithms_enabled() is True,
+        torch.use_deterministic_algorithms,
+    ),
     "environment": (
         lambda: os.environ.get("CBAM_VIZ_TEST_SWITCH") == "1",
         put_environment,
@@ -414,3 +423,40 @@ def test_copies_have_their_own() -> None:
         turn(True)
         second = capture(copy.deepcopy(model), photos())["weigh"].channel
     assert torch.allclose(second, first * 0.5)
+
+
+class WithTheInput(nn.Module):
+    """Asks its input how it lies in memory, or whether it is differentiated, for half its gate."""
+
+    def __init__(self, asked: Callable[[Tensor], bool]) -> None:
+        super().__init__()
+        self.stem, self.last = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 1)
+        self.weigh, self.asked = nn.Conv2d(8, 8, 1), asked
+
+    def forward(self, x: Tensor) -> Tensor:
+        half, x = self.asked(x), self.stem(x)
+        w = torch.sigmoid(self.weigh(x.mean((2, 3), keepdim=True)))
+        return self.last(x * (w * 0.5 if half else w))
+
+
+def to_columns(x: Tensor) -> Tensor:
+    return x.to(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(
+    ("asked", "change"),
+    [
+        (lambda x: not x.is_contiguous(), to_columns),
+        (lambda x: x.requires_grad, lambda x: x.clone().requires_grad_()),
+    ],
+    ids=["memory", "gradient"],
+)
+def test_what_a_network_asks_of_its_input(
+    asked: Callable[[Tensor], bool], change: Callable[[Tensor], Tensor]
+) -> None:
+    torch.manual_seed(0)
+    model, x = WithTheInput(asked).eval(), torch.randn(2, 3, 8, 8)
+    w = torch.sigmoid(model.weigh(model.stem(x).mean((2, 3), keepdim=True)))[..., 0, 0]
+    for k, now in enumerate((x, x, change(x), x, change(x))):
+        (layer,) = capture(model, now).values()
+        assert torch.allclose(layer.channel, w * (0.5 if k in (2, 4) else 1.0), atol=1e-6)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from cbam_viz.errors import NoAttentionError
 from cbam_viz.gates import capture
@@ -75,3 +76,23 @@ def test_a_pooling_by_weights_after_a_gate_is_named() -> None:
     assert [entry.reason for entry in attention.unsupported] == [
         "weights by which gated features are summed up: a pooling, no gate"
     ]
+
+
+class OfOnePlace(nn.Module):
+    """Attention over the patches of a map, as MobileViT-v2's, which on a small map are one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.qkv = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 17, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.unfold(F.avg_pool2d(self.stem(x), x.shape[-1] // 2), 2, stride=2)
+        q, k, v = self.qkv(x.view(len(x), 8, 4, -1)).split([1, 8, 8], 1)
+        context = (k * q.softmax(-1)).sum(-1, keepdim=True)
+        return torch.relu(v) * context.expand_as(v)
+
+
+def test_the_share_of_the_only_one_is_no_gate() -> None:
+    torch.manual_seed(0)
+    with torch.no_grad(), pytest.raises(NoAttentionError):
+        capture(OfOnePlace().eval(), torch.randn(2, 3, 8, 8))

@@ -102,7 +102,7 @@ def _column(shown: _Frame, number: int) -> dict[str, Any]:
     numbers = one.difference
     told = "none anywhere"
     if numbers.largest:
-        told = f"on average {_signed(numbers.mean)}, at most {_signed(numbers.largest)}"
+        told = f"on average {_signed(numbers.mean)}, the largest {_signed(numbers.largest)}"
     column["difference"] = frame.difference_picture(shown.scene, side.photo, maps, shown.most) | {
         "told": f"Difference: {told}",
         "alt": f"{shown.title(number)} minus {shown.first}, {side.title}: {told}",
@@ -226,8 +226,8 @@ def _in_words(shown: _Frame, number: int, numbers: MapDifference) -> str:
         return words.plain(f"{title}: the map is that of {shown.first} in every place.")
     text = words.plain(
         f"{title} minus {shown.first}, over the {words.percent(numbers.seen)} of the photo that "
-        f"both saw: on average {_signed(numbers.mean)} (without sign: "
-        f"{words.number(numbers.mean_absolute)}), at most {_signed(numbers.largest)}."
+        f"both saw: on average {_signed(numbers.mean)} (regardless of sign "
+        f"{words.number(numbers.mean_absolute)}), the largest {_signed(numbers.largest)}."
     )
     return f"{text} {words.agreement(numbers.agreement)}"
 

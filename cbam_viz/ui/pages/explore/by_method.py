@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import numpy as np
 import streamlit as st
 
 from cbam_viz.render import Scale
@@ -123,7 +124,13 @@ def on_photo(scene: Scene, found: MethodMap) -> OnPhoto:
         geometry=scene.analysis.geometry,
         field=Field(found.values, found.cells, Scale("per map", low, high), title),
         key=(scene.key, found.method, found.layer, found.target, found.box),
+        found=_only(scene.analysis.detections, found.box),
     )
+
+
+def _only(found: Detections | None, box: int | None) -> Detections | None:
+    """The box that a map is for, which is outlined on it; None if it is for no box."""
+    return None if found is None or box is None else found.chosen(np.array([box - 1]))
 
 
 def describe(found: MethodMap) -> None:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from cbam_viz.attention import LayerAttention
 from cbam_viz.images import samples
+from cbam_viz.models.metadata import are_twins
 from cbam_viz.statistics import layer_to_show
 from cbam_viz.ui import session, words
 from cbam_viz.ui.drawing.on_photo import OnPhoto
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from cbam_viz.methods import MethodMap
     from cbam_viz.models import CheckpointEntry
-from cbam_viz.models.metadata import are_twins
 
 DIFFERENCES = ("layer2", "model2", "image2", "method2")
 NOTHING: dict[str, str | int | None] = {**dict.fromkeys((*DIFFERENCES, "class2", "box2"))}

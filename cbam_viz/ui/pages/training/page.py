@@ -32,9 +32,9 @@ CURVES: dict[str, tuple[str, Callable[[GateNumbers], float | None], str]] = {
     "between": ("Between photos", lambda one: one.between,
                 "Share of the gate's variance in levels that differ from photo to photo. What is "
                 "neither within nor between is the same for every photo."),
-    "previous": ("From previous", lambda one: one.change_previous,
+    "previous": ("Change from the point before", lambda one: one.change_previous,
                  "Root mean squared difference from the gate at the point measured before."),
-    "last": ("From last", lambda one: one.change_last,
+    "last": ("Difference to the last point", lambda one: one.change_last,
              "Root mean squared difference from the gate at the last point measured."),
 }  # fmt: skip
 """What curves show: title, value, and what it is."""
