@@ -64,6 +64,11 @@ def few(names: Collection[str], shown: int = 4, limit: int = QUOTED) -> str:
     return first + (f" and {rest:,} more" if rest > 0 else "")
 
 
+def counted(number: int, word: str, words: str = "") -> str:
+    """Return a number with its noun: `1 photo`, `2,000 photos`; `words` where it is no mere s."""
+    return f"{number:,} {word if number == 1 else words or word + 's'}"
+
+
 def nearest(names: Sequence[str], wanted: str, count: int = 3) -> list[str]:
     """Return the names that are most like one that is not there; the last ones where none is."""
     return difflib.get_close_matches(wanted, names, n=count, cutoff=0.3) or list(names[-count:])

@@ -54,10 +54,11 @@ def test_settings_and_networks_of_the_checkout_are_in_it(built: Path) -> None:
             for name in names
             if name.startswith("cbam_viz/checkpoints/")
         }
-    run = ROOT / "cbam_viz" / "runs" / "samples"
-    files = [file for file in run.rglob("*") if file.is_file()]
-    assert {file.relative_to(ROOT).as_posix() for file in files} <= set(names)
-    assert sum(file.stat().st_size for file in files) < 300_000
+    for room, most in (("runs", 300_000), ("dataset", 3_000_000)):
+        samples = (ROOT / "cbam_viz" / room / "samples").rglob("*")
+        files = [file for file in samples if file.is_file()]
+        assert {file.relative_to(ROOT).as_posix() for file in files} <= set(names)
+        assert sum(file.stat().st_size for file in files) < most
     assert settings == (ROOT / ".streamlit" / "config.toml").read_bytes()
     assert networks == {f.name: f.stat().st_size for f in (ROOT / "checkpoints").iterdir()}
 

@@ -89,10 +89,15 @@ def fast_forward(
     if not effect.gates <= effect.allowed:
         raise ModelError(
             f"With {', '.join(ways)} gates of {loaded.name} differ by {effect.gates:.2g} from the "
-            f"exact ones on the first {effect.photos} photos; {effect.allowed:g} is allowed. Leave "
+            f"exact ones on {first_of(effect.photos)}; {effect.allowed:g} is allowed. Leave "
             "--fast out."
         )
     return forward, replace(effect, photos=len(photos))
+
+
+def first_of(photos: int) -> str:
+    """The photos that were measured, in words."""
+    return "the first photo" if photos == 1 else f"the first {photos} photos"
 
 
 def faster(looker: Looker, items: Iterator[Item]) -> tuple[Looker, Effect]:

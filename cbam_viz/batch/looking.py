@@ -142,6 +142,8 @@ def first_photos(looker: Looker, items: Iterator[Item], count: int) -> list[Prep
     finally:
         opener.close()
     if not found:
+        if len(reasons) == 1:
+            raise ImageError(f"The one photo cannot be read: {reasons[0]}")
         raise ImageError(f"None of {len(reasons):,} photos can be read. The first: {reasons[0]}")
     return found
 

@@ -19,9 +19,10 @@ from typing import Literal
 
 import torch
 
+from cbam_viz._text import counted
 from cbam_viz.analysis import Analysis, analyse_inputs
 from cbam_viz.batch.cluster import Cluster, connected, run_on_ray
-from cbam_viz.batch.fast import Effect, faster
+from cbam_viz.batch.fast import Effect, faster, first_of
 from cbam_viz.batch.lock import LOCK, locked
 from cbam_viz.batch.looking import Looker, Prepared, first_photos
 from cbam_viz.batch.machine import can_fork, cores, exactly_on
@@ -272,7 +273,7 @@ def difference(one: Analysis, other: Analysis) -> float:
 def _told(effect: Effect) -> str:
     return (
         f"Fast ({', '.join(effect.ways)}): {effect.speed:.2f} times as fast as the exact forward; "
-        f"gates differ by {effect.gates:.1e} at most on the first {effect.photos} photos (allowed: "
+        f"gates differ by {effect.gates:.1e} at most on {first_of(effect.photos)} (allowed: "
         f"{effect.allowed:.0e}), the output by {effect.output:.1e}."
     )
 
@@ -327,10 +328,11 @@ def _plan_told(work: Work, workers: str, part: Part, total: int, before: int) ->
     record, looker = work.record, work.looker
     which = f", part {part.number} of {part.of}" if part.of > 1 else ""
     ahead = f", {looker.threads} threads that read ahead" if looker.threads else ""
-    earlier = f" {before:,} were done before." if before else ""
+    were = "was" if before == 1 else "were"
+    earlier = f" {before:,} {were} done before." if before else ""
     return (
-        f"{total:,} photos{which}, {record.shard_size} to a shard, {record.batch} in a forward; "
-        f"{workers}{ahead}.{earlier}"
+        f"{counted(total, 'photo')}{which}, {record.shard_size} to a shard, {record.batch} in a "
+        f"forward; {workers}{ahead}.{earlier}"
     )
 
 

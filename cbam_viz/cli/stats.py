@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cbam_viz._text import counted
 from cbam_viz.cli.files import make_folder, refuse_existing, refuse_unwritable, write
 from cbam_viz.cli.options import force_option, json_option
 from cbam_viz.cli.text import print_json, print_table, say
@@ -118,13 +119,11 @@ def stats(
         )
     missing = opened.record.shards - len(opened.files)
     if missing:
-        told = f"{missing} of the store's {opened.record.shards} parts are missing: "
+        are = "is" if missing == 1 else "are"
+        told = f"{missing} of the store's {opened.record.shards} parts {are} missing: "
         click.echo(f"{told}run the same cbam-viz batch again to complete it.", err=True)
     photos, classes = opened.photos.num_rows, len(opened.classes)
-    say(
-        f"{photos:,} photo{'' if photos == 1 else 's'} of {classes} "
-        f"class{'' if classes == 1 else 'es'} in {store}.\n"
-    )
+    say(f"{counted(photos, 'photo')} of {counted(classes, 'class', 'classes')} in {store}.\n")
     _print_gates(summaries)
     if name is not None:
         _print_classes(summaries)
@@ -277,7 +276,7 @@ def _json(store: Store, summaries: Sequence[GateSummary], name: str | None) -> d
 
 def _csv(summaries: Sequence[GateSummary]) -> str:
     """Every layer, gate and class, and all photos together, a line each."""
-    from cbam_viz.dataset.gates import NUMBERS
+    from cbam_viz.dataset.numbers import NUMBERS
 
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")

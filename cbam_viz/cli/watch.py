@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cbam_viz._places import SAMPLE
+from cbam_viz._text import counted
 from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.files import write
 from cbam_viz.cli.input_options import input_options, reading_options
@@ -298,10 +299,12 @@ def _tell(
     files: Sequence[Path],
 ) -> None:
     unit = run.record.unit
-    photos = f"{len(run.record.probes)} probe photo{'' if len(run.record.probes) == 1 else 's'}"
+    photos = counted(len(run.record.probes), "probe photo")
+    begin, end = run.numbers[0], run.numbers[-1]
+    which = str(end) if begin == end else f"{begin} to {end}"
     say(
-        f"{len(run.numbers)} {unit}s of {run.record.model} on {photos}, {run.numbers[0]} to "
-        f"{run.numbers[-1]}. {run.record.order}"
+        f"{counted(len(run.numbers), unit)} of {run.record.model} on {photos}, {which}. "
+        f"{run.record.order}"
     )
     if watched is not None:
         say(f"Measured now: {watched.done}; before: {watched.before}.")

@@ -11,15 +11,12 @@ import numpy.typing as npt
 
 from cbam_viz.dataset.caching import kept
 from cbam_viz.dataset.moments import Moments
-from cbam_viz.dataset.reading import Block, Part, Store
+from cbam_viz.dataset.numbers import NUMBERS
+from cbam_viz.dataset.reading import Part, Store
+from cbam_viz.dataset.sums import Sums, in_order, sums_of, sums_of_some
 from cbam_viz.errors import StoreError
-from cbam_viz.statistics import SATURATED_HIGH, SATURATED_LOW
 
 Real = npt.NDArray[np.float64]
-
-NUMBERS = ("mean", "spread", "saturated", "entropy")
-"""What is told of a photo's gate, as in `cbam_viz.statistics`: `spread` over its channels or its
-map, `saturated` and `entropy` in [0, 1]; those of a map are weighted by area on the photo."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +57,7 @@ class GateSummary:
     @property
     def distances(self) -> Real:
         """(K, K) root mean squared difference of the mean gates of two classes."""
-        apart = self.class_mean[:, None] - self.class_mean[None]
-        return np.asarray(np.sqrt(np.square(apart).mean(-1)), np.float64)
+        return distances_between(self.class_mean)
 
 
 @dataclass(frozen=True)
@@ -81,7 +77,7 @@ class Selectivity:
 
 
 def gate_summary(store: Store, layer: str, part: Part, per_class: int | None = None) -> GateSummary:
-    """Sum up one gate of all photos, read once and kept beside the store from then on.
+    """Sum up one gate of all photos; each is read once, and the sums are kept beside the store.
 
     With `per_class`, of so many photos of each class, evenly spaced in the store's order; photos
     without a label then count nowhere. Raises StoreError as `Store.blocks` does, and for a
@@ -93,11 +89,23 @@ def gate_summary(store: Store, layer: str, part: Part, per_class: int | None = N
             f"The photos of {store.path} have no classes to take {per_class} photos of. Put photos "
             "of each class into a folder of its own, or give cbam-viz batch --labels."
         )
-    name = f"{layer}/{part}" + ("" if per_class is None else f"/{per_class} a class")
-    chosen = None if per_class is None else sampled(store.groups, len(store.classes), per_class)
-    summary: GateSummary = kept(
-        store.path, store.files, name, GateSummary, lambda: _made(store, layer, part, chosen)
-    )
+    name, chosen = f"{layer}/{part}", None
+    if per_class is not None:
+        chosen = sampled(store.groups, len(store.classes), per_class)
+        if chosen.all():
+            return gate_summary(store, layer, part)
+        name += f"/{per_class} a class"
+    elif in_order(store) == len(store.files):  # the sums themselves are kept
+        return _summary(store, layer, part, sums_of(store, layer, part))
+    else:
+        name += "/with gaps"
+
+    def made() -> GateSummary:
+        if chosen is None:
+            return _summary(store, layer, part, sums_of(store, layer, part))
+        return _summary(store, layer, part, sums_of_some(store, layer, part, chosen))
+
+    summary: GateSummary = kept(store.path, store.files, name, GateSummary, made)
     return summary
 
 
@@ -116,30 +124,18 @@ def sampled(groups: npt.NDArray[np.int64], classes: int, per_class: int) -> npt.
     return chosen
 
 
-def _made(
-    store: Store, layer: str, part: Part, chosen: npt.NDArray[np.bool_] | None
-) -> GateSummary:
-    classes = store.classes
-    shape = store.shape(layer, part)
-    moments = Moments(len(classes) + 1, int(np.prod(shape)))
-    told = Moments(len(classes) + 1, len(NUMBERS))
-    areas = np.zeros(int(np.prod(shape)))
-    for block in store.blocks(layer, part, chosen):
-        finite = np.isfinite(block.values).all(1)
-        groups = store.groups[block.rows[finite]]
-        moments.add(block.values[finite], groups)
-        told.add(photo_numbers(block)[finite], groups)
-        areas += block.shares[finite].sum(0)
+def _summary(store: Store, layer: str, part: Part, sums: Sums) -> GateSummary:
+    moments, told = sums.moments, sums.told
     whole = moments.together()
     if not whole.count[0]:
         raise StoreError(f"No photo in {store.path} has finite {part} gates at {layer}.")
     # A class none of whose photos has this gate has no mean either.
-    labelled = np.flatnonzero(moments.count[: len(classes)])
+    labelled = np.flatnonzero(moments.count[: len(sums.classes)])
     return GateSummary(
         layer,
         part,
-        shape,
-        tuple(classes[n] for n in labelled),
+        store.shape(layer, part),
+        tuple(sums.classes[n] for n in labelled),
         moments.count[labelled],
         int(whole.count[0]),
         whole.mean[0],
@@ -148,29 +144,8 @@ def _made(
         np.sqrt(moments.variance[labelled]),
         dict(zip(NUMBERS, told.together().mean[0].tolist(), strict=True)),
         {name: told.mean[labelled, n] for n, name in enumerate(NUMBERS)},
-        _variance_shares(moments, whole, areas / areas.sum()),
+        _variance_shares(moments, whole, sums.areas / sums.areas.sum()),
     )
-
-
-def photo_numbers(block: Block) -> Real:
-    """(N, 4) the `NUMBERS` of every photo of a block."""
-    values, shares = np.asarray(block.values, np.float64), block.shares
-    mean = (values * shares).sum(1)
-    spread = np.sqrt((np.square(values - mean[:, None]) * shares).sum(1))
-    outside = (values < SATURATED_LOW) | (values > SATURATED_HIGH)
-    return np.stack([mean, spread, (outside * shares).sum(1), _entropy(values, shares, mean)], 1)
-
-
-def _entropy(values: Real, shares: Real, mean: Real) -> Real:
-    """`statistics.relative_entropy` of every row; NaN where values are no distribution."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = values / mean[:, None]
-        divergence = np.where(ratio > 0, shares * ratio * np.log(ratio), 0).sum(1)
-        even = -np.where(shares > 0, shares * np.log(shares), 0).sum(1)
-        entropy = np.where(even > 0, 1 - divergence / even, 1.0)
-    negative = (np.where(shares > 0, values, 0) < 0).any(1)
-    entropy[negative | ~(mean > 0)] = np.nan
-    return np.asarray(entropy, np.float64)
 
 
 def _variance_shares(moments: Moments, whole: Moments, areas: Real) -> dict[str, float]:
@@ -184,6 +159,14 @@ def _variance_shares(moments: Moments, whole: Moments, areas: Real) -> dict[str,
     total = pattern + classes + photos if count > 1 else 0.0  # one photo differs from no other
     parts = {"pattern": pattern, "classes": classes, "photos": photos}
     return {name: float(part / total) if total > 0 else math.nan for name, part in parts.items()}
+
+
+def distances_between(means: Real) -> Real:
+    """(R, R) root mean squared differences of rows (R, D), such as the means of some classes."""
+    found = np.zeros((len(means), len(means)))
+    for number, one in enumerate(means):  # all at once, a thousand classes would take 15 GB
+        found[number, number:] = np.sqrt(np.square(means[number:] - one).mean(1))
+    return np.maximum(found, found.T)
 
 
 def selectivity(summary: GateSummary) -> Selectivity:

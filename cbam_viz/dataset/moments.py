@@ -13,6 +13,9 @@ import numpy.typing as npt
 
 Real = npt.NDArray[np.float64]
 
+_AT_ONCE = 1 << 15
+"""Numbers; three times as fast as all columns of a thousand classes together."""
+
 
 class Moments:
     """Count, mean and sum of squared deviations of every element, for each of some groups."""
@@ -30,16 +33,20 @@ class Moments:
         if not len(values):
             return
         order = np.argsort(groups, kind="stable")
-        rows = np.asarray(values, np.float64)[order]
         present, starts, counts = np.unique(groups[order], return_index=True, return_counts=True)
-        mean = np.add.reduceat(rows, starts) / counts[:, None]
-        rows = rows - np.repeat(mean, counts, axis=0)
-        squares = np.add.reduceat(np.square(rows, out=rows), starts)
         before, after = self.count[present], self.count[present] + counts
-        apart = mean - self.mean[present]
         weight = (counts / after)[:, None]
-        self.mean[present] += apart * weight
-        self.squares[present] += squares + np.square(apart) * (before[:, None] * weight)
+        wide = max(1, _AT_ONCE // len(values))
+        for first in range(0, values.shape[1], wide):  # what fits into a processor's own memory
+            some = slice(first, first + wide)
+            rows = np.asarray(values[:, some][order], np.float64)
+            mean = np.add.reduceat(rows, starts) / counts[:, None]
+            rows -= np.repeat(mean, counts, axis=0)
+            squares = np.add.reduceat(np.square(rows, out=rows), starts)
+            apart = mean - self.mean[present, some]
+            self.mean[present, some] += apart * weight
+            squares += np.square(apart) * (before[:, None] * weight)
+            self.squares[present, some] += squares
         self.count[present] = after
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,9 @@ def original(store: Store, photo: int) -> bytes | None:
         return None
     try:
         (item,) = Plan(store.path / PLAN, store.record.photos, "").items(photo, 1)
+        inside = store.path / item.path  # as in the store that comes along
+        if not Path(item.path).exists() and inside.exists():
+            item = replace(item, path=str(inside))
         opener = Opener(Columns())
         try:
             found = opener.content(item)

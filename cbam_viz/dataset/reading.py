@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from cbam_viz._places import SAMPLE
 from cbam_viz._text import few, shortened
 from cbam_viz.attention import Cells
 from cbam_viz.batch.record import GATES, STORE, Record, read_record
@@ -26,6 +29,9 @@ _PLACE = (
     "photo_height", "photo_width", "input_height", "input_width", "scale_y", "scale_x",
     "offset_y", "offset_x",
 )  # fmt: skip
+SAMPLES = Path(__file__).parent / "samples"
+_AHEAD = 2
+"""Shards that are read while one is looked at, each by a thread of its own."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,10 @@ class Block:
     """(N, D): channel weights, or maps row by row."""
     shares: Real
     """(N, D) share of the photo that each cell covers; 1 / D for channel weights. Sums to 1."""
+
+    def only(self, chosen: npt.NDArray[np.bool_]) -> Block:
+        """The photos (N,) that are chosen."""
+        return Block(self.rows[chosen], self.values[chosen], self.shares[chosen])
 
 
 @dataclass(frozen=True)
@@ -143,11 +153,16 @@ class Store:
         raise StoreError(f"{layer} has no {part} gates.")
 
     def blocks(
-        self, layer: str, part: Part, wanted: npt.NDArray[np.bool_] | None = None
+        self,
+        layer: str,
+        part: Part,
+        wanted: npt.NDArray[np.bool_] | None = None,
+        shards: range | None = None,
     ) -> Iterator[Block]:
         """One gate of all photos, shard by shard, without photos for which the layer did not run.
 
-        With `wanted` (N,) of those rows alone; shards without any are not read.
+        With `wanted` (N,) of those rows alone, with `shards` of those places in `files` alone; what
+        has none of them is not read.
         Raises StoreError for a layer that is not there, and for maps that differ in size.
         """
         shape = self.shape(layer, part)
@@ -156,18 +171,22 @@ class Store:
                 f"The maps in {self.path} differ in size from photo to photo (view "
                 f"{self.record.document['view']!r}), so that their cells cannot be put together."
             )
-        column, first = f"{layer}/{part}", 0
-        for file, told in zip(self.files, self._tables, strict=True):
-            start, first = first, first + told.num_rows
-            mine = None if wanted is None else wanted[start:first]
-            if mine is not None and not mine.any():
-                continue
-            table = _read(file, [column, *(_PLACE if part == "spatial" else ())])
-            if mine is not None:
-                table = table.filter(arrow().array(mine))
+        column = f"{layer}/{part}"
+        columns = [column, *(_PLACE if part == "spatial" else ())]
+        ends = np.cumsum([0, *(told.num_rows for told in self._tables)])
+        chosen = [
+            number
+            for number in (range(len(self.files)) if shards is None else shards)
+            if wanted is None or wanted[ends[number] : ends[number + 1]].any()
+        ]
+        files = [self.files[number] for number in chosen]
+        for number, file, whole in zip(chosen, files, _ahead(files, columns), strict=True):
+            start, end = int(ends[number]), int(ends[number + 1])
+            mine = None if wanted is None else wanted[start:end]
+            table = whole if mine is None else whole.filter(arrow().array(mine))
             found = table[column].combine_chunks()
             there = np.asarray(found.is_valid())
-            every = np.arange(told.num_rows) if mine is None else np.flatnonzero(mine)
+            every = np.arange(end - start) if mine is None else np.flatnonzero(mine)
             rows = start + every[there]
             values = found.drop_null().flatten().to_numpy()
             if values.size != len(rows) * int(np.prod(shape)):
@@ -186,6 +205,8 @@ class Store:
         size = int(np.prod(shape))
         different, which = np.unique(places, axis=0, return_inverse=True)
         shares = [_shares_of((shape[0], shape[1]), known, tuple(one)) for one in different]
+        if len(different) == 1:
+            return np.broadcast_to(shares[0].reshape(-1), (len(places), size))
         return np.array(shares).reshape(-1, size)[which.reshape(-1)]
 
 
@@ -197,9 +218,18 @@ def _shares_of(shape: tuple[int, int], cells: Cells | None, place: tuple[float, 
     return photo_shares(shape, cells, geometry)
 
 
+def sample_stores() -> tuple[str, ...]:
+    """Names of the stores that come with the package."""
+    return tuple(sorted(one.parent.name for one in SAMPLES.glob(f"*/{STORE}")))
+
+
 def open_store(path: str | Path) -> Store:
-    """Open a store, also one that is not complete. Raises StoreError if it is none, or empty."""
-    folder = Path(path)
+    """Open a store, also one that is not complete; `sample:NAME` is one that comes along.
+
+    Raises StoreError if it is none, or empty.
+    """
+    text = str(path)
+    folder = SAMPLES / Path(text[len(SAMPLE) :]).name if text.startswith(SAMPLE) else Path(path)
     record = read_record(folder)
     if record is None:
         raise StoreError(
@@ -211,6 +241,18 @@ def open_store(path: str | Path) -> Store:
     if not files or not store.photos.num_rows:
         raise StoreError(f"{folder} holds no photos yet. Let cbam-viz batch do its work first.")
     return store
+
+
+def _ahead(files: Sequence[Path], columns: Sequence[str]) -> Iterator[Any]:
+    """Columns of each shard in order; the next ones are read while one is looked at."""
+    with ThreadPoolExecutor(_AHEAD) as pool:
+        waiting: deque[Future[Any]] = deque()
+        for file in files:
+            waiting.append(pool.submit(_read, file, columns))
+            if len(waiting) > _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _read(file: Path, columns: Sequence[str]) -> Any:

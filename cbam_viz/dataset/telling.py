@@ -36,5 +36,5 @@ def _of_shares(pattern: float, classes: float, photos: float, *, labelled: bool)
         return "differs most between classes"
     if pattern >= 0.5:
         rest = 100 * (classes + photos)
-        return f"mostly one pattern for all photos; {rest:.0f} % differs between them"
-    return "part pattern for all photos, part classes, part single photos"
+        return f"mostly one pattern; {rest:.0f} % differs between photos"
+    return "part one pattern, part classes, part single photos"

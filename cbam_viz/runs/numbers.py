@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from cbam_viz.attention import Attention
 from cbam_viz.dataset import Block
-from cbam_viz.dataset.gates import photo_numbers
+from cbam_viz.dataset.numbers import photo_numbers
 from cbam_viz.images import Geometry, layer_shares
 from cbam_viz.metrics.variance import variance_shares
 from cbam_viz.runs.reading import Run

@@ -156,10 +156,15 @@ class _Work:
                     done += 1
         left_out = sorted((*failed.values(), *order.left_out), key=lambda one: one.file.name)
         if not known:
+            told = (
+                "The one checkpoint cannot be shown:"
+                if len(found) == 1
+                else f"None of {len(found)} checkpoints can be shown. The first,"
+            )
+            first = left_out[0]
             gateless = self.gateless == {one.file.name for one in left_out}
             raise (NoAttentionError if gateless else CheckpointError)(
-                f"None of {len(found)} checkpoints can be shown. The first, "
-                f"{left_out[0].file.name}: {left_out[0].reason}"
+                f"{told} {first.file.name}: {first.reason}"
             )
         if self.record is not None and order.rule != self.record.rule:
             write_record(self.out, replace(self.record, rule=order.rule))

@@ -236,3 +236,22 @@ def test_a_store_among_the_photos_is_left_out(loaded: LoadedModel, tmp_path: Pat
     for _ in range(2):
         summary = run_batch(loaded, [str(tmp_path / "photos")], store, Settings(view="crop"))
         assert summary.photos == 1
+
+
+def test_a_list_names_files_from_where_it_lies_or_one_works(tmp_path, monkeypatch):
+    for name in ("a/1.png", "b/2.png", "c/3.png"):
+        write_photo(tmp_path / name)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "c")
+    path = tmp_path / "list.txt"
+    path.write_text(f"b/2.png\n\na/1.png\r\n3.png\n{tmp_path / 'a' / '1.png'}\n")
+    found = list(photos_of([str(path)]))
+    assert [one.name for one in found[:3]] == ["b/2.png", "a/1.png", "3.png"]
+    assert [one.label for one in found] == ["b", "a", None, "a"]
+    assert all(Path(one.path).is_file() for one in found)
+    path.write_text("b/2.png\nnothing.png\n")
+    with pytest.raises(ImageError, match=r"names nothing\.png, and there is no such file"):
+        list(photos_of([str(path)]))
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ImageError, match="cannot be read"):
+        list(photos_of([str(path)]))

@@ -80,5 +80,5 @@ def test_stats_says_that_parts_are_missing(store: Path, tmp_path: Path) -> None:
     sorted((tmp_path / "store" / "gates").glob("*.parquet"))[-1].unlink()
     ended = invoke("stats", tmp_path / "store")
     assert ended.exit_code == 0
-    assert "1 of the store's 2 parts are missing" in ended.stderr
+    assert "1 of the store's 2 parts is missing" in ended.stderr
     assert "missing" not in invoke("stats", store).stderr

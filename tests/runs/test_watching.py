@@ -211,7 +211,7 @@ def test_a_folder_of_nothing_that_can_be_shown_says_the_first_reason(
     with pytest.raises(CheckpointError, match="There is no checkpoint in"):
         watch_checkpoints(tmp_path, tmp_path / "gates", probes, cbam_viz.load_model)
     (tmp_path / "epoch_1.pth").write_bytes(b"no")
-    with pytest.raises(CheckpointError, match=r"None of 1 checkpoints .* epoch_1.pth: "):
+    with pytest.raises(CheckpointError, match=r"The one checkpoint cannot be shown: epoch_1.pth: "):
         watch_checkpoints(tmp_path, tmp_path / "gates", probes, cbam_viz.load_model)
 
 

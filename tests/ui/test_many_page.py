@@ -78,15 +78,30 @@ def table(app, column: str, at: int = 0):
     return [one.value for one in app.dataframe if column in one.value][at]
 
 
-def test_an_empty_folder_says_what_a_store_is_and_how_to_make_one(open_app, tmp_path, monkeypatch):
+def test_without_own_stores_there_is_an_example_and_how_to_make_one(
+    open_app, tmp_path, monkeypatch
+):
     monkeypatch.setenv("CBAM_VIZ_STORES", str(tmp_path / "none"))
     app = open_app("many")
     assert not app.exception
     assert not app.error
-    assert "holds the gates of many photos" in app.markdown[-1].value
+    assert any("holds the gates of many photos" in one.value for one in app.markdown)
     assert app.code[0].value.startswith("cbam-viz batch photos/ --out")
-    assert not [box for box in app.selectbox if box.key == "many_store"]
+    (box,) = [box for box in app.selectbox if box.label == "Store"]
+    assert box.value == "sample:crops"
+    assert box.options == ["crops (example)"]
+    assert any("An example: 100 crops" in one.value for one in app.caption)
+    assert len(table(app, "In words")) == 16
     assert not (tmp_path / "none").exists()
+
+
+def test_the_example_has_every_view_with_its_pictures(open_app, tmp_path, monkeypatch):
+    monkeypatch.setenv("CBAM_VIZ_STORES", str(tmp_path / "none"))
+    for view in ("classes", "curves", "channel", "photo", "unusual"):
+        app = open_app("many", many_view=view)
+        assert not app.exception
+        assert not app.error
+        assert not any("no longer where" in one.value for one in app.caption)
 
 
 def test_layers_are_those_of_numpy_and_told_in_words(many, stores):
@@ -305,7 +320,7 @@ def test_what_is_wrong_with_a_store_is_one_sentence(many, stores, harm, said):
 def test_a_store_that_is_not_complete_says_of_what_its_numbers_are(many, stores):
     sorted((stores / "first" / "gates").iterdir())[-1].unlink()
     app = many()
-    assert any("1 of 4 parts are still missing" in one.value for one in app.caption)
+    assert any("1 of 4 parts is still missing" in one.value for one in app.caption)
     assert any(one.value.startswith("24 photos of 3 classes") for one in app.caption)
     assert table(app, "In words")["Mean"][0] == pytest.approx(
         whole(stores / "first", "layer1.0.se/channel")[0].mean()

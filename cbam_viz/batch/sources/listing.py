@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import blake2b
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from cbam_viz._suffixes import is_photo_name
+from cbam_viz._text import shortened
 from cbam_viz.batch.sources.files import can_be_a_path, matches, walk
 from cbam_viz.batch.sources.item import Item
 from cbam_viz.batch.sources.labels import AUTO, labels_by
@@ -21,6 +22,9 @@ from cbam_viz.batch.sources.tables import (
 from cbam_viz.batch.sources.tars import is_tar, photos_in_tar
 from cbam_viz.errors import ImageError
 
+LIST = ".txt"
+"""Ending of a list of files."""
+
 
 def photos_of(
     sources: Sequence[str],
@@ -31,10 +35,11 @@ def photos_of(
 ) -> Iterator[Item]:
     """Yield the photos of all sources in an order that depends on their names alone.
 
-    A source is an image, a folder, a pattern, a tar archive (`.tar`), a Parquet file or a Hugging
-    Face dataset on disk. A folder without images counts for the archives and tables in it. Names
-    are paths below the source, with the source's own name before them if there are several; a photo
-    that two sources hold is taken once. `leave_out` says of files which are not meant.
+    A source is an image, a folder, a pattern, a list of files (`.txt`, a line each), a tar archive
+    (`.tar`), a Parquet file or a Hugging Face dataset on disk. A folder without images counts for
+    the archives and tables in it. Names are paths below the source, with the source's own name
+    before them if there are several; a photo that two sources hold is taken once. `leave_out` says
+    of files which are not meant.
 
     Raises:
         ImageError: a source that names nothing, or cannot be read.
@@ -66,6 +71,10 @@ def _expanded(source: str, columns: Columns) -> Iterator[Item]:
     if path.is_dir():
         yield from _folder(path, columns)
         return
+    if path.is_file() and path.suffix.lower() == LIST:
+        for line in lines_of(path):
+            yield from _expanded_line(path, line, columns)
+        return
     files = [path] if path.is_file() else matches(source)
     if not files:
         raise ImageError(
@@ -74,6 +83,24 @@ def _expanded(source: str, columns: Columns) -> Iterator[Item]:
         )
     for file in files:
         yield from _file(file, file.name, columns)
+
+
+def lines_of(path: Path) -> Iterator[str]:
+    """The lines of a list that say something. Raises ImageError if it is no text."""
+    try:
+        with path.open(encoding="utf-8-sig") as lines:
+            yield from (line.rstrip("\r\n") for line in lines if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImageError(f"The list {path} cannot be read: {error}.") from error
+
+
+def _expanded_line(path: Path, line: str, columns: Columns) -> Iterator[Item]:
+    """What a line of a list names: as it stands, or beside the list."""
+    near = path.parent / line
+    file = near if can_be_a_path(near) and near.is_file() else Path(line)
+    if not can_be_a_path(file) or not file.is_file():
+        raise ImageError(f"The list {path} names {shortened(line)}, and there is no such file.")
+    yield from _file(file, PurePath(line).as_posix(), columns)
 
 
 def _folder(folder: Path, columns: Columns) -> Iterator[Item]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cbam_viz._places import stores_folder
 from cbam_viz.dataset import Store, open_store
+from cbam_viz.dataset.reading import SAMPLES
 from cbam_viz.errors import FigureError, StoreError
 from cbam_viz.figures.beside.manifest import StoreSource, relative
 from cbam_viz.figures.content.composition import Composition
@@ -39,7 +40,8 @@ def open_source_store(source: StoreSource, folder: Path) -> Store:
         FigureError: if it is gone, or holds other photos or gates now.
     """
     name = Path(source.file).name
-    for path in (folder / source.file, folder / name, stores_folder() / name):
+    places = (folder / source.file, folder / name, stores_folder() / name, SAMPLES / name)
+    for path in places:
         try:
             store = open_store(path)
         except StoreError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from cbam_viz._text import counted
 from cbam_viz.analysis import Analysis, analyse
 from cbam_viz.dataset import Store
 from cbam_viz.dataset.against import differing
@@ -133,12 +134,13 @@ def heads(study: StoreStudy) -> dict[str, str]:
 def photos_sentence(study: StoreStudy, spec: FigureSpec) -> str:
     """Which photos the numbers are of."""
     missing = study.store.record.shards - len(study.store.files)
-    part = (
-        f", of which {missing} of {study.store.record.shards} parts are missing" if missing else ""
-    )
+    are = "is" if missing == 1 else "are"
+    of = study.store.record.shards
+    part = f", of which {missing} of {of} parts {are} missing" if missing else ""
     if spec.per_class is None:
-        return f"All {study.total:,} photos of the store{part}"
+        all_of = "The one photo" if study.total == 1 else f"All {study.total:,} photos"
+        return f"{all_of} of the store{part}"
     return (
-        f"Of each class {spec.per_class} photos, evenly spaced in the order of the store, or all "
-        f"where it has fewer{part}"
+        f"Of each class {counted(spec.per_class, 'photo')}, evenly spaced in the order of the "
+        f"store, or all where it has fewer{part}"
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cbam_viz._text import counted
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.content.composition import Composition
@@ -73,7 +74,7 @@ class Training:
 
     def shown(self, study: Study) -> Iterator[Shown]:
         """See `Content`."""
-        photos = f"{len(study.analyses)} photos"
+        photos = counted(len(study.analyses), "photo")
         for number, panel in enumerate(self.panels):
             for line, (_, _, called) in zip(panel.lines, LINES, strict=True):
                 if line is None:
@@ -86,13 +87,15 @@ class Training:
         """See `Content`."""
         count = len(figure.study.analyses)
         photos = "one photo" if count == 1 else f"the same {count} photos"
-        by = f"{self.unit}s {self.numbers[0]} to {self.numbers[-1]} of a training"
+        first, last = self.numbers[0], self.numbers[-1]
+        span = f"{self.unit} {first}" if first == last else f"{self.unit}s {first} to {last}"
+        by = f"{span} of a training"
         if not figure.study.at:
             by = f"{len(self.numbers)} networks: {'; '.join(figure.study.networks)}"
         return [
-            f"Gates of {len(self.panels)} layers on {photos}, by {by}. Solid lines are means over "
-            "photos of a gate's mean, broken ones the share of it that is saturated, below "
-            f"{SATURATED_LOW:g} or above {SATURATED_HIGH:g}",
+            f"Gates of {counted(len(self.panels), 'layer')} on {photos}, by {by}. Solid lines are "
+            "means over photos of a gate's mean, broken ones the share of it that is saturated, "
+            f"below {SATURATED_LOW:g} or above {SATURATED_HIGH:g}",
             axes_sentence(self.axis),
             *(sentence.rstrip(".") for sentence in self.warnings),
         ]

@@ -182,13 +182,6 @@ def as_image(layout: Layout) -> Layout:
     return layout
 
 
-_IMAGE = (BATCH, CHANNEL, ROW, COLUMN)
-
-
-def _is_one(axis: Axis, label: str) -> bool:
-    return len(axis) == 1 and axis[0].label == label
-
-
 def _laid_out(layout: Layout) -> Layout:
     """The layout where tiles that went through the network as pictures lie beside each other again.
 
@@ -204,6 +197,13 @@ def _of_tiles(axis: Axis) -> Axis:
     if names in ({BATCH, ROW}, {BATCH, COLUMN}):
         return (Factor(ROW if ROW in names else COLUMN, axis_size(axis), apart=math.inf),)
     return axis
+
+
+_IMAGE = (BATCH, CHANNEL, ROW, COLUMN)
+
+
+def _is_one(axis: Axis, label: str) -> bool:
+    return len(axis) == 1 and axis[0].label == label and axis[0].part is None
 
 
 def is_image(layout: Layout) -> bool:

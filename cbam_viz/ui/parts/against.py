@@ -25,7 +25,7 @@ def choose(scene: Scene) -> Opened | None:
 
     Nothing is drawn where there is no store. Why one cannot be taken is said.
     """
-    names = stores.names()
+    names = stores.own()
     wanted = scene.settings.against
     if not names and wanted is None:
         return None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import streamlit as st
 
-from cbam_viz._places import stores_folder
+from cbam_viz._places import SAMPLE, stores_folder
 from cbam_viz.batch.record import GATES, PLAN, STORE
 from cbam_viz.dataset import (
     Change,
@@ -21,9 +22,10 @@ from cbam_viz.dataset import (
     gate_summary,
     neighbours,
     open_store,
+    sample_stores,
     unusual,
 )
-from cbam_viz.dataset.reading import Part
+from cbam_viz.dataset.reading import SAMPLES, Part
 from cbam_viz.errors import StoreError
 from cbam_viz.ui import folders
 
@@ -64,8 +66,18 @@ class Opened:
 
 
 def names() -> list[str]:
-    """The stores of the folder, also those that are only begun; empty where there is no folder."""
+    """The visitors' own stores, and then those that come along."""
+    return [*own(), *(SAMPLE + name for name in sample_stores())]
+
+
+def own() -> list[str]:
+    """The stores of the folder, also those that are only begun; what to compare with."""
     return [one.name for one in folders.offered(stores_folder()) if _is_store(one)]
+
+
+def title(name: str) -> str:
+    """What to call a store in the list."""
+    return f"{name.removeprefix(SAMPLE)} (example)" if name.startswith(SAMPLE) else name
 
 
 def folders_of_photos() -> list[str]:
@@ -81,7 +93,10 @@ def _is_store(folder: Path) -> bool:
 
 def opened(name: str) -> Opened:
     """Open a store of the list. Raises StoreError, in a sentence, for one that cannot be read."""
-    path = stores_folder() / name
+    if name.startswith(SAMPLE):
+        path = SAMPLES / name.removeprefix(SAMPLE)
+    else:
+        path = stores_folder() / name
     if not (path / STORE).is_file():
         raise StoreError(
             f"The store {name} is being begun: the run that makes it has not got to its first "
@@ -106,20 +121,31 @@ def summary(store: Opened, layer: str, part: Part) -> GateSummary:
     return _summary(store.key, layer, part, store.store)
 
 
-@st.cache_resource(max_entries=300, show_spinner=False)
+@st.cache_resource(max_entries=12, show_spinner=False)  # of a thousand classes 50 MB each
 def _summary(key: Hashable, layer: str, part: Part, _store: Store) -> GateSummary:
     return gate_summary(_store, layer, part)
 
 
 def summaries(store: Opened) -> list[GateSummary]:
-    """All gates. Says how far it is where that takes a while, as it does the first time."""
+    """All gates, without those of each class.
+
+    Says how far it is where that takes a while, as the first time of a store without sums.
+    """
     gates, made = store.gates, []
     slot = st.empty()
     for number, (layer, part) in enumerate(gates):
         slot.progress(number / len(gates), f"Summing up {layer} …")
-        made.append(summary(store, layer, part))
+        made.append(_without_classes(store.key, layer, part, store.store))
     slot.empty()
     return made
+
+
+@st.cache_resource(max_entries=1000, show_spinner=False)
+def _without_classes(key: Hashable, layer: str, part: Part, _store: Store) -> GateSummary:
+    """A summary without each class's gates, which would fill memory where there are many."""
+    found = gate_summary(_store, layer, part)
+    nothing = np.empty((0, found.mean.size))
+    return replace(found, class_mean=nothing, class_spread=nothing)
 
 
 def highest_and_lowest(

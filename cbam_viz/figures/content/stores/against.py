@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cbam_viz._text import counted
 from cbam_viz.dataset import gate_summary
 from cbam_viz.dataset.against import Against, against
 from cbam_viz.errors import FigureError
@@ -97,9 +98,9 @@ class Special:
         whole = ", ".join(f"{one.head} {one.found.whole:.2f}" for one in self.panels)
         return [
             f"Channel weights of {self.photo} in {figure.study.networks[0]} (dots) against "
-            f"{first.store.photos:,} photos of a store: mean (line) and one standard deviation "
-            "between photos on both sides (bar, cut where the axis ends), of the channels that are "
-            "furthest from the mean in standard deviations, the furthest first",
+            f"{counted(first.store.photos, 'photo')} of a store: mean (line) and one standard "
+            "deviation between photos on both sides (bar, cut where the axis ends), of the "
+            "channels that are furthest from the mean in standard deviations, the furthest first",
             f"The short blue line is the mean of class {self.label}" if self.label else "",
             f"Root mean square of z over all channels, 1 for an ordinary photo: {whole}",
             *constant,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cbam_viz.dataset import gate_summary
 from cbam_viz.dataset.clustering import IN_WORDS, cluster
+from cbam_viz.dataset.gates import distances_between
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.content.stores.classes import classes_of, whose_sentence
@@ -38,7 +39,7 @@ def content(spec: FigureSpec, study: StoreStudy) -> Tables:
                 "Choose some (--class)."
             )
         at = [summary.classes.index(name) for name in names]
-        values, tree = summary.distances[at][:, at], None
+        values, tree = distances_between(summary.class_mean[at]), None
         if spec.order == "cluster":
             tree = cluster(summary.class_mean[at])
             values, names = values[tree.order][:, tree.order], tuple(names[n] for n in tree.order)

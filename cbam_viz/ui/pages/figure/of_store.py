@@ -52,11 +52,13 @@ def is_wanted() -> bool:
 def choose() -> tuple[dict[str, Any], tuple[Opened, ...]]:
     """Settings of the figure, and its stores. Raises StoreError for one that cannot be read."""
     names = stores.names()
-    name = st.selectbox("Store", names, **control("store", names[0], names))
+    name = st.selectbox(
+        "Store", names, format_func=stores.title, **control("store", names[0], names)
+    )
     ours = page_settings()
     ours.params[f"{ours.prefix}store"] = name  # another one may come before it
     store = stores.opened(name)
-    others = [one for one in names if one != name]
+    others = [one for one in stores.own() if one != name]
     kinds = _offered(store, others)
     tied = control("shows", "", ["", *kinds])
     if not st.session_state[tied["key"]]:

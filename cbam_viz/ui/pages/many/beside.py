@@ -11,14 +11,15 @@ from cbam_viz.ui.words import plain
 
 def draw(store: stores.Opened) -> None:
     """What is different in the other store, by layer and by class."""
-    others = [name for name in stores.names() if name != store.name]
+    others = [name for name in stores.own() if name != store.name]
     if not others:
-        st.info("There is only one store. Make another one to compare it with.")
+        st.info("There is no other store of yours. Make another one to compare it with.")
         return
     name = st.selectbox("Compare with", others, **session.control("other", others[0], others))
     other = stores.opened(name)
     found = stores.changes(store, other)
-    st.markdown(f"**{plain(other.name)}** minus **{plain(store.name)}**, by layer")
+    there, here = (plain(stores.title(one.name)) for one in (other, store))
+    st.markdown(f"**{there}** minus **{here}**, by layer")
     most = [max(one.classes, key=one.classes.__getitem__, default=None) for one in found]
     st.dataframe(
         {

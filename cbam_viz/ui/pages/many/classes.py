@@ -10,6 +10,7 @@ import streamlit as st
 from cbam_viz.charts.classes import LINES, class_curves, heat_map, sampled_channels
 from cbam_viz.dataset import GateSummary, selectivity
 from cbam_viz.dataset.clustering import IN_WORDS, cluster
+from cbam_viz.dataset.gates import distances_between
 from cbam_viz.ui import session
 from cbam_viz.ui.parts.stores import Opened, summary
 from cbam_viz.ui.words import plain
@@ -207,7 +208,7 @@ def _distances(one: GateSummary, rows: Sequence[int]) -> None:
     names = [one.classes[n] for n in rows]
     _chart(
         heat_map(
-            one.distances[rows][:, rows],
+            distances_between(one.class_mean[rows]),
             names,
             names,
             scale="distance",

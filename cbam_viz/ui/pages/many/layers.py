@@ -20,7 +20,7 @@ def draw(store: Opened) -> None:
     rows = [
         {
             "Layer": one.layer,
-            "Gate": "channel weights" if one.part == "channel" else "spatial map",
+            "Gate": "channels" if one.part == "channel" else "map",
             "In words": in_words(one),
             **{title: 100 * one.shares[key] for key, title in shares.items()},
             "Mean": one.numbers["mean"],

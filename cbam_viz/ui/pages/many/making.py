@@ -9,6 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from cbam_viz._places import stores_folder
+from cbam_viz._text import counted
 from cbam_viz.batch.machine import cores
 from cbam_viz.store.names import safe_name
 from cbam_viz.ui import session
@@ -110,7 +111,7 @@ def _watch() -> None:
 
 def _told(running: job.Job, now: job.Progress) -> str:
     assert now.total is not None
-    text = f"{now.done:,} of {now.total:,} photos"
+    text = f"{now.done:,} of {counted(now.total, 'photo')}"
     made, seconds = now.done - running.before, time.monotonic() - running.began
     if made <= 0:
         return text

@@ -6,13 +6,15 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from cbam_viz._places import stores_folder
+from cbam_viz._places import SAMPLE, stores_folder
+from cbam_viz._text import counted
 from cbam_viz.ui import session
 from cbam_viz.ui.pages.many import beside, classes, layers, making, single, this
 from cbam_viz.ui.parts import stores
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.words import plain
 
+CROPS = f"{SAMPLE}crops"
 OF_STORE: dict[str, tuple[str, Callable[[stores.Opened], None]]] = {
     "layers": ("Layers", layers.draw),
     "curves": ("Curves", classes.curves),
@@ -33,15 +35,12 @@ TITLES[THIS] = "This photo"
 def page(scene: Scene) -> None:
     """Choose a store, and a view of it; only that one is computed."""
     names = stores.names()
-    if not names:
-        st.markdown(
-            "A **store** holds the gates of many photos. It answers what one photo cannot: what a "
-            "channel is for, whether a photo is unusual, whether a gate depends on the photo at "
-            "all. Make one with the command below, and it is listed here."
-        )
-        st.code(f"cbam-viz batch photos/ --out {stores_folder() / 'photos-1'}", language=None)
+    if not names:  # somebody has taken away the store that comes along
+        _say_how()
         making.draw(scene)
         return
+    if all(name.startswith(SAMPLE) for name in names):
+        _say_how()
     name = _choose(names)
     with st.expander("Make a store", icon=":material/add:", expanded=making.is_busy()):
         making.draw(scene)
@@ -71,9 +70,20 @@ def page(scene: Scene) -> None:
         OF_LAYER[view][1](store, layer)
 
 
+def _say_how() -> None:
+    st.markdown(
+        "A **store** holds the gates of many photos. It answers what one photo cannot: what a "
+        "channel is for, whether a photo is unusual, whether a gate depends on the photo at "
+        "all. Make one of your own photos with the command below, and it is listed here."
+    )
+    st.code(f"cbam-viz batch photos/ --out {stores_folder() / 'photos-1'}", language=None)
+
+
 def _choose(names: list[str]) -> str:
     """The store, which is in the link also where it is the first: another may come before it."""
-    name: str = st.selectbox("Store", names, **session.control("store", names[0], names))
+    name: str = st.selectbox(
+        "Store", names, format_func=stores.title, **session.control("store", names[0], names)
+    )
     own = session.page_settings()
     own.params[f"{own.prefix}store"] = name
     return name
@@ -82,12 +92,19 @@ def _choose(names: list[str]) -> str:
 def _describe(store: stores.Opened) -> None:
     record = store.store.record
     count, kinds = store.store.photos.num_rows, len(store.store.classes)
-    of = f" of {kinds} class{'es' if kinds > 1 else ''}" if kinds else ", without classes,"
-    text = f"{count:,} photos{of} in {record.document['model']}."
+    of = f" of {counted(kinds, 'class', 'classes')}" if kinds else ", without classes,"
+    text = f"{counted(count, 'photo')}{of} in {record.document['model']}."
+    if store.name == CROPS:
+        text = (
+            f"An example: {count} crops of the four sample photos in {record.document['model']}. "
+            "Its classes are the four photos, so it shows what the views say, not what the network "
+            "is like."
+        )
     left = record.shards - len(store.store.files)
     if left > 0:
+        are = "is" if left == 1 else "are"
         text += (
-            f" The store is not complete: {left} of {record.shards} parts are still missing, and "
+            f" The store is not complete: {left} of {record.shards} parts {are} still missing, and "
             "all numbers are of the others."
         )
     st.caption(plain(text))

@@ -29,9 +29,13 @@ def ranked(store: Opened, photos: Sequence[Ranked], number: str, key: str) -> No
                     st.image(picture, width="stretch", alt=one.name)
                     st.caption(f"{one.value:.3f} · {plain(one.label or 'no class')}")
     if len(there) < len(shown):
+        gone = len(shown) - len(there)
         st.caption(
-            f"{len(shown) - len(there)} of {len(shown)} photos are no longer where they were, or "
-            "have changed, so they have no picture."
+            "The photo is no longer where it was, or has changed, so it has no picture."
+            if len(shown) == 1
+            else f"{gone} of {len(shown)} photos {'is' if gone == 1 else 'are'} no longer where "
+            f"{'it was' if gone == 1 else 'they were'}, or {'has' if gone == 1 else 'have'} "
+            "changed, so there is no picture."
         )
     with st.expander("As a table", expanded=not there):
         st.dataframe(
