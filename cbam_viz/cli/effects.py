@@ -96,8 +96,8 @@ def _by(context: click.Context, parameter: click.Parameter, value: str) -> str |
     "scores",
     multiple=True,
     type=click.Choice(["accuracy", "agreement", "probability", "logit", "loss", BOX]),
-    help=f"May be repeated; {BOX} is that of a detector's box. [default: accuracy or agreement, and "
-    f"probability; {BOX} of a detector]",
+    help=f"May be repeated; {BOX} is that of a detector's box. [default: accuracy or agreement, "
+    f"and probability; {BOX} of a detector]",
 )
 @click.option(
     "--target",
@@ -241,17 +241,17 @@ def _measured(
                 scores = wanted.scores_for(photos.loaded, x)
                 measuring = Measuring(
                     photos.loaded.model,
-                    scores,  # type: ignore[arg-type]
+                    scores,
                     by=wish,
                     layers=layers,
                     units=units,  # type: ignore[arg-type]
                 )
             try:
-                label = wanted.look(path, x, label)
+                target = wanted.look(path, x, label)
             except CbamVizError as error:
                 photos.skip([path], error)
             else:
-                _add(measuring, photos, path, x, label)
+                _add(measuring, photos, path, x, target)
             bar.update(measuring.done + len(photos.skipped) - bar.n)
         while measuring is not None and measuring.waits:
             _go_on(measuring, photos)

@@ -47,8 +47,8 @@ class Wanted:
             return [self._followed]
         if BOX in self._asked or self._box_asked:
             raise MetricError(
-                f"{loaded.name} finds no objects, so there is no box. Take a class as --target, and "
-                "another --score."
+                f"{loaded.name} finds no objects, so there is no box. Take a class as --target, "
+                "and another --score."
             )
         return named or ["accuracy" if self._labelled else "agreement", "probability"]
 

@@ -33,8 +33,8 @@ NAMES = "classes.txt"
 FARTHEST = 1.5
 """Shares of a photo's sides beyond this are no shares, but pixels."""
 OUTLINES = (
-    "Lines of more than a box in YOLO's files were read as outlines; if they are keypoints, put the "
-    "data set's data.yaml with its kpt_shape beside or above them."
+    "Lines of more than a box in YOLO's files were read as outlines; if they are keypoints, put "
+    "the data set's data.yaml with its kpt_shape beside or above them."
 )
 Points = npt.NDArray[np.float64]
 """(N, 2) of x and y."""

@@ -85,5 +85,5 @@ def _bare(name: str) -> str:
 
 
 def _ends(folders: tuple[str, ...], parts: tuple[str, ...]) -> bool:
-    """Whether a photo's folders end in those that are stored; no folders are stored of bare ones."""
+    """Whether a photo's folders end in those that are stored, of which bare names have none."""
     return not parts or folders[-len(parts) :] == parts

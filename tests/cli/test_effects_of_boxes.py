@@ -101,7 +101,7 @@ def test_the_score_of_a_box_without_the_gate(
     found = json.loads(told(0, "a.png", "b.png", *target, "--json").stdout)
     number = 1 if label == "cat" else 2
     assert found["scores"] == ["box"]
-    assert found["boxes"] == {name: f"box {number}, {label}" for name in ("a.png", "b.png")}
+    assert found["boxes"] == dict.fromkeys(("a.png", "b.png"), f"box {number}, {label}")
     row = next(one for one in found["effects"] if one["unit"] == "gate")
     assert row["gate"] == "spatial"
     before, after = by_hand(value)
