@@ -21,7 +21,7 @@ from cbam_viz.cli.network import open_network
 from cbam_viz.cli.options import force_option, json_option, model_options, view_option
 from cbam_viz.cli.scored import BOX, Wanted
 from cbam_viz.cli.text import print_json, print_table, say
-from cbam_viz.errors import CbamVizError, MetricError, NoAttentionError
+from cbam_viz.errors import CbamVizError, MetricError, ModelError, NoAttentionError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -238,7 +238,11 @@ def _measured(
     with tqdm(total=len(photos.paths), unit="photo", disable=not sys.stderr.isatty()) as bar:
         for path, x, label in photos:
             if measuring is None:
-                scores = wanted.scores_for(photos.loaded, x)
+                try:
+                    scores = wanted.scores_for(photos.loaded, x)
+                except ModelError as error:
+                    photos.skip([path], error)
+                    continue
                 measuring = Measuring(
                     photos.loaded.model,
                     scores,
@@ -278,7 +282,7 @@ def _go_on(measuring: Measuring, photos: _Photos) -> None:
 
 def _lost(measuring: Measuring, photos: _Photos, error: Exception) -> None:
     """Leave out the photos that were in the forward that failed; raise what no other one mends."""
-    from cbam_viz.errors import CaptureError, ModelError
+    from cbam_viz.errors import CaptureError
 
     if isinstance(error, CaptureError) and not measuring.done:
         raise error

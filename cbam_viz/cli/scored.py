@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cbam_viz.cli.labels import class_of
-from cbam_viz.errors import MetricError
+from cbam_viz.errors import MetricError, ModelError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +32,7 @@ class Wanted:
 
         Raises:
             MetricError: it gives neither class scores nor objects, or not those that were asked.
+            ModelError: its numbers for this photo are not finite, so that nothing says what it is.
             NoAttentionError: it has no gates either, which is what would have to change.
         """
         from cbam_viz.evaluation import BoxFollowed
@@ -103,6 +104,7 @@ def _finds(loaded: LoadedModel, x: Tensor) -> bool:
 
     Raises:
         MetricError: its output is neither.
+        ModelError: its numbers for this photo are not finite.
         NoAttentionError: the same, and it has no gates either.
     """
     import torch
@@ -123,6 +125,8 @@ def _finds(loaded: LoadedModel, x: Tensor) -> bool:
     reading = read_output(output, loaded.classes, loaded.model, run=run)
     if reading.kind != "none":
         return False
+    if isinstance(output, torch.Tensor) and not bool(output.isfinite().all()):
+        raise ModelError(reading.note)  # of this photo; others may have finite ones
     size = (int(x.shape[2]), int(x.shape[3]))
     if read_detections(loaded, output, size).detections is not None:
         return True

@@ -55,6 +55,10 @@ class Classifier(nn.Module):
         self.head = nn.Linear(4, 3)
     def forward(self, x):
         return self.head(self.gate(self.body(x)).mean((2, 3)))
+
+class NanOfDark(Classifier):
+    def forward(self, x):
+        return super().forward(x) * torch.log(x.mean() + 0.1)
 """
 CAT, DOG = (255 / 255 - 0.5) / 0.25, (192 / 255 - 0.5) / 0.25
 REST = (128 / 255 - 0.5) / 0.25
@@ -156,6 +160,18 @@ def test_a_classifier_has_no_box_and_takes_a_class(place: Path) -> None:
     assert json.loads(ended.stdout)["targets"] == [1]
     ended = invoke("effects", "a.png", "--target", "cow", *model)
     assert "The network has no class 'cow': the classes are ant, bee, cat." in ended.stderr
+
+
+def test_a_first_photo_without_finite_numbers_is_left_out(place: Path) -> None:
+    bright = np.full((24, 32, 3), 250, np.uint8)
+    Image.fromarray(bright).save(place / "z.png")
+    model = ("--model", "mine.py:NanOfDark")
+    ended = invoke("effects", "empty.png", "z.png", "--json", *model)
+    assert ended.exit_code == 1, ended.output
+    found = json.loads(ended.stdout)
+    assert found["photos"] == ["z.png"]
+    assert "are not finite numbers" in found["skipped"][0]["error"]
+    assert invoke("effects", "empty.png", *model).exit_code == 3
 
 
 def test_in_python_a_box_is_chosen_first() -> None:
