@@ -193,8 +193,11 @@ class Ablation:
         except CaptureError:
             distrust(self.root)
             raise
-        self.acted = exchange.acted
-        self.forwards += 1
+        block: Ablation | None = self
+        while block is not None:  # the wishes of the blocks around it held as well
+            block.acted = exchange.acted
+            block.forwards += 1
+            block = block._outer
 
     def end(self) -> None:
         """It is over, whether it returned or not."""

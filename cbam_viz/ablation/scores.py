@@ -23,7 +23,7 @@ cross-entropy), `accuracy` (1 where the target is the top class), `agreement` (t
 unchanged network says); or a function from the network's output to one number a photo, (B,)."""
 Values = npt.NDArray[np.float64]
 
-SHARES = ("probability", "accuracy", "agreement")
+SHARES = ("probability", "accuracy", "agreement", "box")
 """Scores between 0 and 1, which are told in percent."""
 NAMES: tuple[ScoreName, ...] = ("logit", "probability", "loss", "accuracy", "agreement")
 _CLASS_OUTPUT = (

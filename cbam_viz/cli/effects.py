@@ -19,6 +19,7 @@ from cbam_viz.cli.inputs import Reading, find_images
 from cbam_viz.cli.labels import FOLDERS, Labels
 from cbam_viz.cli.network import open_network
 from cbam_viz.cli.options import force_option, json_option, model_options, view_option
+from cbam_viz.cli.scored import BOX, Wanted
 from cbam_viz.cli.text import print_json, print_table, say
 from cbam_viz.errors import CbamVizError, MetricError, NoAttentionError
 
@@ -53,7 +54,8 @@ def _by(context: click.Context, parameter: click.Parameter, value: str) -> str |
     epilog="\b\nExamples:\n"
     "  cbam-viz effects photos/\n"
     "  cbam-viz effects photos/ --labels folders -o effects.csv -o effects.tex\n"
-    "  cbam-viz effects photos/ --by dataset_mean --layer 'layer4.*' --json",
+    "  cbam-viz effects photos/ --by dataset_mean --layer 'layer4.*' --json\n"
+    "  cbam-viz effects street.jpg --checkpoint detector.pt --target box2",
 )
 @click.argument("sources", nargs=-1, required=True, metavar="IMAGE|FOLDER|PATTERN...")
 @click.option(
@@ -93,8 +95,16 @@ def _by(context: click.Context, parameter: click.Parameter, value: str) -> str |
     "--score",
     "scores",
     multiple=True,
-    type=click.Choice(["accuracy", "agreement", "probability", "logit", "loss"]),
-    help="May be repeated. [default: accuracy or agreement, and probability]",
+    type=click.Choice(["accuracy", "agreement", "probability", "logit", "loss", BOX]),
+    help=f"May be repeated; {BOX} is that of a detector's box. [default: accuracy or agreement, "
+    f"and probability; {BOX} of a detector]",
+)
+@click.option(
+    "--target",
+    metavar="CLASS|boxN",
+    help="What the score is of, on all photos: a class by name or number, or a detector's box, or "
+    "of a class its highest. [default: the label, or what the network predicts, or the box of the "
+    "highest score]",
 )
 @click.option(
     "--output",
@@ -126,6 +136,7 @@ def effects(
     layers: str,
     units: tuple[str, ...],
     scores: tuple[str, ...],
+    target: str | None,
     outputs: tuple[Path, ...],
     seed: int,
     choice: ModelChoice,
@@ -148,14 +159,16 @@ def effects(
     known = None if labels is None else Labels(labels, images)
     if "accuracy" in scores and known is None:
         raise click.UsageError("Accuracy needs the photos' true classes: give --labels.")
+    if known is not None and target is not None:
+        raise click.UsageError("Labels say what the score is of: give --labels or --target.")
     loaded = open_network(choice, view=view)
     photos = _Photos(images, known, loaded, view, reading)
-    wanted = scores or ("agreement" if known is None else "accuracy", "probability")
+    wanted = Wanted(scores, target, labelled=known is not None)
     found = _measured(photos, wanted, by, layers, units=units, seed=seed)
     if found is None:
         raise photos.error or MetricError("No photo could be measured.")
     _write(found, outputs, force)
-    _tell(found, outputs, photos, as_json)
+    _tell(found, wanted, outputs, photos, as_json)
     return SOME_FAILED if photos.skipped else 0
 
 
@@ -206,7 +219,7 @@ class _Photos:
 
 def _measured(
     photos: _Photos,
-    scores: Sequence[str],
+    wanted: Wanted,
     by: str | float,
     layers: str,
     *,
@@ -221,24 +234,30 @@ def _measured(
     wish: Any = Shuffled(seed=seed) if by == "shuffled" else by
     if by == "dataset_mean":
         wish = gate_means(photos.loaded.model, (x for _, x, _ in photos))
-    measuring = Measuring(
-        photos.loaded.model,
-        scores,  # type: ignore[arg-type]
-        by=wish,
-        layers=layers,
-        units=units,  # type: ignore[arg-type]
-    )
-    first = True
+    measuring: Measuring | None = None
     with tqdm(total=len(photos.paths), unit="photo", disable=not sys.stderr.isatty()) as bar:
         for path, x, label in photos:
-            if first:
-                _demand_classes(photos.loaded, x)
-                first = False
-            _add(measuring, photos, path, x, label)
+            if measuring is None:
+                scores = wanted.scores_for(photos.loaded, x)
+                measuring = Measuring(
+                    photos.loaded.model,
+                    scores,
+                    by=wish,
+                    layers=layers,
+                    units=units,  # type: ignore[arg-type]
+                )
+            try:
+                target = wanted.look(path, x, label)
+            except CbamVizError as error:
+                photos.skip([path], error)
+            else:
+                _add(measuring, photos, path, x, target)
             bar.update(measuring.done + len(photos.skipped) - bar.n)
-        while measuring.waits:
+        while measuring is not None and measuring.waits:
             _go_on(measuring, photos)
-    return measuring.result(seed=seed) if measuring.done else None
+    if measuring is None or not measuring.done:
+        return None
+    return measuring.result(seed=seed)
 
 
 def _add(measuring: Measuring, photos: _Photos, path: Path, x: Tensor, label: int | None) -> None:
@@ -270,36 +289,6 @@ def _lost(measuring: Measuring, photos: _Photos, error: Exception) -> None:
     photos.skip([Path(name) for name in measuring.lost], error)
 
 
-def _demand_classes(loaded: LoadedModel, x: Tensor) -> None:
-    """Raise MetricError if the network's output is no class scores.
-
-    Raises:
-        NoAttentionError: the network has no gates either, which is what would have to change.
-    """
-    import torch
-
-    from cbam_viz.analysis import with_layers
-    from cbam_viz.gates import capture
-    from cbam_viz.predictions import read_output
-
-    def run() -> Any:
-        with torch.no_grad():
-            return loaded.model(x)
-
-    try:
-        output = run()
-    except Exception:  # told photo by photo, as the network may take others
-        return
-    reading = read_output(output, loaded.classes, loaded.model, run=run)
-    if reading.kind == "none":
-        with torch.no_grad():
-            with_layers(capture(loaded.model, x))
-        raise MetricError(
-            f"{reading.note} Effects on other outputs are measured in Python: "
-            "cbam_viz.effects(model, inputs, score=...)."
-        )
-
-
 def _write(found: Effects, outputs: Sequence[Path], force: bool) -> None:
     import json
 
@@ -316,13 +305,15 @@ def _write(found: Effects, outputs: Sequence[Path], force: bool) -> None:
         write(output, text.encode(), force=force)
 
 
-def _tell(found: Effects, outputs: Sequence[Path], photos: _Photos, as_json: bool) -> None:
+def _tell(
+    found: Effects, wanted: Wanted, outputs: Sequence[Path], photos: _Photos, as_json: bool
+) -> None:
     from cbam_viz.ablation.tables import as_json as described
 
     if as_json:
         skipped = [{"source": str(p), "error": why} for p, why in photos.skipped.items()]
         files = [str(output) for output in outputs]
-        print_json({**described(found), "skipped": skipped, "files": files})
+        print_json({**described(found), **wanted.described, "skipped": skipped, "files": files})
         return
     head = ("gates", *(title for score in found.scores for title in (score, "change", "interval")))
     rows: dict[str, list[str]] = {}
@@ -334,7 +325,8 @@ def _tell(found: Effects, outputs: Sequence[Path], photos: _Photos, as_json: boo
         f"\nGates replaced by {found.replaced_by}, on {count} photo{'' if count == 1 else 's'}; "
         f"{found.level * 100:g} % intervals by the bootstrap over photos, seed {found.seed}."
     )
-    for sentence in (*(found.sentence(score) for score in found.scores), *found.skipped):
+    told = (wanted.sentence, *(found.sentence(score) for score in found.scores), *found.skipped)
+    for sentence in told:
         if sentence:
             say(sentence)
     if found.whole:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import cbam_viz
+from cbam_viz._places import absolute
 from cbam_viz._text import few, nearest
 from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.figure_options import width_of
@@ -27,13 +27,14 @@ from cbam_viz.cli.own_code import command_line
 from cbam_viz.cli.report import choose_layers
 from cbam_viz.cli.text import print_json, print_table, say
 from cbam_viz.errors import CbamVizError, FigureError, MetricError
+from cbam_viz.labels import names_alike
 
 if TYPE_CHECKING:
     from cbam_viz.analysis import Analysis
     from cbam_viz.evaluation import Curve, Plan, Row, Summary
     from cbam_viz.figures import FigureSpec
     from cbam_viz.images import View
-    from cbam_viz.metrics import Region
+    from cbam_viz.metrics import Region, Regions
     from cbam_viz.models import LoadedModel
 
 SOME_FAILED = 1
@@ -185,13 +186,15 @@ def evaluate(
     from cbam_viz.evaluation import Plan, mean_curves, summarise
     from cbam_viz.evaluation import as_json as described
     from cbam_viz.figures import FigureSpec
-    from cbam_viz.metrics import read_regions
+    from cbam_viz.metrics import Regions, read_regions
 
     if "boxes" in groups and boxes is None:
         raise click.UsageError("To measure by boxes, say where they are: --boxes FILE.")
     spec = FigureSpec(layout="evaluation", venue=venue, width=width_of(width))  # type: ignore[arg-type]
     pictures = tuple(f"{FIGURE}.{one}" for one in dict.fromkeys(formats))
-    regions = {} if boxes is None else read_regions(boxes)
+    regions = Regions() if boxes is None else read_regions(boxes)
+    for note in regions.notes:
+        click.echo(note, err=True)
     images = find_images(sources)
     known = None if labels is None else Labels(labels, images)
     wanted = groups or tuple(one for one in GROUPS if one != "boxes" or boxes is not None)
@@ -200,7 +203,7 @@ def evaluate(
         refuse_existing([output / one for one in (*TABLES, *pictures, *BESIDE)], force or before)
         refuse_unwritable([output / JOURNAL])
     loaded = open_network(choice, view=view)
-    run = _Run(loaded, reading, known, regions)
+    run = _Run(loaded, reading, known, regions, names_alike(images))
     analysis = run.first(images, view)
     gates, layers, chosen = _chosen(analysis, loaded, names, methods)
     plan = Plan(
@@ -250,7 +253,9 @@ class _Run:
     loaded: LoadedModel
     reading: Reading
     labels: Labels | None
-    regions: dict[str, tuple[Region, ...]]
+    regions: Regions
+    alike: frozenset[str]
+    """Names that several photos have, in different folders."""
 
     def __post_init__(self) -> None:
         """No photo has failed yet."""
@@ -300,10 +305,16 @@ class _Run:
         target = None if self.labels is None else self.labels.of(path, loaded.classes)
         photo = self.reading.photo(path, loaded)
         objects: tuple[Region, ...] = ()
-        with suppress(MetricError):  # there are none, which is told below
-            objects = regions_of(self.regions, path.name)
+        notes: tuple[str, ...] = ()
+        if "boxes" in plan.groups:
+            try:
+                elsewhere = path.name not in self.alike
+                objects = regions_of(self.regions, str(absolute(path)), elsewhere=elsewhere)
+            except MetricError as error:
+                why = str(error).removeprefix(f"{absolute(path)}: ")
+                notes = (f"{why[0].upper()}{why[1:]} So nothing is said of where maps lie on it.",)
         found = measure_photo(loaded, photo, plan, target, objects)
-        for note in found.notes:
+        for note in notes or found.notes:
             tqdm.write(f"{path.name}: {note}", file=sys.stderr)
         return {
             "source": source_text(path),

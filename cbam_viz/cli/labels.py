@@ -33,17 +33,38 @@ class Labels:
             MetricError: it has no label or several, or its label is no class of the network.
         """
         if self._table is None:
-            return _class(absolute(path).parent.name, classes)
+            return _labelled(absolute(path).parent.name, classes)
         try:
             label = self._table.of_photo(path, elsewhere=path.name not in self._alike)
         except LabelsError as error:
             raise MetricError(str(error)) from error
         if label is None:
             raise MetricError("it has no label")
-        return _class(label, classes)
+        return _labelled(label, classes)
 
 
-def _class(label: str, classes: Sequence[str] | None) -> int:
+def class_of(text: str, classes: Sequence[str] | None) -> int:
+    """The number of a class that was named, or numbered.
+
+    Raises:
+        MetricError: the network has no such class.
+    """
+    found = _number(text, classes)
+    if found is None:
+        raise MetricError(f"The network has no class {quoted(text)}: {_known(classes)}.")
+    return found
+
+
+def _labelled(label: str, classes: Sequence[str] | None) -> int:
+    found = _number(label, classes)
+    if found is None:
+        raise MetricError(
+            f"its label {quoted(label)} is no class of the network: {_known(classes)}"
+        )
+    return found
+
+
+def _number(label: str, classes: Sequence[str] | None) -> int | None:
     if classes is not None:
         folded = [name.casefold() for name in classes]
         if label.casefold() in folded:
@@ -52,5 +73,8 @@ def _class(label: str, classes: Sequence[str] | None) -> int:
         number = int(label)
         if classes is None or number < len(classes):
             return number
-    known = f"the classes are {few(classes)}" if classes else "the names of classes are not known"
-    raise MetricError(f"its label {quoted(label)} is no class of the network: {known}")
+    return None
+
+
+def _known(classes: Sequence[str] | None) -> str:
+    return f"the classes are {few(classes)}" if classes else "the names of classes are not known"

@@ -17,7 +17,8 @@ from cbam_viz.metrics.inside import (
     pointing_hit,
 )
 from cbam_viz.metrics.intervals import bootstrap_interval, correlation_interval
-from cbam_viz.metrics.regions import Region, box_mask, read_regions, regions_of
+from cbam_viz.metrics.regions import Region, box_mask, read_regions
+from cbam_viz.metrics.regions_by_photo import Regions, regions_of
 from cbam_viz.metrics.removal import Removal, blurred, filled, removal
 from cbam_viz.metrics.sparseness import gini
 from cbam_viz.metrics.variance import VarianceShares, variance_shares
@@ -25,6 +26,7 @@ from cbam_viz.metrics.variance import VarianceShares, variance_shares
 __all__ = [
     "Confidence",
     "Region",
+    "Regions",
     "Removal",
     "VarianceShares",
     "above_minimum",

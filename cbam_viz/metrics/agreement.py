@@ -31,8 +31,10 @@ def spearman(one: npt.ArrayLike, other: npt.ArrayLike) -> float | None:
 def top_overlap(one: npt.ArrayLike, other: npt.ArrayLike, share: float = 0.2) -> float:
     """Intersection over union of both maps' highest places, 0..1; `share` of all places each.
 
-    Of equally high places at the border of that area each counts as the share of them that still
-    fits; two uniform maps get share / (2 - share), which is what chance gives too.
+    Equally high places at the border of that area are taken in one order of chance, the same for
+    both maps, so that a map agrees with itself in all: each is taken by either map as often as the
+    share of them that still fits, and by both as often as the smaller of the two. A uniform map and
+    one without ties get share / (2 - share), which is what chance gives too.
 
     Raises:
         MetricError: `share` is not between 0 and 1.
@@ -41,8 +43,7 @@ def top_overlap(one: npt.ArrayLike, other: npt.ArrayLike, share: float = 0.2) ->
         raise MetricError(f"The share of places must lie between 0 and 1; {share} does not.")
     pair = as_pair(one, other)
     first, second = (highest(values, max(1, round(share * values.size))) for values in pair)
-    common = float((first * second).sum())
-    return common / float(first.sum() + second.sum() - common)
+    return float(np.minimum(first, second).sum() / np.maximum(first, second).sum())
 
 
 def histogram_intersection(one: npt.ArrayLike, other: npt.ArrayLike) -> float | None:

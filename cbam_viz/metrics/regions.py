@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PureWindowsPath
 from typing import Any
 from xml.etree import ElementTree as ET  # expat limits what entities expand to
 
@@ -18,9 +18,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from cbam_viz._text import quoted, shortened
+from cbam_viz._text import shortened
 from cbam_viz.errors import MetricError
 from cbam_viz.metrics._checks import Mask
+from cbam_viz.metrics.keypoints import keypoints_of, look_again
+from cbam_viz.metrics.regions_by_photo import Regions
 
 MAX_BYTES = 512 * 1024**2
 """Largest file that is read; COCO's own annotations have 450 MB."""
@@ -30,6 +32,10 @@ NAMES = "classes.txt"
 """Beside YOLO's files: the names of their classes, in the order of their numbers."""
 FARTHEST = 1.5
 """Shares of a photo's sides beyond this are no shares, but pixels."""
+OUTLINES = (
+    "Lines of more than a box in YOLO's files were read as outlines; if they are keypoints, put "
+    "the data set's data.yaml with its kpt_shape beside or above them."
+)
 Points = npt.NDArray[np.float64]
 """(N, 2) of x and y."""
 
@@ -80,40 +86,54 @@ def box_mask(boxes: npt.ArrayLike, size: tuple[int, int]) -> Mask:
     return mask
 
 
-def read_regions(path: str | Path) -> dict[str, tuple[Region, ...]]:
+def read_regions(path: str | Path) -> Regions:
     """The objects of each photo, by the photo's name without folder and suffix.
 
+    Photos of one name in several folders keep their folders before it.
+
     `path`: a COCO JSON (`instances_*.json`), a Pascal VOC XML, a YOLO text file or a PNG mask, or a
-    folder of such files, named as the photos are. Coordinates of VOC count from 1, as its own do.
-    Classes of YOLO are numbers, unless a `classes.txt` beside them has a name in each line.
+    folder of such files, or of folders of them, named as the photos are. Coordinates of VOC count
+    from 1, as its own do, and objects that it calls difficult are objects. Crowds of COCO are no
+    objects, and are left out. Classes of YOLO are numbers, unless a `classes.txt` beside them has a
+    name in each line; keypoints are told from outlines by `kpt_shape` in a data set's YAML beside
+    or above them. `Regions.notes` says what was left out or assumed.
 
     Raises:
         MetricError: there is no such file, or it holds no objects in a known form.
     """
     path = Path(path)
+    look_again()
     files = [path]
     if path.is_dir():
-        files = sorted(one for one in path.iterdir() if _reader(one) and one.name != NAMES)
+        files = _files(path.iterdir()) or _files(path.rglob("*"))
     found: dict[str, list[Region]] = {}
+    notes: list[str] = []
     for file in files:
-        for name, regions in _read(file):
-            found.setdefault(name, []).extend(regions)
+        folder = file.parent.relative_to(path).as_posix() + "/" if path.is_dir() else ""
+        for name, regions in _read(file, notes):
+            # A list of photos says itself in which folders they are.
+            found.setdefault(f"{folder.removeprefix('./')}{name}", []).extend(regions)
     if not found:
         raise MetricError(
             f"{path} holds no objects. Give a COCO JSON, Pascal VOC XMLs, YOLO text files or PNG "
             "masks, or a folder of them."
         )
-    return {name: tuple(regions) for name, regions in found.items()}
+    return Regions.of({name: tuple(regions) for name, regions in found.items()}, notes)
 
 
-Reader = Callable[[Path], Iterator[tuple[str, list[Region]]]]
+def _files(paths: Iterable[Path]) -> list[Path]:
+    return sorted(one for one in paths if _reader(one) and one.name != NAMES)
+
+
+Reader = Callable[[Path, list[str]], Iterator[tuple[str, list[Region]]]]
+"""From a file to photos, by name, and their objects; adds sentences on what it assumed."""
 
 
 def _reader(path: Path) -> Reader | None:
     return {".json": _coco, ".xml": _voc, ".txt": _yolo, ".png": _png}.get(path.suffix.lower())
 
 
-def _read(path: Path) -> list[tuple[str, list[Region]]]:
+def _read(path: Path, notes: list[str]) -> list[tuple[str, list[Region]]]:
     reader = _reader(path)
     if reader is None:
         raise MetricError(
@@ -123,7 +143,7 @@ def _read(path: Path) -> list[tuple[str, list[Region]]]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise MetricError(f"{path.name} has more than {MAX_BYTES // 2**20} MB.")
-        return list(reader(path))
+        return list(reader(path, notes))
     except OSError as error:
         raise MetricError(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, ET.ParseError, msgspec.DecodeError, cv2.error) as error:
@@ -144,6 +164,7 @@ class _CocoObject(msgspec.Struct):
     category_id: int = 0
     bbox: tuple[float, float, float, float] | None = None
     segmentation: Any = None
+    iscrowd: int | bool = 0
 
 
 class _CocoCategory(msgspec.Struct):
@@ -157,14 +178,19 @@ class _Coco(msgspec.Struct):
     categories: list[_CocoCategory] = []
 
 
-def _coco(path: Path) -> Iterator[tuple[str, list[Region]]]:
+def _coco(path: Path, notes: list[str]) -> Iterator[tuple[str, list[Region]]]:
     stored = msgspec.json.decode(path.read_bytes(), type=_Coco)
     names = {one.id: one.name for one in stored.categories}
     images = {one.id: one for one in stored.images}
+    crowds = 0
     for found in stored.annotations:
         image = images.get(found.image_id)
         if image is None:
             raise ValueError(f"an object is on image {found.image_id}, which is not listed")
+        if found.iscrowd:
+            crowds += 1
+            yield image.file_name, []
+            continue
         size = (image.height, image.width)
         label = names.get(found.category_id, str(found.category_id))
         outlines: tuple[Points, ...] = ()
@@ -177,7 +203,10 @@ def _coco(path: Path) -> Iterator[tuple[str, list[Region]]]:
             x, y, width, height = found.bbox
             outlines = (_box(x, y, x + width, y + height),)
         if outlines or mask is not None:
-            yield _stem(image.file_name), [Region(label, outlines, mask, size)]
+            yield image.file_name, [Region(label, outlines, mask, size)]
+    if crowds:
+        many = "1 crowd was" if crowds == 1 else f"{crowds:,} crowds were"
+        notes.append(f"{path.name}: {many} left out, as a crowd is no single object.")
 
 
 def _run_lengths(stored: dict[str, Any], size: tuple[int, int]) -> Mask:
@@ -214,7 +243,7 @@ def _unpacked(text: str) -> list[int]:
     return counts
 
 
-def _voc(path: Path) -> Iterator[tuple[str, list[Region]]]:
+def _voc(path: Path, _notes: list[str]) -> Iterator[tuple[str, list[Region]]]:
     root = ET.parse(path).getroot()
     sides = [root.findtext(f"size/{side}") for side in ("height", "width")]
     size = (int(sides[0]), int(sides[1])) if sides[0] and sides[1] else None
@@ -225,28 +254,35 @@ def _voc(path: Path) -> Iterator[tuple[str, list[Region]]]:
         ends = [found.findtext(f"bndbox/{end}") for end in ("xmin", "ymin", "xmax", "ymax")]
         x0, y0, x1, y1 = (float(end or "nan") for end in ends)
         regions.append(Region(found.findtext("name"), (_box(x0 - 1, y0 - 1, x1, y1),), None, size))
-    yield _stem(root.findtext("filename") or path.name), regions
+    yield PureWindowsPath(root.findtext("filename") or path.name).name, regions
 
 
-def _yolo(path: Path) -> Iterator[tuple[str, list[Region]]]:
+def _yolo(path: Path, notes: list[str]) -> Iterator[tuple[str, list[Region]]]:
     regions = []
     names = _names(path.with_name(NAMES))
+    keypoints = keypoints_of(path)
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
         words = line.split()
         if not words:
             continue
         values = [float(word) for word in words[1:]]
-        if len(values) in (4, 5):  # a fifth value is the score of a prediction
+        # One value more is the score of a prediction.
+        if len(values) in (4, 5, 4 + keypoints, 5 + keypoints):
             x, y, width, height = values[:4]
             outline = _box(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
         elif len(values) >= 6 and len(values) % 2 == 0:
             outline = _points(values)
+            if not keypoints and OUTLINES not in notes:
+                notes.append(OUTLINES)
         else:
-            raise ValueError(f"line {number} is neither a box nor an outline")
+            raise ValueError(
+                f"line {number} is neither a box nor an outline, and no keypoints as the kpt_shape "
+                "of a YAML beside it says"
+            )
         if np.abs(outline).max() > FARTHEST:
             raise ValueError(f"line {number} is not in shares of the photo's sides, 0 to 1")
         regions.append(Region(names.get(words[0], words[0]), (outline,)))
-    yield path.stem, regions
+    yield path.name, regions
 
 
 def _names(path: Path) -> dict[str, str]:
@@ -257,7 +293,7 @@ def _names(path: Path) -> dict[str, str]:
     return {str(number): name.strip() for number, name in enumerate(lines) if name.strip()}
 
 
-def _png(path: Path) -> Iterator[tuple[str, list[Region]]]:
+def _png(path: Path, _notes: list[str]) -> Iterator[tuple[str, list[Region]]]:
     from PIL import Image
 
     with Image.open(path) as image:
@@ -271,7 +307,7 @@ def _png(path: Path) -> Iterator[tuple[str, list[Region]]]:
         colours, seen = pixels[..., :-1], pixels[..., -1] > 0
         plain = bool((colours == colours[:1, :1]).all())
         mask = seen if plain and not seen.all() else (colours > 0).any(2) & seen
-    yield path.stem, [Region(None, (), mask)] if mask.any() else []
+    yield path.name, [Region(None, (), mask)] if mask.any() else []
 
 
 def _box(x0: float, y0: float, x1: float, y1: float) -> Points:
@@ -308,25 +344,3 @@ def _check_shape(stated: Sequence[int], size: tuple[int, int]) -> None:
             f"The objects are those of a photo of {stated[1]} x {stated[0]} pixels, and this one "
             f"has {size[1]} x {size[0]}."
         )
-
-
-def _stem(name: str) -> str:
-    """The name without folders of any system, and without its suffix."""
-    return PurePosixPath(PureWindowsPath(name).as_posix()).stem
-
-
-def regions_of(
-    regions: dict[str, tuple[Region, ...]], photo: str, label: str | None = None
-) -> tuple[Region, ...]:
-    """The objects of a photo by its file name, of one class if `label` is given.
-
-    Raises:
-        MetricError: there are none.
-    """
-    found: Iterable[Region] = regions.get(_stem(photo), ())
-    if label is not None:
-        found = [one for one in found if one.label == label]
-    if not (chosen := tuple(found)):
-        what = "objects" if label is None else f"objects of class {quoted(label)}"
-        raise MetricError(f"{photo}: no {what} are known of it.")
-    return chosen

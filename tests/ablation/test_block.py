@@ -351,3 +351,23 @@ def test_a_block_without_a_forward_is_an_error() -> None:
 
 def test_public_names() -> None:
     assert cbam_viz.ablate is ablate
+
+
+def test_a_forward_in_an_inner_block_is_one_in_the_outer_too() -> None:
+    """The wishes of both held in it, so that the outer one has nothing to complain of."""
+    torch.manual_seed(0)
+    net = cbam_viz.create_model("resnet10t", num_classes=3).eval()
+    x = torch.randn(1, 3, 64, 64)
+    channel, spatial = {"layer4": {"channel": "one"}}, {"layer4": {"spatial": "one"}}
+    with cbam_viz.ablate(net, channel) as outer, cbam_viz.ablate(net, spatial), torch.no_grad():
+        nested = net(x)
+    with cbam_viz.ablate(net, {"layer4": "one"}), torch.no_grad():
+        assert torch.equal(nested, net(x))
+    assert outer.forwards == 1
+    assert {kind for _, kind in outer.acted} == {"channel", "spatial"}
+    with (
+        pytest.raises(CaptureError, match="No forward of the model"),
+        cbam_viz.ablate(net, channel),
+        cbam_viz.ablate(net, spatial),
+    ):
+        pass

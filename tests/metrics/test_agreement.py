@@ -52,9 +52,29 @@ def test_overlap_of_the_highest_places() -> None:
     moved.ravel()[[11, 0]] = moved.ravel()[[0, 11]]
     assert top_overlap(RAMP, moved, 0.25) == pytest.approx(2 / 4)  # of 3 places 2 are common
     flat = np.ones((10, 10))
-    assert top_overlap(flat, flat, 0.2) == pytest.approx(0.2 / 1.8)
+    assert top_overlap(flat, np.arange(100.0).reshape(10, 10), 0.2) == pytest.approx(0.2 / 1.8)
     with pytest.raises(MetricError, match="between 0 and 1"):
         top_overlap(RAMP, RAMP, 1.0)
+
+
+def test_a_map_overlaps_with_itself_in_all_its_places_whatever_ties() -> None:
+    tied = np.random.default_rng(0).integers(0, 3, (7, 9))
+    for values in (tied, np.ones((10, 10)), np.kron(tied, np.ones((4, 4)))):
+        assert top_overlap(values, 5 * values + 1, 0.2) == pytest.approx(1)
+    # 2 of 10 places each: one is high and common, of the rest 9 and 3 tie, those 3 among the 9.
+    one, other = np.r_[9.0, np.ones(9)], np.r_[9.0, 1, 1, 1, np.zeros(6)]
+    common = 1 + 3 * (1 / 9)
+    assert top_overlap(one, other, 0.2) == pytest.approx(common / (4 - common))
+
+
+def test_overlap_is_that_of_one_order_of_chance_for_ties() -> None:
+    """Drawn: places by value, and of equal ones by one random number a place for both maps."""
+    rng = np.random.default_rng(1)
+    one, other = rng.integers(0, 3, (2, 40, 40))
+    drawn = rng.random(one.shape)
+    taken = [np.argsort((-values - drawn).ravel())[:320] for values in (one, other)]
+    common = np.intersect1d(*taken).size
+    assert top_overlap(one, other, 0.2) == pytest.approx(common / (640 - common), abs=0.03)
 
 
 def test_histograms_intersect_in_what_both_have() -> None:

@@ -193,3 +193,75 @@ def test_yolo_in_pixels_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("0 320 240 100 50\n")
     with pytest.raises(MetricError, match="line 1 is not in shares"):
         read_regions(tmp_path / "a.txt")
+
+
+def test_crowds_are_no_objects_and_that_is_said(tmp_path: Path) -> None:
+    path = coco(tmp_path, bbox=[2, 1, 4, 3])
+    stored = json.loads(path.read_text())
+    runs = {"size": [8, 10], "counts": [0, 80]}
+    stored["annotations"].append(
+        {"image_id": 7, "category_id": 3, "iscrowd": 1, "segmentation": runs}
+    )
+    path.write_text(json.dumps(stored))
+    found = read_regions(path)
+    (region,) = found["a"]
+    np.testing.assert_array_equal(region.on((8, 10)), BOX)
+    assert found.notes == ("instances.json: 1 crowd was left out, as a crowd is no single object.",)
+    stored["annotations"].pop(0)
+    path.write_text(json.dumps(stored))
+    with pytest.raises(MetricError, match="no objects are known"):
+        regions_of(read_regions(path), "a.jpg")
+
+
+@pytest.mark.parametrize("way", ["[2, 3]", "[3, 2] # x, y", "\n  - 3\n  - 2"])
+def test_keypoints_of_yolo_are_told_from_outlines(tmp_path: Path, way: str) -> None:
+    """Ten numbers would be an outline of five corners."""
+    labels = tmp_path / "labels" / "train"
+    labels.mkdir(parents=True)
+    line = "0 0.4 0.3125 0.4 0.375 0.9 0.9 0.1 0.1 0.9 0.1"
+    (labels / "a.txt").write_text(line)
+    guessed = read_regions(labels)
+    assert len(guessed["a"][0].outlines[0]) == 5
+    assert "kpt_shape" in guessed.notes[0]
+    (tmp_path / "data.yaml").write_text(f"path: .\nkpt_shape: {way}\nnames:\n  0: cat\n")
+    found = read_regions(labels)
+    np.testing.assert_array_equal(found["a"][0].on((8, 10)), BOX)
+    assert found.notes == ()
+
+
+def test_photos_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for folder, number in (("train", 1), ("val", 2)):
+        (tmp_path / "labels" / folder).mkdir(parents=True)
+        (tmp_path / "labels" / folder / "a.txt").write_text(f"{number} 0.4 0.3125 0.4 0.375\n")
+    (tmp_path / "labels" / "val" / "b.txt").write_text("3 0.4 0.3125 0.4 0.375\n")
+    found = read_regions(tmp_path / "labels")
+    assert set(found) == {"train/a", "val/a", "b"}
+    assert regions_of(found, "images/val/a.jpg")[0].label == "2"
+    assert regions_of(found, r"C:\images\train\a.jpg")[0].label == "1"
+    assert regions_of(found, "b.jpg")[0].label == "3"
+    with pytest.raises(MetricError, match=r"several photos have that name \(train/a, val/a\)"):
+        regions_of(found, "test/a.jpg")
+    with pytest.raises(MetricError, match="no objects"):
+        regions_of(found, "test/b.jpg", elsewhere=False)
+
+
+def test_a_list_of_photos_in_folders_gives_each_its_own(tmp_path: Path) -> None:
+    images = [
+        {"id": k, "file_name": f"{folder}/a.jpg", "height": 8, "width": 10}
+        for k, folder in enumerate(("one", "two"))
+    ]
+    objects = [{"image_id": k, "category_id": k, "bbox": [2, 1, 4, 3]} for k in (0, 1)]
+    (tmp_path / "c.json").write_text(json.dumps({"images": images, "annotations": objects}))
+    found = read_regions(tmp_path / "c.json")
+    assert [one.label for one in regions_of(found, "photos/two/a.jpg")] == ["1"]
+    assert [one.label for one in regions_of(found, "photos/one/a.jpg")] == ["0"]
+
+
+def test_what_voc_calls_difficult_is_an_object(tmp_path: Path) -> None:
+    box = "<bndbox><xmin>3</xmin><ymin>2</ymin><xmax>6</xmax><ymax>4</ymax></bndbox>"
+    one = f"<object><name>cat</name><difficult>1</difficult>{box}</object>"
+    size = "<size><width>10</width><height>8</height></size>"
+    (tmp_path / "a.xml").write_text(
+        f"<annotation><filename>a.jpg</filename>{size}{one}</annotation>"
+    )
+    np.testing.assert_array_equal(read_regions(tmp_path)["a"][0].on((8, 10)), BOX)
