@@ -19,6 +19,7 @@ from cbam_viz.dataset import (
 )
 from tests.cli.conftest import invoke, write_photo, write_tiny
 
+pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 
 SHARDS = 4
@@ -93,6 +94,34 @@ def test_single_photos_take_one_column(stores: Path, read: list[tuple[str, str]]
     assert ended.exit_code == 0, ended.output
     column = f"{layer}/channel"
     assert sorted(read) == [(f"{n:06}.parquet", column) for n in range(SHARDS)]
+
+
+def test_few_photos_of_few_classes_take_their_shards_alone(
+    stores: Path, tmp_path: Path, read: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The paper's figure: the mean of all classes is of sums, and others' photos are not read."""
+    shutil.copytree(stores / "store", tmp_path / "store")
+    gates = tmp_path / "store" / "gates"
+    for n, file in enumerate(sorted(gates.iterdir())):  # in the order of classes
+        table = pq.read_table(file)
+        labels = pa.array([["a"], ["a"], ["b"], ["c"]][n] * table.num_rows)
+        at = table.schema.get_field_index("label")
+        table = table.set_column(at, table.schema.field(at), labels)
+        pq.write_table(table, file)
+    store = open_store(tmp_path / "store")
+    sum_up(store)
+    read.clear()
+    monkeypatch.chdir(tmp_path)
+    ended = invoke("figure", "--store", "store", "--plot", "curves", "--per-class", "2",
+                   "--class", "a", "--class", "c", "--layer", "-1", "-o", "out.svg")  # fmt: skip
+    assert ended.exit_code == 0, ended.output
+    layer = last(tmp_path / "store")
+    wanted = [(f"{n:06}.parquet", f"{layer}/channel") for n in (0, 1, 3)]
+    assert sorted(read) == wanted
+    found = gate_summary(store, layer, "channel", 2, ("c",))
+    values = np.stack(pq.read_table(gates / "000003.parquet")[f"{layer}/channel"].to_numpy())
+    np.testing.assert_allclose(found.class_mean, values[[0, 7]].mean(0)[None], atol=1e-7)
+    assert (found.classes, found.count.tolist()) == (("c",), [2])
 
 
 def test_what_is_there_is_not_read_again(
