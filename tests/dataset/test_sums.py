@@ -17,6 +17,7 @@ from cbam_viz.dataset import (
     reading,
     sum_up,
 )
+from cbam_viz.dataset.sums import is_summed, telling
 from tests.cli.conftest import invoke, write_photo, write_tiny
 
 pa = pytest.importorskip("pyarrow")
@@ -184,6 +185,34 @@ def test_a_store_without_sums_has_the_same(stores: Path, tmp_path: Path) -> None
         np.testing.assert_equal(old.class_mean, new.class_mean)
         assert old.numbers == new.numbers
     assert len(list((tmp_path / "store" / "summaries").iterdir())) == len(gates)
+
+
+def test_summing_up_is_told_of_once(
+    stores: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cbam_viz.cli import summing
+
+    monkeypatch.setattr(summing, "PATIENCE", 0)
+    shutil.copytree(stores / "store", tmp_path / "store")
+    shutil.rmtree(tmp_path / "store" / "summaries")
+    first = invoke("stats", tmp_path / "store")
+    assert "has no sums of all its photos yet. They are made now, once" in first.stderr
+    again = invoke("stats", tmp_path / "store")
+    assert (again.stdout, again.stderr) == (first.stdout, "")
+
+
+def test_what_listens_hears_every_shard(stores: Path, tmp_path: Path) -> None:
+    shutil.copytree(stores / "store", tmp_path / "store")
+    shutil.rmtree(tmp_path / "store" / "summaries")
+    store = open_store(tmp_path / "store")
+    gate = last(tmp_path / "store"), "channel"
+    heard: list[tuple[str, int, int]] = []
+    assert not is_summed(store, *gate)
+    with telling(lambda *told: heard.append(told)):
+        gate_summary(store, *gate)
+        gate_summary(store, *gate)
+    assert heard == [("/".join(gate), n, SHARDS) for n in range(SHARDS)]
+    assert is_summed(store, *gate)
 
 
 def test_where_nothing_can_be_kept_all_the_same(
