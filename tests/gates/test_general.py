@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+
 import pytest
 import torch
 from timm.layers.cbam import CbamModule, SpatialAttn
@@ -124,7 +126,8 @@ def test_another_way_inside_a_block_is_watched_again() -> None:
     assert hooks_of(model) == 0
 
 
-FACTOR = {"now": 1.0}
+FACTOR = ctypes.c_double(1.0)
+"""In C's memory, where nothing that code names is seen to change."""
 
 
 class Counting(Moody):
@@ -132,11 +135,11 @@ class Counting(Moody):
 
     @property
     def factor(self) -> float:
-        return FACTOR["now"]
+        return FACTOR.value
 
     @factor.setter
     def factor(self, factor: float) -> None:
-        FACTOR["now"] = factor
+        FACTOR.value = factor
 
     def forward(self, x: Tensor) -> Tensor:
         self.factor *= 2
