@@ -15,7 +15,7 @@ from cbam_viz.gates.model.restore import (
     is_compiled,
     train_lock,
 )
-from cbam_viz.gates.plan.signature import signature_of
+from cbam_viz.gates.plan.signature import settled, signature_of
 from cbam_viz.gates.plan.table import Table, table_of
 from cbam_viz.gates.watch.limits import demand_plain
 from cbam_viz.gates.watch.operands import reduced
@@ -37,6 +37,7 @@ __all__ = [
     "in_parts",
     "is_compiled",
     "reduced",
+    "settled",
     "signature_of",
     "table_of",
     "tensors_in",

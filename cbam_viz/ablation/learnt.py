@@ -27,6 +27,7 @@ from cbam_viz.ablation._capture import (
     State,
     Table,
     capture,
+    settled,
     signature_of,
     table_of,
     train_lock,
@@ -112,10 +113,11 @@ def learned_of(
         CaptureError: the network cannot be captured, or does not do the same twice.
     """
     table, seen = table_of(root)
-    signature = (signature_of(table.modules, args, kwargs, seen), torch.is_inference_mode_enabled())
+    signature = signature_of(table.modules, args, kwargs, seen)
+    inference = torch.is_inference_mode_enabled()
     with _lock:
         known = _known.setdefault(table, OrderedDict())
-        found = known.get(signature)
+        found = known.get((signature, inference))
     if found is not None and not anew and not found.tape.asked and not _fickle.get(root):
         return found
     # TorchScript changes its operations in the first runs, until it has settled.
@@ -127,7 +129,7 @@ def learned_of(
             if not tries_left:
                 raise
     with _lock:
-        known[signature] = learned
+        known[settled(table.modules, signature), inference] = learned
         while len(known) > _MOST:
             known.popitem(last=False)
     return learned

@@ -40,12 +40,14 @@ def heat_map(
     *,
     scale: Scale,
     column_title: str = "channel",
+    cell: int = _ROW,
     description: str = "",
 ) -> Spec:
     """Show values (R, C) as coloured cells, in the order given.
 
     `absolute` colours from 0 to 1, further only if values lie beyond; `difference` from the largest
-    magnitude below 0 to the same above; `distance` from 0 to the largest. Raises RenderError unless
+    magnitude below 0 to the same above; `distance` from 0 to the largest. A row is `cell` pixels
+    high. Raises RenderError unless
     there is a name for every row and column.
     """
     array = np.asarray(values, np.float64)
@@ -69,7 +71,7 @@ def heat_map(
         "$schema": SCHEMA,
         "description": description,
         "width": "container",
-        "height": _ROW * len(rows),
+        "height": cell * len(rows),
         "autosize": FIT,
         "data": {"values": records},
         "mark": {"type": "rect"},

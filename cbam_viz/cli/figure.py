@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cbam_viz.cli.choice import ModelChoice, checkpoints_folder
+from cbam_viz.cli.figure_files import files_wanted, write_figure
+from cbam_viz.cli.figure_of_run import figure_of_run
 from cbam_viz.cli.figure_options import Wishes, figure_options, spec_of
 from cbam_viz.cli.files import refuse_existing, refuse_no_drawings, refuse_unwritable, write
 from cbam_viz.cli.input_options import input_options, reading_options
@@ -24,6 +26,7 @@ from cbam_viz.cli.options import (
     view_option,
 )
 from cbam_viz.cli.own_code import command_line
+from cbam_viz.cli.summing import said_if_summed
 from cbam_viz.cli.text import print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -59,6 +62,7 @@ def _list_venues(ctx: click.Context, _parameter: click.Parameter, wanted: bool) 
     "  cbam-viz figure a.jpg b.jpg -o grid.pdf --columns input,map:-1,channels:-1,prediction\n"
     "  cbam-viz figure sample:cat -o depth.pdf --layout depth --venue neurips --with all\n"
     "  cbam-viz figure a.jpg -o cam.pdf --columns input,gradcam:layer4,gradcam:layer4@0,effect\n"
+    "  cbam-viz figure --run runs/mine -o maps.pdf --layout epochs --layer -1\n"
     "  cbam-viz figure --from depth.manifest.json -o again.pdf\n"
     "  cbam-viz figure --list-venues",
 )
@@ -92,6 +96,20 @@ def _list_venues(ctx: click.Context, _parameter: click.Parameter, wanted: bool) 
     metavar="STORE",
     help="Make the figure of the photos of a store of cbam-viz batch instead of IMAGES; twice for "
     "--layout stores. The layout 'against' takes an image too.",
+)
+@click.option(
+    "--run",
+    metavar="RUN",
+    help="Make the figure of a training that cbam-viz watch or log_gates measured instead of "
+    "IMAGES: --layout training (the default here) or epochs. sample:shapes comes along.",
+)
+@click.option(
+    "--epoch",
+    "epochs",
+    multiple=True,
+    type=int,
+    metavar="N",
+    help="Of a run: epoch or step to show; may be repeated. [default: all; as maps 8 of them]",
 )
 @click.option(
     "--dpi",
@@ -136,6 +154,8 @@ def figure(
     reading: Reading,
     wishes: Wishes,
     stores: tuple[Path, ...],
+    run: str | None,
+    epochs: tuple[int, ...],
     dpi: int,
     extras: tuple[str, ...],
     manifest: Path | None,
@@ -149,14 +169,27 @@ def figure(
     """
     refuse_no_drawings(outputs)
     if manifest is not None:
-        if sources or stores:
-            raise click.UsageError("--from names images and stores already; leave them out.")
+        if sources or stores or run is not None:
+            raise click.UsageError("--from names images, stores and runs already; leave them out.")
         _again(manifest, outputs, choices, force=force, as_json=as_json)
         return
-    if not sources and not stores:
-        raise click.UsageError("Name at least one image, such as sample:cat, or a --store.")
+    if not sources and not stores and run is None:
+        raise click.UsageError(
+            "Name at least one image, such as sample:cat, or a --store or a --run."
+        )
     if not outputs:
         raise click.UsageError("Say where the figure goes: -o figure.pdf.")
+    if run is not None:
+        if sources or stores or others:
+            raise click.UsageError(
+                "The figure of a run shows its own probe photos and epochs: leave images, --store "
+                "and --compare out."
+            )
+        made = figure_of_run(run, epochs, wishes, outputs, extras=extras, dpi=dpi, force=force)
+        _report(*made, as_json=as_json, font=True)
+        return
+    if epochs:
+        raise click.UsageError("--epoch is of a --run.")
     _make(
         sources, outputs,
         choices=[*choices, *(ModelChoice(checkpoint=other) for other in others)],
@@ -180,17 +213,11 @@ def _make(
     as_json: bool,
 ) -> None:
     """Draw and write a new figure."""
-    from cbam_viz.figures.ask.formats import format_of
-    from cbam_viz.figures.beside.bundle import ENDINGS, EXTRAS, extra_files
     from cbam_viz.figures.beside.stores import store_sources
     from cbam_viz.figures.content.study import averages
     from cbam_viz.figures.make import check
 
-    wanted = EXTRAS if "all" in extras else tuple(one for one in EXTRAS if one in extras)
-    stem = outputs[0].with_suffix("")
-    beside = [stem.with_name(stem.name + ENDINGS[extra]) for extra in wanted]
-    refuse_existing([*outputs, *beside], force)
-    refuse_unwritable([*outputs, *beside])
+    wanted, stem = files_wanted(outputs, extras, force=force)
     paths = find_images(sources) if sources else []
     spec = spec_of(wishes, paths, store=bool(stores))
     check(spec, len(paths), stores=len(stores))
@@ -207,12 +234,9 @@ def _make(
         built = _draw_of_stores(spec, stores, networks, photos, view)
     else:
         built = _draw(spec, networks, supply, len(paths), view)
-    files = {path.name: built.render(format_of(path.name), dpi=dpi) for path in outputs}
     origin = _sources(choices, networks, paths, photos, stem.parent)
     origin = replace(origin, stores=store_sources(built, stem.parent))
-    more = extra_files(built, stem.name, wanted, origin, rendered=files, dpi=dpi)
-    written = [write(path, files[path.name], force=force) for path in outputs]
-    written += [write(stem.with_name(name), data, force=force) for name, data in more.items()]
+    written = write_figure(built, outputs, wanted, origin, dpi=dpi, force=force)
     _report(built, written, as_json=as_json, font=True)
 
 
@@ -301,7 +325,8 @@ def _draw_of_stores(
     from cbam_viz.figures import build, study_beside
 
     opened = [open_store(path) for path in stores]
-    return build(spec, study_beside(opened, networks, photos, view))
+    with said_if_summed(stores[0]):
+        return build(spec, study_beside(opened, networks, photos, view))
 
 
 def _again(

@@ -15,6 +15,7 @@ import click
 from cbam_viz._text import counted
 from cbam_viz.cli.files import make_folder, refuse_existing, refuse_unwritable, write
 from cbam_viz.cli.options import force_option, json_option
+from cbam_viz.cli.summing import said_if_summed
 from cbam_viz.cli.text import print_json, print_table, say
 from cbam_viz.errors import StoreError
 from cbam_viz.layer_names import find_name, no_such_layer
@@ -101,6 +102,7 @@ def stats(
     if atlas is not None:
         _export(opened, atlas, name, thumbnails=not no_thumbnails, force=force, as_json=as_json)
         return
+    click.get_current_context().with_resource(said_if_summed(store))
     if other is not None:
         _compare(opened, open_store(other), as_json=as_json)
         return

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from cbam_viz.runs import Finding, GateNumbers, Run, Watched
 
 SOME_FAILED = 1
-SHOWN_EPOCHS = 8
-"""Columns of maps in the strip."""
 STEM_NUMBERS, STEM_MAPS = "curves", "maps"
 
 
@@ -263,20 +261,16 @@ def _figures(run: Run, place: Path, venue: str, names: tuple[str, ...]) -> list[
     from cbam_viz.figures import FigureSpec, build
     from cbam_viz.figures.beside.bundle import EXTRAS, Sources, extra_files
     from cbam_viz.figures.beside.runs import run_source
-    from cbam_viz.figures.content.watched import study_of_run
-    from cbam_viz.runs import spaced
+    from cbam_viz.figures.content.watched import study_for
 
     spec = FigureSpec(venue=venue, layers=names)
-    wanted = [(STEM_NUMBERS, spec.with_(layout="training"), run.numbers)]
+    wanted = [(STEM_NUMBERS, spec.with_(layout="training"))]
     if run.maps:
-        shown = spaced(run.numbers, SHOWN_EPOCHS)
         strip = spec.with_(layout="epochs", row_labels="name" if len(names) == 1 else "none")
-        wanted.append((STEM_MAPS, strip, shown))
+        wanted.append((STEM_MAPS, strip))
     files = []
-    for stem, asked, epochs in wanted:
-        study = study_of_run(run, epochs)
-        if stem == STEM_MAPS and len(names) != 1:  # layers as rows: of one photo
-            study = replace(study, analyses=study.analyses[:1])
+    for stem, asked in wanted:
+        study = study_for(run, asked)
         try:
             built = build(asked, study)
         except CbamVizError as error:
@@ -284,7 +278,7 @@ def _figures(run: Run, place: Path, venue: str, names: tuple[str, ...]) -> list[
             continue
         rendered = {f"{stem}.pdf": built.render("pdf"), f"{stem}.png": built.render("png")}
         origin = Sources(
-            (), (), command=("cbam-viz", *command_line()), run=run_source(run, epochs, place)
+            (), (), command=("cbam-viz", *command_line()), run=run_source(run, study, place)
         )
         more = extra_files(built, stem, EXTRAS, origin, rendered=rendered)
         files += [write(place / n, data, force=True) for n, data in {**rendered, **more}.items()]

@@ -79,6 +79,11 @@ def read_kept(store: Path, name: str, kind: type) -> tuple[tuple[str, ...], Any]
         return None
 
 
+def has_kept(store: Path, name: str) -> bool:
+    """Whether there is a file of that name; not, whether it is of these shards."""
+    return _path(store, name).is_file()
+
+
 def _version() -> str:
     from cbam_viz import __version__  # which imports all this
 

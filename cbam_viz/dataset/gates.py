@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,11 +78,18 @@ class Selectivity:
         return np.argsort(-self.index, kind="stable").astype(np.int64)
 
 
-def gate_summary(store: Store, layer: str, part: Part, per_class: int | None = None) -> GateSummary:
+def gate_summary(
+    store: Store,
+    layer: str,
+    part: Part,
+    per_class: int | None = None,
+    classes: Sequence[str] = (),
+) -> GateSummary:
     """Sum up one gate of all photos; each is read once, and the sums are kept beside the store.
 
     With `per_class`, of so many photos of each class, evenly spaced in the store's order; photos
-    without a label then count nowhere. Raises StoreError as `Store.blocks` does, and for a
+    without a label then count nowhere, and if `classes` are named, neither do those of others:
+    shards that have none of them are not read. Raises StoreError as `Store.blocks` does, and for a
     `per_class` below 1.
     """
     store.shape(layer, part)
@@ -92,9 +101,13 @@ def gate_summary(store: Store, layer: str, part: Part, per_class: int | None = N
     name, chosen = f"{layer}/{part}", None
     if per_class is not None:
         chosen = sampled(store.groups, len(store.classes), per_class)
-        if chosen.all():
+        if not classes and chosen.all():
             return gate_summary(store, layer, part)
         name += f"/{per_class} a class"
+        if classes:
+            named = [number for number, one in enumerate(store.classes) if one in classes]
+            chosen &= np.isin(store.groups, named)
+            name += f" of {json.dumps([store.classes[number] for number in named])}"
     elif in_order(store) == len(store.files):  # the sums themselves are kept
         return _summary(store, layer, part, sums_of(store, layer, part))
     else:

@@ -6,20 +6,25 @@ first on: the bits of a sum follow from the shards that are there, not from when
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cbam_viz.dataset.caching import marks_of, read_kept, write_kept
+from cbam_viz.dataset.caching import has_kept, marks_of, read_kept, write_kept
 from cbam_viz.dataset.moments import Moments
 from cbam_viz.dataset.numbers import NUMBERS, photo_numbers
 from cbam_viz.dataset.reading import Block, Part, Store
 
 Real = npt.NDArray[np.float64]
+Told = Callable[[str, int, int], None]
+"""Takes a gate, how many shards of it are summed up, and of how many."""
+_listener: ContextVar[Told | None] = ContextVar("listener", default=None)
 
 
 @dataclass(frozen=True)
@@ -56,12 +61,39 @@ def sums_of(store: Store, layer: str, part: Part) -> Sums:
     sums, done = _earlier(store, name, marks, int(np.prod(store.shape(layer, part))))
     following = in_order(store)
     if done < following:
-        _add(sums, store, store.blocks(layer, part, shards=range(done, following)))
+        blocks = store.blocks(layer, part, shards=range(done, following))
+        _add(sums, store, _telling(blocks, name, following - done))
         write_kept(store.path, name, marks[:following], _kept(sums))
         done = following
     # What is behind a gap comes later in the sum, once that is filled.
     _add(sums, store, store.blocks(layer, part, shards=range(done, len(store.files))))
     return sums
+
+
+@contextmanager
+def telling(told: Told) -> Iterator[None]:
+    """Within it, whatever has to sum up gates of all photos says how far it has come.
+
+    Of this thread alone. What is summed up already is not told of.
+    """
+    token = _listener.set(told)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+def _telling(blocks: Iterable[Block], name: str, count: int) -> Iterator[Block]:
+    told = _listener.get()
+    for number, block in enumerate(blocks):
+        if told is not None:
+            told(name, number, count)
+        yield block
+
+
+def is_summed(store: Store, layer: str, part: Part) -> bool:
+    """Whether sums of some of its shards, as a rule of all, are kept beside the store."""
+    return has_kept(store.path, f"{layer}/{part}")
 
 
 def sums_of_some(store: Store, layer: str, part: Part, chosen: npt.NDArray[np.bool_]) -> Sums:

@@ -55,7 +55,31 @@ def test_folders_in_the_order_of_paths(tmp_path: Path) -> None:
         ("a/x/9.webp", "x"), ("a.png", None), ("b/1.JPG", "b"), ("b/2.png", "b"),
     ]  # fmt: skip
     assert told(folder, labels="none") == [(name, None) for name, _ in told(folder)]
-    assert [one for one, _ in told(f"{folder}/**/*.png")] == ["a.png", "2.png"]
+    assert [one for one, _ in told(f"{folder}/**/*.png")] == ["a.png", "b/2.png"]
+    assert told(f"{folder}/b/*.png") == [("2.png", None)]
+    assert told(f"{folder}/?/*") == [("b/1.JPG", "b"), ("b/2.png", "b")]
+
+
+@pytest.mark.parametrize("up", [False, True], ids=["absolute", "parent"])
+def test_a_list_of_paths_elsewhere_has_names_below_what_is_common(tmp_path: Path, up: bool) -> None:
+    """No name is a path of this machine, and photos of one name in two folders stay apart."""
+    start = Path("..") if up else tmp_path
+    for name in ("all/cat/1.png", "all/dog/1.png", "all/dog/x/1.png"):
+        write_photo(tmp_path / name)
+    path = tmp_path / "lists" / "list.txt"
+    path.parent.mkdir()
+
+    def names(*files: str) -> list[tuple[str, str | None]]:
+        path.write_text("".join(f"{start / file}\n" for file in files))
+        return told(path)
+
+    assert names("all/cat/1.png", "all/dog/1.png", "all/dog/x/1.png") == [
+        ("cat/1.png", "cat"), ("dog/1.png", "dog"), ("dog/x/1.png", "x"),
+    ]  # fmt: skip
+    assert names("all/cat/1.png") == [("cat/1.png", "cat")]
+    path.write_text(f"1.png\n{tmp_path / 'all/cat/1.png'}\n")
+    write_photo(path.parent / "1.png")
+    assert told(path) == [("lists/1.png", "lists"), ("all/cat/1.png", "cat")]
 
 
 def test_several_sources_take_each_photo_once(tmp_path: Path) -> None:
@@ -246,9 +270,13 @@ def test_a_list_names_files_from_where_it_lies_or_one_works(tmp_path, monkeypatc
     path = tmp_path / "list.txt"
     path.write_text(f"b/2.png\n\na/1.png\r\n3.png\n{tmp_path / 'a' / '1.png'}\n")
     found = list(photos_of([str(path)]))
-    assert [one.name for one in found[:3]] == ["b/2.png", "a/1.png", "3.png"]
-    assert [one.label for one in found] == ["b", "a", None, "a"]
+    assert [one.name for one in found] == ["b/2.png", "a/1.png", "c/3.png", "a/1.png"]
+    assert [one.label for one in found] == ["b", "a", "c", "a"]
     assert all(Path(one.path).is_file() for one in found)
+    path.write_text("b/2.png\n3.png\n")  # none leads out: as they stand
+    assert [(one.name, one.label) for one in photos_of([str(path)])] == [
+        ("b/2.png", "b"), ("3.png", None),
+    ]  # fmt: skip
     path.write_text("b/2.png\nnothing.png\n")
     with pytest.raises(ImageError, match=r"names nothing\.png, and there is no such file"):
         list(photos_of([str(path)]))

@@ -284,7 +284,7 @@ def test_a_phone_shows_name_pages_and_upload_and_cuts_nothing(visit, path):
 
 def test_a_wide_window_shows_the_pages_once(visit):
     page = visit()
-    assert page.locator(".st-key-masthead").is_hidden()
+    page.locator(".st-key-masthead").wait_for(state="hidden")
     assert page.get_by_test_id("stTopNavLink").count() == len(ENTRIES)
 
 

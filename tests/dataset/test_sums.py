@@ -17,8 +17,10 @@ from cbam_viz.dataset import (
     reading,
     sum_up,
 )
+from cbam_viz.dataset.sums import is_summed, telling
 from tests.cli.conftest import invoke, write_photo, write_tiny
 
+pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 
 SHARDS = 4
@@ -95,6 +97,34 @@ def test_single_photos_take_one_column(stores: Path, read: list[tuple[str, str]]
     assert sorted(read) == [(f"{n:06}.parquet", column) for n in range(SHARDS)]
 
 
+def test_few_photos_of_few_classes_take_their_shards_alone(
+    stores: Path, tmp_path: Path, read: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The paper's figure: the mean of all classes is of sums, and others' photos are not read."""
+    shutil.copytree(stores / "store", tmp_path / "store")
+    gates = tmp_path / "store" / "gates"
+    for n, file in enumerate(sorted(gates.iterdir())):  # in the order of classes
+        table = pq.read_table(file)
+        labels = pa.array([["a"], ["a"], ["b"], ["c"]][n] * table.num_rows)
+        at = table.schema.get_field_index("label")
+        table = table.set_column(at, table.schema.field(at), labels)
+        pq.write_table(table, file)
+    store = open_store(tmp_path / "store")
+    sum_up(store)
+    read.clear()
+    monkeypatch.chdir(tmp_path)
+    ended = invoke("figure", "--store", "store", "--plot", "curves", "--per-class", "2",
+                   "--class", "a", "--class", "c", "--layer", "-1", "-o", "out.svg")  # fmt: skip
+    assert ended.exit_code == 0, ended.output
+    layer = last(tmp_path / "store")
+    wanted = [(f"{n:06}.parquet", f"{layer}/channel") for n in (0, 1, 3)]
+    assert sorted(read) == wanted
+    found = gate_summary(store, layer, "channel", 2, ("c",))
+    values = np.stack(pq.read_table(gates / "000003.parquet")[f"{layer}/channel"].to_numpy())
+    np.testing.assert_allclose(found.class_mean, values[[0, 7]].mean(0)[None], atol=1e-7)
+    assert (found.classes, found.count.tolist()) == (("c",), [2])
+
+
 def test_what_is_there_is_not_read_again(
     stores: Path, tmp_path: Path, read: list[tuple[str, str]]
 ) -> None:
@@ -155,6 +185,34 @@ def test_a_store_without_sums_has_the_same(stores: Path, tmp_path: Path) -> None
         np.testing.assert_equal(old.class_mean, new.class_mean)
         assert old.numbers == new.numbers
     assert len(list((tmp_path / "store" / "summaries").iterdir())) == len(gates)
+
+
+def test_summing_up_is_told_of_once(
+    stores: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cbam_viz.cli import summing
+
+    monkeypatch.setattr(summing, "PATIENCE", 0)
+    shutil.copytree(stores / "store", tmp_path / "store")
+    shutil.rmtree(tmp_path / "store" / "summaries")
+    first = invoke("stats", tmp_path / "store")
+    assert "has no sums of all its photos yet. They are made now, once" in first.stderr
+    again = invoke("stats", tmp_path / "store")
+    assert (again.stdout, again.stderr) == (first.stdout, "")
+
+
+def test_what_listens_hears_every_shard(stores: Path, tmp_path: Path) -> None:
+    shutil.copytree(stores / "store", tmp_path / "store")
+    shutil.rmtree(tmp_path / "store" / "summaries")
+    store = open_store(tmp_path / "store")
+    gate = last(tmp_path / "store"), "channel"
+    heard: list[tuple[str, int, int]] = []
+    assert not is_summed(store, *gate)
+    with telling(lambda *told: heard.append(told)):
+        gate_summary(store, *gate)
+        gate_summary(store, *gate)
+    assert heard == [("/".join(gate), n, SHARDS) for n in range(SHARDS)]
+    assert is_summed(store, *gate)
 
 
 def test_where_nothing_can_be_kept_all_the_same(

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 import cbam_viz
+from cbam_viz.attention import Cells
 from cbam_viz.batch.run import run_batch
 from cbam_viz.batch.settings import Part, Settings
 from cbam_viz.dataset import gate_summary, open_store
 from cbam_viz.dataset.originals import original
+from cbam_viz.dataset.showing import seen
 from cbam_viz.dataset.telling import in_words
 from cbam_viz.errors import StoreError
 from cbam_viz.images import samples
@@ -243,9 +245,35 @@ def test_a_thumbnail_is_of_the_very_photo_that_the_store_knows(stores, photos):
     assert original(opened, 4) is None
 
 
+def _overlay_is_the_map(store):
+    """The picture is the photo blended with the colours of the map that the store has."""
+    from io import BytesIO
+
+    from PIL import Image
+
+    from cbam_viz.render import absolute_scale, fit_size, overlay, place, resize_photo
+    from cbam_viz.ui.pages.many.photos import SIDE, _thumbnail
+
+    picture = _thumbnail.__wrapped__("key", "layer4.0.se", 4, store)
+    found = np.asarray(Image.open(BytesIO(picture)), float)
+    values, _, names = whole(store.path, "layer4.0.se/spatial")
+    loaded = cbam_viz.read_photo(original(store, 4), name=names[4])
+    one = next(layer for layer in store.layers if layer["name"] == "layer4.0.se")
+    size = fit_size(loaded.size, SIDE)
+    side = round(len(values[4]) ** 0.5)
+    geometry = seen(store, 4, ("layer4.0.se",)).analysis.geometry
+    placed = place(values[4].reshape(side, side), Cells(**one["cells"]), geometry, size)
+    small = resize_photo(loaded.shown, size)
+    wanted = overlay(small, placed, scale=absolute_scale()).astype(float)
+    assert np.abs(found - wanted).mean() < 8  # JPEG
+    assert np.abs(found - small).mean() > 16
+
+
 def test_pictures_where_files_are_there_and_a_sentence_where_not(many, stores, photos):
     app = many(view="channel")
     assert len(app.get("image")) == 16
+    assert any("under the spatial map of layer4.0.se" in one.value for one in app.caption)
+    _overlay_is_the_map(open_store(stores / "first"))
     hidden = photos.rename(photos.with_name("hidden"))
     try:
         shutil.rmtree(stores / "first" / "summaries")

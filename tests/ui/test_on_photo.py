@@ -14,6 +14,7 @@ from cbam_viz.ui import words
 from cbam_viz.ui.sidebar.photos import UPLOADER
 from tests.app_checkpoint import NAME, write_checkpoint
 from tests.ui.streamlits import go_to
+from tests.ui.test_steps import cell_maps
 
 
 def shown_layer(app) -> str:
@@ -177,7 +178,7 @@ def test_ranges_places_and_means_are_of_the_photo(open_app, fixed):
         f"Row {row + 10}, column {column + 1} gets **{on_photo.max():.3f}**; the lowest weight is "
         f"{on_photo.min():.3f}, their mean {mean:.3f}."
     ) in text
-    pictures = [picture.caption for image in app.get("image") for picture in image.proto.imgs]
+    pictures = [one["caption"] for one in cell_maps(app).values()]
     low, high = (words.number(float(of(on_photo))) for of in (np.min, np.max))
     assert f"Spatial map, absolute: {low} to {high}" in pictures
     before = layer.features.before[0, 7].numpy()

@@ -52,6 +52,13 @@ def matches(pattern: str) -> list[Path]:
     return sorted(Path(match) for match in found if Path(match).is_file())
 
 
+def folder_of(pattern: str) -> Path:
+    """The folder that all matches of a pattern lie below: what stands before its first wildcard."""
+    parts = Path(pattern).parts[:-1]
+    wild = (n for n, part in enumerate(parts) if glob.has_magic(part) or _BRACES.search(part))
+    return Path(*parts[: next(wild, len(parts))])
+
+
 def can_be_a_path(path: Path) -> bool:
     """Whether the system takes this for a path at all, be there a file or not."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import blake2b
@@ -9,7 +10,7 @@ from pathlib import Path, PurePath
 
 from cbam_viz._suffixes import is_photo_name
 from cbam_viz._text import shortened
-from cbam_viz.batch.sources.files import can_be_a_path, matches, walk
+from cbam_viz.batch.sources.files import can_be_a_path, folder_of, matches, walk
 from cbam_viz.batch.sources.item import Item
 from cbam_viz.batch.sources.labels import AUTO, labels_by
 from cbam_viz.batch.sources.tables import (
@@ -37,9 +38,11 @@ def photos_of(
 
     A source is an image, a folder, a pattern, a list of files (`.txt`, a line each), a tar archive
     (`.tar`), a Parquet file or a Hugging Face dataset on disk. A folder without images counts for
-    the archives and tables in it. Names are paths below the source, with the source's own name
-    before them if there are several; a photo that two sources hold is taken once. `leave_out` says
-    of files which are not meant.
+    the archives and tables in it. Names are paths below the source (of a pattern, below the last
+    folder before its first wildcard; of a list, as they stand there, or below the folder that holds
+    all its files if lines lead out of its own), with the source's own name before them if there are
+    several; a photo that two sources hold is taken once. `leave_out` says of files which are not
+    meant.
 
     Raises:
         ImageError: a source that names nothing, or cannot be read.
@@ -72,17 +75,23 @@ def _expanded(source: str, columns: Columns) -> Iterator[Item]:
         yield from _folder(path, columns)
         return
     if path.is_file() and path.suffix.lower() == LIST:
+        base = _base_of(path)
         for line in lines_of(path):
-            yield from _expanded_line(path, line, columns)
+            file = _file_of(path, line)
+            name = PurePath(line) if base is None else Path(os.path.relpath(file, base))
+            yield from _file(file, name.as_posix(), columns)
         return
-    files = [path] if path.is_file() else matches(source)
+    if path.is_file():
+        yield from _file(path, path.name, columns)
+        return
+    files, above = matches(source), folder_of(source)
     if not files:
         raise ImageError(
             f"There is no file, folder or match of pattern {source!r}. Check the path, and put "
             "patterns in quotes."
         )
     for file in files:
-        yield from _file(file, file.name, columns)
+        yield from _file(file, file.relative_to(above).as_posix(), columns)
 
 
 def lines_of(path: Path) -> Iterator[str]:
@@ -94,13 +103,30 @@ def lines_of(path: Path) -> Iterator[str]:
         raise ImageError(f"The list {path} cannot be read: {error}.") from error
 
 
-def _expanded_line(path: Path, line: str, columns: Columns) -> Iterator[Item]:
-    """What a line of a list names: as it stands, or beside the list."""
+def _base_of(path: Path) -> Path | None:
+    """The folder that names are told from where lines of a list lead out of its own folder.
+
+    It is the one that holds all files, or its parent if they all lie in it, as that is their class.
+    None for a list whose lines do not lead out of it: their names are what they say.
+    """
+    if not any(PurePath(line).is_absolute() or ".." in Path(line).parts for line in lines_of(path)):
+        return None
+    common, apart = "", False
+    for line in lines_of(path):
+        folder = str(Path(os.path.abspath(_file_of(path, line))).parent)  # noqa: PTH100  links stay
+        if common and folder != common:
+            common, apart = os.path.commonpath([common, folder]), True
+        common = common or folder
+    return Path(common) if apart else Path(common).parent
+
+
+def _file_of(path: Path, line: str) -> Path:
+    """The file that a line of a list names: beside the list, or as it stands."""
     near = path.parent / line
     file = near if can_be_a_path(near) and near.is_file() else Path(line)
     if not can_be_a_path(file) or not file.is_file():
         raise ImageError(f"The list {path} names {shortened(line)}, and there is no such file.")
-    yield from _file(file, PurePath(line).as_posix(), columns)
+    return file
 
 
 def _folder(folder: Path, columns: Columns) -> Iterator[Item]:

@@ -99,6 +99,8 @@ class RunSource:
     """Epochs, or steps, that are shown."""
     sha256: tuple[str, ...]
     """Of their files."""
+    photos: int | None = None
+    """How many of its probe photos, from the first on; None: all."""
 
 
 @dataclass(frozen=True)

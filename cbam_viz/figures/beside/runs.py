@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from cbam_viz._places import SAMPLE
@@ -14,11 +13,13 @@ from cbam_viz.runs.reading import SAMPLES, Run, open_run
 from cbam_viz.runs.record import epoch_path
 
 
-def run_source(run: Run, numbers: Sequence[int], folder: Path) -> RunSource:
-    """Name a run for a manifest in `folder`, with the digests of the epochs that are shown."""
+def run_source(run: Run, study: Study, folder: Path) -> RunSource:
+    """Name a run for a manifest in `folder`, with the digests of the epochs that the study has."""
+    numbers = study.numbers
     own = run.path.parent == SAMPLES
     place = SAMPLE + run.path.name if own else relative(run.path, folder)
-    return RunSource(place, tuple(numbers), tuple(_digest(run, number) for number in numbers))
+    digests = tuple(_digest(run, number) for number in numbers)
+    return RunSource(place, numbers, digests, len(study.analyses))
 
 
 def open_study(source: RunSource, folder: Path) -> Study:
@@ -38,7 +39,7 @@ def open_study(source: RunSource, folder: Path) -> Study:
                 f"{run.called(number).capitalize()} of the run {run.path} is gone, or has changed "
                 "since the figure was made. Put the old files back, or make a new figure."
             )
-    return study_of_run(run, source.numbers)
+    return study_of_run(run, source.numbers, source.photos)
 
 
 def _digest(run: Run, number: int) -> str:

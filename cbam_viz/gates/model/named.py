@@ -111,7 +111,9 @@ class Named:
         Such is what has become longer while it ran.
         """
         grown = {where for space in self._spaces for where in space.grown()}
-        self._collected |= grown
+        if not grown <= self._collected:
+            self._collected |= grown
+            self._readable = False  # though it may be emptied again before the next look
         return self._collected
 
 

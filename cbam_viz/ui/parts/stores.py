@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,8 +26,10 @@ from cbam_viz.dataset import (
     unusual,
 )
 from cbam_viz.dataset.reading import SAMPLES, Part
+from cbam_viz.dataset.sums import is_summed, sums_of, telling
 from cbam_viz.errors import StoreError
 from cbam_viz.ui import folders
+from cbam_viz.ui.parts.progress import progress
 
 PHOTOS = "photos"
 """In the folder of stores: folders of photos to make stores of. No store is called so."""
@@ -118,7 +120,32 @@ def _open(path: str, version: str) -> Store:
 
 def summary(store: Opened, layer: str, part: Part) -> GateSummary:
     """One gate of all photos; kept beside the store too."""
+    _sum_up(store, [(layer, part)])
     return _summary(store.key, layer, part, store.store)
+
+
+def _sum_up(store: Opened, gates: Sequence[tuple[str, Part]]) -> None:
+    """Sum up what is not yet, once, and say how far it is."""
+    looked_at = _looked_at(store.key)
+    waiting = [
+        gate for gate in gates if gate not in looked_at and not is_summed(store.store, *gate)
+    ]
+    with progress("This store has no sums yet. They are made once:") as report:
+        before = 0
+
+        def told(gate: str, done: int, of: int) -> None:
+            report((before + done / of) / len(waiting), gate)
+
+        with telling(told):
+            for before, gate in enumerate(waiting):  # noqa: B007  it is told of
+                sums_of(store.store, *gate)
+    looked_at.update(gates)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _looked_at(key: Hashable) -> set[tuple[str, Part]]:
+    """Gates that were summed up here, also where nothing can be kept beside the store."""
+    return set()
 
 
 @st.cache_resource(max_entries=12, show_spinner=False)  # of a thousand classes 50 MB each
@@ -132,6 +159,7 @@ def summaries(store: Opened) -> list[GateSummary]:
     Says how far it is where that takes a while, as the first time of a store without sums.
     """
     gates, made = store.gates, []
+    _sum_up(store, gates)
     slot = st.empty()
     for number, (layer, part) in enumerate(gates):
         slot.progress(number / len(gates), f"Summing up {layer} …")
@@ -174,6 +202,7 @@ def _nearest(key: Hashable, layer: str, photo: int, _store: Store) -> list[Ranke
 
 def most_unusual(store: Opened, layer: str) -> list[Ranked]:
     """The photos whose channel weights are furthest from the mean."""
+    _sum_up(store, [(layer, "channel")])
     return _unusual(store.key, layer, store.store)
 
 
@@ -184,6 +213,8 @@ def _unusual(key: Hashable, layer: str, _store: Store) -> list[Ranked]:
 
 def changes(one: Opened, other: Opened) -> list[Change]:
     """What is different in the other store."""
+    for each in (one, other):
+        _sum_up(each, each.gates)
     return _changes(one.key, other.key, one.store, other.store)
 
 

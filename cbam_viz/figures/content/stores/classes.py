@@ -30,7 +30,7 @@ def content(spec: FigureSpec, study: StoreStudy) -> ByClass:
     layers = channel_layers(study, spec)
     names = layers if spec.named_layers else layers[-1:]
     matrices = layers_of(spec, study, names, spec.classes)
-    return by_class(spec, matrices, whose_sentence(spec, study))
+    return by_class(spec, matrices, whose_sentence(spec, study, spec.classes))
 
 
 def layers_of(
@@ -38,14 +38,22 @@ def layers_of(
 ) -> tuple[LayerClasses, ...]:
     """Each layer's means of these classes, of all where none are named, beside the mean of all.
 
+    Where only some photos of a class stand for it, those of the others are not read: the mean of
+    all classes is then of all their photos, which are summed up already.
+
     Raises:
         FigureError: for classes that the store has not, or a store without any.
     """
     titles, found = heads(study), []
     for layer in names:
-        summary = gate_summary(study.store, layer, "channel", spec.per_class)
+        per_class = None if classes else spec.per_class
+        whole = summary = gate_summary(study.store, layer, "channel", per_class)
+        wanted = classes_of(study, whole, classes)
+        most = max(int(whole.count[whole.classes.index(one)]) for one in wanted)
+        if classes and most > (spec.per_class or most):
+            summary = gate_summary(study.store, layer, "channel", spec.per_class, wanted)
         chosen = tuple(_one(summary, name) for name in classes_of(study, summary, classes))
-        everything = _floats(summary.class_mean)
+        everything = _floats(whole.class_mean)
         found.append(layer_classes(spec, layer, titles[layer], chosen, everything))
     return tuple(found)
 
@@ -71,9 +79,11 @@ def classes_of(study: StoreStudy, summary: GateSummary, wanted: Sequence[str]) -
     return tuple(dict.fromkeys(wanted)) or summary.classes
 
 
-def whose_sentence(spec: FigureSpec, study: StoreStudy) -> str:
+def whose_sentence(spec: FigureSpec, study: StoreStudy, classes: Sequence[str] = ()) -> str:
     """Whose word the classes are, and of which photos the means."""
-    return f"Classes are as labelled in the store. {photos_sentence(study, spec)}"
+    told = f"Classes are as labelled in the store. {photos_sentence(study, spec)}"
+    apart = spec.per_class is not None and classes
+    return f"{told}; the mean of all classes is of all their photos" if apart else told
 
 
 def _one(summary: GateSummary, name: str) -> ClassWeights:

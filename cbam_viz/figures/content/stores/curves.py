@@ -29,14 +29,15 @@ def content(spec: FigureSpec, study: StoreStudy) -> Curves:
     layers = channel_layers(study, spec) if spec.named_layers else last_of_stages(study)
     if not layers:
         channel_layers(study, spec)
-    first = gate_summary(study.store, layers[0], "channel", spec.per_class)
+    first = gate_summary(study.store, layers[0], "channel")
     every = classes_of(study, first, ())
     wanted = spec.classes
     if not wanted:
-        most = np.argsort(-first.count, kind="stable")[:CLASSES]
+        shown = np.minimum(first.count, spec.per_class or first.photos)
+        most = np.argsort(-shown, kind="stable")[:CLASSES]
         wanted = tuple(every[n] for n in sorted(most))
     check_classes(len(set(wanted)))
     panels = layers_of(spec, study, layers, wanted)
     mean_of = f"all {len(every)} classes of the store"
-    whose = whose_sentence(spec, study)
+    whose = whose_sentence(spec, study, wanted)
     return Curves(panels, whose, mean_of, int(first.count.sum()), spec.spread)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import streamlit as st
@@ -20,6 +21,8 @@ ROWS, COLUMNS = 30, (16, 32, 64)
 CURVES, SAMPLED = 4, 50
 """Classes and channels of the SENet paper's figure."""
 PANELS = 8
+SQUARE, LEAST = 440, 260
+"""Pixels: side of the distances' cells together, and the width that their legend takes."""
 SHOWS = {"weights": "Mean weights", "difference": "Difference from the mean of all classes"}
 
 
@@ -206,6 +209,7 @@ def _table(one: GateSummary) -> None:
 def _distances(one: GateSummary, rows: Sequence[int]) -> None:
     st.subheader("Distances between classes", anchor=False)
     names = [one.classes[n] for n in rows]
+    side = int(np.clip(SQUARE // len(names), 22, 64))
     _chart(
         heat_map(
             distances_between(one.class_mean[rows]),
@@ -214,11 +218,14 @@ def _distances(one: GateSummary, rows: Sequence[int]) -> None:
             scale="distance",
             column_title="class",
             description=f"Distances between the mean channel weights of classes at {one.layer}.",
+            cell=side,
         ),
         "distances",
+        # With room for names and the axis's title, so that cells are about as wide as high.
+        width=max(LEAST, side * len(names) + min(110, 7 * max(map(len, names))) + 30),
     )
     st.caption("Root mean squared difference of the mean channel weights of two classes.")
 
 
-def _chart(spec: dict, key: str) -> None:  # type: ignore[type-arg]
-    st.vega_lite_chart(spec=spec, key=f"many_{key}", width="stretch")
+def _chart(spec: dict, key: str, width: Literal["stretch"] | int = "stretch") -> None:  # type: ignore[type-arg]
+    st.vega_lite_chart(spec=spec, key=f"many_{key}", width=width)

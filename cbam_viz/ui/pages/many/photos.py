@@ -7,8 +7,9 @@ from collections.abc import Hashable, Sequence
 import streamlit as st
 
 from cbam_viz.dataset import Ranked, Store
-from cbam_viz.dataset.originals import original
+from cbam_viz.dataset.showing import seen
 from cbam_viz.errors import CbamVizError
+from cbam_viz.render import absolute_scale, encode, fit_size, overlay, place, resize_photo
 from cbam_viz.ui.drawing import pictures
 from cbam_viz.ui.parts.stores import Opened
 from cbam_viz.ui.words import plain
@@ -18,16 +19,22 @@ SIDE = 240
 WIDTH = 120
 
 
-def ranked(store: Opened, photos: Sequence[Ranked], number: str, key: str) -> None:
-    """Photos in order, with the number that put them there."""
-    shown = [(one, _thumbnail(store.key, one.photo, store.store)) for one in photos]
+def ranked(store: Opened, layer: str, photos: Sequence[Ranked], number: str, key: str) -> None:
+    """Photos in order under the layer's map, with the number that put them there."""
+    shown = [(one, _thumbnail(store.key, layer, one.photo, store.store)) for one in photos]
+    has_map = (layer, "spatial") in store.store.gates()
+    over = f", under the spatial map of {layer}" if has_map else ""
     there = [(one, picture) for one, picture in shown if picture is not None]
     if there:
         with st.container(horizontal=True, gap="small", key=f"many_pictures_{key}"):
             for one, picture in there:
                 with st.container(width=WIDTH, gap=None):
-                    st.image(picture, width="stretch", alt=one.name)
+                    st.image(picture, width="stretch", alt=f"{one.name}{over}")
                     st.caption(f"{one.value:.3f} · {plain(one.label or 'no class')}")
+        if has_map:
+            st.caption(
+                f"Photos are under the spatial map of {plain(layer)}, {absolute_scale().label}."
+            )
     if len(there) < len(shown):
         gone = len(shown) - len(there)
         st.caption(
@@ -53,14 +60,22 @@ def ranked(store: Opened, photos: Sequence[Ranked], number: str, key: str) -> No
 
 
 @st.cache_data(max_entries=600, show_spinner=False)
-def _thumbnail(key: Hashable, photo: int, _store: Store) -> bytes | None:
-    """A small JPEG of the photo; None where its file is gone, has changed or cannot be read."""
-    from cbam_viz.images import read_photo
+def _thumbnail(key: Hashable, layer: str, photo: int, _store: Store) -> bytes | None:
+    """A small JPEG of the photo under the layer's map, if that has one.
 
-    content = original(_store, photo)
-    if content is None:
-        return None
+    None where its file is gone, has changed or cannot be read.
+    """
     try:
-        return pictures.preview(read_photo(content), SIDE)
+        one = seen(_store, _store.row_of(photo), (layer,))
     except CbamVizError:
         return None
+    if not one.there:
+        return None
+    shown = one.analysis
+    gates = shown.attention.get(layer)
+    if gates is None or gates.spatial is None or gates.cells is None:
+        return pictures.preview(shown.photo, SIDE)
+    size = fit_size(shown.photo.size, SIDE)
+    placed = place(pictures.spatial_map(gates), gates.cells, shown.geometry, size)
+    small = resize_photo(shown.photo.shown, size)
+    return encode(overlay(small, placed, scale=absolute_scale()), "jpeg", 85)

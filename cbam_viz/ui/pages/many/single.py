@@ -33,9 +33,9 @@ def channel(store: Opened, layer: str) -> None:
     )
     highest, lowest = highest_and_lowest(store, layer, chosen)
     st.subheader("Highest", anchor=False)
-    photos.ranked(store, highest, "Weight", "highest")
+    photos.ranked(store, layer, highest, "Weight", "highest")
     st.subheader("Lowest", anchor=False)
-    photos.ranked(store, lowest, "Weight", "lowest")
+    photos.ranked(store, layer, lowest, "Weight", "lowest")
 
 
 def photo(store: Opened, layer: str) -> None:
@@ -62,7 +62,7 @@ def photo(store: Opened, layer: str) -> None:
     if len(found) > LISTED:
         st.caption(f"The first {LISTED} of {len(found):,} are listed.")
     st.subheader("Nearest by channel weights", anchor=False)
-    photos.ranked(store, nearest(store, layer, chosen), "Distance", "nearest")
+    photos.ranked(store, layer, nearest(store, layer, chosen), "Distance", "nearest")
     st.caption("Distance: root mean squared difference of the channel weights of two photos.")
 
 
@@ -77,7 +77,7 @@ def unusual(store: Opened, layer: str) -> None:
             else "Channel weights of this layer are the same for every photo: none is unusual."
         )
         return
-    photos.ranked(store, found, "z", "unusual")
+    photos.ranked(store, layer, found, "z", "unusual")
     st.caption(
         "z is the root mean square, over channels, of (weight − mean of all photos) / standard "
         "deviation; 1 is typical."
