@@ -36,8 +36,6 @@ class LabelTable:
     """The labels in one file."""
 
     file: Path
-    headed: bool
-    """Whether a first line, or JSON, says what is a photo and what its label."""
     exact: dict[str, tuple[str, ...]]
     """By a photo's name as the file has it, `/` between folders. Two labels are one too many, but
     only for who asks for that photo."""
@@ -106,7 +104,7 @@ def read_labels(file: Path) -> LabelTable:
     """
     text = _text(file)
     if file.suffix.lower() == ".json" or text.lstrip()[:1] == "{":
-        return _table(file, True, _json(file, text))
+        return _table(file, _json(file, text))
     lines = io.StringIO(text, newline=None)  # whatever ends a line
     first = next((line for line in lines if line.strip()), "")
     lines.seek(0)
@@ -114,19 +112,19 @@ def read_labels(file: Path) -> LabelTable:
     cells = csv.reader(lines, delimiter=delimiter) if delimiter else map(_parted, lines)
     try:
         columns = _columns(file, next(csv.reader([first], delimiter=delimiter or ","), []))
-        return _table(file, columns is not None, _lines(file, cells, columns))
+        return _table(file, _lines(file, cells, columns))
     except csv.Error as error:
         raise LabelsError(f"{file.name} is no CSV: {error}.") from error
 
 
-def _table(file: Path, headed: bool, rows: Rows) -> LabelTable:
+def _table(file: Path, rows: Rows) -> LabelTable:
     exact: dict[str, tuple[str, ...]] = {}
     kept: dict[str, tuple[str, ...]] = {}  # equal labels are one object, however many rows
     for count, (name, label) in enumerate(rows):
         if count == MAX_ROWS:
             raise LabelsError(f"{file.name} has more than {MAX_ROWS:,} rows. Give fewer photos.")
         _add(exact, name, kept.setdefault(label, (label,)))
-    return LabelTable(file, headed, exact)
+    return LabelTable(file, exact)
 
 
 def _add(table: dict[str, tuple[str, ...]], name: str, labels: tuple[str, ...]) -> None:

@@ -46,10 +46,9 @@ def test_what_one_command_reads_all_of_them_read(
     assert classes_by_file(photos, file) == ["cat", "school bus"]
     labels = Labels(str(file), photos)
     assert [labels.of(photo, ["School Bus", "cat"]) for photo in photos] == [1, 0]
-    if read_labels(file).headed:
-        labelled = labels_by(str(file))
-        items = [Item(one, "file", "p") for one in ("a.jpg", "b/a.jpg", "c.jpg")]
-        assert [labelled(item).label for item in items] == ["cat", "school bus", None]
+    labelled = labels_by(str(file))
+    items = [Item(one, "file", "p") for one in ("a.jpg", "b/a.jpg", "c.jpg")]
+    assert [labelled(item).label for item in items] == ["cat", "school bus", None]
 
 
 def test_a_semicolon_in_a_class_does_not_part_the_line(tmp_path: Path) -> None:

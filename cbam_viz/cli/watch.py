@@ -102,8 +102,9 @@ def watch(
 
     if choice.checkpoint is not None:
         raise click.UsageError("RUN names the checkpoints; leave --checkpoint out.")
-    watched = _measured(run, out, choice, _Probes(sources, reading, view))
+    watched = _measured(run, out, choice, _Probes(sources, reading, view), names)
     opened = open_run(run if watched is None else watched.folder)
+    _check_layers(opened.layers, names)
     place = out or (None if run.startswith(SAMPLE) else opened.path)
     numbers = run_numbers(opened)
     found = findings(numbers, opened.record.unit)
@@ -142,8 +143,23 @@ class _Probes:
         return [read_photo(path, window=window, index=index) for path in find_images(wanted)]
 
 
-def _measured(run: str, out: Path | None, choice: ModelChoice, probes: _Probes) -> Watched | None:
-    """Measure the checkpoints of a folder; None for a run that a training wrote itself."""
+def _check_layers(layers: Sequence[str], names: Sequence[str]) -> None:
+    """Raise StoreError if one of `names` is no layer, by name or place."""
+    from cbam_viz.layer_names import find_name, no_such_layer
+
+    for name in names:
+        if find_name(layers, name) is None:
+            raise StoreError(no_such_layer(layers, name))
+
+
+def _measured(
+    run: str, out: Path | None, choice: ModelChoice, probes: _Probes, names: Sequence[str]
+) -> Watched | None:
+    """Measure the checkpoints of a folder; None for a run that a training wrote itself.
+
+    `names` are the layers that figures will be asked for, which the first network must have.
+    """
+    from cbam_viz.analysis import analyse
     from cbam_viz.runs import find_run, watch_checkpoints
     from cbam_viz.runs.order import files_in
     from cbam_viz.runs.reading import INSIDE
@@ -178,6 +194,8 @@ def _measured(run: str, out: Path | None, choice: ModelChoice, probes: _Probes) 
     def opened(path: Path) -> LoadedModel:
         loaded = open_network(replace(choice, checkpoint=str(path)), quiet=bool(first))
         if not first:
+            if names:  # hours may go by before a figure asks for them
+                _check_layers(list(analyse(loaded, photos[0], view).attention), names)
             click.echo(loaded.fed(view, hint=True), err=True)
             first.append(loaded)
         return loaded

@@ -33,7 +33,12 @@ from cbam_viz.images.depth import Window, check_window, declared, sixteen_bits
 from cbam_viz.images.memory import check_memory
 from cbam_viz.images.photo import Photo
 from cbam_viz.images.profiles import as_meant
-from cbam_viz.images.recognise import content_differs, say_damaged, say_unidentified
+from cbam_viz.images.recognise import (
+    content_differs,
+    say_damaged,
+    say_unidentified,
+    says_too_much,
+)
 from cbam_viz.images.rgb import Decoded, array_to_rgb, image_to_rgb
 from cbam_viz.images.scans import read_scan
 
@@ -193,7 +198,7 @@ def _from_bytes(data: bytes, label: str, asked: _Asked) -> Photo:
     except Exception as error:
         # Damaged files make Pillow's plugins raise almost anything: OSError, SyntaxError,
         # struct.error, zlib.error, EOFError, KeyError, OverflowError and more.
-        raise ImageError(say_damaged(title, data)) from error
+        raise ImageError(say_damaged(title, data, error)) from error
     if differs := content_differs(label, content):
         decoded = replace(decoded, notes=(*decoded.notes, differs))
     return _photo(decoded, label, hashlib.sha256(data).hexdigest(), content, in_srgb)
@@ -278,8 +283,10 @@ def _decode(
 def _orientation(image: Image.Image) -> tuple[int, tuple[str, ...]]:
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:
+    except Exception as error:
         # Broken EXIF data is no reason to refuse a photo that can be decoded.
+        if says_too_much(error):
+            return 1, ("What stands behind its picture takes too much memory, and was ignored.",)
         return 1, ("Its EXIF data is damaged and was ignored.",)
     return (orientation, ()) if orientation in _TURNED else (1, ())
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
+from PIL import PngImagePlugin
+
 from cbam_viz._suffixes import PICTURES
 
 _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
@@ -62,8 +64,20 @@ def say_unidentified(title: str, data: bytes) -> str:
     return f"{title} is not a picture that can be read{begins}. Use {READABLE}."
 
 
-def say_damaged(title: str, data: bytes) -> str:
-    """That decoding failed, and what to do."""
+def says_too_much(error: Exception) -> bool:
+    """Whether Pillow gave up because what stands beside a PNG's picture takes too much memory."""
+    told = str(error).lower()
+    return "decompressed data too large" in told or "memory used in text chunks" in told
+
+
+def say_damaged(title: str, data: bytes, error: Exception | None = None) -> str:
+    """That decoding failed, why if `error` shows it, and what to do."""
+    if error is not None and says_too_much(error):
+        return (
+            f"{title} has text or a colour profile beside its picture that takes more memory than "
+            f"is allowed: {PngImagePlugin.MAX_TEXT_CHUNK >> 20} MB for one that is compressed, "
+            f"{PngImagePlugin.MAX_TEXT_MEMORY >> 20} MB for all. Save it again without them."
+        )
     kind = _kind(data)
     content = f"{kind.split(maxsplit=1)[1]} content" if kind in _PICTURES else "content"
     return (

@@ -107,19 +107,33 @@ def _read_dicom(data: bytes, title: str, index: int | None, max_pixels: float) -
     colour = int(header.get("SamplesPerPixel", 1)) > 1
     array, depth = (values, None) if colour else _calibrated(header, values, kind)
     notes = (f"Frame {chosen} of {count} (from 0).",) if count > 1 else ()
+    notes += () if colour else _left_aside(header)
     return Scan(array, depth, "DICOM", notes, chosen if count > 1 else None)
 
 
 def _calibrated(header: Any, values: Any, kind: str) -> tuple[npt.NDArray[Any], Depth]:
     """Values by the modality's rescaling, and what is declared of black and white (PS3.3, C.11)."""
+    inverted, window = kind == "MONOCHROME1", _declared_window(header)
+    if header.get("ModalityLUTSequence"):  # in place of slope and intercept
+        table = header.ModalityLUTSequence[0]
+        apply = importlib.import_module("pydicom.pixels").apply_modality_lut
+        white = 2.0 ** int(table.LUTDescriptor[2]) - 1
+        return apply(values, header), Depth(white, inverted=inverted, window=window)
     slope = float(header.get("RescaleSlope", 1) or 1)
     intercept = float(header.get("RescaleIntercept", 0) or 0)
     raw = (slope, intercept) == (1, 0)
     array = values if raw else values.astype(np.float32) * slope + intercept
-    window = _declared_window(header)
     spans = raw and not int(header.get("PixelRepresentation", 0))
     white = 2.0 ** int(header.BitsStored) - 1 if spans else None
-    return array, Depth(white, inverted=kind == "MONOCHROME1", window=window)
+    return array, Depth(white, inverted=inverted, window=window)
+
+
+def _left_aside(header: Any) -> tuple[str, ...]:
+    """What the file says of contrast beside two ends with a straight line between them."""
+    if _declared_window(header) is None:
+        return ("Its table of contrasts (VOI LUT) was left aside.",) * ("VOILUTSequence" in header)
+    curved = header.get("VOILUTFunction", "LINEAR") == "SIGMOID"
+    return ("Its window is curved (SIGMOID), and was taken as a straight line.",) * curved
 
 
 def _declared_window(header: Any) -> Window | None:

@@ -11,8 +11,11 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
@@ -93,7 +96,7 @@ def call_factory(text: str, arguments: Sequence[tuple[str, str]] = ()) -> Any:
         raise ModelError(
             f"--model takes MODULE:FACTORY, such as my_project.networks:make, not {text!r}."
         )
-    with seeded():
+    with seeded(), _exits_told():
         factory = _attribute(_import(module_name), attribute, module_name)
         made = _called(text, factory, {key: _value(value) for key, value in arguments})
     pair = isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], nn.Module)
@@ -130,11 +133,37 @@ def _called(text: str, factory: Any, keywords: Mapping[str, Any]) -> Any:
         ) from error
 
 
+class _AtOnceError(SystemExit):
+    """`os._exit` was called."""
+
+
+@contextmanager
+def _exits_told() -> Iterator[None]:
+    """Let `os._exit` end the program as `sys.exit` does, so that it can be said who called it.
+
+    Only where it is called by this thread: processes and threads that the code starts end as they
+    are used to.
+    """
+    leave, here = os._exit, (os.getpid(), threading.get_ident())
+
+    def told(status: int) -> None:
+        if (os.getpid(), threading.get_ident()) != here:
+            leave(status)
+        raise _AtOnceError(status)
+
+    os._exit = told  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        os._exit = leave
+
+
 def ended_the_program(name: str, stop: SystemExit, when: str) -> str:
-    """Return a sentence on code that called `sys.exit`."""
+    """Return a sentence on code that called `sys.exit` or `os._exit`."""
     code = "" if stop.code is None else quoted(stop.code, 200)
+    called = "os._exit" if isinstance(stop, _AtOnceError) else "sys.exit"
     return (
-        f"{name} ended the program (sys.exit({code})) {when}. Code that makes a network must not "
+        f"{name} ended the program ({called}({code})) {when}. Code that makes a network must not "
         "do that: put what runs as a script under if __name__ == '__main__'."
     )
 

@@ -98,9 +98,14 @@ def test_labels_of_a_csv_file(tmp_path: Path) -> None:
     assert told(tmp_path / "photos", labels=str(table)) == [
         ("a/1.png", "first"), ("b/1.png", None), ("b/2.png", "second"),
     ]  # fmt: skip
-    table.write_text("what,ever\n1,2\n")
-    with pytest.raises(ImageError, match="needs a first line"):
-        told(tmp_path / "photos", labels=str(table))
+    table.write_text("a/1.png,first\n2.png,second\n")
+    assert [label for _, label in told(tmp_path / "photos", labels=str(table))] == [
+        "first", None, "second",
+    ]  # fmt: skip
+    for wrong in ("what,ever\nthis,that\n", "label,file\na/1.png,first\n", "first,a/1.png\n"):
+        table.write_text(wrong)
+        with pytest.raises(ImageError, match=r"labels\.csv has no label of any .* is a/1\.png"):
+            told(tmp_path / "photos", labels=str(table))
 
 
 def write_tar(path: Path, members: dict[str, bytes], mode: Any = "w") -> Path:

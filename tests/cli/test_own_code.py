@@ -104,6 +104,11 @@ ENDING = {
         CODE + "\ndef make():\n    raise SystemExit(0)\n",
         "sys.exit(0)) when it was called",
     ),
+    "at once": ("import os\nos._exit(7)\n", "(os._exit(7)) while it was imported"),
+    "at once, in the factory": (
+        CODE + "\ndef make():\n    import os\n    os._exit(0)\n",
+        "(os._exit(0)) when it was called",
+    ),
     "in the forward": (
         CODE.replace("return self.head(", "raise SystemExit(5)\n        return self.head("),
         "ended the program (sys.exit(5))",
@@ -113,6 +118,17 @@ ENDING = {
         "sys.exit(4)) while the network was in use",
     ),
 }  # fmt: skip
+
+
+def test_processes_and_threads_of_ones_own_code_end_as_they_do(folder: Path) -> None:
+    (folder / "forks.py").write_text(
+        CODE + "\nimport os\npid = os.fork()\nif pid == 0:\n    os._exit(9)\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9\n"
+    )
+    leave = os._exit
+    ended = invoke("layers", "--model", "forks.py:make")
+    assert ended.exit_code == 0, ended.output
+    assert os._exit is leave
 
 
 @pytest.mark.parametrize("case", sorted(ENDING))

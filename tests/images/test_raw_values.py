@@ -191,6 +191,21 @@ def test_dicom_is_rescaled_and_windowed_as_it_says() -> None:
         read_photo(dicom(RAW, RescaleIntercept=-1000))
 
 
+def test_dicom_tables_are_applied_or_said_to_be_left_aside() -> None:
+    from pydicom.dataset import Dataset
+
+    steps = np.tile(np.arange(4, dtype=np.uint16), (4, 1))
+    table = Dataset()
+    table.LUTDescriptor = [4, 0, 8]
+    table.add_new(0x00283006, "US", [255, 51, 102, 0])
+    data = dicom(steps, BitsStored=2, HighBit=1, ModalityLUTSequence=[table])
+    assert fed(data)[0, 2].tolist() == pytest.approx([1, 0.2, 0.4, 0])
+    contrast = read_photo(dicom(steps, BitsStored=2, HighBit=1, VOILUTSequence=[table]))
+    assert contrast.notes[0] == "Its table of contrasts (VOI LUT) was left aside."
+    curved = dicom(RAW, WindowCenter=825, WindowWidth=50, VOILUTFunction="SIGMOID")
+    assert "Its window is curved (SIGMOID)" in read_photo(curved).notes[0]
+
+
 def test_frames_of_a_dicom_file() -> None:
     data = dicom(np.stack([RAW, RAW + 100, RAW + 200]))
     assert fed(data)[0, 0, 0].item() == pytest.approx(1000 / 4095)

@@ -294,6 +294,21 @@ def test_the_command_measures_tells_and_draws(training: Path, tmp_path: Path) ->
     assert "has changed since the figure was made" in changed.stderr.replace("\n", " ")
 
 
+def test_a_layer_that_is_not_there_is_told_before_measuring(training: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(training, tmp_path / "training")
+    photo = write_photo(tmp_path / "probe.png", size=(40, 60))
+    ended = invoke("watch", folder, "--photos", photo, "--layer", "layer9")
+    assert ended.exit_code == 3
+    assert "The network has no attention layer 'layer9'. It has 4" in ended.stderr
+    assert not list(folder.rglob("*.arrow"))
+    assert not list(folder.rglob("*.npz"))
+    assert not (folder / "gates" / "numbers.csv").exists()
+    told = invoke("watch", "sample:shapes", "--layer", "layer9", "--out", tmp_path / "out")
+    assert told.exit_code == 3
+    assert "no attention layer 'layer9'" in told.stderr
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [

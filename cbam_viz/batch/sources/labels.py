@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from cbam_viz._text import shortened
 from cbam_viz.batch.sources.item import Item
 from cbam_viz.errors import ImageError, LabelsError
-from cbam_viz.labels import LabelTable, names_of, read_labels
+from cbam_viz.labels import names_of, read_labels
 
 AUTO, FOLDER, NONE = "auto", "folder", "none"
 
@@ -20,9 +21,8 @@ def labels_by(way: str) -> Labelled:
 
     `auto` keeps what the source says, else the folder that a photo lies in below its source;
     `folder` takes that folder in any case; `none` takes labels off; anything else is the path of a
-    file of labels whose first line names the columns, or of a JSON object, as `cbam_viz.labels` has
-    it; photos are named by their paths below the source, or by the last parts of these. Raises
-    ImageError for a file that is no such table.
+    file of labels, as `cbam_viz.labels` has it; photos are named by their paths below the source,
+    or by the last parts of these. Raises ImageError for a file that is no such table.
     """
     if way == AUTO:
         return lambda item: item if item.label is not None else _by_folder(item)
@@ -30,7 +30,10 @@ def labels_by(way: str) -> Labelled:
         return _by_folder
     if way == NONE:
         return lambda item: replace(item, label=None)
-    table = _read(Path(way))
+    try:
+        table = read_labels(Path(way))
+    except LabelsError as error:
+        raise ImageError(str(error)) from error
 
     def by_file(item: Item) -> Item:
         try:
@@ -41,17 +44,21 @@ def labels_by(way: str) -> Labelled:
     return by_file
 
 
-def _read(path: Path) -> LabelTable:
-    try:
-        table = read_labels(path)
-    except LabelsError as error:
-        raise ImageError(str(error)) from error
-    if not table.headed:  # photos may go without label, so nothing else would show a wrong column
+def any_labelled(items: Iterable[Item], way: str) -> Iterator[Item]:
+    """Yield the photos; raise ImageError if a file of labels has none for any of them.
+
+    Photos may go without label, so nothing else would show a table whose columns or names are not
+    those that are meant.
+    """
+    first, found = "", way in (AUTO, FOLDER, NONE)
+    for item in items:
+        first, found = first or item.name, found or item.label is not None
+        yield item
+    if first and not found:
         raise ImageError(
-            f"{path} needs a first line that names a column of files ('file') and one of labels "
-            "('label')."
+            f"{Path(way).name} has no label of any photo. It calls them by their paths below the "
+            f"source, or by their names: the first is {shortened(first)}."
         )
-    return table
 
 
 def _by_folder(item: Item) -> Item:

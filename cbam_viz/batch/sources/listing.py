@@ -12,7 +12,7 @@ from cbam_viz._suffixes import is_photo_name
 from cbam_viz._text import shortened
 from cbam_viz.batch.sources.files import can_be_a_path, folder_of, matches, walk
 from cbam_viz.batch.sources.item import Item
-from cbam_viz.batch.sources.labels import AUTO, labels_by
+from cbam_viz.batch.sources.labels import AUTO, Labelled, any_labelled, labels_by
 from cbam_viz.batch.sources.tables import (
     Columns,
     is_saved_dataset,
@@ -45,9 +45,17 @@ def photos_of(
     meant.
 
     Raises:
-        ImageError: a source that names nothing, or cannot be read.
+        ImageError: a source that names nothing, or cannot be read; labels of no photo.
     """
-    labelled = labels_by(labels)
+    yield from any_labelled(_all(sources, labels_by(labels), columns, leave_out), labels)
+
+
+def _all(
+    sources: Sequence[str],
+    labelled: Labelled,
+    columns: Columns,
+    leave_out: Callable[[Path], bool],
+) -> Iterator[Item]:
     several = len(sources) > 1
     seen: set[bytes] = set()
     for source in sources:
