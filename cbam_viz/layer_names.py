@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from cbam_viz._text import nearest
-from cbam_viz.attention import LayerAttention
 
 _STAGE_NAME = re.compile(r"(layer|stage|level|s)_?([0-9]{1,6})")
 """`layer4` is stage 4; `s4` is one only where it has blocks `b1`, `b2` ..."""
@@ -35,6 +35,41 @@ _LISTS = (*BLOCK_LISTS, _YOLO)
 """Stages that only list blocks."""
 _SILENT = ("module", "model", "net", "network", "body", "base", "features")
 """Parts of a path that nobody says."""
+
+
+class Placed(Protocol):
+    """What a layer is called by: a `LayerAttention` has it, and what files say of a layer."""
+
+    @property
+    def name(self) -> str:
+        """Key in `Attention`."""
+
+    @property
+    def module(self) -> str:
+        """The module's dotted name."""
+
+    @property
+    def call(self) -> int:
+        """Which of the module's calls in the forward, from 1."""
+
+    @property
+    def stage(self) -> str:
+        """See `LayerAttention.stage`."""
+
+    @property
+    def block(self) -> str | None:
+        """See `LayerAttention.block`."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """A layer of which only names are known, as of a store."""
+
+    name: str
+    module: str
+    call: int
+    stage: str
+    block: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +102,7 @@ class _Spoken:
         return ", ".join([*before, *counted])
 
 
-def titles(layers: Iterable[LayerAttention]) -> Titles:
+def titles(layers: Iterable[Placed]) -> Titles:
     """Say what to call the layers of a network, all of them given in order of execution."""
     every = list(layers)
     spoken = {layer.module: _spoken(layer) for layer in every}
@@ -89,16 +124,58 @@ def titles(layers: Iterable[LayerAttention]) -> Titles:
     return Titles(by_name, stages)
 
 
-def find_name(names: Sequence[str], wanted: str) -> str | None:
-    """The name of a layer that is called by it, or by its place in the order of `names`.
+def find_name(layers: Mapping[str, Placed] | Sequence[str], wanted: str) -> str | None:
+    """The name of the layer that is meant; None if there is none, or if it could be several.
 
-    `0` is the first and `-1` the last; None if there is none.
+    What is meant is a layer's name, its place in the order of execution (`0` is the first and `-1`
+    the last), or what a picture or a table calls it: see `find_called`.
     """
-    if wanted in names:
-        return wanted
-    if re.fullmatch("-?[0-9]{1,6}", wanted) and -len(names) <= int(wanted) < len(names):
+    names = list(layers)
+    if (
+        wanted not in names
+        and re.fullmatch("-?[0-9]{1,6}", wanted)
+        and -len(names) <= int(wanted) < len(names)
+    ):
         return names[int(wanted)]
-    return None
+    return find_called(layers, wanted)
+
+
+def find_called(layers: Mapping[str, Placed] | Sequence[str], wanted: str) -> str | None:
+    """The name of the one layer that pictures or tables call so; None for none or several.
+
+    They have names, names without the ending that all share (`layer4.1`), and titles, alone or with
+    the name beside (`stage 4, block 2 (layer4.1.se)`); of layers by name alone no title is known.
+    """
+    if wanted in layers:
+        return wanted
+    called = {name: {name, short} for name, short in short_names(layers).items()}
+    if isinstance(layers, Mapping):
+        for name, title in titles(layers.values()).layers.items():
+            called[name] |= {title, both_names(name, title)}
+    spoken = " ".join(wanted.split()).lower()
+    found = [name for name, some in called.items() if spoken in {one.lower() for one in some}]
+    return found[0] if len(found) == 1 else None
+
+
+def find_stage(layers: Iterable[Placed], wanted: str) -> str | None:
+    """The stage that is meant, by its name (`layer4`) or its title (`stage 4`); None for none."""
+    known = titles(layers).stages
+    if wanted in known:
+        return wanted
+    spoken = " ".join(wanted.split()).lower()
+    found = [stage for stage, title in known.items() if title.lower() == spoken]
+    return found[0] if len(found) == 1 else None
+
+
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """Names without the last part that all share: `layer1.0.se` becomes `layer1.0`."""
+    names = list(names)
+    plain = [name.partition("#")[0] for name in names]
+    last = {name.rpartition(".")[2] for name in plain}
+    if len(last) != 1 or not all("." in name for name in plain):
+        return {name: name for name in names}
+    ending = "." + last.pop()
+    return {name: _without(name, ending) for name in names}
 
 
 def no_such_layer(names: Sequence[str], wanted: str, *, by_place: bool = True) -> str:
@@ -138,7 +215,12 @@ def block_of(module: str, stage: str) -> str:
     return f"{stage}.{first}" if _is_number(first) and numbers <= 2 and listed else ""
 
 
-def _spoken(layer: LayerAttention) -> _Spoken:
+def _without(name: str, ending: str) -> str:
+    module, mark, call = name.partition("#")
+    return module.removesuffix(ending) + mark + call
+
+
+def _spoken(layer: Placed) -> _Spoken:
     stage, module = layer.stage, layer.module
     block = block_of(module, stage) if layer.block is None else layer.block
     *before, last = stage.split(".")

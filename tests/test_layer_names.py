@@ -11,7 +11,7 @@ from torch import nn
 from cbam_viz import capture, create_model, insert_cbam
 from cbam_viz.attention import LayerAttention
 from cbam_viz.gates.model.names import stage_of
-from cbam_viz.layer_names import both_names, titles
+from cbam_viz.layer_names import both_names, find_called, find_name, find_stage, titles
 
 
 def layer(name: str, *, module: str = "", call: int = 1) -> LayerAttention:
@@ -227,3 +227,44 @@ def test_a_whole_network_of_timm_is_counted_through() -> None:
         for block in range(1, blocks + 1)
     ]
     assert list(found.stages.values()) == [f"stage {stage}" for stage in (1, 2, 3, 4)]
+
+
+FOUR = ["layer1.0.se", "layer2.0.se", "layer2.0.se#2", "layer4.1.se"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "meant"),
+    [
+        ("layer4.1.se", "layer4.1.se"),
+        ("-1", "layer4.1.se"),
+        ("0", "layer1.0.se"),
+        ("layer4.1", "layer4.1.se"),
+        ("layer2.0#2", "layer2.0.se#2"),
+        ("stage 4, block 2", "layer4.1.se"),
+        ("Stage 4,  block 2", "layer4.1.se"),
+        ("stage 4, block 2 (layer4.1.se)", "layer4.1.se"),
+        ("stage 2, block 1, call 2", "layer2.0.se#2"),
+        ("stage 2, block 1", None),  # it has two calls
+        ("stage 4", None),
+        ("layer4", None),
+        ("", None),
+    ],
+)
+def test_a_layer_is_found_by_all_that_it_is_called(wanted: str, meant: str | None) -> None:
+    known = {
+        name: layer(name, module=name.partition("#")[0], call=2 if "#" in name else 1)
+        for name in FOUR
+    }
+    assert find_name(known, wanted) == meant
+    if wanted not in ("0", "-1"):
+        assert find_called(known, wanted) == meant
+    if "stage" not in wanted.lower():
+        assert find_name(FOUR, wanted) == meant
+
+
+def test_what_could_be_two_layers_is_none() -> None:
+    known = {name: layer(name) for name in ("a.Layer1.se", "a.layer1.se")}
+    assert find_name(known, "a.LAYER1") is None
+    assert find_name(known, "a.Layer1.se") == "a.Layer1.se"
+    assert find_stage([layer("layer4.0.se"), layer("layer4.1.se")], "Stage 4") == "layer4"
+    assert find_stage([layer("layer4.0.se")], "stage 3") is None

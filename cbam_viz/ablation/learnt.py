@@ -57,7 +57,9 @@ class LayerPlace:
 
     name: str
     module: str
+    call: int
     stage: str
+    block: str | None
     verified: bool
 
 
@@ -173,7 +175,9 @@ def _learn(
             ours, named = copied(args, kwargs)
             attention = capture(root, *ours, steps=True, **named)
         layers = {
-            name: LayerPlace(name, layer.module, layer.stage, layer.verified)
+            name: LayerPlace(
+                name, layer.module, layer.call, layer.stage, layer.block, layer.verified
+            )
             for name, layer in attention.items()
         }
         gates = {

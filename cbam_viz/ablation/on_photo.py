@@ -22,7 +22,7 @@ from cbam_viz.ablation.scores import Score
 from cbam_viz.analysis import Analysis, analysis_of, of_photos
 from cbam_viz.computation import GateKind
 from cbam_viz.errors import CaptureError, MetricError
-from cbam_viz.layer_names import no_such_layer
+from cbam_viz.layer_names import find_called, no_such_layer
 from cbam_viz.models import LoadedModel
 from cbam_viz.models.feed import as_weights, inputs_of, running
 from cbam_viz.predictions import TOP, Prediction
@@ -113,9 +113,10 @@ def importance_on_photo(
         )
     view = analysis.geometry.view
     inputs = as_weights(loaded.model, inputs_of(loaded, analysis.photo, view)[1])
-    if layer not in analysis.attention:
+    found = find_called(analysis.attention, layer)
+    if found is None:
         raise CaptureError(no_such_layer([*analysis.attention], layer, by_place=False))
-    gate = analysis.attention[layer].channel
+    layer, gate = found, analysis.attention[found].channel
     channels = None
     if gate is not None and gate.shape[1] > most:
         order = gate[0].argsort(stable=True).numpy()

@@ -11,6 +11,7 @@ from cbam_viz.ablation.learnt import GateName, Learned
 from cbam_viz.ablation.replacements import Replacement, Wish, replacement
 from cbam_viz.computation import GateKind
 from cbam_viz.errors import CaptureError
+from cbam_viz.layer_names import find_called
 
 KINDS: tuple[GateKind, ...] = ("channel", "spatial")
 GATES: dict[GateKind, str] = {"channel": "the channel weights", "spatial": "the spatial map"}
@@ -80,6 +81,9 @@ def matching(pattern: str, learned: Learned) -> list[str]:
     asleep = [name for name in learned.not_called if pattern == name or fnmatchcase(name, pattern)]
     if asleep:
         raise CaptureError(f"{asleep[0]} did not run in this forward, so it has no gate there.")
+    called = find_called(learned.layers, pattern)
+    if called is not None:
+        return [called]
     known = nearest([*learned.layers], pattern, 6)
     more = len(learned.layers) - len(known)
     listed = few(known, shown=6) + (f" and {more} more" if more else "")

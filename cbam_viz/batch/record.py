@@ -46,6 +46,9 @@ class _Layer(msgspec.Struct):
 
     name: str
     stage: str
+    module: str | None = None
+    call: int = 1
+    block: str | None = None
 
 
 class _Input(msgspec.Struct):

@@ -158,7 +158,8 @@ def compare(
         )
         return
     found = _compared(choices, images, view, reading, pairs, same_scene=same_scene)
-    names = [layer_name(list(found.layers), one) for one in layers] or list(found.layers)
+    own = found.sides[found.reference].layers
+    names = [layer_name(own, one) for one in layers] or list(found.layers)
     written = _write(found, names, outputs, force)
     if as_json:
         from cbam_viz.comparison.tables import as_json as described
@@ -222,8 +223,8 @@ def _repaired(found: Comparison, pairs: tuple[tuple[int, str, str], ...]) -> Com
                 f"--pair sets a layer of network {number + 1} beside the first; give one of "
                 f"{', '.join(str(one + 1) for one in found.others)}."
             )
-        first = layer_name(list(found.layers), layer)
-        there = list(found.sides[number].layers)
+        first = layer_name(found.sides[found.reference].layers, layer)
+        there = found.sides[number].layers
         if not there:
             raise click.UsageError(f"{found.sides[number].title} has no gates to pair.")
         chosen.setdefault(number, {})[first] = layer_name(there, other)

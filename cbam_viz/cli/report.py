@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -27,22 +27,23 @@ def choose_layers(attention: Attention, names: Sequence[str]) -> list[LayerAtten
     """
     if "all" in names:
         return list(attention.values())
-    known = list(attention)
     more = " 'all' means all of them."
-    return [attention[layer_name(known, name, more)] for name in names]
+    return [attention[layer_name(attention, name, more)] for name in names]
 
 
-def layer_name(names: list[str], wanted: str, more: str = "") -> str:
-    """Return the name of one layer, of its name or place; `more` goes with the error.
+def layer_name(
+    layers: Mapping[str, LayerAttention] | Sequence[str], wanted: str, more: str = ""
+) -> str:
+    """Return the name of one layer, of its name, place or title; `more` goes with the error.
 
     Raises:
         click.UsageError: there is no such layer; the text gives near names.
     """
     from cbam_viz.layer_names import find_name, no_such_layer
 
-    found = find_name(names, wanted)
+    found = find_name(layers, wanted)
     if found is None:
-        raise click.UsageError(no_such_layer(names, wanted) + more)
+        raise click.UsageError(no_such_layer(list(layers), wanted) + more)
     return found
 
 

@@ -134,10 +134,9 @@ def stats(
 
 def _layer(store: Store, wanted: str) -> str:
     """The layer of a store by its name or place. Raises StoreError."""
-    names = list(dict.fromkeys(layer for layer, _ in store.gates()))
-    found = find_name(names, wanted)
+    found = find_name(store.named, wanted)
     if found is None:
-        raise StoreError(no_such_layer(names, wanted))
+        raise StoreError(no_such_layer(list(store.named), wanted))
     return found
 
 

@@ -174,7 +174,7 @@ def _walk(
     if wanted is None:
         name = layer_to_show(first.layers, geometry=first.geometry).name
     else:
-        name = layer_name(list(first.attention), wanted)
+        name = layer_name(first.attention, wanted)
     analysis = analyse_steps(network, photo, name, view)
     layer = analysis.attention[name]
     followed = walk(layer, network.model, analysis.geometry, channel=channel, cell=cell)

@@ -119,9 +119,12 @@ class Comparison:
             MetricError: the reference has no such layer.
         """
         if name not in self.pairs[side]:
-            from cbam_viz.layer_names import no_such_layer
+            from cbam_viz.layer_names import find_called, no_such_layer
 
-            raise MetricError(no_such_layer(list(self.layers), name))
+            found = find_called(self.sides[self.reference].layers, name)
+            if found is None:
+                raise MetricError(no_such_layer(list(self.layers), name))
+            name = found
         match = self.pairs[side][name]
         return None if match is None else self.sides[side].layers[match.layer]
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from cbam_viz.attention import LayerAttention
 from cbam_viz.errors import MetricError
-from cbam_viz.layer_names import no_such_layer
+from cbam_viz.layer_names import find_called, no_such_layer
 
 Way = Literal["chosen", "name", "stage", "nearest stage", "depth"]
 """How two layers came to stand beside each other."""
@@ -52,15 +52,19 @@ def correspond(
     Raises:
         MetricError: `chosen` names a layer that is not there.
     """
-    wanted = dict(chosen or {})
-    for names, known in ((wanted, first), (wanted.values(), other)):
-        for name in names:
-            if name not in known:
-                raise MetricError(no_such_layer(list(known), name))
+    wanted = {_of(first, one): _of(other, beside) for one, beside in (chosen or {}).items()}
     return {
         name: Match(wanted[name], "chosen") if name in wanted else _match(name, first, other)
         for name in first
     }
+
+
+def _of(known: Mapping[str, LayerAttention], wanted: str) -> str:
+    """A layer's name, by what it is called. Raises MetricError."""
+    found = find_called(known, wanted)
+    if found is None:
+        raise MetricError(no_such_layer(list(known), wanted))
+    return found
 
 
 def _match(

@@ -21,6 +21,7 @@ from cbam_viz.attention import Cells
 from cbam_viz.batch.record import GATES, STORE, Record, read_record
 from cbam_viz.errors import StoreError
 from cbam_viz.images import Geometry, photo_shares
+from cbam_viz.layer_names import Named
 from cbam_viz.store.arrow import arrow, parquet
 
 Part = Literal["channel", "spatial"]
@@ -128,6 +129,21 @@ class Store:
     def layers(self) -> list[dict[str, Any]]:
         """What `store.json` says of each layer."""
         return list(self.record.document["layers"])
+
+    @cached_property
+    def named(self) -> dict[str, Named]:
+        """Every layer that has gates here by name, for `titles` and `find_name`."""
+        said = {one["name"]: one for one in self.layers}
+        return {
+            name: Named(
+                name,
+                said[name].get("module") or name.partition("#")[0],
+                said[name].get("call", 1),
+                said[name]["stage"],
+                said[name].get("block"),
+            )
+            for name in (one.name for one in self.record.layout.layers)
+        }
 
     def gates(self, part: Part | None = None) -> list[tuple[str, Part]]:
         """Every gate of every layer, in order of execution."""

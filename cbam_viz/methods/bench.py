@@ -24,6 +24,7 @@ from cbam_viz.gates import capture
 from cbam_viz.gates.layout.cells import cells_of
 from cbam_viz.gates.model.restore import calm
 from cbam_viz.gates.watch.trace import Trace, parameter_storages
+from cbam_viz.layer_names import find_called
 
 Progress = Callable[[int, int], None]
 """Called between forwards with how many changed inputs are done, and how many there are. What it
@@ -64,7 +65,9 @@ def places_of(
     modules = {name for name, _ in model.named_modules() if name}
     places = []
     plain = []
-    for name in layers:
+    for asked in layers:
+        meant = None if gated is None or asked in modules else find_called(gated, asked)
+        name = meant or asked
         layer = gated.get(name) if gated is not None else None
         if layer is None and name in modules:
             places.append(Place(name, name))

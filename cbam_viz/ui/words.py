@@ -24,6 +24,7 @@ from cbam_viz.images import (
 from cbam_viz.layer_names import both_names
 
 if TYPE_CHECKING:
+    from cbam_viz.analysis import Analysis
     from cbam_viz.costs import ModelCost
     from cbam_viz.evaluation.agreement import Agreement
     from cbam_viz.statistics import GateStatistics
@@ -48,8 +49,12 @@ def distinct(titles: Mapping[str, str]) -> dict[str, str]:
 
 def layer_option(layer: LayerAttention, title: str) -> str:
     """A layer in a list to choose from."""
-    called = layer.name if title == layer.name else f"{title} · {layer.name}"
-    return f"{called}  ({size_of(layer)})"
+    return f"{layer_beside(layer.name, title)}  ({size_of(layer)})"
+
+
+def layer_beside(name: str, title: str) -> str:
+    """A layer in a list to choose from where nothing else is known of it."""
+    return name if title == name else f"{title} · {name}"
 
 
 def heading(title: str, path: str) -> str:
@@ -168,6 +173,11 @@ def agreement(found: Agreement) -> str:
         f"Agreement: {', '.join(parts)}. Chance is the middle 95 % of random maps with the second "
         "one's values, as smooth as it is."
     )
+
+
+def what_was_assumed(analysis: Analysis) -> str:
+    """What the network was fed, where some of it is a guess; else the sidebar's word is enough."""
+    return analysis.fed if analysis.input.get("assumed") else ""
 
 
 def what_was_seen(geometry: Geometry) -> list[str]:

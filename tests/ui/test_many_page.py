@@ -110,7 +110,11 @@ def test_layers_are_those_of_numpy_and_told_in_words(many, stores):
     app = many()
     shown = table(app, "In words")
     opened = open_store(stores / "first")
-    assert list(shown["Layer"]) == [layer for layer, _ in opened.gates()]
+    assert list(shown["Module"]) == [layer for layer, _ in opened.gates()]
+    assert list(shown["Layer"])[:2] == ["stage 1, block 1"] * 2
+    assert list(shown["Layer"]) == [
+        f"stage {layer[5]}, block {int(layer[7]) + 1}" for layer, _ in opened.gates()
+    ]
     for row, (layer, part) in enumerate(opened.gates()):
         if part != "channel":
             continue
@@ -210,7 +214,7 @@ def test_a_photo_is_found_by_a_part_of_its_name(many):
 def test_two_stores(many, stores):
     app = many(view="stores")
     shown = table(app, "Profile")
-    layer = shown["Layer"][0]
+    layer = shown["Module"][0]
     one, other = (whole(stores / name, f"{layer}/channel")[0] for name in ("first", "second"))
     assert shown["Mean"][0] == pytest.approx(other.mean() - one.mean(), abs=1e-9)
     profile = np.sqrt(((other.mean(0) - one.mean(0)) ** 2).mean())

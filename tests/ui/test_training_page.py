@@ -55,7 +55,8 @@ def curves(app) -> dict[tuple[str, int], float]:
     (chart,) = app.get("vega_lite_chart")
     layers = json.loads(chart.proto.spec)["layer"]
     unit = layers[0]["encoding"]["x"]["field"]
-    return {(one["layer"], one[unit]): one["value"] for one in layers[0]["data"]["values"]}
+    named = {f"stage {number}, block 1": f"layer{number}.0.se" for number in range(1, 5)}
+    return {(named[one["layer"]], one[unit]): one["value"] for one in layers[0]["data"]["values"]}
 
 
 def test_the_first_visit_shows_the_run_that_comes_along(open_app, tmp_path, monkeypatch):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.registry import COLUMNS
+
+_COMMA = re.compile(r",(?! *(?:(?:dense )?block|layer|level|stage|call) [0-9])")
+"""Between columns: no column begins like what follows a comma in a layer's title."""
 
 
 @dataclass(frozen=True)
@@ -94,5 +98,8 @@ def format_column(column: Column) -> str:
 
 
 def columns_from_text(text: str) -> tuple[Column, ...]:
-    """Columns as the command line and the app write them: comma-separated."""
-    return tuple(parse_column(part) for part in text.split(",") if part.strip())
+    """Columns as the command line and the app write them: comma-separated.
+
+    A comma may also stand in a layer's title: `map:stage 4, block 2`.
+    """
+    return tuple(parse_column(part) for part in _COMMA.split(text) if part.strip())

@@ -18,7 +18,6 @@ from cbam_viz.figures.content.find import (
     find_layer,
     last_channel_layer,
     settled_layers,
-    short_names,
     top_class,
 )
 from cbam_viz.figures.content.sentences import (
@@ -28,6 +27,7 @@ from cbam_viz.figures.content.sentences import (
     range_sentence,
 )
 from cbam_viz.figures.content.values import Floats, Shown, Study, drawn_channels
+from cbam_viz.layer_names import short_names
 from cbam_viz.render import Colormap, Scale, absolute_scale, shared_scale
 
 UNKNOWN = "all photos"

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.content.composition import Composition
-from cbam_viz.figures.content.find import find_layer, short_names, spatial_map
+from cbam_viz.figures.content.find import find_layer, spatial_map
 from cbam_viz.figures.content.grid import scales_of
 from cbam_viz.figures.content.sentences import map_sentences, picture_sentences
 from cbam_viz.figures.content.values import MapPicture, Picture, Shown, Study
+from cbam_viz.layer_names import short_names
 from cbam_viz.render import Scale
 
 

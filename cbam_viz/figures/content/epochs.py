@@ -12,10 +12,11 @@ from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.columns import Column
 from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.content.composition import Composition
-from cbam_viz.figures.content.find import find_layer, short_names, spatial_map, stages
+from cbam_viz.figures.content.find import find_layer, spatial_map, stages
 from cbam_viz.figures.content.grid import Grid, scales_of
 from cbam_viz.figures.content.sentences import map_sentences, picture_sentences
 from cbam_viz.figures.content.values import MapPicture, Picture, Place, Study
+from cbam_viz.layer_names import short_names
 
 MOST_NETWORKS = 24
 """Columns; pictures of more could not be seen at the width of a page."""

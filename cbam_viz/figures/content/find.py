@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from cbam_viz.analysis import Analysis
@@ -12,16 +10,17 @@ from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.content.values import Floats, Study
 from cbam_viz.layer_names import find_name, no_such_layer
+from cbam_viz.layer_names import find_stage as named_stage
 
 
 def find_layer(attention: Attention, name: str) -> LayerAttention:
-    """A layer by name, or by its place in the order of execution (`0`, `-1`).
+    """A layer by name, by its place in the order of execution (`0`, `-1`), or by its title.
 
     Raises:
         FigureError: if there is none; the text gives near names.
     """
     names = list(attention)
-    found = find_name(names, name)
+    found = find_name(attention, name)
     if found is not None:
         return attention[found]
     if not names:
@@ -49,20 +48,10 @@ def find_stage(attention: Attention, name: str) -> list[LayerAttention]:
     known = stages(attention)
     if not known:
         find_layer(attention, name)
-    if name not in known:
+    found = named_stage(attention.values(), name)
+    if found is None:
         raise FigureError(f"The network has no stage {name!r}. It has {', '.join(known)}.")
-    return known[name]
-
-
-def short_names(names: Iterable[str]) -> dict[str, str]:
-    """Names without the last part that all share: `layer1.0.se` becomes `layer1.0`."""
-    names = list(names)
-    plain = [name.partition("#")[0] for name in names]
-    last = {name.rpartition(".")[2] for name in plain}
-    if len(last) != 1 or not all("." in name for name in plain):
-        return {name: name for name in names}
-    ending = "." + last.pop()
-    return {name: _without(name, ending) for name in names}
+    return known[found]
 
 
 def spatial_map(layer: LayerAttention) -> tuple[Floats, Cells]:
@@ -109,11 +98,6 @@ def last_channel_layer(study: Study) -> str:
     if not names:
         raise FigureError("The network has no layer with channel weights.")
     return str(names[-1])
-
-
-def _without(name: str, ending: str) -> str:
-    module, mark, call = name.partition("#")
-    return module.removesuffix(ending) + mark + call
 
 
 def settled_layers(spec: FigureSpec, names: tuple[str, ...]) -> FigureSpec:

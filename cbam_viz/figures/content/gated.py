@@ -13,11 +13,12 @@ from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.columns import Column
 from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.content.composition import Composition
-from cbam_viz.figures.content.find import channel_weights, find_layer, settled_layers, short_names
+from cbam_viz.figures.content.find import channel_weights, find_layer, settled_layers
 from cbam_viz.figures.content.grid import Grid, row_labels
 from cbam_viz.figures.content.sentences import nan_sentence, picture_sentences, range_sentence
 from cbam_viz.figures.content.values import Floats, MapPicture, Picture, Place, Shown, Study
 from cbam_viz.figures.wording import NO_BREAK
+from cbam_viz.layer_names import short_names
 from cbam_viz.render import Colormap, Scale, shared_scale
 
 SIGNED_COLORMAP: Colormap = "diverging"

@@ -223,9 +223,7 @@ def default_columns(study: Study, layers: Sequence[str] = ()) -> tuple[Column, .
     for model, analysis in enumerate(study.analyses[0]):
         attention = analysis.attention
         if layers:
-            known = (
-                layers if model == 0 else [one for one in layers if find_name(list(attention), one)]
-            )
+            known = layers if model == 0 else [one for one in layers if find_name(attention, one)]
             chosen = [find_layer(attention, name) for name in known]
         else:
             mapped = [

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.content.composition import Composition
-from cbam_viz.figures.content.find import channel_weights, find_layer, short_names
+from cbam_viz.figures.content.find import channel_weights, find_layer
 from cbam_viz.figures.content.sentences import (
     axes_sentence,
     channels_sentence,
@@ -20,6 +20,7 @@ from cbam_viz.figures.content.sentences import (
     order_words,
 )
 from cbam_viz.figures.content.values import Axis, Floats, Shown, Study, axis_of, drawn_channels
+from cbam_viz.layer_names import short_names
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ def _layer(analysis: Analysis, loaded: LoadedModel, column: Column) -> str:
     if column.name is not None:
         if column.name in modules and column.name not in names:
             return column.name
-        return find_name(names, column.name) or column.name
+        return find_name(analysis.attention, column.name) or column.name
     stages = [str(entry.get("module", "")) for entry in feature_entries(loaded.model)]
     for name in (*reversed([one for one in stages if one in modules]), *reversed(names)):
         return name

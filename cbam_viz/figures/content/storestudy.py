@@ -11,10 +11,9 @@ from cbam_viz.dataset import Store
 from cbam_viz.dataset.against import differing
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.spec import FigureSpec
-from cbam_viz.figures.content.find import short_names
 from cbam_viz.figures.content.values import Study
 from cbam_viz.images import DEFAULT_VIEW, Photo, View
-from cbam_viz.layer_names import find_name, no_such_layer
+from cbam_viz.layer_names import find_name, no_such_layer, short_names
 from cbam_viz.models import LoadedModel
 
 UNLABELLED = "without a class"
@@ -104,15 +103,14 @@ def channel_layers(study: StoreStudy, spec: FigureSpec) -> tuple[str, ...]:
     Raises:
         FigureError: for one that is not there or has none.
     """
-    known = [layer for layer, _ in study.store.gates()]
     with_weights = [layer for layer, _ in study.store.gates("channel")]
     if not with_weights:
         raise FigureError(f"{study.store.path} has no channel weights, which this figure is of.")
     chosen: dict[str, None] = {}
     for name in spec.named_layers:
-        found = find_name(list(dict.fromkeys(known)), name)
+        found = find_name(study.store.named, name)
         if found is None:
-            raise FigureError(no_such_layer(list(dict.fromkeys(known)), name))
+            raise FigureError(no_such_layer(list(study.store.named), name))
         if found not in with_weights:
             raise FigureError(f"The layer {found} has no channel weights in {study.store.path}.")
         chosen[found] = None

@@ -11,9 +11,10 @@ from cbam_viz._text import counted
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.content.composition import Composition
-from cbam_viz.figures.content.find import find_layer, settled_layers, short_names
+from cbam_viz.figures.content.find import find_layer, settled_layers
 from cbam_viz.figures.content.sentences import axes_sentence
 from cbam_viz.figures.content.values import Axis, Floats, Shown, Study, axis_of
+from cbam_viz.layer_names import short_names
 from cbam_viz.runs.findings import findings
 from cbam_viz.runs.numbers import GateNumbers, Part, gates_of, numbers_of
 from cbam_viz.statistics import SATURATED_HIGH, SATURATED_LOW

@@ -28,8 +28,10 @@ from cbam_viz.dataset import (
 from cbam_viz.dataset.reading import SAMPLES, Part
 from cbam_viz.dataset.sums import is_summed, sums_of, telling
 from cbam_viz.errors import StoreError
+from cbam_viz.layer_names import titles
 from cbam_viz.ui import folders
 from cbam_viz.ui.parts.progress import progress
+from cbam_viz.ui.words import layer_beside
 
 PHOTOS = "photos"
 """In the folder of stores: folders of photos to make stores of. No store is called so."""
@@ -55,6 +57,15 @@ class Opened:
     def digests(self) -> frozenset[str]:
         """SHA-256 of its photos."""
         return frozenset(self.store.photos["sha256"].to_pylist())
+
+    @cached_property
+    def titles(self) -> dict[str, str]:
+        """What to call its layers."""
+        return titles(self.store.named.values()).layers
+
+    def option(self, layer: str) -> str:
+        """A layer in a list to choose from."""
+        return layer_beside(layer, self.titles[layer])
 
     @property
     def channel_layers(self) -> list[str]:
@@ -162,7 +173,7 @@ def summaries(store: Opened) -> list[GateSummary]:
     _sum_up(store, gates)
     slot = st.empty()
     for number, (layer, part) in enumerate(gates):
-        slot.progress(number / len(gates), f"Summing up {layer} …")
+        slot.progress(number / len(gates), f"Summing up {store.titles[layer]} …")
         made.append(_without_classes(store.key, layer, part, store.store))
     slot.empty()
     return made

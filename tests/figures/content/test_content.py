@@ -9,7 +9,7 @@ from cbam_viz.attention import Attention
 from cbam_viz.errors import FigureError
 from cbam_viz.figures import FigureSpec, Row, Study, build, columns_from_text
 from cbam_viz.figures.content.classes import content as by_class
-from cbam_viz.figures.content.find import find_layer, short_names
+from cbam_viz.figures.content.find import find_layer
 from cbam_viz.figures.content.gated import content as gated_content
 from cbam_viz.figures.content.grid import content as grid_content
 from cbam_viz.figures.content.grid import default_columns
@@ -19,6 +19,7 @@ from cbam_viz.figures.content.values import (
     MapPicture,
     Words,
 )
+from cbam_viz.layer_names import short_names
 
 from ..conftest import make_analysis
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from cbam_viz.analysis import Analysis
 from cbam_viz.figures.ask.columns import Column
 from cbam_viz.figures.content.columns.map import settled as settled  # noqa: PLC0414
-from cbam_viz.figures.content.find import channel_weights, find_layer, short_names
+from cbam_viz.figures.content.find import channel_weights, find_layer
 from cbam_viz.figures.content.values import Bars, Place
+from cbam_viz.layer_names import short_names
 
 of_a_network = True
 

@@ -15,8 +15,9 @@ from cbam_viz.analysis import Analysis
 from cbam_viz.attention import LayerAttention
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.columns import Column
-from cbam_viz.figures.content.find import find_layer, short_names
+from cbam_viz.figures.content.find import find_layer
 from cbam_viz.figures.content.values import Floats, MapPicture, Place
+from cbam_viz.layer_names import short_names
 from cbam_viz.render import Scale
 
 of_a_network = True

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from cbam_viz.analysis import Analysis
 from cbam_viz.figures.ask.columns import Column
-from cbam_viz.figures.content.find import find_layer, short_names, spatial_map
+from cbam_viz.figures.content.find import find_layer, spatial_map
 from cbam_viz.figures.content.values import MapPicture, Place
+from cbam_viz.layer_names import short_names
 from cbam_viz.render import absolute_scale
 
 of_a_network = True

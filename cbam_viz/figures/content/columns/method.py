@@ -8,9 +8,9 @@ from dataclasses import replace
 from cbam_viz.analysis import Analysis
 from cbam_viz.figures.ask.columns import Column
 from cbam_viz.figures.ask.registry import COLUMNS
-from cbam_viz.figures.content.find import short_names
 from cbam_viz.figures.content.made import made_for
 from cbam_viz.figures.content.values import MapPicture, Place
+from cbam_viz.layer_names import short_names
 from cbam_viz.methods import METHODS, MethodMap
 from cbam_viz.render import Scale
 

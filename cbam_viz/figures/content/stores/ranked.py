@@ -11,12 +11,13 @@ from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.columns import Column
 from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.content.composition import Composition
-from cbam_viz.figures.content.find import short_names, spatial_map
+from cbam_viz.figures.content.find import spatial_map
 from cbam_viz.figures.content.grid import Grid, scales_of
 from cbam_viz.figures.content.sentences import map_sentences, picture_sentences
 from cbam_viz.figures.content.storestudy import StoreStudy, channel_layers
 from cbam_viz.figures.content.values import MapPicture, Picture, Place, Shown, Study
 from cbam_viz.images import border_note
+from cbam_viz.layer_names import short_names
 from cbam_viz.render import Scale
 
 LISTED = {"extremes": 4, "nearest": 7, "unusual": 8}

@@ -25,11 +25,11 @@ def content(spec: FigureSpec, study: StoreStudy) -> Tables:
     if spec.per_class is not None:
         raise FigureError("Two stores are compared by all of their photos; leave out --per-class.")
     changes = compare_stores(one, other)
-    names = list(dict.fromkeys(change.layer for change in changes))
-    wanted = [find_name(names, name) for name in spec.named_layers]
+    known = {change.layer: one.named[change.layer] for change in changes}
+    wanted = [find_name(known, name) for name in spec.named_layers]
     for name, found in zip(spec.named_layers, wanted, strict=True):
         if found is None:
-            raise FigureError(no_such_layer(names, name))
+            raise FigureError(no_such_layer(list(known), name))
     chosen = [change for change in changes if not wanted or change.layer in wanted]
     common = tuple(dict.fromkeys(label for change in chosen for label in change.classes))
     for name in spec.classes:

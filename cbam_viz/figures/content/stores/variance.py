@@ -95,11 +95,10 @@ def content(spec: FigureSpec, study: StoreStudy) -> Variance:
     """
     store = study.store
     gates = store.gates("channel" if store.record.layout.varying else None)
-    names = list(dict.fromkeys(layer for layer, _ in store.gates()))
     for name in spec.named_layers:
-        if find_name(names, name) is None:
-            raise FigureError(no_such_layer(names, name))
-    wanted = {find_name(names, name) for name in spec.named_layers}
+        if find_name(store.named, name) is None:
+            raise FigureError(no_such_layer(list(store.named), name))
+    wanted = {find_name(store.named, name) for name in spec.named_layers}
     chosen = [gate for gate in gates if not wanted or gate[0] in wanted]
     if not chosen:
         raise FigureError(

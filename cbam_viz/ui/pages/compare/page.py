@@ -81,11 +81,13 @@ def _predictions(looks: list[Look]) -> None:
 def _about(found: Comparison) -> None:
     """What each network was shown, and what of its attention is not here; once each."""
     told: dict[str, list[str]] = {}
+    sidebar = found.sides[0].analysis.fed
     for side in found.sides:
         analysis = side.analysis
         texts = (
             *words.what_was_seen(analysis.geometry),
-            analysis.fed,
+            # What the sidebar says of the first is not said again.
+            words.what_was_assumed(analysis) if analysis.fed == sidebar else analysis.fed,
             *words.missing(analysis.attention),
         )
         for text in filter(None, texts):

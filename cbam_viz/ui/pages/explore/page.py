@@ -133,7 +133,7 @@ def _notes_beside(beside: second.Beside) -> None:
 
 def _about(scene: Scene) -> None:
     texts = [photos.credit()] if photos.credit() else []
-    texts += [*words.what_was_seen(scene.analysis.geometry), scene.analysis.fed]
-    texts += words.missing(scene.analysis.attention)
-    for text in texts:
+    texts += [*words.what_was_seen(scene.analysis.geometry)]
+    texts += [words.what_was_assumed(scene.analysis), *words.missing(scene.analysis.attention)]
+    for text in filter(None, texts):
         st.caption(words.plain(text))

@@ -10,9 +10,10 @@ import streamlit as st
 from cbam_viz.analysis import Analysis
 from cbam_viz.figures import FigureSpec, format_column, parse_column
 from cbam_viz.figures.ask.registry import COLUMNS
-from cbam_viz.figures.content.find import short_names, stages
+from cbam_viz.figures.content.find import stages
 from cbam_viz.figures.content.grid import default_columns
 from cbam_viz.figures.content.values import Study
+from cbam_viz.layer_names import short_names
 from cbam_viz.models import LoadedModel
 from cbam_viz.ui.pages.figure import by_method
 from cbam_viz.ui.pages.figure.sources import Network, analysis_of

@@ -93,28 +93,28 @@ def _settings(kind: str, store: Opened) -> dict[str, Any]:
     if kind == "curves":
         return {
             "layout": "channels", "by": "class", "plot": "curves",
-            "layers": _layers(layers, "the last of each stage"),
+            "layers": _layers(store, layers, "the last of each stage"),
             "classes": _classes(store, "the four with most photos"),
             **_protocol(),
             "spread": st.toggle("Spread within each class", **control("spread", False)),
         }  # fmt: skip
     if kind == "classes":
         return {
-            "layout": "channels", "by": "class", "layer": _layer(layers),
+            "layout": "channels", "by": "class", "layer": _layer(store, layers),
             "classes": _classes(store, "all"), **_cells(),
         }  # fmt: skip
     values: dict[str, Any] = {"layout": kind}
     if kind in ("variance", "stores"):
         every = list(dict.fromkeys(layer for layer, _ in store.store.gates()))
-        values["layers"] = _layers(every, "all")
+        values["layers"] = _layers(store, every, "all")
     elif kind == "distances":
         values |= {
-            "layers": _layers(layers, "the last of each stage"),
+            "layers": _layers(store, layers, "the last of each stage"),
             "classes": _classes(store, "all"),
             "order": "cluster" if _toggle("Clustered", "clustered") else "index",
         }
     elif kind == "against":
-        values |= {"layers": _layers(layers, "the last of each stage"),
+        values |= {"layers": _layers(store, layers, "the last of each stage"),
                    "top": _number("Channels", "special", SHOWN, 200)}  # fmt: skip
         st.caption("The photo is that of the sidebar.")
     else:
@@ -152,7 +152,7 @@ def _cells() -> dict[str, Any]:
 
 
 def _photos(kind: str, store: Opened, layers: Sequence[str]) -> dict[str, Any]:
-    values: dict[str, Any] = {"layer": _layer(layers)}
+    values: dict[str, Any] = {"layer": _layer(store, layers)}
     if kind == "extremes":
         one = stores.summary(store, values["layer"], "channel")
         most, last = int(np.argmax(one.spread)), one.mean.size - 1
@@ -168,16 +168,22 @@ def _photos(kind: str, store: Opened, layers: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def _layer(layers: Sequence[str]) -> str:
+def _layer(store: Opened, layers: Sequence[str]) -> str:
     if not layers:
         return ""
-    name: str = st.selectbox("Layer", layers, **control("store_layer", layers[-1], layers))
+    name: str = st.selectbox(
+        "Layer", layers, format_func=store.option, **control("store_layer", layers[-1], layers)
+    )
     return name
 
 
-def _layers(layers: Sequence[str], default: str) -> tuple[str, ...]:
+def _layers(store: Opened, layers: Sequence[str], default: str) -> tuple[str, ...]:
     picked = st.multiselect(
-        "Layers", layers, placeholder=default, **control("store_layers", [], layers)
+        "Layers",
+        layers,
+        format_func=store.option,
+        placeholder=default,
+        **control("store_layers", [], layers),
     )
     return tuple(name for name in layers if name in picked)
 

@@ -46,7 +46,8 @@ def page(scene: Scene) -> None:
     components.gallery(
         _cards(scene, statistics), key=GALLERY, on_open_change=partial(_open, tuple(scene.layers))
     )
-    for text in (scene.analysis.fed, *words.missing(scene.analysis.attention)):
+    texts = [words.what_was_assumed(scene.analysis), *words.missing(scene.analysis.attention)]
+    for text in filter(None, texts):
         st.caption(words.plain(text))
     layer_table.draw(list(statistics.values()), scene.titles.layers)
 

@@ -23,7 +23,8 @@ def draw(store: stores.Opened) -> None:
     most = [max(one.classes, key=one.classes.__getitem__, default=None) for one in found]
     st.dataframe(
         {
-            "Layer": [one.layer for one in found],
+            "Layer": [store.titles[one.layer] for one in found],
+            "Module": [one.layer for one in found],
             "Gate": ["channel weights" if one.part == "channel" else "map" for one in found],
             "Mean": [one.mean for one in found],
             "Profile": [one.profile for one in found],

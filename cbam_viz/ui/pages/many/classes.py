@@ -12,6 +12,7 @@ from cbam_viz.charts.classes import LINES, class_curves, heat_map, sampled_chann
 from cbam_viz.dataset import GateSummary, selectivity
 from cbam_viz.dataset.clustering import IN_WORDS, cluster
 from cbam_viz.dataset.gates import distances_between
+from cbam_viz.layer_names import both_names
 from cbam_viz.ui import session
 from cbam_viz.ui.parts.stores import Opened, summary
 from cbam_viz.ui.words import plain
@@ -63,7 +64,7 @@ def draw(store: Opened, layer: str) -> None:
             [one.classes[n] for n in rows],
             [str(channel) for channel in channels],
             scale="difference" if show == "difference" else "absolute",
-            description=f"Mean channel weights at {layer}, by class.",
+            description=f"Mean channel weights at {store.titles[layer]}, by class.",
         ),
         "heat",
     )
@@ -103,6 +104,7 @@ def curves(store: Opened) -> None:
     last = st.multiselect(
         "Layers",
         layers,
+        format_func=store.option,
         max_selections=PANELS,
         **session.control("layers", _last_of_stages(store), layers),
     )
@@ -132,7 +134,7 @@ def curves(store: Opened) -> None:
                 one.class_mean.mean(0),
                 sampled_channels(one.mean.size, sampled),
                 spread=one.class_spread[at] if spread else None,
-                title=layer,
+                title=both_names(layer, store.titles[layer]),
             ),
             f"curves_{layer}",
         )

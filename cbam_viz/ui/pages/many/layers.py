@@ -19,8 +19,9 @@ def draw(store: Opened) -> None:
     shares = {key: title for key, title in SHARES.items() if classes or key != "classes"}
     rows = [
         {
-            "Layer": one.layer,
+            "Layer": store.titles[one.layer],
             "Gate": "channels" if one.part == "channel" else "map",
+            "Module": one.layer,
             "In words": in_words(one),
             **{title: 100 * one.shares[key] for key, title in shares.items()},
             "Mean": one.numbers["mean"],

@@ -62,7 +62,10 @@ def page(scene: Scene) -> None:
         st.info("This view is about channel weights, and the network of this store has none.")
         return
     layer = st.selectbox(
-        "Layer", with_weights, **session.control("layer", with_weights[-1], with_weights)
+        "Layer",
+        with_weights,
+        format_func=store.option,
+        **session.control("layer", with_weights[-1], with_weights),
     )
     if view == THIS:
         this.draw(scene, store, layer)

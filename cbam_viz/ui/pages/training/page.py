@@ -10,6 +10,7 @@ import streamlit as st
 from cbam_viz._places import runs_folder
 from cbam_viz._text import few
 from cbam_viz.charts.training import epoch_curves
+from cbam_viz.layer_names import both_names
 from cbam_viz.runs import Finding, GateNumbers
 from cbam_viz.runs.findings import WORDS
 from cbam_viz.ui import session
@@ -17,7 +18,7 @@ from cbam_viz.ui.glossary import hint
 from cbam_viz.ui.pages.training import maps, runs
 from cbam_viz.ui.parts.layout import two_columns
 from cbam_viz.ui.scene import Scene
-from cbam_viz.ui.words import plain
+from cbam_viz.ui.words import layer_beside, plain
 
 CURVES: dict[str, tuple[str, Callable[[GateNumbers], float | None], str]] = {
     "mean": ("Mean", lambda one: one.mean, "The gate's mean."),
@@ -130,7 +131,13 @@ def _number(run: runs.Opened) -> int:
 def _layer(run: runs.Opened) -> str:
     names = list(run.run.layers)
     first = (run.run.maps or tuple(names))[-1]
-    name: str = st.selectbox("Layer", names, **session.control("layer", first, names))
+    called = runs.titles_of(run)
+    name: str = st.selectbox(
+        "Layer",
+        names,
+        format_func=lambda one: layer_beside(one, called[one]),
+        **session.control("layer", first, names),
+    )
     return name
 
 
@@ -152,7 +159,8 @@ def _photo(run: runs.Opened) -> int:
 def _table(run: runs.Opened, layer: str, number: int) -> None:
     """The numbers of one layer at the chosen epoch."""
     rows = [one for one in runs.numbers(run) if (one.layer, one.number) == (layer, number)]
-    st.markdown(f"**{plain(layer)}** at {plain(run.run.called(number))}")
+    called = runs.titles_of(run)[layer]
+    st.markdown(f"**{plain(both_names(layer, called))}** at {plain(run.run.called(number))}")
     st.dataframe(
         {
             "": [title for title, _, _ in CURVES.values()],
@@ -168,7 +176,7 @@ def _table(run: runs.Opened, layer: str, number: int) -> None:
             WORDS[one.part].capitalize(): st.column_config.NumberColumn(format="%.3f")
             for one in rows
         },
-        alt=f"Numbers of {layer} at {run.run.called(number)}",
+        alt=f"Numbers of {called} at {run.run.called(number)}",
     )
 
 
@@ -192,8 +200,9 @@ def _curves(run: runs.Opened, layer: str, number: int) -> None:
         )
     title, get, about = CURVES[what]
     known = {(o.layer, o.number): _known(get(o)) for o in runs.numbers(run) if o.part == part}
+    called = runs.titles_of(run)
     lines = {
-        name: [known.get((name, at)) for at in run.run.numbers]
+        called[name]: [known.get((name, at)) for at in run.run.numbers]
         for name in run.run.layers
         if (name, run.run.numbers[0]) in known
     }
@@ -201,7 +210,12 @@ def _curves(run: runs.Opened, layer: str, number: int) -> None:
         st.info(f"No layer of this network has {GATES[part].lower()}.")
         return
     spec = epoch_curves(
-        lines, run.run.numbers, chosen=layer, at=number, unit=run.run.record.unit, title=title
+        lines,
+        run.run.numbers,
+        chosen=called[layer],
+        at=number,
+        unit=run.run.record.unit,
+        title=title,
     )
     st.vega_lite_chart(spec=spec, key="training_curves", width="stretch")
     st.caption(f"{about} Averaged over {len(run.run.record.probes)} probe photos.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import streamlit as st
@@ -12,6 +12,7 @@ from cbam_viz._places import SAMPLE, runs_folder
 from cbam_viz._text import few
 from cbam_viz.analysis import Analysis
 from cbam_viz.errors import CheckpointError
+from cbam_viz.layer_names import both_names, titles
 from cbam_viz.runs import (
     Finding,
     GateNumbers,
@@ -97,9 +98,18 @@ def _numbers(key: Hashable, _run: Run) -> list[GateNumbers]:
     return run_numbers(_run)
 
 
+def titles_of(run: Opened) -> dict[str, str]:
+    """What to call the run's layers."""
+    return titles(analysis(run, run.run.numbers[-1], 0).attention.values()).layers
+
+
 def found(run: Opened) -> list[Finding]:
     """What went wrong, the gravest that lasts first."""
-    return findings(numbers(run), run.run.record.unit)
+    called = titles_of(run)
+    return [
+        replace(one, layer=both_names(one.layer, called[one.layer]))
+        for one in findings(numbers(run), run.run.record.unit)
+    ]
 
 
 def analysis(run: Opened, number: int, photo: int) -> Analysis:

@@ -38,7 +38,8 @@ def page(scene: Scene) -> None:
             channels.draw(scene, aim)
     analysis = scene.analysis
     seen = words.what_was_seen(analysis.geometry)
-    for text in (*seen, analysis.fed, *words.missing(analysis.attention)):
+    texts = [*seen, words.what_was_assumed(analysis), *words.missing(analysis.attention)]
+    for text in filter(None, texts):
         st.caption(words.plain(text))
 
 
