@@ -106,8 +106,8 @@ def _read_dicom(data: bytes, title: str, index: int | None, max_pixels: float) -
     values = pixels.pixel_array(io.BytesIO(data), index=chosen if count > 1 else None)
     colour = int(header.get("SamplesPerPixel", 1)) > 1
     array, depth = (values, None) if colour else _calibrated(header, values, kind)
-    notes = (f"Frame {chosen} of {count} (from 0).",) if count > 1 else ()
-    notes += () if colour else _left_aside(header)
+    frame = (f"Frame {chosen} of {count} (from 0).",) if count > 1 else ()
+    notes = frame if colour else (*frame, *_left_aside(header))
     return Scan(array, depth, "DICOM", notes, chosen if count > 1 else None)
 
 
@@ -117,8 +117,8 @@ def _calibrated(header: Any, values: Any, kind: str) -> tuple[npt.NDArray[Any], 
     if header.get("ModalityLUTSequence"):  # in place of slope and intercept
         table = header.ModalityLUTSequence[0]
         apply = importlib.import_module("pydicom.pixels").apply_modality_lut
-        white = 2.0 ** int(table.LUTDescriptor[2]) - 1
-        return apply(values, header), Depth(white, inverted=inverted, window=window)
+        most = 2.0 ** int(table.LUTDescriptor[2]) - 1
+        return apply(values, header), Depth(most, inverted=inverted, window=window)
     slope = float(header.get("RescaleSlope", 1) or 1)
     intercept = float(header.get("RescaleIntercept", 0) or 0)
     raw = (slope, intercept) == (1, 0)
@@ -131,9 +131,10 @@ def _calibrated(header: Any, values: Any, kind: str) -> tuple[npt.NDArray[Any], 
 def _left_aside(header: Any) -> tuple[str, ...]:
     """What the file says of contrast beside two ends with a straight line between them."""
     if _declared_window(header) is None:
-        return ("Its table of contrasts (VOI LUT) was left aside.",) * ("VOILUTSequence" in header)
-    curved = header.get("VOILUTFunction", "LINEAR") == "SIGMOID"
-    return ("Its window is curved (SIGMOID), and was taken as a straight line.",) * curved
+        table = "Its table of contrasts (VOI LUT) was left aside."
+        return (table,) if "VOILUTSequence" in header else ()
+    curved = "Its window is curved (SIGMOID), and was taken as a straight line."
+    return (curved,) if header.get("VOILUTFunction", "LINEAR") == "SIGMOID" else ()
 
 
 def _declared_window(header: Any) -> Window | None:
