@@ -80,7 +80,7 @@ def test_warnings_say_which_gate_and_since_when(training):
     assert app.selectbox(key="training_run").value == "mine"
     told = [one.value.replace("\\", "") for one in app.markdown if ":material/flag:" in one.value]
     ours = [text for text in told if LAYERS[0] in text or LAYERS[1] in text]
-    first, second = (f"stage 1, block {n + 1} ({LAYERS[n]})" for n in range(2))
+    first, second = (f"stage {n + 1}, block 1 ({LAYERS[n]})" for n in range(2))
     assert len(ours) == 5  # the two below, and three gates of one number that are constant
     assert f"The spatial map of {first} is collapsed since epoch 3: 100 %" in told[0]
     assert f"The spatial map of {second} is saturated since epoch 3" in told[1]
