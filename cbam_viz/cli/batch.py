@@ -15,6 +15,7 @@ import click
 
 from cbam_viz.batch.reporter import Reporter
 from cbam_viz.cli.choice import ModelChoice
+from cbam_viz.cli.files import refuse_unwritable
 from cbam_viz.cli.input_options import input_options, reading_options
 from cbam_viz.cli.inputs import Reading
 from cbam_viz.cli.network import open_network
@@ -196,6 +197,7 @@ def batch(
     import torch
 
     torch.set_num_threads(1)
+    from cbam_viz.batch.record import STORE
     from cbam_viz.batch.run import run_batch
     from cbam_viz.batch.settings import Part, Settings
     from cbam_viz.batch.sources.tables import Columns
@@ -218,6 +220,7 @@ def batch(
     beside = os.environ.get("LOCAL_WORLD_SIZE", "")
     if workers is None and beside.isdigit() and int(beside) > 1:
         workers = max(1, cores() // int(beside))
+    refuse_unwritable([out / STORE])
     loaded = open_network(choice, view=view)
     progress = _Progress()
     try:

@@ -16,7 +16,7 @@ import click
 from cbam_viz._places import SAMPLE
 from cbam_viz._text import counted
 from cbam_viz.cli.choice import ModelChoice
-from cbam_viz.cli.files import write
+from cbam_viz.cli.files import refuse_unwritable, write
 from cbam_viz.cli.input_options import input_options, reading_options
 from cbam_viz.cli.inputs import Reading, find_images
 from cbam_viz.cli.network import open_network
@@ -163,7 +163,7 @@ def _measured(
     from cbam_viz.runs import find_run, watch_checkpoints
     from cbam_viz.runs.order import files_in
     from cbam_viz.runs.reading import INSIDE
-    from cbam_viz.runs.record import read_record
+    from cbam_viz.runs.record import RUN, read_record
 
     folder = Path(run)
     there = find_run(run)
@@ -188,6 +188,7 @@ def _measured(
             f"There is no checkpoint in {run} and no run that a training wrote. Give the folder of "
             "its .safetensors, .pth, .pt or .ckpt files."
         )
+    refuse_unwritable([target / RUN])
     photos, view = probes.read(), probes.view
     first: list[LoadedModel] = []
 

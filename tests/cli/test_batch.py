@@ -65,6 +65,13 @@ def test_what_cannot_go_on(photos: Path) -> None:
     assert "There is no file, folder or match" in nothing.stderr
 
 
+def test_a_place_that_takes_no_store_is_told_before_the_network_is_opened(photos: Path) -> None:
+    Path("taken").touch()
+    ended = invoke("batch", "photos", "--out", "taken/store", "--checkpoint", "nowhere.pth")
+    assert ended.exit_code == 3
+    assert "taken is a file; nothing can be written to taken/store" in ended.stderr
+
+
 def test_own_code(photos: Path) -> None:
     from .test_own_network import CODE
 

@@ -309,6 +309,15 @@ def test_a_layer_that_is_not_there_is_told_before_measuring(training: Path, tmp_
     assert not (tmp_path / "out").exists()
 
 
+def test_a_place_that_cannot_be_written_to_is_told_before_photos_are_read(
+    training: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "taken").touch()
+    ended = invoke("watch", training, "--photos", "nowhere", "--out", tmp_path / "taken" / "run")
+    assert ended.exit_code == 3
+    assert "is a file; nothing can be written to" in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
