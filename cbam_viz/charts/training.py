@@ -54,7 +54,7 @@ def epoch_curves(
                 for n, name in enumerate(names)
             ],
         },
-        "legend": {"orient": "top", "columns": 3, "labelLimit": 110, "symbolType": "stroke",
+        "legend": {"orient": "top", "columns": 2, "labelLimit": 130, "symbolType": "stroke",
                    "symbolOpacity": 1} if few else None,
     }  # fmt: skip
     is_chosen = {"test": {"field": "layer", "equal": chosen}}

@@ -174,6 +174,7 @@ def test_the_examples_in_the_help_run(run, tmp_path: Path, monkeypatch) -> None:
     from PIL import Image
 
     from cbam_viz.cli.figure import figure
+    from cbam_viz.runs import find_run
     from tests.app_checkpoint import write_checkpoint
 
     (tmp_path / "checkpoints").mkdir()
@@ -181,8 +182,9 @@ def test_the_examples_in_the_help_run(run, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("CBAM_VIZ_CHECKPOINTS", str(tmp_path / "checkpoints"))
     for name in ("a.jpg", "b.jpg"):
         Image.new("RGB", (300, 260), "green").save(tmp_path / name)
+    shutil.copytree(find_run("sample:shapes"), tmp_path / "runs" / "mine")
     examples = [line.split() for line in (figure.epilog or "").splitlines() if "cbam-viz" in line]
-    assert len(examples) == 6
+    assert len(examples) == 7
     for command, name, *arguments in examples:
         assert (command, name) == ("cbam-viz", "figure")
         result = run(*arguments)
