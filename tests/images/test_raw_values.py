@@ -192,7 +192,7 @@ def test_dicom_is_rescaled_and_windowed_as_it_says() -> None:
 
 
 def test_dicom_tables_are_applied_or_said_to_be_left_aside() -> None:
-    Dataset = pytest.importorskip("pydicom", reason="needs pydicom").dataset.Dataset  # noqa: N806
+    Dataset = pytest.importorskip("pydicom", reason="needs pydicom").dataset.Dataset
 
     steps = np.tile(np.arange(4, dtype=np.uint16), (4, 1))
     table = Dataset()
