@@ -22,6 +22,7 @@ from cbam_viz._text import few, quoted, shortened
 from cbam_viz.detections import Detections
 from cbam_viz.detectors import again, read_detections
 from cbam_viz.errors import MethodError, ModelError
+from cbam_viz.gates.layout.inputs import tensors_in
 from cbam_viz.methods.squashed import Raw, Squashings
 from cbam_viz.models import LoadedModel
 
@@ -207,7 +208,7 @@ class BoxScore:
     def _no_gradient(self, output: Any, said: str) -> str:
         """Why a gradient does not go from the box's score to the network."""
         whose = f"the decode function of {self._loaded.name}"
-        if not _has_gradient(output):
+        if not any(one.requires_grad for one in tensors_in(output)):
             why = "the network's forward computes without gradients, so that none reaches a layer"
         elif self._loaded.decode is not None:
             why = (
@@ -221,12 +222,3 @@ class BoxScore:
             f"No gradient goes through the score of {self.name}: {why}{said}. Occlusion, Score-CAM "
             "and EigenCAM need none."
         )
-
-
-def _has_gradient(output: Any, depth: int = 4) -> bool:
-    if isinstance(output, Tensor):
-        return output.requires_grad
-    parts = output.values() if isinstance(output, dict) else output
-    if not isinstance(parts, (list, tuple)) and not isinstance(output, dict):
-        return False
-    return depth > 0 and any(_has_gradient(part, depth - 1) for part in parts)

@@ -17,7 +17,7 @@ def viewer(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
     `data["second"]` is another picture like `data` itself, or None.
     """
     scripts = ("viewer", "viewer_found", "viewer_hands", "viewer_numbers", "zooming", "on_photo")
-    return _component("viewer", scripts)(data=data, key=key, **callbacks)
+    return _component("viewer", scripts, ("tools", "viewer"))(data=data, key=key, **callbacks)
 
 
 def painter(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
@@ -26,7 +26,9 @@ def painter(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
     What is drawn on is the viewer's frame, so that it looks and is read out alike.
     """
     scripts = ("painter", "painter_hands", "on_photo")
-    return _component("painter", scripts, ("viewer", "painter"))(data=data, key=key, **callbacks)
+    return _component("painter", scripts, ("tools", "viewer", "painter"))(
+        data=data, key=key, **callbacks
+    )
 
 
 def gallery(data: dict[str, Any], *, key: str, **callbacks: Any) -> Any:
@@ -59,7 +61,8 @@ def frames(data: dict[str, Any], *, key: str) -> None:
 
     One cursor and one zoom are in all.
     """
-    _component("frames", ("frames", "frames_zoom", "zooming", "on_photo"))(data=data, key=key)
+    scripts = ("frames", "frames_zoom", "zooming", "on_photo")
+    _component("frames", scripts, ("tools", "frames"))(data=data, key=key)
 
 
 @cache
