@@ -9,8 +9,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from cbam_viz.analysis import Analysis
-from cbam_viz.detections import Detections
-from cbam_viz.detectors import again, on_photo, read_detections
+from cbam_viz.detectors import on_photo, read_detections, score_again
 from cbam_viz.errors import MetricError
 from cbam_viz.models import LoadedModel
 from cbam_viz.models.feed import as_weights, inputs_of, running
@@ -76,7 +75,7 @@ def share_of(aim: Aim, loaded: LoadedModel, analysis: Analysis) -> Callable[[Any
         after = read_detections(loaded, output, analysis.geometry.input_size).detections
         if after is None or not len(after):
             return 0.0
-        return _score(before, aim.place, on_photo(after, analysis.geometry))
+        return score_again(before, aim.place, on_photo(after, analysis.geometry))
 
     return score
 
@@ -110,8 +109,3 @@ def scores_of(loaded: LoadedModel, analysis: Analysis) -> ClassScores | None:
 def shares_in(output: Any, scores: ClassScores) -> Tensor:
     """The probabilities (K,) in an output, double precision on the CPU."""
     return scores.as_probabilities(scores.of(output).detach().double().cpu())[0]
-
-
-def _score(before: Detections, place: int, after: Detections) -> float:
-    there = again(before, place, after)
-    return 0.0 if there is None else float(after.scores[there])

@@ -7,7 +7,7 @@ do, segmenters of smp and torchvision; anything else by a function of one's own.
 
 from cbam_viz.detectors.found import Found
 from cbam_viz.detectors.outlines import MOST_DRAWN, outlines, rings
-from cbam_viz.detectors.overlap import again
+from cbam_viz.detectors.overlap import again, score_again
 from cbam_viz.detectors.placing import inside_mask, on_photo
 from cbam_viz.detectors.reading import read_detections
 from cbam_viz.detectors.rows import NoRowsError, alike, row_of
@@ -24,4 +24,5 @@ __all__ = [
     "read_detections",
     "rings",
     "row_of",
+    "score_again",
 ]

@@ -25,6 +25,12 @@ def again(before: Detections, place: int, after: Detections) -> int | None:
     return int(np.where(same, shared, -1.0).argmax()) if same.any() else None
 
 
+def score_again(before: Detections, place: int, after: Detections) -> float:
+    """The score of what `again` finds, 0 where there is none."""
+    there = again(before, place, after)
+    return 0.0 if there is None else float(after.scores[there])
+
+
 def overlaps(boxes: Numbers, box: Numbers) -> Numbers:
     """Intersection over union of each box (N, 4) with one, (N,)."""
     low, high = np.maximum(boxes[:, :2], box[:2]), np.minimum(boxes[:, 2:], box[2:])

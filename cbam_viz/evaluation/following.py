@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cbam_viz.detections import Detections
-from cbam_viz.detectors import again, read_detections
+from cbam_viz.detectors import read_detections, score_again
 from cbam_viz.errors import MethodError
 from cbam_viz.methods import Box
 from cbam_viz.methods.boxes import called, place_of
@@ -60,8 +60,7 @@ class BoxFollowed:
         after = self._read(output)
         if after is None or not len(after):
             return [0.0]
-        there = again(self._before, self._place, after)
-        return [0.0 if there is None else float(after.scores[there])]
+        return [score_again(self._before, self._place, after)]
 
     def _read(self, output: Any) -> Detections | None:
         return read_detections(self._loaded, output, self._size).detections

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from cbam_viz._text import few, quoted, shortened
 from cbam_viz.detections import Detections
-from cbam_viz.detectors import again, read_detections
+from cbam_viz.detectors import read_detections, score_again
 from cbam_viz.errors import MethodError, ModelError
 from cbam_viz.gates.layout.inputs import tensors_in
 from cbam_viz.methods.squashed import Raw, Squashings
@@ -187,8 +187,7 @@ class BoxScore:
         return self._again(found) if share is None else share
 
     def _again(self, found: Detections) -> Tensor:
-        there = again(self._found, self._place, found)
-        return torch.tensor([0.0 if there is None else float(found.scores[there])])
+        return torch.tensor([score_again(self._found, self._place, found)])
 
     def _read(self, output: Any) -> Detections:
         found = read_detections(self._loaded, output, self._size).detections
