@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbam_viz.errors import ImageError, LimitError
+from cbam_viz.images.depth import Window
 from cbam_viz.images.photo import Photo
 from cbam_viz.images.reading import MAX_BYTES, label_of, read_photo
 from cbam_viz.limited import run_limited
@@ -32,16 +33,21 @@ def read_photo_apart(
     data: bytes,
     *,
     name: str | None = None,
+    window: Window | None = None,
     seconds: float = SECONDS,
     megabytes: int = MEGABYTES,
 ) -> Photo:
     """`read_photo` of a file's bytes, in a process with limits. Raises ImageError."""
     title = label_of(name, data) or "The file"
     if not data or len(data) > MAX_BYTES:
-        return read_photo(data, name=name)  # says so at once
+        return read_photo(data, name=name, window=window)  # says so at once
     try:
         answer = run_limited(
-            "cbam_viz.images.apart:_read", data, (name,), seconds=seconds, megabytes=megabytes
+            "cbam_viz.images.apart:_read",
+            data,
+            (name, window),
+            seconds=seconds,
+            megabytes=megabytes,
         )
     except LimitError as error:
         raise ImageError(
@@ -50,9 +56,9 @@ def read_photo_apart(
     return _unpacked(answer)
 
 
-def _read(stream: IO[bytes], name: str | None) -> bytes:
+def _read(stream: IO[bytes], name: str | None, window: Window | None) -> bytes:
     """In the other process: the photo as bytes, its description first."""
-    photo = read_photo(stream.read(), name=name)
+    photo = read_photo(stream.read(), name=name, window=window)
     values = photo.values
     about = {
         "size": photo.size,
@@ -62,6 +68,7 @@ def _read(stream: IO[bytes], name: str | None) -> bytes:
         "notes": photo.notes,
         "levels": photo.levels,
         "index": photo.index,
+        "window": photo.window,
         "values": None if values is None else [values.dtype.str, *values.shape],
         "profiled": photo.in_srgb is not None,
     }
@@ -93,6 +100,7 @@ def _unpacked(answer: bytes) -> Photo:
         in_srgb=in_srgb,
         values=values,
         index=about["index"],
+        window=None if about["window"] is None else tuple(about["window"]),
         levels=None if about["levels"] is None else tuple(about["levels"]),
     )
 

@@ -134,7 +134,8 @@ def eight_bits(
         raise ImageError(
             f"{title}: its values go from {low:g} to {high:g}, and nothing says which one is "
             "white. State the values that are black and white, as in --window 0,255 on the command "
-            "line or read_photo(..., window=(0, 255)) in Python, or save it with 8 or 16 bits."
+            "line, read_photo(..., window=(0, 255)) in Python, or “Window of scans” under “Input” "
+            "in the app's sidebar before you bring the file; or save it with 8 or 16 bits."
         )
     if depth.inverted:
         black, white = white, black

@@ -35,6 +35,7 @@ from cbam_viz.images.photo import Photo
 from cbam_viz.images.profiles import as_meant
 from cbam_viz.images.recognise import (
     content_differs,
+    refuse_preview,
     say_damaged,
     say_unidentified,
     says_too_much,
@@ -187,6 +188,7 @@ def _from_bytes(data: bytes, label: str, asked: _Asked) -> Photo:
         with Image.open(io.BytesIO(data), formats=_formats()) as image:
             _check_pixels(image.size, title, asked.max_megapixels)
             _check_scans(data, image.format, title)
+            refuse_preview(image, data, title)
             content = image.format or "unknown"
             decoded, in_srgb = _decode(image, asked.window, title, data)
     except (ImageError, MemoryError):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
-from PIL import PngImagePlugin
+from PIL import Image, PngImagePlugin
 
 from cbam_viz._suffixes import PICTURES
+from cbam_viz.errors import ImageError
 
+_ARCHIVE = "a ZIP archive or office document"
 _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "a JPEG"),
     (b"\x89PNG\r\n\x1a\n", "a PNG"),
@@ -18,7 +20,7 @@ _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"%PDF", "a PDF"),
     (b"%!PS", "PostScript"),
     (b"\xc5\xd0\xd3\xc6", "PostScript"),
-    (b"PK\x03\x04", "a ZIP archive or office document"),
+    (b"PK\x03\x04", _ARCHIVE),
     (b"\x1f\x8b", "a gzip archive"),
     (b"8BPS", "a Photoshop document"),
     (b"\x93NUMPY", "a NumPy array"),
@@ -27,6 +29,24 @@ _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"\xff\x0a", "a JPEG XL"),
     (b"\x00\x00\x00\x0cJXL ", "a JPEG XL"),
     (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000"),
+    (b"\x00\x00\x01\x00", "an icon (ICO)"),
+    (b"DDS ", "a DDS texture"),
+    (b"qoif", "a QOI picture"),
+    (b"v/1\x01", "an OpenEXR picture"),
+    (b"#?RADIANCE", "a Radiance picture (HDR)"),
+    (b"SIMPLE  =", "a FITS picture"),
+    (b"NRRD0", "an NRRD scan"),
+    (b"ObjectType", "a MetaImage scan"),
+    (b"MATLAB 5.0", "a MATLAB file"),
+    (
+        b"version https://git-lfs",
+        "a Git LFS pointer, not the file itself (git lfs pull fetches it)",
+    ),
+    *(
+        (start, "a raw camera file")
+        for start in (b"FUJIFILMCCD-RAW", b"IIU\0", b"IIRO", b"IIRS", b"MMOR", b"FOVb")
+    ),
     (b"\x7fELF", "a program"),
     (b"MZ", "a program"),
 )
@@ -41,12 +61,41 @@ _SAME = {"MPO": "JPEG", "DIB": "BMP"}
 _SHOWN = {"WEBP": "WebP", "HEIF": "HEIC", "MPO": "JPEG", "DIB": "BMP"}
 
 
-READABLE = "JPEG, PNG, WebP, BMP, TIFF, GIF or AVIF"
+READABLE = "JPEG, PNG, WebP, BMP, TIFF, GIF or AVIF, and for scans .npy, DICOM or NIfTI"
+
+_SUBFILE, _DNG = 254, 50706
+"""TIFF 6.0, section 8: NewSubfileType, whose first bit is of a reduced picture; DNG's version."""
+
+
+def refuse_preview(image: Image.Image, data: bytes, title: str) -> None:
+    """Raise ImageError for a TIFF whose first page is not the picture that is meant.
+
+    Cameras write their raw files as TIFFs that begin with a small preview.
+    """
+    tags = getattr(image, "tag_v2", None) or {}
+    kind = tags.get(_SUBFILE, 0)
+    reduced = isinstance(kind, int) and kind & 1
+    if tags and (data[8:10] == b"CR" or _DNG in tags):
+        raise ImageError(
+            f"{title} is a raw camera file, and what could be shown of it is a small preview. "
+            "Develop it with your camera's program, and save it as a JPEG, or as a PNG or TIFF of "
+            "16 bits."
+        )
+    if reduced:
+        raise ImageError(
+            f"{title} begins with a reduced copy of its picture, as raw camera files do, and only "
+            "the first page of a TIFF is read. Save the picture alone, as a JPEG, PNG or TIFF."
+        )
 
 
 def say_unidentified(title: str, data: bytes) -> str:
     """Why no decoder took the file, and what to do, as one sentence or two."""
     kind = _kind(data)
+    if kind == _ARCHIVE and _first_name(data).endswith(".npy"):
+        return (
+            f"{title} is an archive of NumPy arrays (.npz). Save the one that is the picture by "
+            "itself: numpy.save('photo.npy', array)."
+        )
     if kind == "a HEIC":
         return (
             f"{title} is a HEIC photo, which this installation cannot decode. Save it as a JPEG, "
@@ -55,8 +104,8 @@ def say_unidentified(title: str, data: bytes) -> str:
     if kind == "a TIFF":
         return (
             f"{title} cannot be read: it is a damaged TIFF, or one whose values are of a kind that "
-            "no decoder here takes, such as floats of 64 bits or colours as floats. Save it as a "
-            "PNG of 8 or 16 bits."
+            "no decoder here takes, such as floats of 64 bits, colours as floats or more than four "
+            "channels. Save it as a PNG of 8 or 16 bits, or its numbers as a .npy file."
         )
     if kind in _PICTURES:
         return say_damaged(title, data)
@@ -100,6 +149,12 @@ def content_differs(name: str, content: str) -> str:
 _PICTURES = frozenset(
     {"a JPEG", "a PNG", "a GIF", "a BMP", "a TIFF", "a WebP", "an AVIF", "a HEIC"}
 )
+
+
+def _first_name(data: bytes) -> str:
+    """Of the first file in a ZIP archive."""
+    length = int.from_bytes(data[26:28], "little")
+    return data[30 : 30 + length].decode("utf-8", "replace")
 
 
 def _kind(data: bytes) -> str:

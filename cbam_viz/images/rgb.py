@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms
 
+from cbam_viz._text import shortened
 from cbam_viz.errors import ImageError
 from cbam_viz.images.depth import Depth, Pixels, Window, declared_by_type, eight_bits
 from cbam_viz.images.spec import MAX_CHANNELS
@@ -20,6 +21,7 @@ from cbam_viz.images.spec import MAX_CHANNELS
 _BAND = 256
 """Rows that are put on white at a time."""
 
+ON_WHITE = "Transparent parts are shown on white."
 _WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -44,7 +46,13 @@ def image_to_rgb(image: Image.Image, depth: Depth, window: Window | None, title:
     if image.mode in _WIDE_MODES or depth.signed_bytes:
         numbers = np.asarray(image)
         numbers = numbers.view(np.int8) if depth.signed_bytes else numbers
+        clear = image.info.get("transparency")
+        on_white: tuple[str, ...] = ()
+        if isinstance(clear, int) and depth.white is not None and (numbers == clear).any():
+            numbers = np.where(numbers == clear, numbers.dtype.type(depth.white), numbers)
+            on_white = (ON_WHITE,)
         values, levels, notes = eight_bits(numbers, depth, window, title)
+        notes += on_white
         return Decoded(_grey_to_rgb(values), notes, numbers[..., None], levels)
     if image.mode == "LAB":
         return Decoded(np.asarray(_lab_to_rgb(image)))
@@ -68,17 +76,18 @@ def array_to_rgb(
     """
     if array.ndim not in (2, 3) or 0 in array.shape or array.shape[2:] > (MAX_CHANNELS,):
         raise ImageError(
-            f"An array of shape {array.shape} is no picture. Give (height, width), or (height, "
-            f"width, channels) with up to {MAX_CHANNELS:,} channels, 3 for RGB."
+            f"{title} is no picture: its shape is {shortened(str(array.shape))}. Give (height, "
+            f"width), or (height, width, channels) with up to {MAX_CHANNELS:,} channels, 3 for RGB."
         )
     if array.ndim == 3 and array.shape[2] > 4 and array.shape[0] < min(array.shape[1:]):
         raise ImageError(
-            f"An array of shape {array.shape} is no picture of {array.shape[2]} channels: its "
+            f"{title} is no picture of {array.shape[2]} channels: of its shape {array.shape}, its "
             "channels seem to come first. Put them last: numpy.moveaxis(array, 0, -1)."
         )
     if array.dtype.kind not in "biuf":
         raise ImageError(
-            f"An array of type {array.dtype} is no picture. Give numbers, 8-bit integers at best."
+            f"{title} is no picture: it holds an array of type {array.dtype}. Give numbers, 8-bit "
+            "integers at best."
         )
     if array.dtype == bool:
         array = array.astype(np.uint8) * 255
@@ -120,7 +129,7 @@ def _on_white(image: Image.Image) -> tuple[Pixels, tuple[str, ...]]:
             white = Image.new("RGBA", band.size, (255, 255, 255, 255))
             band = Image.alpha_composite(white, band)
         pixels[top : top + _BAND] = np.asarray(band.convert("RGB"))
-    return pixels, () if opaque else ("Transparent parts are shown on white.",)
+    return pixels, () if opaque else (ON_WHITE,)
 
 
 def _lab_to_rgb(image: Image.Image) -> Image.Image:

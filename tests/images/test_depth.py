@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from cbam_viz import ImageError, read_photo
 from tests.images.helpers import encoded, scene
@@ -237,3 +238,70 @@ def test_values_that_no_decoder_takes_are_not_called_damage() -> None:
     values = np.zeros((2, 2, 1))
     with pytest.raises(ImageError, match="of a kind that no decoder here takes"):
         read_photo(tiff(values, sample_format=3, photometric=1))
+
+
+def png_of(colour_type: int, rows: np.ndarray, chunks: bytes = b"") -> bytes:
+    """A PNG of 16 bits by hand: Pillow writes none with transparency."""
+    height, width = rows.shape[:2]
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checked = kind + content
+        return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    raw = b"".join(b"\0" + row.astype(">u2").tobytes() for row in rows)
+    size = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    parts = chunk(b"IHDR", size) + chunks + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
+
+
+def transparent(*values: int) -> bytes:
+    content = b"tRNS" + struct.pack(f">{len(values)}H", *values)
+    return struct.pack(">I", len(content) - 4) + content + struct.pack(">I", zlib.crc32(content))
+
+
+def test_sixteen_bits_with_transparency_are_on_white_for_eyes_and_network_alike() -> None:
+    grey, alpha = np.array([[1000, 30_001, 65_535]]), np.array([[65_535, 13_107, 0]])
+    expected = [1000, round(30_001 * 0.2 + 65_535 * 0.8), 65_535]
+    both = read_photo(png_of(4, np.stack([grey, alpha], -1)))
+    assert both.values is not None
+    assert both.values[0, :, 0].tolist() == expected
+    assert both.pixels[0, :, 1].tolist() == pytest.approx([round(n / 257) for n in expected], abs=1)
+    rgba = read_photo(png_of(6, np.stack([grey, grey, grey, alpha], -1)))
+    assert rgba.values is not None
+    assert rgba.values[0, :, 2].tolist() == expected
+    for colours in (both, rgba):
+        assert "Transparent parts are shown on white." in colours.notes
+    dark = read_photo(png_of(4, np.stack([grey, alpha], -1)), window=(0, 2000))
+    assert dark.pixels[0, :, 0].tolist() == [128, 255, 255]
+
+
+def test_one_transparent_value_of_sixteen_bits() -> None:
+    grey = np.array([[1000, 1001, 65_535]])
+    photo = read_photo(png_of(0, grey, transparent(1000)))
+    assert photo.values is not None
+    assert photo.values[0, :, 0].tolist() == [65_535, 1001, 65_535]
+    assert photo.pixels[0, :, 0].tolist() == [255, 4, 255]
+    colours = read_photo(png_of(2, np.stack([grey] * 3, -1), transparent(1000, 1000, 1000)))
+    assert colours.values is not None
+    assert colours.values[0, :2, 1].tolist() == [65_535, 1001]
+
+
+def test_pixels_of_sixteen_bits_are_no_channels_of_sixteen() -> None:
+    masks = struct.pack("<III", 0xF800, 0x07E0, 0x1F)
+    head = struct.pack("<IiiHHIIiiII", 40, 2, 1, 1, 16, 3, 4, 0, 0, 0, 0)
+    content = head + masks + struct.pack("<HH", 0xF800, 0x07E0)
+    photo = read_photo(b"BM" + struct.pack("<IHHI", 14 + len(content), 0, 0, 66) + content)
+    assert (photo.pixels.tolist(), photo.notes) == ([[[255, 0, 0], [0, 255, 0]]], ())
+
+
+@pytest.mark.parametrize(
+    ("tag", "says"),
+    [((254, 1), "begins with a reduced copy"), ((50706, b"\1\4\0\0"), "is a raw camera file")],
+)
+def test_a_preview_is_not_taken_for_the_photo(tag: tuple[int, object], says: str) -> None:
+    directory = TiffImagePlugin.ImageFileDirectory_v2()
+    directory[tag[0]] = tag[1]
+    directory.tagtype[tag[0]] = 4 if isinstance(tag[1], int) else 1
+    small = encoded(Image.new("RGB", (8, 6)), "TIFF", tiffinfo=directory)
+    with pytest.raises(ImageError, match=says):
+        read_photo(small, name="photo.dng")

@@ -188,7 +188,8 @@ def jpeg() -> bytes:
         ),
         (
             {"why": "kind", "name": "a.txt"},
-            "a.txt is not a picture that can be read. Use JPEG, PNG, WebP, BMP, TIFF, GIF or AVIF.",
+            "a.txt is not a picture that can be read. Use JPEG, PNG, WebP, BMP, TIFF, GIF or AVIF, "
+            "and for scans .npy, DICOM or NIfTI.",
         ),
     ],
 )
@@ -232,3 +233,23 @@ def test_the_strip_offers_every_sample_as_a_small_picture(open_app):
     assert [one["title"] for one in shown["photos"]] == [sample.title for sample in samples()]
     assert (shown["current"], shown["uploader"]) == ("cat", UPLOADER)
     assert all(len(one["picture"]) < 20_000 for one in shown["photos"])
+
+
+def test_a_scan_that_says_nothing_of_white_is_read_through_the_sidebars_window(open_app):
+    buffer = io.BytesIO()
+    np.save(buffer, np.arange(-1000, 1400, dtype=np.int16).reshape(40, 60))
+    scan = ("ct.npy", buffer.getvalue())
+    app = bring(open_app(), scan)
+    assert "“Window of scans” under “Input”" in app.error[0].value
+    app.text_input(key="input_window").set_value("-1000,1000").run()
+    app = bring(app, scan)
+    assert not app.exception
+    shown = memory(app).scene.photo
+    assert (shown.name, shown.window) == ("ct.npy", (-1000, 1000))
+    assert shown.pixels[0, 0, 0] == 0
+    assert shown.pixels[-1, -1, 0] == 255
+    app.text_input(key="input_window").set_value("-1000,3000").run()
+    assert memory(app).scene.photo.pixels[-1, -1, 0] == round(2399 / 4000 * 255)
+    app.text_input(key="input_window").set_value("").run()
+    assert not app.exception
+    assert "nothing says which one is white" in " ".join(one.value for one in app.error)

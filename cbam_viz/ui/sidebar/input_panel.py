@@ -6,6 +6,7 @@ in no link.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -20,6 +21,7 @@ from cbam_viz.ui import words
 from cbam_viz.ui.request import Request
 
 AS_IT_IS = "as the network has it"
+WINDOW = "input_window"
 MAX_PIXELS = 1024**2
 """Of an input; what a checkpoint may ask for too."""
 
@@ -33,12 +35,25 @@ def asked(request: Request) -> Request:
             "mean": _text("Mean", "input_mean", read_values, "0.485,0.456,0.406, or none"),
             "std": _text("Std", "input_std", read_values, "0.229,0.224,0.225, or none"),
             "range": _range(),
-            "window": _text("Window of scans", "input_window", read_window, "black,white: 0,4095"),
+            "window": _text("Window of scans", WINDOW, read_window, "black,white: 0,4095"),
             "bgr": st.checkbox("Blue first (BGR)", key="input_bgr"),
         }
     crop_mode, fill = given.pop("fit") or (None, None)
     options = InputOptions(**given, crop_mode=crop_mode, fill=fill)
     return replace(request, input=options) if options else request
+
+
+def window() -> tuple[float, float] | None:
+    """The values that are black and white in scans, as this visitor says; None if that is no two.
+
+    Scans that say nothing of it themselves cannot be read without.
+    """
+    text = str(st.session_state.get(WINDOW) or "").strip()
+    try:
+        low, high = read_window(text) if text else (0.0, 0.0)
+    except CbamVizError:  # which the panel says
+        return None
+    return (low, high) if math.isfinite(low) and math.isfinite(high) and low < high else None
 
 
 def _text(label: str, key: str, read: Callable[[str], Any], example: str) -> Any:

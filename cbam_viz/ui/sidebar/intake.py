@@ -24,6 +24,7 @@ from cbam_viz.ui import session, words
 from cbam_viz.ui.drawing import pictures
 from cbam_viz.ui.session.album import KEPT, KEPT_BYTES, Incoming, OwnPhoto, within_limits
 from cbam_viz.ui.session.link import UPLOAD
+from cbam_viz.ui.sidebar import input_panel
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -164,7 +165,8 @@ def read_incoming(waiting: DeltaGenerator) -> None:
         file = album.incoming[0]
         with waiting, st.spinner(f"Reading {words.plain(file.name)} …"):
             try:
-                _keep(file, read_photo_apart(file.content, name=file.name))
+                window = input_panel.window()
+                _keep(file, read_photo_apart(file.content, name=file.name, window=window))
             except CbamVizError as error:
                 album.problems = (*album.problems, str(error))
         album.incoming = tuple(one for one in album.incoming if one is not file)
@@ -253,7 +255,7 @@ def _keep(file: Incoming, photo: Photo) -> None:
     if not album.shown:
         album.shown = True
         session.choose(image=UPLOAD, own=own.number)
-        ours.decoded.get_or_make(own.number, lambda: photo)
+        ours.decoded.get_or_make((own.number, photo.window), lambda: photo)
     album.photos, gone = within_limits(album.photos, ours.settings.own)
     album.gone = (*album.gone, *(one.name for one in gone))
 

@@ -10,7 +10,7 @@ from cbam_viz.images import Photo, Sample, read_photo, read_photo_apart, samples
 from cbam_viz.ui import session, words
 from cbam_viz.ui.session.album import OwnPhoto
 from cbam_viz.ui.session.link import UPLOAD
-from cbam_viz.ui.sidebar import intake
+from cbam_viz.ui.sidebar import input_panel, intake
 from cbam_viz.ui.sidebar.intake import OFFERED, UPLOADER
 
 if TYPE_CHECKING:
@@ -134,9 +134,11 @@ def sample_thumbnail(sample: Sample) -> str:
 
 
 def _decoded(photo: OwnPhoto) -> Photo:
-    """An own photo's pixels, from memory or read again."""
+    """An own photo's pixels, from memory or read again, through the window that is stated now."""
+    window = input_panel.window()
     return session.memory().decoded.get_or_make(
-        photo.number, lambda: read_photo_apart(photo.content, name=photo.name)
+        (photo.number, window),
+        lambda: read_photo_apart(photo.content, name=photo.name, window=window),
     )
 
 

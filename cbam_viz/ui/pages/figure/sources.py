@@ -25,7 +25,7 @@ from cbam_viz.ui.request import Request
 from cbam_viz.ui.scene import Scene, method_turns
 from cbam_viz.ui.session import control
 from cbam_viz.ui.session.link import UPLOAD
-from cbam_viz.ui.sidebar import network_panel, networks
+from cbam_viz.ui.sidebar import input_panel, network_panel, networks
 from cbam_viz.ui.sidebar.photos import OFFERED, own_photo, sample_photo
 
 MOST_ROWS = 16
@@ -222,7 +222,7 @@ def _take_uploads() -> None:
     for file in session.uploaded(UPLOADER):
         content = file.getvalue()
         try:
-            photo = read_photo_apart(content, name=file.name)
+            photo = read_photo_apart(content, name=file.name, window=input_panel.window())
         except CbamVizError as error:
             errors.append(str(error))
             continue
