@@ -22,6 +22,17 @@ _ENTRY = struct.Struct("<4s6H3L5H2L")
 _LOCAL = struct.Struct("<4s5H3L2H")
 _MOST_COMMENT = 65_535
 _ESCAPE32 = 0xFFFFFFFF
+_OTHERS = {
+    "a program of torch.export, not weights. Save the weights alone: "
+    "torch.save(torch.export.load(file).state_dict, 'weights.pth').": (
+        "archive_format",
+        "serialized_exported_program.json",
+    ),
+    "a Keras file; only PyTorch weights can be read. Give a .safetensors, .pth or .pt file.": (
+        "model.weights.h5",
+    ),
+}
+"""Other programs' archives, by a part that only these have."""
 _WIDE_SIZES = 1
 """The extra field of sizes that need 64 bits."""
 _ENCRYPTED = 1
@@ -138,7 +149,22 @@ def _check_kind(entries: list[_Entry]) -> None:
         )
     if any(entry.flags & _ENCRYPTED for entry in entries):
         raise CheckpointError("The file is an encrypted zip archive: unpack it first.")
+    for kind, marks in _OTHERS.items():
+        if any(name == mark or name.endswith(f"/{mark}") for name in names for mark in marks):
+            raise CheckpointError(f"The file is {kind}")
+    if any(name.endswith(".npy") for name in names):
+        raise CheckpointError(
+            "The file is an archive of NumPy arrays (.npz). Save them as tensors: "
+            "torch.save({name: torch.from_numpy(a) for name, a in numpy.load(file).items()}, "
+            "'weights.pth')."
+        )
     if any(entry.packing != 0 for entry in entries):
+        if "data.pkl" in names:
+            raise CheckpointError(
+                "The file is a checkpoint in a compressed zip, as another program packed it; "
+                "torch.save does not compress. Unpack it, and pack the folder without: "
+                "zip -0 -r weights.pth FOLDER."
+            )
         raise CheckpointError(
             "The file is a compressed zip archive. PyTorch stores weights uncompressed, so this "
             "was not written by torch.save: unpack it and give the file inside."

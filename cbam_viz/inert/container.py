@@ -104,6 +104,11 @@ def _run(data: bytes, start: int) -> _Run:
     try:
         value = machine.run()
     except CheckpointError as error:
+        if any(node.kind == "name" and node.items.startswith("joblib.") for node in machine.nodes):
+            raise CheckpointError(
+                "The file was written by joblib, which puts arrays amid its pickle; that is not "
+                f"read. {HOW_TO_CONVERT}"
+            ) from None
         ended = isinstance(error.__cause__, (IndexError, struct.error))
         if ended and len(data) == _MAX_PICKLE_BYTES:  # what it lacks lies beyond
             raise _too_long() from None

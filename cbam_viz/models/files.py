@@ -22,9 +22,9 @@ import torch
 
 from cbam_viz._text import shortened
 from cbam_viz.errors import CheckpointError
-from cbam_viz.inert.nodes import HOW_TO_CONVERT
 from cbam_viz.inert.transport import open_apart, open_data
 from cbam_viz.models.content import build_content
+from cbam_viz.models.kinds import not_weights
 from cbam_viz.models.storages import Budget, check_type
 
 MAX_BYTES = 8 * 1024**3
@@ -34,33 +34,8 @@ MAX_HEADER_BYTES = 16 * 1024**2
 MAX_TENSORS = 100_000
 """Most tensors of a safetensors file."""
 _CHUNK = 1024**2
-
-
-_NOT_WEIGHTS = (
-    (b"version https://git-lfs", "a Git LFS pointer, not the file itself: run git lfs pull"),
-    (b"<!DOCTYPE", "a web page, not weights: the download link led to a page"),
-    (b"<html", "a web page, not weights: the download link led to a page"),
-    (b"\x89HDF", "a Keras/HDF5 file; only PyTorch weights can be read"),
-    (b"\x89PNG", "a PNG picture"),
-    (b"\xff\xd8\xff", "a JPEG picture"),
-    (b"%PDF", "a PDF document"),
-    (b"GGUF", "a GGUF language model"),
-    (b"\x1f\x8b", "a gzip archive: unpack it first"),
-    (b"7z\xbc\xaf", "a 7z archive: unpack it first"),
-    (b"\x93NUMPY", "a NumPy array"),
-    (b"ELF", "a program"),
-    (b"\x7fELF", "a program"),
-)
-
-
-UPLOADS = (
-    "An upload is one file; for the app, put the folder with index and shards into checkpoints/."
-)
-_JSON = (
-    "The file is JSON, which describes weights and holds none. Of a checkpoint in shards, name the "
-    f"index where the shards lie beside it, or their folder. {UPLOADS} Else give the .safetensors, "
-    ".pth or .pt file."
-)
+_OLD_PICKLE = b"L119547037146038801333356L\n"
+"""How torch's older files begin, whose pickle is of a protocol below 2: with a magic number."""
 
 
 @dataclass(frozen=True)
@@ -142,13 +117,13 @@ def _read(stream: IO[bytes], source: Path | bytes, size: int, *, apart: bool) ->
     start = stream.read(512)
     metadata: Mapping[str, str] = {}
     content: Any
-    if start.startswith((b"PK\x03\x04", b"\x80")) and not _is_safetensors(start):
+    if start.startswith((b"PK\x03\x04", b"\x80", _OLD_PICKLE)) and not _is_safetensors(start):
         content = _read_pickle(stream, source, size, apart=apart)
     elif _is_safetensors(start):
         metadata, content = _read_safetensors(stream, source, start, size)
         _check_tensors(content, size)
     else:
-        raise _not_weights(start)
+        raise not_weights(start)
     return WeightFile(content, metadata, _sha256(stream), size)
 
 
@@ -164,23 +139,6 @@ def _read_pickle(stream: IO[bytes], source: Path | bytes, size: int, *, apart: b
     else:
         opened = open_data(memoryview(data))
     return build_content(opened, data, size)
-
-
-def _not_weights(start: bytes) -> CheckpointError:
-    if start.lstrip()[:1] == b"{":
-        return CheckpointError(_JSON)
-    for magic, what in _NOT_WEIGHTS:
-        if start.lstrip().startswith(magic):
-            return CheckpointError(f"The file is {what}.")
-    if start[257:262] == b"ustar":
-        return CheckpointError(
-            "The file is a tar archive, as the first versions of PyTorch wrote; that layout is not "
-            f"read. {HOW_TO_CONVERT}"
-        )
-    return CheckpointError(
-        "The file is neither safetensors nor a PyTorch checkpoint (or it is cut off at the "
-        "start). Give a .safetensors, .pth or .pt file."
-    )
 
 
 def _is_safetensors(start: bytes) -> bool:

@@ -34,6 +34,8 @@ _ODD_TENSORS = {
     "_rebuild_sparse_tensor": "sparse tensors",
     "_rebuild_qtensor": "quantised tensors",
     "_rebuild_nested_tensor": "nested tensors",
+    "_rebuild_wrapper_subclass": "tensors of a class of their own, such as the parts of a "
+    "distributed training (DTensor)",
     "_rebuild_meta_tensor_no_storage": "tensors without values (torch's meta device)",
 }
 """torch's own functions for tensors that are no plain weights."""
@@ -74,8 +76,8 @@ def refuse_odd(name: str) -> None:
     if module.partition(".")[0] == "torch" and function.startswith("_rebuild_"):
         kind = _ODD_TENSORS.get(function, f"tensors of a kind that is not read ({name})")
         raise CheckpointError(
-            f"The file holds {kind}; only plain weights can be read. Save the network's ordinary "
-            "floating-point weights."
+            f"The file holds {kind}; only plain weights can be read. Save the network's whole, "
+            "ordinary floating-point weights."
         )
 
 

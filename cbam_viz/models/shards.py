@@ -24,10 +24,10 @@ from cbam_viz.models.files import (
     MAX_BYTES,
     MAX_HEADER_BYTES,
     MAX_TENSORS,
-    UPLOADS,
     WeightFile,
     read_weights,
 )
+from cbam_viz.models.kinds import UPLOADS, folder_without_weights
 
 MAX_SHARDS = 256
 
@@ -192,10 +192,7 @@ def checkpoint_path(source: Path) -> Path:
     if usual or len(found) == 1:
         return (usual or found)[0]
     if not found:
-        raise CheckpointError(
-            f"{source} is a folder without weights; give a .safetensors, .pth or .pt file, or a "
-            "folder that has one."
-        )
+        raise folder_without_weights(source)
     raise CheckpointError(
         f"{source} is a folder of several checkpoints ({few([path.name for path in found])}). "
         "Name the one that is meant."

@@ -49,6 +49,8 @@ _PREFIXES = (
     "feature_extractor.",
 )
 _MAX_DEPTH = 6
+_FEW = 16
+"""Entries of a list in which weights are looked for: some save several networks side by side."""
 _LONGEST_NAME = 400
 _MOST_ENTRIES = 2_000_000
 """Entries of dictionaries that are looked at; thousands of objects may share one dictionary."""
@@ -151,8 +153,12 @@ def _places(content: Any) -> _Place:
         place.tensors = _tensors(place.content, trees)
         if len(place.path) == _MAX_DEPTH or is_module(place.content):
             continue
-        for name, value in (mapping_of(place.content) or {}).items():
-            if isinstance(value, (dict, Record)) and id(value) not in seen and _may_hold(name):
+        for name, value in _inside(place.content).items():
+            if (
+                isinstance(value, (dict, list, tuple, Record))
+                and id(value) not in seen
+                and _may_hold(name)
+            ):
                 seen.add(id(value))
                 inner = _Place(value, (*place.path, name))
                 place.inside[name] = inner
@@ -160,6 +166,13 @@ def _places(content: Any) -> _Place:
     for place in reversed(places):
         place.most = max(len(place.tensors), _most_inside(place))
     return root
+
+
+def _inside(content: Any) -> Mapping[Any, Any]:
+    """What a place holds by name; of a short list or tuple, by number."""
+    if isinstance(content, (list, tuple)):
+        return {str(at): one for at, one in enumerate(content)} if len(content) <= _FEW else {}
+    return mapping_of(content) or {}
 
 
 def _most_inside(place: _Place) -> int:
@@ -190,22 +203,30 @@ def _next_name(place: _Place) -> str | None:
     return max(place.inside, key=lambda name: place.inside[name].most)
 
 
+_SAVE = "Save the weights with torch.save(model.state_dict(), 'weights.pth')."
+
+
 def _why_none(content: Any, path: tuple[str, ...]) -> str:
     where = f" under {quoted('.'.join(path))}" if path else ""
     if isinstance(content, Tensor):
-        return f"The file holds a single tensor{where}, not a network's weights."
+        return f"The file holds a single tensor{where}, not a network's weights. {_SAVE}"
     if isinstance(content, Mapping):
+        if {"param_shapes", "ds_version"} <= content.keys():
+            return (
+                "The file is of a DeepSpeed training whose weights lie in parts beside it (ZeRO-3)."
+                " Join them first: python zero_to_fp32.py FOLDER OUTPUT, which DeepSpeed puts "
+                "there."
+            )
         keys = ", ".join(quoted(str(key), 40) for key in list(content)[:5]) or "nothing"
-        return (
-            f"The file holds no network's weights{where}; it holds {keys}. Save them with "
-            "torch.save(model.state_dict(), 'weights.pth')."
-        )
+        return f"The file holds no network's weights{where}; it holds {keys}. {_SAVE}"
     if isinstance(content, (Record, Named)):
         return (
             f"The file holds {shortened(repr(content))}{where}, not a network's weights. Nothing "
-            "of it was run. Save the weights with torch.save(model.state_dict(), 'weights.pth')."
+            f"of it was run. {_SAVE}"
         )
-    return f"The file holds a {type(content).__name__}{where}, not a network's weights."
+    kind = type(content).__name__
+    what = "nothing" if content is None else f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+    return f"The file holds {what}{where}, not a network's weights. {_SAVE}"
 
 
 def _strip_prefixes(weights: Weights) -> None:

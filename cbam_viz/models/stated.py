@@ -46,7 +46,8 @@ class Config:
     def architecture(self) -> str | None:
         """As timm calls it."""
         name = self.content.get("architecture")
-        return name.partition(".")[0] if isinstance(name, str) and len(name) < 100 else None
+        bare = name.partition(".")[0].strip() if isinstance(name, str) and len(name) < 100 else ""
+        return bare or None
 
     @property
     def pretrained_cfg(self) -> Mapping[str, Any]:

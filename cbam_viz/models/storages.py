@@ -88,7 +88,7 @@ def check_type(dtype: torch.dtype) -> None:
         name = str(dtype).removeprefix("torch.")
         raise CheckpointError(
             f"The file holds tensors of type {name}; only ordinary floating-point weights can be "
-            "read."
+            "read. Save them as float32."
         )
 
 

@@ -168,7 +168,7 @@ def test_volumes_that_are_damaged(change, says: str, capfd: pytest.CaptureFixtur
 
 
 def test_complex_volumes() -> None:
-    with pytest.raises(ImageError, match="complex numbers.*magnitude"):
+    with pytest.raises(ImageError, match=r"complex numbers.*magnitude"):
         read_photo(nifti(VOLUME.astype(np.complex64)), name="v.nii")
 
 
