@@ -62,8 +62,9 @@ def not_weights(start: bytes) -> CheckpointError:
         known = f"an ONNX or TensorFlow graph by its start, not PyTorch weights. {_EXPORT}"
     elif not known and (text := _text(begins)):
         known = (
-            f"text, neither safetensors nor a PyTorch checkpoint; it begins with {quoted(text, 40)}. "
-            "If it was downloaded, the link led to something else. A network's code is shown by --model FILE.py:FACTORY."
+            "text, neither safetensors nor a PyTorch checkpoint; it begins with "
+            f"{quoted(text, 40)}. If it was downloaded, the link led to something else. A "
+            "network's code is shown by --model FILE.py:FACTORY."
         )
     if known:
         return CheckpointError(f"The file is {known}")
