@@ -197,8 +197,8 @@ def selectivity_of(means: npt.NDArray[Any]) -> Selectivity:
     means = np.asarray(means, np.float64)
     if len(means) < 2:
         raise StoreError(
-            "Selectivity compares classes, and the store has photos of "
-            f"{len(means)}. Make it with --labels."
+            f"Selectivity compares classes, and the photos are of {len(means)}. Give them classes: "
+            "--labels where a store is made, --group-by folder where a figure is made of photos."
         )
     best = means.argmax(0)
     top = means.max(0)

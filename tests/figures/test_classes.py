@@ -15,6 +15,7 @@ from cbam_viz.figures import FigureSpec, Row, Study, build
 from cbam_viz.figures.ask.labels import classes_by_file, classes_by_folder
 from cbam_viz.figures.beside.caption import caption
 from cbam_viz.figures.beside.tables import shown_values
+from cbam_viz.figures.content import study as studies
 from cbam_viz.figures.content.values import drawn_channels
 
 from .conftest import make_analysis
@@ -213,3 +214,14 @@ def test_bad_files_of_labels_are_refused(tmp_path: Path, data: bytes, message: s
     file.write_bytes(data)
     with pytest.raises(FigureError, match=message):
         classes_by_file([tmp_path / "a.jpg"], file)
+
+
+def test_selective_channels_of_photos_are_not_judged_by_the_first_photo_alone(
+    ramps: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    analyses = iter([row[0] for row in ramps.analyses])
+    monkeypatch.setattr(studies, "analyse_for", lambda *_, **__: next(analyses))
+    spec = GROUPED.with_(plot="auto", by="class", rank="selective", top=2)
+    found = studies.study(spec, [object()], [object()] * 3)  # type: ignore[list-item]
+    assert len(found.analyses) == 3
+    assert "most selective" in caption(build(spec, found))
