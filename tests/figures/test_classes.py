@@ -224,4 +224,4 @@ def test_selective_channels_of_photos_are_not_judged_by_the_first_photo_alone(
     spec = GROUPED.with_(plot="auto", by="class", rank="selective", top=2)
     found = studies.study(spec, [object()], [object()] * 3)  # type: ignore[list-item]
     assert len(found.analyses) == 3
-    assert "most selective" in caption(build(spec, found))
+    assert "the 2 channels that tell classes apart best" in caption(build(spec, found))
