@@ -38,8 +38,17 @@ THEIRS = (
 )
 @input_options
 @networks_options
-@click.option("--port", type=click.IntRange(0, 65535), help="Port of the server. [default: 8501]")
-@click.option("--address", help="Address to listen on. [default: this machine only]")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    help="Port of the server. [default: 8501]",
+)
+@click.option(
+    "--address",
+    metavar="ADDRESS",
+    help="Address to listen on, 0.0.0.0 for other machines too. [default: this machine only]",
+)
 @click.option("--no-browser", is_flag=True, help="Do not open a browser window.")
 @click.pass_context
 def app(

@@ -111,6 +111,7 @@ def _cell(
 @click.option(
     "--dpi",
     type=click.IntRange(36, 1200),
+    metavar="N",
     default=300,
     show_default=True,
     help="Resolution of PNG and TIFF.",
