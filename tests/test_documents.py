@@ -9,6 +9,8 @@ import ast
 import importlib
 import re
 import shlex
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -59,6 +61,25 @@ def test_commands_have_options_and_words_that_there_are(line: str) -> None:
         if isinstance(parameter.type, click.Choice) and said is not None:
             for one in said if isinstance(said, list) else [said]:
                 parameter.type.convert(one, parameter, context)
+
+
+def written(text: str) -> list[str]:
+    """Files that its commands and its Python write, in order."""
+    found = re.findall(r"\.save\(\"([^\"]+)\"\)", text)
+    for line in shown(text):
+        words = shlex.split(line)
+        for option, value in pairwise(words):
+            if option in {"-o", "--output", "--export", "--csv"} and "." in value:
+                found.append(value)
+    return found
+
+
+@pytest.mark.parametrize("name", [*TEXTS, *COMMANDS])
+def test_no_example_meets_a_file_of_the_one_before_it(name: str) -> None:
+    """Nothing is overwritten without --force, so that the second one would end in an error."""
+    text = TEXTS[name] if name in TEXTS else command_of(name).epilog or ""
+    files = Counter(written(text))
+    assert [file for file, times in files.items() if times > 1] == []
 
 
 def blocks() -> list[tuple[str, str]]:
