@@ -18,6 +18,7 @@ import click
 
 import cbam_viz
 from cbam_viz.cli.gateless import in_words_of
+from cbam_viz.cli.text import whatever_the_encoding
 from cbam_viz.errors import CbamVizError, NoAttentionError
 
 DONE, SOME_FAILED, WRONG_USAGE, CANNOT_GO_ON, OUR_FAULT, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -119,4 +120,5 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of the console script and of `python -m cbam_viz`."""
+    whatever_the_encoding()
     cli(prog_name="cbam-viz")

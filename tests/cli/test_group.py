@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 import cbam_viz
+from cbam_viz.cli import group, text
 from cbam_viz.cli.group import COMMANDS, LazyGroup, cli
 from cbam_viz.errors import ModelError
 
@@ -150,3 +153,20 @@ def test_a_reader_that_leaves_early_sees_no_error() -> None:
     errors = running.stderr.read()
     assert running.wait(timeout=60) == 1
     assert errors == b""
+
+
+def test_what_the_encoding_lacks_is_escaped_and_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows a pipe is cp1252, which has neither the minus sign nor Chinese class names."""
+
+    def command(**_: object) -> None:
+        text.say("mean \u22121.5, caf\u00e9")
+        text.print_json({"\u732b": "caf\u00e9 \U0001f431"})
+
+    out = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(group, "cli", command)
+    group.main()
+    out.flush()
+    first, _, rest = out.buffer.getvalue().decode("cp1252").partition("\n")
+    assert first.strip() == "mean \\u22121.5, caf\u00e9"
+    assert json.loads(rest) == {"\u732b": "caf\u00e9 \U0001f431"}
