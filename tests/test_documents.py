@@ -104,3 +104,10 @@ def test_no_option_of_the_help_is_told_by_the_name_of_a_type() -> None:
     for name in COMMANDS:
         text = command_of(name).get_help(click.Context(command_of(name), info_name=name))
         assert not re.search(r"--[\w-]+ (INTEGER|FLOAT|PATH|FILENAME)\b|default: \(", text), name
+
+
+def test_the_model_card_has_the_files_sizes() -> None:
+    folder = ROOT / "checkpoints"
+    said = re.findall(r"^\| `([\w.]+)`.*?\| ([\d.]+) MB \|", TEXTS["checkpoints/README.md"], re.M)
+    files = folder.glob("*.safetensors")
+    assert dict(said) == {file.name: f"{file.stat().st_size / 1e6:.1f}" for file in files}
