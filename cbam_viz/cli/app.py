@@ -67,7 +67,7 @@ def app(
     files = [argument for argument in ctx.args if not argument.startswith("-")]
     if importlib.util.find_spec("streamlit") is None:
         raise CbamVizError(
-            "The app needs Streamlit, which is not installed: pip install 'cbam-viz[app]'."
+            'The app needs Streamlit, which is not installed: pip install "cbam-viz[app]".'
         )
     if files:
         unknown = _unknown(ctx.args)

@@ -20,4 +20,4 @@ def not_installed(error: ModuleNotFoundError) -> str | None:
     extra = next((extra for extra, packages in EXTRAS.items() if package in packages), None)
     if extra is None:
         return None
-    return f"This needs {package}, which is not installed: pip install 'cbam-viz[{extra}]'."
+    return f'This needs {package}, which is not installed: pip install "cbam-viz[{extra}]".'

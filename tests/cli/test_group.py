@@ -186,7 +186,7 @@ def test_a_package_of_an_extra_that_is_missing_is_a_sentence() -> None:
     )
     assert ended.returncode == 3
     assert ended.stderr == (
-        "Error: This needs tueplots, which is not installed: pip install 'cbam-viz[figures]'.\n"
+        'Error: This needs tueplots, which is not installed: pip install "cbam-viz[figures]".\n'
     )
 
 
