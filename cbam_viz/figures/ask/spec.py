@@ -18,9 +18,8 @@ from cbam_viz.figures.ask.columns import Column
 from cbam_viz.figures.ask.plain import from_plain
 from cbam_viz.figures.ask.registry import LAYOUTS
 from cbam_viz.figures.ask.venues import venue
-from cbam_viz.render import DEFAULT_COLORMAP, DEFAULT_OPACITY, CellStyle
+from cbam_viz.render import DEFAULT_COLORMAP, DEFAULT_OPACITY, CellStyle, ScaleKind
 
-ScaleKind = Literal["absolute", "shared", "per map"]
 Style = Literal["overlay", "map"]
 Frame = Literal["photo", "seen"]
 Letters = Literal["none", "columns", "rows", "cells"]
