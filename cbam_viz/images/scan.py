@@ -12,7 +12,7 @@ import numpy.typing as npt
 from cbam_viz.errors import ImageError
 from cbam_viz.images.depth import Depth
 
-EXTRA = "pip install 'cbam-viz[scans]'"
+EXTRA = 'pip install "cbam-viz[scans]"'
 
 
 @dataclass(frozen=True)

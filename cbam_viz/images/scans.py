@@ -1,6 +1,6 @@
 """Files of raw numbers: NumPy arrays, DICOM images and slices of NIfTI volumes.
 
-DICOM needs the package pydicom and NIfTI needs nibabel (`pip install 'cbam-viz[scans]'`). What they
+DICOM needs the package pydicom and NIfTI needs nibabel (`pip install "cbam-viz[scans]"`). What they
 declare of black and white is used; nothing is scaled by a file's own brightest value.
 """
 
