@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
@@ -184,12 +185,12 @@ def _device(settings: Settings) -> torch.device:
 
 def _items(sources: Sequence[str], settings: Settings, out: Path) -> Iterator[Item]:
     """All photos of the sources, but for what lies in the store, should it be among them."""
-    place = out.resolve()
-    if not any(Path(source).resolve() in place.parents for source in sources):
+    place = Path(os.path.realpath(out))
+    if not any(Path(os.path.realpath(source)) in place.parents for source in sources):
         return photos_of(sources, settings.labels, settings.columns)
 
     def inside(path: Path) -> bool:
-        return place in path.resolve().parents
+        return place in Path(os.path.realpath(path)).parents
 
     return photos_of(sources, settings.labels, settings.columns, leave_out=inside)
 

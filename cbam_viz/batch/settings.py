@@ -121,6 +121,8 @@ def fingerprint(settings: Settings, loaded: LoadedModel, code: str | None) -> di
         "fast ways": " ".join(settings.fast) or "none",
         "form of shards": FORM,
     }
+    if settings.columns.image is not None:
+        asked["image column"] = settings.columns.image
     return {**versions_used(), **network_parts(loaded, code), **asked}
 
 
