@@ -31,6 +31,10 @@ PLAN = "plan.parquet"
 GATES = "gates"
 FAILED = "failed.csv"
 SCHEMA = 1
+ONE_SIZE = (
+    "--view crop gives inputs of one size, with --fit letterbox where the network takes rectangles"
+)
+"""What people do about maps that differ in size."""
 _WORDS = {
     "float16": "gates as the network multiplied by them, rounded to the 11 bits of float16",
     "float32": "gates as the network multiplied by them, float32, nothing rescaled",
@@ -180,7 +184,7 @@ def layout_of(probe: Analysis, precision: Precision) -> Layout:
     )
     output = output_of(probe)
     name = "logits" if probe.output_kind == "logits" else "output"
-    varying = probe.spec is None or (probe.geometry.view == "whole" and not probe.spec.fixed_size)
+    varying = probe.spec is None or probe.spec.varies(probe.geometry.view)
     return Layout(layers, None if output is None else (name, len(output)), varying, precision)
 
 

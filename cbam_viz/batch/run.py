@@ -31,6 +31,7 @@ from cbam_viz.batch.plan import Plan, write_plan
 from cbam_viz.batch.record import (
     FAILED,
     GATES,
+    ONE_SIZE,
     PLAN,
     STORE,
     Record,
@@ -136,7 +137,7 @@ def run_batch(
         stack.enter_context(exactly_on(device.type))
         loaded.model.to(device)
         on_gpu = device.type == "cuda"
-        batch = batch_size(settings, loaded.spec.size, device.type)
+        batch = batch_size(settings, loaded.spec, device.type)
         ahead = (cores() if on_gpu else 0) if threads is None else threads
         looker = Looker(loaded, settings, batch, ahead)
         made_with = {**fingerprint(settings, loaded, code), "device": device.type}
@@ -154,7 +155,7 @@ def run_batch(
             if record.layout.varying:
                 raise StoreError(
                     "--fast is for inputs of one size, and those of this run vary. Leave it out, "
-                    "or take the view 'crop'."
+                    f"or take others: {ONE_SIZE}."
                 )
             looker, effect = faster(looker, plan.all_items())
             reporter.say(_told(effect))

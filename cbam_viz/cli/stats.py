@@ -87,6 +87,7 @@ def stats(
     a constant), 'classes' is between classes, 'photos' between photos of a class; of one photo
     nothing is known of them.
     """
+    from cbam_viz.batch.record import ONE_SIZE
     from cbam_viz.dataset import gate_summary, open_store
 
     if table is not None:
@@ -117,7 +118,9 @@ def stats(
         return
     if varying:
         click.echo(
-            "Maps differ in size from photo to photo; channel weights alone follow.", err=True
+            "Maps differ in size from photo to photo; channel weights alone follow. In a store "
+            f"made anew, {ONE_SIZE}.",
+            err=True,
         )
     missing = opened.record.shards - len(opened.files)
     if missing:

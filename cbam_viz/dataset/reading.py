@@ -18,7 +18,7 @@ import numpy.typing as npt
 from cbam_viz._places import SAMPLE
 from cbam_viz._text import few, shortened
 from cbam_viz.attention import Cells
-from cbam_viz.batch.record import GATES, STORE, Record, read_record
+from cbam_viz.batch.record import GATES, ONE_SIZE, STORE, Record, read_record
 from cbam_viz.errors import StoreError
 from cbam_viz.images import Geometry, photo_shares
 from cbam_viz.layer_names import Named
@@ -184,8 +184,8 @@ class Store:
         shape = self.shape(layer, part)
         if part == "spatial" and self.record.layout.varying:
             raise StoreError(
-                f"The maps in {self.path} differ in size from photo to photo (view "
-                f"{self.record.document['view']!r}), so that their cells cannot be put together."
+                f"The maps in {self.path} differ in size from photo to photo, as its inputs do, so "
+                f"that their cells cannot be put together. In a store made anew, {ONE_SIZE}."
             )
         column = f"{layer}/{part}"
         columns = [column, *(_PLACE if part == "spatial" else ())]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 import cbam_viz
 from cbam_viz.batch.run import run_batch
 from cbam_viz.batch.settings import Settings
+from cbam_viz.images.spec import CROP_MODES
 from cbam_viz.models import LoadedModel, wrap_model
 from cbam_viz.store.shards import to_half_precision
 
@@ -61,6 +63,31 @@ def test_rows_are_what_analyse_gives(
             close(row[f"{name}/spatial"], layer.spatial, half=precision == "float16")
             if view == "whole":
                 assert row[f"{name}/height"] == layer.spatial.shape[1]
+
+
+@pytest.mark.parametrize("view", ["crop", "whole"])
+@pytest.mark.parametrize("fit", CROP_MODES)
+@pytest.mark.parametrize("fixed", [False, True])
+def test_photos_of_many_shapes_however_they_are_fitted(
+    loaded: LoadedModel, photos: Path, tmp_path: Path, view: Any, fit: Any, fixed: bool
+) -> None:
+    """Rectangles, as YOLO is fed, differ in size in either view; so does the whole of a photo."""
+    spec = replace(loaded.spec, crop_mode=fit, fixed_size=fixed)
+    fitted = replace(loaded, spec=spec)
+    settings = Settings(view=view, precision="float32")
+    summary = run_batch(fitted, [str(photos)], tmp_path / "store", settings, workers=1)
+    assert summary.failed == 1
+    rows = table_of(tmp_path / "store")
+    sizes = set()
+    for _, row in rows.iloc[:4].iterrows():
+        alone = cbam_viz.analyse(fitted, cbam_viz.read_photo(photos / row["name"]), view)
+        sizes.add(alone.geometry.input_size)
+        for name, layer in alone.attention.items():
+            close(row[f"{name}/channel"], layer.channel, half=False)
+            close(row[f"{name}/spatial"], layer.spatial, half=False)
+            if spec.varies(view):
+                assert row[f"{name}/height"] == layer.spatial.shape[1]
+    assert (len(sizes) > 1) == spec.varies(view)
 
 
 def test_gates_differ_between_photos(loaded: LoadedModel, photos: Path, tmp_path: Path) -> None:
