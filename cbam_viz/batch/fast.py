@@ -14,6 +14,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
@@ -262,5 +264,16 @@ def _gates(attention: Attention) -> list[Any]:
 
 def _apart(some: Sequence[Any], others: Sequence[Any]) -> float:
     pairs = [(a, b) for a, b in zip(some, others, strict=True) if isinstance(a, Tensor)]
-    differences = [(a.float() - b.float()).abs().max() for a, b in pairs if a.numel()]
-    return max(map(float, differences), default=0.0)
+    return max(
+        (furthest(a.float().cpu().numpy(), b.float().cpu().numpy()) for a, b in pairs), default=0.0
+    )
+
+
+def furthest(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
+    """The largest difference of two values in one place; none where both are NaN or the same
+    infinity, infinite where one of them alone is.
+    """
+    same = (one == other) | (np.isnan(one) & np.isnan(other))
+    with np.errstate(invalid="ignore"):
+        apart = np.where(same, 0.0, np.abs(one - other))
+    return float(np.where(np.isnan(apart), np.inf, apart).max(initial=0.0))

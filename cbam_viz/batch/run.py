@@ -22,8 +22,9 @@ import torch
 
 from cbam_viz._text import counted
 from cbam_viz.analysis import Analysis, analyse_inputs
+from cbam_viz.batch.asking import asks_for_values
 from cbam_viz.batch.cluster import Cluster, connected, run_on_ray
-from cbam_viz.batch.fast import Effect, faster, first_of
+from cbam_viz.batch.fast import Effect, faster, first_of, furthest
 from cbam_viz.batch.lock import LOCK, locked
 from cbam_viz.batch.looking import Looker, Prepared, first_photos
 from cbam_viz.batch.machine import can_fork, cores, exactly_on
@@ -241,6 +242,12 @@ def _together(looker: Looker, photos: list[Prepared], probe: Analysis, reporter:
     output = probe.attention.output
     if batch == 1 or not isinstance(output, torch.Tensor) or output.shape[:1] != (1,):
         return 1
+    if asks_for_values(looker.loaded, photos[0][1], looker.settings.view):
+        reporter.say(
+            "Photos go through this network one at a time: its code asks for values of a tensor, "
+            "and might take another way for photos together than for each of them."
+        )
+        return 1
     both = (same * 2)[:2]
     try:
         shared = analyse_inputs(looker.loaded, both)
@@ -265,10 +272,10 @@ def difference(one: Analysis, other: Analysis) -> float:
         key: gate.shape for key, gate in second.items()
     }:
         return float("inf")
-    apart = [float(abs(gate - second[key]).max(initial=0)) for key, gate in first.items()]
+    apart = [furthest(gate, second[key]) for key, gate in first.items()]
     ours, theirs = output_of(one), output_of(other)
     if ours is not None and theirs is not None:
-        apart.append(float(abs(ours - theirs).max() / max(1.0, float(abs(ours).max()))))
+        apart.append(furthest(ours, theirs) / max(1.0, float(abs(ours).max(initial=0))))
     return max(apart, default=0.0)
 
 

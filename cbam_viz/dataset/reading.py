@@ -205,9 +205,10 @@ class Store:
             every = np.arange(end - start) if mine is None else np.flatnonzero(mine)
             rows = start + every[there]
             values = found.drop_null().flatten().to_numpy()
-            if values.size != len(rows) * int(np.prod(shape)):
-                raise _damaged(file, f"{column} is not of {int(np.prod(shape))} values a photo")
-            values = values.reshape(len(rows), -1)
+            size = int(np.prod(shape))
+            if values.size != len(rows) * size:
+                raise _damaged(file, f"{column} is not of {size} values a photo")
+            values = values.reshape(len(rows), size)
             if part == "channel":
                 shares = np.broadcast_to(1 / values.shape[1], values.shape)
             else:

@@ -13,8 +13,11 @@ import pytest
 import torch
 
 import cbam_viz
+from cbam_viz.batch.fast import furthest
+from cbam_viz.batch.reporter import Reporter
 from cbam_viz.batch.run import run_batch
 from cbam_viz.batch.settings import Settings
+from cbam_viz.images import InputSpec
 from cbam_viz.images.spec import CROP_MODES
 from cbam_viz.models import LoadedModel, wrap_model
 from cbam_viz.store.shards import to_half_precision
@@ -184,3 +187,46 @@ def test_own_networks(make: type[torch.nn.Module], photos: Path, tmp_path: Path)
         alone = cbam_viz.analyse(own, cbam_viz.read_photo(photos / row["name"]))
         close(row[column], alone.layers[0].spatial, half=False)
     assert json.loads((tmp_path / "store" / "store.json").read_text())["batch"] == 1
+
+
+class Deciding(torch.nn.Module):
+    """A gate whose way hangs on the mean over all photos that come together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.gate, self.head = torch.nn.Conv2d(3, 3, 1), torch.nn.Linear(3, 2)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        squeezed = self.gate(x.mean((2, 3), keepdim=True))
+        x = x * (squeezed.sigmoid() if x.mean() > 0 else squeezed.sigmoid() / 2)
+        return self.head(x.mean((2, 3)))
+
+
+def test_a_network_that_decides_by_values_sees_photos_one_at_a_time(tmp_path: Path) -> None:
+    """The first two photos are alike, so that a trial on them shows nothing."""
+    from PIL import Image
+
+    for number, light in enumerate((250, 249, 250, 1, 2, 250, 250, 3)):
+        Image.new("RGB", (32, 32), (light, light, light)).save(tmp_path / f"{number}.png")
+    spec = InputSpec(size=(32, 32))
+    loaded = wrap_model(Deciding().eval(), spec, name="deciding")
+    said: list[str] = []
+    reporter = Reporter()
+    reporter.say = said.append  # type: ignore[method-assign]
+    settings = Settings("crop", precision="float32")
+    run_batch(loaded, [str(tmp_path)], tmp_path / "store", settings, workers=1, reporter=reporter)
+    assert "one at a time: its code asks for values" in " ".join(said)
+    for _, row in table_of(tmp_path / "store").iterrows():
+        alone = cbam_viz.analyse(loaded, cbam_viz.read_photo(tmp_path / row["name"]), "crop")
+        ((name, layer),) = alone.attention.items()
+        close(row[f"{name}/channel"], layer.channel, half=False)
+
+
+def test_values_that_are_no_numbers_do_not_part_photos() -> None:
+    nan, inf = np.nan, np.inf
+    here = np.array([1, nan, inf, -inf], np.float32)
+    assert furthest(here, np.array([1.25, nan, inf, -inf], np.float32)) == 0.25
+    for other in ([1, 2, inf, -inf], [1, nan, inf, inf], [nan, nan, inf, -inf]):
+        assert furthest(here, np.array(other, np.float32)) == inf
+    assert furthest(here[:0], here[:0]) == 0
