@@ -22,7 +22,7 @@ def asks_for_values(loaded: LoadedModel, made: ModelInput, view: View) -> bool:
     (x,) = as_weights(loaded.model, [made.tensor])
     with running(loaded, (x,), view), torch.no_grad(), _Asking() as asking:
         loaded.model(x)
-    return asking.asked
+    return bool(asking.asked)
 
 
 class _Asking(TorchDispatchMode):  # type: ignore[no-untyped-call]

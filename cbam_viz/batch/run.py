@@ -20,7 +20,7 @@ from typing import Literal
 
 import torch
 
-from cbam_viz._text import counted
+from cbam_viz._text import counted, shortened
 from cbam_viz.analysis import Analysis, analyse_inputs
 from cbam_viz.batch.asking import asks_for_values
 from cbam_viz.batch.cluster import Cluster, connected, run_on_ray
@@ -325,7 +325,7 @@ def _follow(
         done += result.photos
         failed += len(result.failed)
         for _, name, reason in result.failed:
-            reporter.say(f"Skipped {name}: {reason}")
+            reporter.say(f"Skipped {shortened(name, 200)}: {reason}")
     seconds = time.monotonic() - began
     made = (read_result(store, record, shard) for shard in range(record.shards))
     complete = _write_failed(store, made)

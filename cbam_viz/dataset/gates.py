@@ -148,7 +148,8 @@ def summaries_of(
 
 def left_out(store: Store, summaries: Sequence[GateSummary]) -> list[str]:
     """Say of which gates not all photos count, and how many do not: a sentence for each count."""
-    photos, missing = store.photos.num_rows, {}
+    photos = store.photos.num_rows
+    missing: dict[int, list[str]] = {}
     for one in summaries:
         missing.setdefault(photos - one.photos, []).append(f"{one.layer} ({one.part})")
     return [

@@ -134,11 +134,11 @@ def _expanded(source: str, columns: Columns) -> Iterator[Item]:
             "patterns in quotes."
         )
     for file in files:
-        name = file.relative_to(above).as_posix()
+        inside = file.relative_to(above).as_posix()
         if file.is_dir():
-            yield from _below(name, _folder(file, columns))
+            yield from _below(inside, _folder(file, columns))
         else:
-            yield from _file(file, name, columns)
+            yield from _file(file, inside, columns)
 
 
 def lines_of(path: Path) -> Iterator[str]:

@@ -43,9 +43,9 @@ def photos_in_tar(path: Path, below: str) -> Iterator[Item]:
         with tarfile.open(path, "r:") as archive, path.open("rb") as stream:
             for _, members in groupby(_files(archive), key=lambda member: _key(member.name)):
                 yield from _sample(list(members), str(path), below, stream)
-            stream.seek(archive.offset)  # type: ignore[attr-defined]
+            stream.seek(archive.offset)
             if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):  # where tarfile stops without a word
-                raise tarfile.ReadError(f"byte {archive.offset:,} begins no member")  # type: ignore[attr-defined]
+                raise tarfile.ReadError(f"byte {archive.offset:,} begins no member")
     except (tarfile.TarError, EOFError) as error:
         raise ImageError(
             f"{path} is no tar archive, or is cut off ({error}). Get it again."
