@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from torch.utils import _pytree as pytree
 
 from cbam_viz._text import said
@@ -55,7 +56,7 @@ class Effect:
     gates: float
     """Largest difference of a gate."""
     output: float
-    """Largest difference of the network's output, where it is a tensor."""
+    """Largest difference of the network's output, of all tensors in it."""
     allowed: float
     """How far gates may differ."""
     photos: int
@@ -85,6 +86,8 @@ def fast_forward(
         raise
     except Exception as error:  # whatever export and compilation meet
         cause = said(error, 300)
+        if isinstance(error, GuardOnDataDependentSymNode):  # whose words are torch's own
+            cause = "its code decides by values of its input, which torch.export cannot follow"
         raise ModelError(
             f"{loaded.name} cannot be made faster by {', '.join(ways)}: {cause}. Leave --fast out."
         ) from error
@@ -209,8 +212,8 @@ class _Finder(fx.Interpreter):
         if isinstance(result, Tensor) and result.is_floating_point() and n.op == "call_function":
             for name, gate in self.gates.items():
                 if result.numel() == gate.numel() and len(result) == len(gate):
-                    apart = (result.detach().float().cpu().reshape(gate.shape) - gate).abs().max()
-                    if float(apart) <= _SAME:
+                    found = result.detach().float().cpu().reshape(gate.shape)
+                    if furthest(found.numpy(), gate.numpy()) <= _SAME:
                         self.found[name].append(n)
         return result
 
@@ -252,7 +255,7 @@ def _effect(
         ways,
         min(times[False]) / min(times[True]),
         _apart(_gates(exact), _gates(found)),
-        _apart([exact.output], [found.output]),
+        _apart(pytree.tree_leaves(exact.output), pytree.tree_leaves(found.output)),
         HALF if "bf16" in ways else EXACT,
         len(x),
     )
