@@ -58,13 +58,17 @@ class LabelTable:
         if it has no label; raises LabelsError if it has several.
         """
         every = [_name(name) for name in names]
-        found = next((self.exact[name] for name in every if name in self.exact), ())
+        found = self.exact.get(self.called(names) or "", ())
         if not found and elsewhere:
             found = next((self.short[name] for name in every if name in self.short), ())
         if len(found) > 1:
             photo = shortened(PurePosixPath(every[0]).name)
             raise LabelsError(f"{self.file.name} gives {photo} several classes: {few(found)}.")
         return found[0] if found else None
+
+    def called(self, names: Sequence[str]) -> str | None:
+        """The first of `names` that the file has, as it has it; None if it has none of them."""
+        return next((name for name in map(_name, names) if name in self.exact), None)
 
     def of_photo(self, photo: Path, *, elsewhere: bool) -> str | None:
         """The label of a photo on disk: named from the file's folder, by its path or its name.
@@ -88,9 +92,15 @@ def names_alike(photos: Iterable[Path]) -> frozenset[str]:
 
 
 def names_of(path: str) -> tuple[str, ...]:
-    """How a file may call the photo at a path with `/`: by as many folders as it likes, or none."""
-    parts = PurePosixPath(path).parts
-    return (*("/".join(parts[n:]) for n in range(len(parts))), PurePosixPath(path).stem)
+    """How a file may call the photo at a path with `/`: by as many folders as it likes, or none,
+    and without its ending.
+    """
+    whole, bare = PurePosixPath(path), PurePosixPath(path).with_suffix("")
+    return tuple(
+        PurePosixPath(*one.parts[n:]).as_posix()
+        for one in (whole, bare)
+        for n in range(len(one.parts))
+    )
 
 
 def read_labels(file: Path) -> LabelTable:
@@ -105,6 +115,8 @@ def read_labels(file: Path) -> LabelTable:
     text = _text(file)
     if file.suffix.lower() == ".json" or text.lstrip()[:1] == "{":
         return _table(file, _json(file, text))
+    if separator := re.match(r"sep=.\s*\n", text, re.IGNORECASE):  # Excel's hint to itself
+        text = text[separator.end() :]
     lines = io.StringIO(text, newline=None)  # whatever ends a line
     first = next((line for line in lines if line.strip()), "")
     lines.seek(0)
@@ -198,7 +210,7 @@ def _delimiter(line: str) -> str:
     """What separates the cells of a line: a tab, else what comes first outside of quotes."""
     if "\t" in line:
         return "\t"
-    found = re.search("[,;]", re.sub('"[^"]*"', "", line))
+    found = re.search("[,;|]", re.sub('"[^"]*"', "", line))
     return found[0] if found else ""
 
 

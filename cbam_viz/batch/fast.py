@@ -14,8 +14,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from torch.utils import _pytree as pytree
 
 from cbam_viz._text import said
@@ -53,7 +56,7 @@ class Effect:
     gates: float
     """Largest difference of a gate."""
     output: float
-    """Largest difference of the network's output, where it is a tensor."""
+    """Largest difference of the network's output, of all tensors in it."""
     allowed: float
     """How far gates may differ."""
     photos: int
@@ -83,6 +86,8 @@ def fast_forward(
         raise
     except Exception as error:  # whatever export and compilation meet
         cause = said(error, 300)
+        if isinstance(error, GuardOnDataDependentSymNode):  # whose words are torch's own
+            cause = "its code decides by values of its input, which torch.export cannot follow"
         raise ModelError(
             f"{loaded.name} cannot be made faster by {', '.join(ways)}: {cause}. Leave --fast out."
         ) from error
@@ -207,8 +212,8 @@ class _Finder(fx.Interpreter):
         if isinstance(result, Tensor) and result.is_floating_point() and n.op == "call_function":
             for name, gate in self.gates.items():
                 if result.numel() == gate.numel() and len(result) == len(gate):
-                    apart = (result.detach().float().cpu().reshape(gate.shape) - gate).abs().max()
-                    if float(apart) <= _SAME:
+                    found = result.detach().float().cpu().reshape(gate.shape)
+                    if furthest(found.numpy(), gate.numpy()) <= _SAME:
                         self.found[name].append(n)
         return result
 
@@ -250,7 +255,7 @@ def _effect(
         ways,
         min(times[False]) / min(times[True]),
         _apart(_gates(exact), _gates(found)),
-        _apart([exact.output], [found.output]),
+        _apart(pytree.tree_leaves(exact.output), pytree.tree_leaves(found.output)),
         HALF if "bf16" in ways else EXACT,
         len(x),
     )
@@ -262,5 +267,16 @@ def _gates(attention: Attention) -> list[Any]:
 
 def _apart(some: Sequence[Any], others: Sequence[Any]) -> float:
     pairs = [(a, b) for a, b in zip(some, others, strict=True) if isinstance(a, Tensor)]
-    differences = [(a.float() - b.float()).abs().max() for a, b in pairs if a.numel()]
-    return max(map(float, differences), default=0.0)
+    return max(
+        (furthest(a.float().cpu().numpy(), b.float().cpu().numpy()) for a, b in pairs), default=0.0
+    )
+
+
+def furthest(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
+    """The largest difference of two values in one place; none where both are NaN or the same
+    infinity, infinite where one of them alone is.
+    """
+    same = (one == other) | (np.isnan(one) & np.isnan(other))
+    with np.errstate(invalid="ignore"):
+        apart = np.where(same, 0.0, np.abs(one - other))
+    return float(np.where(np.isnan(apart), np.inf, apart).max(initial=0.0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Hashable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,13 +13,14 @@ import msgspec
 import numpy as np
 
 from cbam_viz._schema import MismatchError, checked
+from cbam_viz._text import shortened
 from cbam_viz.batch.sources.item import Item
 from cbam_viz.errors import StoreError
 from cbam_viz.images import View
 from cbam_viz.store.files import write_atomic
 from cbam_viz.store.npz import layer_document
 from cbam_viz.store.provenance import versions
-from cbam_viz.store.shards import Array, LayerColumns, Layout, PhotoRow, Precision
+from cbam_viz.store.shards import MOST, Array, LayerColumns, Layout, PhotoRow, Precision
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +33,10 @@ PLAN = "plan.parquet"
 GATES = "gates"
 FAILED = "failed.csv"
 SCHEMA = 1
+ONE_SIZE = (
+    "--view crop gives inputs of one size, with --fit letterbox where the network takes rectangles"
+)
+"""What people do about maps that differ in size."""
 _WORDS = {
     "float16": "gates as the network multiplied by them, rounded to the 11 bits of float16",
     "float32": "gates as the network multiplied by them, float32, nothing rescaled",
@@ -157,6 +163,9 @@ def _record(document: dict[str, Any]) -> Record:
     missing = {one.name for one in told.layout.layers} - {one.name for one in told.layers}
     if missing:
         raise MismatchError("layers", f"nothing is said of {min(missing)}")
+    for one in told.layout.layers:
+        if one.map_size is not None and math.prod(one.map_size) > MOST:
+            raise MismatchError("layout", f"the map of {shortened(one.name)} is of no network")
     return Record(told.photos, told.shard_size, told.batch, told.layout, document)
 
 
@@ -180,7 +189,7 @@ def layout_of(probe: Analysis, precision: Precision) -> Layout:
     )
     output = output_of(probe)
     name = "logits" if probe.output_kind == "logits" else "output"
-    varying = probe.spec is None or (probe.geometry.view == "whole" and not probe.spec.fixed_size)
+    varying = probe.spec is None or probe.spec.varies(probe.geometry.view)
     return Layout(layers, None if output is None else (name, len(output)), varying, precision)
 
 

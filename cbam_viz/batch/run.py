@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
@@ -19,10 +20,11 @@ from typing import Literal
 
 import torch
 
-from cbam_viz._text import counted
+from cbam_viz._text import counted, shortened
 from cbam_viz.analysis import Analysis, analyse_inputs
+from cbam_viz.batch.asking import asks_for_values
 from cbam_viz.batch.cluster import Cluster, connected, run_on_ray
-from cbam_viz.batch.fast import Effect, faster, first_of
+from cbam_viz.batch.fast import Effect, faster, first_of, furthest
 from cbam_viz.batch.lock import LOCK, locked
 from cbam_viz.batch.looking import Looker, Prepared, first_photos
 from cbam_viz.batch.machine import can_fork, cores, exactly_on
@@ -30,6 +32,7 @@ from cbam_viz.batch.plan import Plan, write_plan
 from cbam_viz.batch.record import (
     FAILED,
     GATES,
+    ONE_SIZE,
     PLAN,
     STORE,
     Record,
@@ -135,7 +138,7 @@ def run_batch(
         stack.enter_context(exactly_on(device.type))
         loaded.model.to(device)
         on_gpu = device.type == "cuda"
-        batch = batch_size(settings, loaded.spec.size, device.type)
+        batch = batch_size(settings, loaded.spec, device.type)
         ahead = (cores() if on_gpu else 0) if threads is None else threads
         looker = Looker(loaded, settings, batch, ahead)
         made_with = {**fingerprint(settings, loaded, code), "device": device.type}
@@ -153,7 +156,7 @@ def run_batch(
             if record.layout.varying:
                 raise StoreError(
                     "--fast is for inputs of one size, and those of this run vary. Leave it out, "
-                    "or take the view 'crop'."
+                    f"or take others: {ONE_SIZE}."
                 )
             looker, effect = faster(looker, plan.all_items())
             reporter.say(_told(effect))
@@ -184,12 +187,12 @@ def _device(settings: Settings) -> torch.device:
 
 def _items(sources: Sequence[str], settings: Settings, out: Path) -> Iterator[Item]:
     """All photos of the sources, but for what lies in the store, should it be among them."""
-    place = out.resolve()
-    if not any(Path(source).resolve() in place.parents for source in sources):
+    place = Path(os.path.realpath(out))
+    if not any(Path(os.path.realpath(source)) in place.parents for source in sources):
         return photos_of(sources, settings.labels, settings.columns)
 
     def inside(path: Path) -> bool:
-        return place in path.resolve().parents
+        return place in Path(os.path.realpath(path)).parents
 
     return photos_of(sources, settings.labels, settings.columns, leave_out=inside)
 
@@ -239,6 +242,12 @@ def _together(looker: Looker, photos: list[Prepared], probe: Analysis, reporter:
     output = probe.attention.output
     if batch == 1 or not isinstance(output, torch.Tensor) or output.shape[:1] != (1,):
         return 1
+    if asks_for_values(looker.loaded, photos[0][1], looker.settings.view):
+        reporter.say(
+            "Photos go through this network one at a time: its code asks for values of a tensor, "
+            "and might take another way for photos together than for each of them."
+        )
+        return 1
     both = (same * 2)[:2]
     try:
         shared = analyse_inputs(looker.loaded, both)
@@ -263,10 +272,10 @@ def difference(one: Analysis, other: Analysis) -> float:
         key: gate.shape for key, gate in second.items()
     }:
         return float("inf")
-    apart = [float(abs(gate - second[key]).max(initial=0)) for key, gate in first.items()]
+    apart = [furthest(gate, second[key]) for key, gate in first.items()]
     ours, theirs = output_of(one), output_of(other)
     if ours is not None and theirs is not None:
-        apart.append(float(abs(ours - theirs).max() / max(1.0, float(abs(ours).max()))))
+        apart.append(furthest(ours, theirs) / max(1.0, float(abs(ours).max(initial=0))))
     return max(apart, default=0.0)
 
 
@@ -316,7 +325,7 @@ def _follow(
         done += result.photos
         failed += len(result.failed)
         for _, name, reason in result.failed:
-            reporter.say(f"Skipped {name}: {reason}")
+            reporter.say(f"Skipped {shortened(name, 200)}: {reason}")
     seconds = time.monotonic() - began
     made = (read_result(store, record, shard) for shard in range(record.shards))
     complete = _write_failed(store, made)

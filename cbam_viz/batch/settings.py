@@ -17,7 +17,7 @@ from cbam_viz.errors import StoreError
 from cbam_viz.store.shards import FORM, Precision
 
 if TYPE_CHECKING:
-    from cbam_viz.images import View
+    from cbam_viz.images import InputSpec, View
     from cbam_viz.models import LoadedModel
 
 BATCH, LARGE_BATCH, GPU_BATCH = 16, 8, 64
@@ -76,13 +76,13 @@ def shard_size(count: int) -> int:
     return size
 
 
-def batch_size(settings: Settings, input_size: tuple[int, int], device: str) -> int:
+def batch_size(settings: Settings, spec: InputSpec, device: str) -> int:
     """Photos in one forward: as asked, else what suits inputs and device."""
     if settings.batch is not None:
         return settings.batch
     if device == "cuda":
         return GPU_BATCH
-    small = settings.view == "crop" and input_size[0] * input_size[1] <= _LARGE
+    small = not spec.varies(settings.view) and spec.size[0] * spec.size[1] <= _LARGE
     return BATCH if small else LARGE_BATCH
 
 
@@ -121,6 +121,8 @@ def fingerprint(settings: Settings, loaded: LoadedModel, code: str | None) -> di
         "fast ways": " ".join(settings.fast) or "none",
         "form of shards": FORM,
     }
+    if settings.columns.image is not None:
+        asked["image column"] = settings.columns.image
     return {**versions_used(), **network_parts(loaded, code), **asked}
 
 

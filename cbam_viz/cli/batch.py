@@ -183,8 +183,8 @@ def batch(
     """Capture every layer of every photo into one store of Parquet files.
 
     A SOURCE is an image, a folder, a pattern in quotes, a list of files (.txt, a line each), a tar
-    archive as of WebDataset, a Parquet file with a column of images, or a Hugging Face dataset on
-    disk.
+    archive as of WebDataset, a Parquet or Arrow file with a column of images, or a Hugging Face
+    dataset on disk.
 
     The run may be stopped at any moment, also by a crash: the same command goes on, and the store
     is the same in the end. Photos that cannot be read are named on standard error and in

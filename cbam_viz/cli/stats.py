@@ -87,7 +87,9 @@ def stats(
     a constant), 'classes' is between classes, 'photos' between photos of a class; of one photo
     nothing is known of them.
     """
-    from cbam_viz.dataset import gate_summary, open_store
+    from cbam_viz.batch.record import ONE_SIZE
+    from cbam_viz.dataset import open_store
+    from cbam_viz.dataset.gates import summaries_of
 
     if table is not None:
         refuse_existing([table], force)
@@ -109,7 +111,7 @@ def stats(
     gates = [gate for gate in opened.gates() if name in (None, gate[0])]
     varying = opened.record.layout.varying
     gates = [gate for gate in gates if gate[1] == "channel" or not varying]
-    summaries = [gate_summary(opened, *gate) for gate in gates]
+    summaries, notes = summaries_of(opened, gates)
     if table is not None:
         write(table, _csv(summaries).encode(), force=force)
     if as_json:
@@ -117,13 +119,17 @@ def stats(
         return
     if varying:
         click.echo(
-            "Maps differ in size from photo to photo; channel weights alone follow.", err=True
+            "Maps differ in size from photo to photo; channel weights alone follow. In a store "
+            f"made anew, {ONE_SIZE}.",
+            err=True,
         )
     missing = opened.record.shards - len(opened.files)
     if missing:
         are = "is" if missing == 1 else "are"
         told = f"{missing} of the store's {opened.record.shards} parts {are} missing: "
         click.echo(f"{told}run the same cbam-viz batch again to complete it.", err=True)
+    for note in notes:
+        click.echo(note, err=True)
     photos, classes = opened.photos.num_rows, len(opened.classes)
     say(f"{counted(photos, 'photo')} of {counted(classes, 'class', 'classes')} in {store}.\n")
     _print_gates(summaries)

@@ -11,6 +11,10 @@ from typing import Any, TextIO
 
 import click
 
+from cbam_viz._text import shortened
+
+LONGEST = 200
+"""Characters of a cell in a table."""
 RESULTS = f"{__name__}.results"
 """In click's `meta`: the stream of results, where the user's own code has `sys.stdout` changed."""
 
@@ -36,7 +40,11 @@ def _results() -> TextIO | None:
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], right: str = "") -> None:
-    """Print aligned columns; `right` names the columns (as in `head`) to align to the right."""
+    """Print aligned columns; `right` names the columns (as in `head`) to align to the right.
+
+    Names of photos and classes are whatever somebody chose: nothing of them moves a terminal.
+    """
+    rows = [[shortened(cell, LONGEST) for cell in row] for row in rows]
     numeric = [title in right.split() for title in head]
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
     for row in (head, *rows):

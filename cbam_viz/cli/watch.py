@@ -161,9 +161,10 @@ def _measured(
     """
     from cbam_viz.analysis import analyse
     from cbam_viz.runs import find_run, watch_checkpoints
-    from cbam_viz.runs.order import files_in
+    from cbam_viz.runs.order import folder_of_checkpoints
     from cbam_viz.runs.reading import INSIDE
     from cbam_viz.runs.record import RUN, read_record
+    from cbam_viz.runs.watching import fed_alike
 
     folder = Path(run)
     there = find_run(run)
@@ -183,17 +184,16 @@ def _measured(
                 f"{there} was written by the training itself, on inputs of its own. For its "
                 "checkpoints on other photos, say where that goes: --out FOLDER."
             )
-    if not files_in(folder):
-        raise StoreError(
-            f"There is no checkpoint in {run} and no run that a training wrote. Give the folder of "
-            "its .safetensors, .pth, .pt or .ckpt files."
-        )
+    source = folder_of_checkpoints(folder)
+    if source != folder:
+        click.echo(f"The checkpoints are those in {source}.", err=True)
     refuse_unwritable([target / RUN])
     photos, view = probes.read(), probes.view
     first: list[LoadedModel] = []
 
     def opened(path: Path) -> LoadedModel:
         loaded = open_network(replace(choice, checkpoint=str(path)), quiet=bool(first))
+        loaded = fed_alike(loaded, photos, view)
         if not first:
             if names:  # hours may go by before a figure asks for them
                 _check_layers(list(analyse(loaded, photos[0], view).attention), names)
@@ -203,7 +203,7 @@ def _measured(
 
     with _progress() as (tick, total):
         watched = watch_checkpoints(
-            folder, target, photos, opened, view=view, made_with=_options(choice, probes.reading),
+            source, target, photos, opened, view=view, made_with=_options(choice, probes.reading),
             tick=tick, total=total,
         )  # fmt: skip
     for one in watched.left_out:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cbam_viz.dataset.gates import gate_summary
+from cbam_viz.dataset.gates import GateSummary, summaries_of
 from cbam_viz.dataset.reading import Part, Store
 from cbam_viz.errors import StoreError
 
@@ -33,7 +33,8 @@ class Change:
 def compare_stores(one: Store, other: Store) -> list[Change]:
     """What changed from one store to another, for every gate that both have in the same shape.
 
-    Raises StoreError if they have none in common.
+    Gates without finite numbers in one of them are left out. Raises StoreError if they have none in
+    common.
     """
     common = [
         gate
@@ -42,19 +43,24 @@ def compare_stores(one: Store, other: Store) -> list[Change]:
     ]
     if not common:
         raise StoreError(f"{one.path} and {other.path} have no layer of one name and shape.")
-    return [_change(one, other, layer, part) for layer, part in common]
+    first, second = (
+        {(made.layer, made.part): made for made in summaries_of(store, common)[0]}
+        for store in (one, other)
+    )
+    return [
+        _change(first[gate], second[gate]) for gate in common if gate in first and gate in second
+    ]
 
 
-def _change(one: Store, other: Store, layer: str, part: Part) -> Change:
-    a, b = gate_summary(one, layer, part), gate_summary(other, layer, part)
+def _change(a: GateSummary, b: GateSummary) -> Change:
     both = [name for name in a.classes if name in b.classes]
     pairs = {
         name: (a.class_mean[a.classes.index(name)], b.class_mean[b.classes.index(name)])
         for name in both
     }
     return Change(
-        layer,
-        part,
+        a.layer,
+        a.part,
         b.numbers["mean"] - a.numbers["mean"],
         _apart(a.mean, b.mean),
         float(b.spread.mean() - a.spread.mean()),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cbam_viz._text import counted, few
 from cbam_viz.dataset.caching import kept
 from cbam_viz.dataset.moments import Moments
 from cbam_viz.dataset.numbers import NUMBERS
@@ -19,6 +20,10 @@ from cbam_viz.dataset.sums import Sums, in_order, sums_of, sums_of_some
 from cbam_viz.errors import StoreError
 
 Real = npt.NDArray[np.float64]
+
+
+class NoGatesError(StoreError):
+    """A gate that no photo of a store has, or none has in finite numbers."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,39 @@ def gate_summary(
     return summary
 
 
+def summaries_of(
+    store: Store, gates: Sequence[tuple[str, Part]], per_class: int | None = None
+) -> tuple[list[GateSummary], list[str]]:
+    """The summaries of some gates, and what to know of photos that count in none of them.
+
+    Raises StoreError as `gate_summary` does, and if no gate can be summed up.
+    """
+    made: list[GateSummary] = []
+    notes: list[str] = []
+    for layer, part in gates:
+        try:
+            made.append(gate_summary(store, layer, part, per_class))
+        except NoGatesError as error:
+            notes.append(str(error))
+    if gates and not made:
+        raise NoGatesError(notes[0])
+    return made, [*notes, *([] if per_class else left_out(store, made))]
+
+
+def left_out(store: Store, summaries: Sequence[GateSummary]) -> list[str]:
+    """Say of which gates not all photos count, and how many do not: a sentence for each count."""
+    photos = store.photos.num_rows
+    missing: dict[int, list[str]] = {}
+    for one in summaries:
+        missing.setdefault(photos - one.photos, []).append(f"{one.layer} ({one.part})")
+    return [
+        f"{count:,} of {counted(photos, 'photo')} count nowhere at {few(names)}: their gates there "
+        "are not finite, or the layer did not run for them."
+        for count, names in missing.items()
+        if count
+    ]
+
+
 def sampled(groups: npt.NDArray[np.int64], classes: int, per_class: int) -> npt.NDArray[np.bool_]:
     """(N,) which photos stand for their class (N,): all, or so many evenly spaced ones.
 
@@ -141,7 +179,7 @@ def _summary(store: Store, layer: str, part: Part, sums: Sums) -> GateSummary:
     moments, told = sums.moments, sums.told
     whole = moments.together()
     if not whole.count[0]:
-        raise StoreError(f"No photo in {store.path} has finite {part} gates at {layer}.")
+        raise NoGatesError(f"No photo in {store.path} has finite {part} gates at {layer}.")
     # A class none of whose photos has this gate has no mean either.
     labelled = np.flatnonzero(moments.count[: len(sums.classes)])
     return GateSummary(

@@ -31,7 +31,7 @@ def original(store: Store, photo: int) -> bytes | None:
         inside = store.path / item.path  # as in the store that comes along
         if not Path(item.path).exists() and inside.exists():
             item = replace(item, path=str(inside))
-        opener = Opener(Columns())
+        opener = Opener(Columns(store.record.fingerprint.get("image column")))
         try:
             found = opener.content(item)
         finally:

@@ -54,8 +54,11 @@ def neighbours(store: Store, layer: str, photo: int, count: int = 9) -> list[Ran
         for block in store.blocks(layer, "channel", mine)
         for values in block.values
     ]
-    if not own:
-        raise StoreError(f"{store.path} has no channel weights of photo {photo} at {layer}.")
+    if not own or not np.isfinite(own[0]).all():
+        finite = "finite " if own else ""
+        raise StoreError(
+            f"{store.path} has no {finite}channel weights of photo {photo} at {layer}."
+        )
     rows, values = _each(
         store,
         layer,
@@ -82,21 +85,25 @@ def unusual(store: Store, layer: str, count: int = 9) -> list[Ranked]:
         return np.asarray(np.sqrt(np.square(apart / summary.spread[varies]).mean(1)), np.float64)
 
     rows, values = _each(store, layer, score)
-    values = np.where(np.isfinite(values), values, -1.0)
     return _ranked(store, rows, values, np.argsort(-values, kind="stable")[:count])
 
 
 def _each(
     store: Store, layer: str, number: Callable[[Block], npt.NDArray[np.floating]]
 ) -> tuple[npt.NDArray[np.int64], Real]:
-    """A number for each photo: rows of the store, and their numbers."""
+    """A number for each photo whose weights are finite: rows of the store, and their numbers."""
     # Copied, as a part of a block would keep all of it in memory.
     found = [
         (block.rows, np.array(number(block), np.float64))
-        for block in store.blocks(layer, "channel")
+        for block in map(_finite, store.blocks(layer, "channel"))
     ]
     rows = np.concatenate([rows for rows, _ in found])
     return rows, np.concatenate([values for _, values in found])
+
+
+def _finite(block: Block) -> Block:
+    finite = np.asarray(np.isfinite(block.values).all(1))
+    return block if finite.all() else block.only(finite)
 
 
 def _ranked(

@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cbam_viz._places import SAMPLE
-from cbam_viz._text import few, shortened
+from cbam_viz._text import few, said, shortened
 from cbam_viz.attention import Cells
-from cbam_viz.batch.record import GATES, STORE, Record, read_record
+from cbam_viz.batch.record import GATES, ONE_SIZE, STORE, Record, read_record
+from cbam_viz.dataset.checking import checked, refuse_bomb
 from cbam_viz.errors import StoreError
 from cbam_viz.images import Geometry, photo_shares
 from cbam_viz.layer_names import Named
@@ -184,8 +185,8 @@ class Store:
         shape = self.shape(layer, part)
         if part == "spatial" and self.record.layout.varying:
             raise StoreError(
-                f"The maps in {self.path} differ in size from photo to photo (view "
-                f"{self.record.document['view']!r}), so that their cells cannot be put together."
+                f"The maps in {self.path} differ in size from photo to photo, as its inputs do, so "
+                f"that their cells cannot be put together. In a store made anew, {ONE_SIZE}."
             )
         column = f"{layer}/{part}"
         columns = [column, *(_PLACE if part == "spatial" else ())]
@@ -205,9 +206,10 @@ class Store:
             every = np.arange(end - start) if mine is None else np.flatnonzero(mine)
             rows = start + every[there]
             values = found.drop_null().flatten().to_numpy()
-            if values.size != len(rows) * int(np.prod(shape)):
-                raise _damaged(file, f"{column} is not of {int(np.prod(shape))} values a photo")
-            values = values.reshape(len(rows), -1)
+            size = int(np.prod(shape))
+            if values.size != len(rows) * size:
+                raise _damaged(file, f"{column} is not of {size} values a photo")
+            values = values.reshape(len(rows), size)
             if part == "channel":
                 shares = np.broadcast_to(1 / values.shape[1], values.shape)
             else:
@@ -252,7 +254,7 @@ def open_store(path: str | Path) -> Store:
             f"{folder} holds no {STORE}, so it is no store. Make one: cbam-viz batch PHOTOS --out "
             f"{folder}."
         )
-    files = tuple(sorted((folder / GATES).glob("[0-9]*.parquet")))
+    files = tuple(sorted(one for one in (folder / GATES).glob("*.parquet") if one.stem.isdecimal()))
     store = Store(folder, record, files)
     if not files or not store.photos.num_rows:
         raise StoreError(f"{folder} holds no photos yet. Let cbam-viz batch do its work first.")
@@ -273,13 +275,13 @@ def _ahead(files: Sequence[Path], columns: Sequence[str]) -> Iterator[Any]:
 
 def _read(file: Path, columns: Sequence[str]) -> Any:
     try:
-        table = parquet().ParquetFile(file).read(list(columns), use_threads=False)
+        if not file.is_file():  # a pipe would be waited for
+            raise FileNotFoundError("it is no file")
+        opened = parquet().ParquetFile(file)
+        refuse_bomb(opened.metadata)
+        return checked(opened.read(list(columns), use_threads=False), columns)
     except (OSError, ValueError, KeyError, NotImplementedError) as error:
-        raise _damaged(file, str(error)) from error
-    missing = [name for name in columns if name not in table.column_names]
-    if missing:  # which pyarrow passes over in silence
-        raise _damaged(file, f"it has no column {missing[0]}")
-    return table
+        raise _damaged(file, said(error).rstrip(".")) from error
 
 
 def _damaged(file: Path, why: str) -> StoreError:

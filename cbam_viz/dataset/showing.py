@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,19 +44,9 @@ def seen(store: Store, row: int, layers: tuple[str, ...]) -> Seen:
     heights = [f"{layer}/height" for layer in layers if _has_heights(store, layer)]
     told = store.columns_of(row, [*_PLACED, *columns, *heights])
     geometry = _geometry(told)
-    arrays: dict[str, Any] = {}
-    for layer in layers:
-        for part in _parts(store, layer):
-            values = told[f"{layer}/{part}"]
-            if values is None:
-                continue
-            gate = np.array(values, np.float32)
-            if part == "spatial":
-                rows = told.get(f"{layer}/height") or store.shape(layer, "spatial")[0]
-                gate = gate.reshape(int(rows), -1)
-            arrays[f"{layer}/{part}"] = gate[None]
-    ran = [layer for layer in layers if any(key.startswith(f"{layer}/") for key in arrays)]
     try:
+        arrays = _arrays(store, layers, told)
+        ran = [layer for layer in layers if any(key.startswith(f"{layer}/") for key in arrays)]
         placed = {**known, **_placement(store, row, geometry)}
         attention = rebuild_attention(
             {layer: {**placed[layer], "key": layer} for layer in ran},
@@ -67,6 +58,22 @@ def seen(store: Store, row: int, layers: tuple[str, ...]) -> Seen:
     photo, there = _photo(store, told, geometry)
     model = str(store.record.document["model"])
     return Seen(Analysis(photo, model, None, attention, geometry, ()), there)
+
+
+def _arrays(store: Store, layers: Sequence[str], told: dict[str, Any]) -> dict[str, Any]:
+    """The gates of a photo by column, (1, C) and (1, h, w); those that did not run are left out."""
+    arrays: dict[str, Any] = {}
+    for layer in layers:
+        for part in _parts(store, layer):
+            values = told[f"{layer}/{part}"]
+            if values is None:
+                continue
+            gate = np.array(values, np.float32)
+            if part == "spatial":
+                rows = told.get(f"{layer}/height") or store.shape(layer, "spatial")[0]
+                gate = gate.reshape(int(rows), -1)
+            arrays[f"{layer}/{part}"] = gate[None]
+    return arrays
 
 
 def _parts(store: Store, layer: str) -> list[str]:

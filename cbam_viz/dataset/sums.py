@@ -20,6 +20,7 @@ from cbam_viz.dataset.caching import has_kept, marks_of, read_kept, write_kept
 from cbam_viz.dataset.moments import Moments
 from cbam_viz.dataset.numbers import NUMBERS, photo_numbers
 from cbam_viz.dataset.reading import Block, Part, Store
+from cbam_viz.errors import StoreError
 
 Real = npt.NDArray[np.float64]
 Told = Callable[[str, int, int], None]
@@ -142,6 +143,15 @@ def _earlier(store: Store, name: str, marks: tuple[str, ...], size: int) -> tupl
 
 def _none(store: Store, size: int) -> Sums:
     groups = len(store.classes) + 1
+    try:
+        return _zeros(store, groups, size)
+    except MemoryError as error:
+        raise StoreError(
+            f"There is not enough memory to sum up {size:,} values for {groups:,} classes."
+        ) from error
+
+
+def _zeros(store: Store, groups: int, size: int) -> Sums:
     return Sums(store.classes, Moments(groups, size), Moments(groups, len(NUMBERS)), np.zeros(size))
 
 

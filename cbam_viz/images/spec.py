@@ -200,6 +200,10 @@ class InputSpec:
         """The parts that nobody states, of `size`, `normalisation` and `crop`."""
         return tuple(part for part in PARTS if getattr(self.origin, part) is None)
 
+    def varies(self, view: View = DEFAULT_VIEW) -> bool:
+        """Whether inputs, and with them the maps, differ in size from photo to photo."""
+        return self.crop_mode == "rectangle" or (view == "whole" and not self.fixed_size)
+
     def sentence(self, view: View = DEFAULT_VIEW, *, hint: bool = False) -> str:
         """What the network is fed in this view, and who says so or that it was assumed.
 

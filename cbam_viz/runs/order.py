@@ -15,17 +15,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cbam_viz._suffixes import bare_name
-from cbam_viz._text import shortened
+from cbam_viz._text import few, shortened
 from cbam_viz.errors import CheckpointError
 from cbam_viz.models.shards import checkpoint_path, checkpoints_in, read_checkpoint
 from cbam_viz.runs.record import Rule, Unit
 
+DEPTH = 3
+"""How many folders deep checkpoints are looked for."""
 LARGEST = 10**9 - 1
 """Of a number that is taken for an epoch or a step."""
 _DECIMAL = re.compile(r"\d+\.\d+")
@@ -100,6 +102,42 @@ def files_in(folder: Path) -> list[File]:
         else:
             found.append(File(path, path.name, told.st_size, told.st_mtime_ns))
     return found
+
+
+def folder_of_checkpoints(folder: Path) -> Path:
+    """The folder that holds a training's checkpoints: this one, or the one below that has any.
+
+    ultralytics puts them into `weights`, Lightning into `version_0/checkpoints`. Raises
+    CheckpointError if there is none, or several have some.
+    """
+    if files_in(folder):
+        return folder
+    below = [one for one in _folders(folder, DEPTH) if files_in(one)]
+    if len(below) == 1:
+        return below[0]
+    if below:
+        names = [one.relative_to(folder).as_posix() for one in below]
+        raise CheckpointError(
+            f"There is no checkpoint in {folder} itself, and several folders below have some: "
+            f"{few(names)}. Give one of them."
+        )
+    raise CheckpointError(
+        f"There is no checkpoint in {folder} and no run that a training wrote. Give the folder of "
+        "its .safetensors, .pth, .pt or .ckpt files."
+    )
+
+
+def _folders(folder: Path, depth: int) -> Iterator[Path]:
+    """Those below, to some depth, without hidden ones and links."""
+    try:
+        inside = sorted(one for one in folder.iterdir() if one.is_dir() and one.name[0] != ".")
+    except OSError:
+        return
+    for one in inside:
+        if not one.is_symlink():
+            yield one
+            if depth > 1:
+                yield from _folders(one, depth - 1)
 
 
 def said_by_name(name: str) -> tuple[int, Unit] | None:

@@ -22,7 +22,9 @@ from cbam_viz.batch.lock import locked
 from cbam_viz.batch.settings import refuse_other
 from cbam_viz.errors import CbamVizError, CheckpointError, NoAttentionError, StoreError
 from cbam_viz.images import DEFAULT_VIEW, Photo, View
+from cbam_viz.images.spec import CropMode
 from cbam_viz.models import LoadedModel
+from cbam_viz.models.feed import input_of
 from cbam_viz.runs.order import File, LeftOut, Ordered, files_in, ordered
 from cbam_viz.runs.reading import measured, read_source
 from cbam_viz.runs.record import (
@@ -78,7 +80,8 @@ def watch_checkpoints(
 ) -> Watched:
     """Measure each checkpoint of a folder on the photos, or go on with what is not measured yet.
 
-    Every photo goes through the network alone, so that no other changes its gates by rounding.
+    Every photo goes through the network alone, so that no other changes its gates by rounding, in
+    an input of one size for all (`fed_alike`).
     `made_with` says what else must be the same for a run to go on, such as options; `total` is told
     how many checkpoints are to be measured, `tick` each one's name when it is done.
 
@@ -112,6 +115,22 @@ def watch_checkpoints(
             refuse_other(out, known.made_with, wanted)
         work = _Work(out, photos, view, open_checkpoint, wanted, known)
         return work.follow(found, tick, total)
+
+
+def fed_alike(loaded: LoadedModel, photos: Sequence[Photo], view: View) -> LoadedModel:
+    """The network, fed so that the inputs of all photos have one size, and with them its maps.
+
+    That is as it is fed, but for photos of several shapes where it takes rectangles, as YOLO's do,
+    or the whole of each: then all are fitted into an input of its own size, with borders. Raises
+    ImageError for photos of other channels than it takes.
+    """
+    spec = loaded.spec
+    if loaded.transform is not None or not spec.varies(view):
+        return loaded
+    if len({input_of(loaded, one, view).geometry.input_size for one in photos}) == 1:
+        return loaded
+    mode: CropMode = "letterbox" if spec.crop_mode == "rectangle" else spec.crop_mode
+    return replace(loaded, spec=replace(spec, crop_mode=mode, fixed_size=True))
 
 
 @dataclass
@@ -175,7 +194,7 @@ class _Work:
     def _measure(self, number: int, file: File, order: Ordered) -> str:
         """Measure one epoch and write its file; return why that is not possible, else nothing."""
         try:
-            loaded = self.open(file.path)
+            loaded = fed_alike(self.open(file.path), self.photos, self.view)
             found = [analyse(loaded, photo, self.view) for photo in self.photos]
             record = self.record or self._begin(found, loaded, order)
             reason = misfit(record.layout, found[0].attention) or _fed_otherwise(record, loaded)

@@ -18,8 +18,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -46,14 +47,19 @@ FORM = "2"
 """Of a shard's bytes; another number where they come out otherwise. Readers need not know it."""
 
 
+MOST = 1 << 20
+"""Channels, or cells of a map, of one layer; those of networks are far fewer."""
+_Side = Annotated[int, msgspec.Meta(ge=1, le=MOST)]
+
+
 @dataclass(frozen=True)
 class LayerColumns:
     """What is stored of one layer."""
 
     name: str
-    channels: int | None
+    channels: Annotated[int, msgspec.Meta(ge=1, le=MOST)] | None
     """None for a layer without channel weights."""
-    map_size: tuple[int, int] | None
+    map_size: tuple[_Side, _Side] | None
     """Height and width for the first photo; None for a layer without a map."""
 
 
@@ -176,6 +182,8 @@ def _is_list(column: pyarrow.Array) -> bool:
 def read_document(path: Path) -> dict[str, Any]:
     """What a shard's file says of itself, and how many rows it has (`rows`). Raises StoreError."""
     try:
+        if not path.is_file():  # a pipe would be waited for
+            raise FileNotFoundError("it is no file")
         found = parquet().read_metadata(path)
         return {**json.loads(found.metadata[DOCUMENT]), "rows": found.num_rows}
     except (OSError, ValueError, KeyError, TypeError) as error:  # ArrowInvalid is a ValueError

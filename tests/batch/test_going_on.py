@@ -18,6 +18,7 @@ import pytest
 from cbam_viz.batch.lock import locked
 from cbam_viz.batch.run import run_batch
 from cbam_viz.batch.settings import Part, Settings
+from cbam_viz.batch.sources.tables import Columns
 from cbam_viz.errors import StoreError
 from cbam_viz.models import LoadedModel
 from cbam_viz.store import files
@@ -242,3 +243,16 @@ def test_failed_photos_can_be_tried_again(
     assert (summary.done, summary.failed) == (8, 0)
     changed = {name for name, data in contents(store).items() if data != whole[name]}
     assert changed == {"failed.csv", "gates/000001.parquet"}
+
+
+def test_another_column_of_images_is_refused(loaded: LoadedModel, tmp_path: Path) -> None:
+    """Names and labels of the photos are the same, and their pictures are not."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pictures = [write_photo(tmp_path / f"{n}.png", seed=n).read_bytes() for n in range(2)]
+    pq.write_table(pa.table({"a": pictures[:1], "b": pictures[1:]}), tmp_path / "x.parquet")
+    source = [str(tmp_path / "x.parquet")]
+    first, second = (replace(CROP, columns=Columns(name)) for name in "ab")
+    assert run_batch(loaded, source, tmp_path / "store", first).done == 1
+    assert run_batch(loaded, source, tmp_path / "store", first).done == 0
+    with pytest.raises(StoreError, match=r"image column \(a there, b now\)"):
+        run_batch(loaded, source, tmp_path / "store", second)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,12 @@ import pytest
 import torch
 
 import cbam_viz
+from cbam_viz.batch.fast import furthest
+from cbam_viz.batch.reporter import Reporter
 from cbam_viz.batch.run import run_batch
 from cbam_viz.batch.settings import Settings
+from cbam_viz.images import InputSpec
+from cbam_viz.images.spec import CROP_MODES
 from cbam_viz.models import LoadedModel, wrap_model
 from cbam_viz.store.shards import to_half_precision
 
@@ -61,6 +66,31 @@ def test_rows_are_what_analyse_gives(
             close(row[f"{name}/spatial"], layer.spatial, half=precision == "float16")
             if view == "whole":
                 assert row[f"{name}/height"] == layer.spatial.shape[1]
+
+
+@pytest.mark.parametrize("view", ["crop", "whole"])
+@pytest.mark.parametrize("fit", CROP_MODES)
+@pytest.mark.parametrize("fixed", [False, True])
+def test_photos_of_many_shapes_however_they_are_fitted(
+    loaded: LoadedModel, photos: Path, tmp_path: Path, view: Any, fit: Any, fixed: bool
+) -> None:
+    """Rectangles, as YOLO is fed, differ in size in either view; so does the whole of a photo."""
+    spec = replace(loaded.spec, crop_mode=fit, fixed_size=fixed)
+    fitted = replace(loaded, spec=spec)
+    settings = Settings(view=view, precision="float32")
+    summary = run_batch(fitted, [str(photos)], tmp_path / "store", settings, workers=1)
+    assert summary.failed == 1
+    rows = table_of(tmp_path / "store")
+    sizes = set()
+    for _, row in rows.iloc[:4].iterrows():
+        alone = cbam_viz.analyse(fitted, cbam_viz.read_photo(photos / row["name"]), view)
+        sizes.add(alone.geometry.input_size)
+        for name, layer in alone.attention.items():
+            close(row[f"{name}/channel"], layer.channel, half=False)
+            close(row[f"{name}/spatial"], layer.spatial, half=False)
+            if spec.varies(view):
+                assert row[f"{name}/height"] == layer.spatial.shape[1]
+    assert (len(sizes) > 1) == spec.varies(view)
 
 
 def test_gates_differ_between_photos(loaded: LoadedModel, photos: Path, tmp_path: Path) -> None:
@@ -157,3 +187,46 @@ def test_own_networks(make: type[torch.nn.Module], photos: Path, tmp_path: Path)
         alone = cbam_viz.analyse(own, cbam_viz.read_photo(photos / row["name"]))
         close(row[column], alone.layers[0].spatial, half=False)
     assert json.loads((tmp_path / "store" / "store.json").read_text())["batch"] == 1
+
+
+class Deciding(torch.nn.Module):
+    """A gate whose way hangs on the mean over all photos that come together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.gate, self.head = torch.nn.Conv2d(3, 3, 1), torch.nn.Linear(3, 2)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        squeezed = self.gate(x.mean((2, 3), keepdim=True))
+        x = x * (squeezed.sigmoid() if x.mean() > 0 else squeezed.sigmoid() / 2)
+        return self.head(x.mean((2, 3)))
+
+
+def test_a_network_that_decides_by_values_sees_photos_one_at_a_time(tmp_path: Path) -> None:
+    """The first two photos are alike, so that a trial on them shows nothing."""
+    from PIL import Image
+
+    for number, light in enumerate((250, 249, 250, 1, 2, 250, 250, 3)):
+        Image.new("RGB", (32, 32), (light, light, light)).save(tmp_path / f"{number}.png")
+    spec = InputSpec(size=(32, 32))
+    loaded = wrap_model(Deciding().eval(), spec, name="deciding")
+    said: list[str] = []
+    reporter = Reporter()
+    reporter.say = said.append  # type: ignore[method-assign]
+    settings = Settings("crop", precision="float32")
+    run_batch(loaded, [str(tmp_path)], tmp_path / "store", settings, workers=1, reporter=reporter)
+    assert "one at a time: its code asks for values" in " ".join(said)
+    for _, row in table_of(tmp_path / "store").iterrows():
+        alone = cbam_viz.analyse(loaded, cbam_viz.read_photo(tmp_path / row["name"]), "crop")
+        ((name, layer),) = alone.attention.items()
+        close(row[f"{name}/channel"], layer.channel, half=False)
+
+
+def test_values_that_are_no_numbers_do_not_part_photos() -> None:
+    nan, inf = np.nan, np.inf
+    here = np.array([1, nan, inf, -inf], np.float32)
+    assert furthest(here, np.array([1.25, nan, inf, -inf], np.float32)) == 0.25
+    for other in ([1, 2, inf, -inf], [1, nan, inf, inf], [nan, nan, inf, -inf]):
+        assert furthest(here, np.array(other, np.float32)) == inf
+    assert furthest(here[:0], here[:0]) == 0

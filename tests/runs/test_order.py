@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from cbam_viz.runs.order import File, files_in, ordered, said_by_file, said_by_name
+from cbam_viz.errors import CheckpointError
+from cbam_viz.runs.order import (
+    File,
+    files_in,
+    folder_of_checkpoints,
+    ordered,
+    said_by_file,
+    said_by_name,
+)
 
 
 @pytest.mark.parametrize(
@@ -124,3 +132,20 @@ def test_checkpoints_with_a_folder_of_their_own_and_shards(tmp_path: Path) -> No
     found = {one.name: one for one in files_in(tmp_path)}
     assert set(found) == {"checkpoint-500", "checkpoint-1000", "epoch_3.pt"}
     assert found["epoch_3.pt"].mark == {"name": "epoch_3.pt", "size": 1, "modified": 5}
+
+
+def test_checkpoints_below_the_folder_of_a_run(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="There is no checkpoint in"):
+        folder_of_checkpoints(tmp_path)
+    (tmp_path / "results.csv").write_text("epoch")
+    inside = tmp_path / "version_0" / "checkpoints"
+    inside.mkdir(parents=True)
+    (inside / "epoch=3-step=400.ckpt").write_bytes(b"")
+    assert folder_of_checkpoints(tmp_path) == inside
+    assert folder_of_checkpoints(inside) == inside
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "best.pt").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"version_0/checkpoints, weights\. Give"):
+        folder_of_checkpoints(tmp_path)
+    (tmp_path / "model.pt").write_bytes(b"")
+    assert folder_of_checkpoints(tmp_path) == tmp_path

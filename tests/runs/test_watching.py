@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +16,10 @@ import torch
 import cbam_viz
 from cbam_viz.errors import CheckpointError, StoreError
 from cbam_viz.images import Photo
+from cbam_viz.models import LoadedModel
 from cbam_viz.runs import findings, open_run, run_numbers, spaced, watch_checkpoints
 from cbam_viz.runs.record import epoch_path
+from cbam_viz.runs.watching import fed_alike
 from tests.cli.conftest import invoke, write_photo
 from tests.runs.nets import LAYERS, write_checkpoint
 
@@ -335,3 +339,36 @@ def test_wrong_places_are_said(
     assert ended.exit_code == status
     assert said in ended.output
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("mode", "view", "wanted"),
+    [("rectangle", "crop", "letterbox"), ("center", "whole", "center")],
+)
+def test_photos_of_several_shapes_are_shown_in_inputs_of_one_size(
+    training: Path, tmp_path: Path, mode: Any, view: Any, wanted: str
+) -> None:
+    """YOLO takes rectangles, the view `whole` inputs of any shape: maps would differ in size."""
+    shapes = ((40, 60), (60, 40))
+    paths = [write_photo(tmp_path / f"{n}.png", size=size) for n, size in enumerate(shapes)]
+    photos = [cbam_viz.read_photo(path) for path in paths]
+    folder = tmp_path / "training"
+    folder.mkdir()
+    shutil.copy(training / "epoch_1.safetensors", folder)
+
+    def opened(path: Path) -> LoadedModel:
+        loaded = cbam_viz.load_model(path)
+        return replace(loaded, spec=replace(loaded.spec, crop_mode=mode))
+
+    assert watch_checkpoints(folder, tmp_path / "run", photos, opened, view=view).done == 1
+    run = open_run(tmp_path / "run")
+    spec = run.record.spec
+    assert spec is not None
+    assert (spec.crop_mode, spec.varies(view)) == (wanted, False)
+    asked = opened(folder / "epoch_1.safetensors")
+    assert fed_alike(asked, photos[:1], view) == asked  # one photo alone is shown as ever
+    fed = replace(asked, spec=spec)
+    for n, photo in enumerate(photos):
+        layer = cbam_viz.analyse(fed, photo, view).attention[LAYERS[0]]
+        assert torch.equal(run.epoch(1).attentions[n][LAYERS[0]].spatial, layer.spatial)
+    assert watch_checkpoints(folder, tmp_path / "run", photos, opened, view=view).done == 0

@@ -22,7 +22,8 @@ def walk(folder: Path, wanted: Callable[[str], bool] = is_photo_name) -> Iterato
     """Yield the wanted files below a folder in the order of their paths, hidden ones left out.
 
     One folder's entries at a time are held, so that millions of files take no memory. Links to
-    folders are followed; one that leads back to a folder that holds it is not.
+    folders are followed; one that leads back to a folder that holds it is not. A link that leads
+    nowhere counts as a file, which then cannot be read, so that it is told of.
     """
     yield from _walk(folder, wanted, (os.path.realpath(folder),))
 
@@ -30,9 +31,7 @@ def walk(folder: Path, wanted: Callable[[str], bool] = is_photo_name) -> Iterato
 def _walk(folder: Path, wanted: Callable[[str], bool], above: tuple[str, ...]) -> Iterator[Path]:
     try:
         with os.scandir(folder) as entries:
-            inside = sorted(
-                (one.name, one.is_dir(), one.is_file()) for one in entries if one.name[0] != "."
-            )
+            inside = sorted((one.name, *_kind(one)) for one in entries if one.name[0] != ".")
     except OSError as error:
         raise ImageError(f"The folder {folder} cannot be read: {error.strerror}.") from error
     for name, is_folder, is_file in inside:
@@ -46,10 +45,24 @@ def _walk(folder: Path, wanted: Callable[[str], bool], above: tuple[str, ...]) -
             yield from _walk(path, wanted, (*above, real))
 
 
+def _kind(entry: os.DirEntry[str]) -> tuple[bool, bool]:
+    """Whether it is a folder, and whether a file or what was meant to be one."""
+    try:
+        if entry.is_dir():
+            return True, False
+        return False, entry.is_file() or (entry.is_symlink() and not Path(entry).exists())
+    except OSError:  # a link that leads to itself
+        return False, True
+
+
 def matches(pattern: str) -> list[Path]:
-    """Return the files that a pattern means, sorted; `{000..012}` counts as in a shell."""
+    """Return the files that a pattern means, sorted; if it means none, the folders.
+
+    `{000..012}` counts as in a shell.
+    """
     found = {match for one in _counted(pattern) for match in glob.glob(one, recursive=True)}  # noqa: PTH207
-    return sorted(Path(match) for match in found if Path(match).is_file())
+    every = sorted(map(Path, found))
+    return [one for one in every if one.is_file()] or [one for one in every if one.is_dir()]
 
 
 def folder_of(pattern: str) -> Path:

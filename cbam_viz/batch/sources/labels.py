@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from cbam_viz._places import absolute
 from cbam_viz._text import shortened
 from cbam_viz.batch.sources.item import Item
 from cbam_viz.errors import ImageError, LabelsError
@@ -21,8 +23,9 @@ def labels_by(way: str) -> Labelled:
 
     `auto` keeps what the source says, else the folder that a photo lies in below its source;
     `folder` takes that folder in any case; `none` takes labels off; anything else is the path of a
-    file of labels, as `cbam_viz.labels` has it; photos are named by their paths below the source,
-    or by the last parts of these. Raises ImageError for a file that is no such table.
+    file of labels, as `cbam_viz.labels` has it; photos are named by their paths, below the source
+    or from further above, or by the last parts of these. Raises ImageError for a file that is no
+    such table.
     """
     if way == AUTO:
         return lambda item: item if item.label is not None else _by_folder(item)
@@ -35,13 +38,30 @@ def labels_by(way: str) -> Labelled:
     except LabelsError as error:
         raise ImageError(str(error)) from error
 
+    bare: dict[str, str] = {}
+
     def by_file(item: Item) -> Item:
+        names = _names(item)
+        called = table.called(names)
+        if called is not None and "/" not in called:  # by its name alone, which others may have
+            place = f"{os.path.realpath(item.path)}#{item.offset}"
+            if bare.setdefault(called, place) != place:
+                raise ImageError(
+                    f"{Path(way).name} has {shortened(called)} without a folder, and several "
+                    f"photos have that name, {shortened(item.name)} among them. Say their folders."
+                )
         try:
-            return replace(item, label=table.of(names_of(item.name)))
+            return replace(item, label=table.of(names))
         except LabelsError as error:
             raise ImageError(str(error)) from error
 
     return by_file
+
+
+def _names(item: Item) -> tuple[str, ...]:
+    if item.kind != "file":
+        return names_of(item.name)
+    return (item.name, *names_of(absolute(Path(item.path)).as_posix()))
 
 
 def any_labelled(items: Iterable[Item], way: str) -> Iterator[Item]:
@@ -63,5 +83,5 @@ def any_labelled(items: Iterable[Item], way: str) -> Iterator[Item]:
 
 def _by_folder(item: Item) -> Item:
     folder = PurePosixPath(item.name).parent.name
-    archive = item.kind != "file" and folder == Path(item.path).name
-    return replace(item, label=None if archive else folder or None)
+    inside = item.kind == "file" or (item.kind == "tar" and folder != Path(item.path).name)
+    return replace(item, label=(folder or None) if inside else None)

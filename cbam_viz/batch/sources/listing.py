@@ -8,6 +8,7 @@ from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path, PurePath
 
+from cbam_viz._places import absolute
 from cbam_viz._suffixes import is_photo_name
 from cbam_viz._text import shortened
 from cbam_viz.batch.sources.files import can_be_a_path, folder_of, matches, walk
@@ -15,8 +16,10 @@ from cbam_viz.batch.sources.item import Item
 from cbam_viz.batch.sources.labels import AUTO, Labelled, any_labelled, labels_by
 from cbam_viz.batch.sources.tables import (
     Columns,
+    is_arrow,
     is_saved_dataset,
     is_table,
+    photos_in_arrow,
     photos_in_dataset,
     photos_in_parquet,
 )
@@ -37,12 +40,12 @@ def photos_of(
     """Yield the photos of all sources in an order that depends on their names alone.
 
     A source is an image, a folder, a pattern, a list of files (`.txt`, a line each), a tar archive
-    (`.tar`), a Parquet file or a Hugging Face dataset on disk. A folder without images counts for
-    the archives and tables in it. Names are paths below the source (of a pattern, below the last
-    folder before its first wildcard; of a list, as they stand there, or below the folder that holds
-    all its files if lines lead out of its own), with the source's own name before them if there are
-    several; a photo that two sources hold is taken once. `leave_out` says of files which are not
-    meant.
+    (`.tar`), a Parquet or Arrow file or a Hugging Face dataset on disk. A folder without images
+    counts for the archives and tables in it, a pattern without files for its folders. Names are
+    paths below the source (of a pattern, below the last folder before its first wildcard; of a
+    list, as they stand there, or below the folder that holds all its files if lines lead out of its
+    own), with the source's own name before them if there are several; a photo that two sources hold
+    is taken once. `leave_out` says of files which are not meant.
 
     Raises:
         ImageError: a source that names nothing, or cannot be read; labels of no photo.
@@ -57,21 +60,53 @@ def _all(
     leave_out: Callable[[Path], bool],
 ) -> Iterator[Item]:
     several = len(sources) > 1
+    alone = several and all(map(_is_photo, sources))  # as the shell expands a pattern
     seen: set[bytes] = set()
-    for source in sources:
-        for item in map(labelled, _expanded(source, columns)):  # by the name below its source
+    for source, called in zip(sources, _called(sources, alone), strict=True):
+        items = iter([Item(called, "file", source)]) if alone else _expanded(source, columns)
+        if several and not alone:
+            items = _within(called, source, items)
+        for item in map(labelled, items):
             if leave_out(Path(item.path)):
                 continue
             if not several:
                 yield item
             elif (mark := _mark(item)) not in seen:
                 seen.add(mark)
-                yield replace(item, name=f"{Path(source).name}/{item.name}")
+                yield item
+
+
+def _is_photo(source: str) -> bool:
+    return is_photo_name(source) and can_be_a_path(Path(source)) and Path(source).is_file()
+
+
+def _called(sources: Sequence[str], alone: bool) -> list[str]:
+    """Sources by their names, with as many folders before them as tell them apart; photos alone
+    by their paths below the folder that holds them all.
+    """
+    paths = [absolute(Path(source)).parts for source in sources]
+    if alone:
+        above = len(Path(os.path.commonpath([Path(*parts[:-1]) for parts in paths])).parts)
+        return ["/".join(parts[above:]) for parts in paths]
+    for count in range(1, max(map(len, paths))):
+        names = ["/".join(parts[-count:]) for parts in paths]
+        if len(set(names)) == len(set(paths)):
+            return names
+    return [Path(source).name for source in sources]
+
+
+def _within(called: str, source: str, items: Iterable[Item]) -> Iterator[Item]:
+    """The photos of one source of several, by its name and theirs; that of a file is in theirs."""
+    path = Path(source)
+    if path.is_file() and path.suffix.lower() != LIST:
+        above = called.removesuffix(path.name).rstrip("/")
+        return _below(above, items) if above else iter(items)
+    return _below(called, items)
 
 
 def _mark(item: Item) -> bytes:
     """Of the place where a photo lies; short, as there may be millions."""
-    place = f"{Path(item.path).resolve()}\n{item.offset}"
+    place = f"{os.path.realpath(item.path)}\n{item.offset}"
     return blake2b(place.encode("utf-8", "surrogateescape"), digest_size=8).digest()
 
 
@@ -99,7 +134,11 @@ def _expanded(source: str, columns: Columns) -> Iterator[Item]:
             "patterns in quotes."
         )
     for file in files:
-        yield from _file(file, file.relative_to(above).as_posix(), columns)
+        inside = file.relative_to(above).as_posix()
+        if file.is_dir():
+            yield from _below(inside, _folder(file, columns))
+        else:
+            yield from _file(file, inside, columns)
 
 
 def lines_of(path: Path) -> Iterator[str]:
@@ -133,7 +172,9 @@ def _file_of(path: Path, line: str) -> Path:
     near = path.parent / line
     file = near if can_be_a_path(near) and near.is_file() else Path(line)
     if not can_be_a_path(file) or not file.is_file():
-        raise ImageError(f"The list {path} names {shortened(line)}, and there is no such file.")
+        folder = can_be_a_path(near) and near.is_dir()
+        what = "which is a folder: a list is of files" if folder else "and there is no such file"
+        raise ImageError(f"The list {path} names {shortened(line)}, {what}.")
     return file
 
 
@@ -148,7 +189,7 @@ def _folder(folder: Path, columns: Columns) -> Iterator[Item]:
             yield from _file(file, file.relative_to(folder).as_posix(), columns)
         if found:
             return
-    raise ImageError(f"The folder {folder} holds no images, no .tar and no .parquet.")
+    raise ImageError(f"The folder {folder} holds no images, no .tar, no .parquet and no .arrow.")
 
 
 def _is_container(name: str) -> bool:
@@ -158,10 +199,16 @@ def _is_container(name: str) -> bool:
 def _file(file: Path, name: str, columns: Columns) -> Iterator[Item]:
     if is_tar(file.name):
         yield from photos_in_tar(file, name)
+    elif is_arrow(file.name):
+        yield from photos_in_arrow(file, name, columns)
     elif is_table(file.name):
         yield from photos_in_parquet(file, name, columns)
     else:
         yield Item(name, "file", str(file))
+
+
+def _below(folder: str, items: Iterable[Item]) -> Iterator[Item]:
+    return (replace(item, name=f"{folder}/{item.name}") for item in items)
 
 
 def _without_prefix(items: Iterable[Item]) -> Iterator[Item]:

@@ -9,8 +9,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from cbam_viz._text import said
 from cbam_viz.batch.sources.item import Item
-from cbam_viz.batch.sources.tables import Columns, bytes_of, image_column, open_arrow
+from cbam_viz.batch.sources.tables import Columns, content_of, image_column, open_arrow
 from cbam_viz.errors import ImageError
 from cbam_viz.images.reading import MAX_BYTES, too_many_bytes
 from cbam_viz.store.arrow import parquet
@@ -38,7 +39,7 @@ class Opener:
             except ImageError:
                 raise
             except Exception as error:  # the system's, and pyarrow's many kinds
-                cause = str(error).partition("\n")[0][:200]
+                cause = said(error).rstrip(".")
                 raise ImageError(f"{item.name} cannot be read: {cause}.") from error
 
     def close(self) -> None:
@@ -60,11 +61,11 @@ class Opener:
             raise ImageError(f"{item.name} is cut off: its archive is shorter than it was.")
         return data
 
-    def _in_table(self, item: Item) -> bytes:
+    def _in_table(self, item: Item) -> bytes | Path:
         if self._table is None or self._table.path != item.path:
             kind = _Mapped if item.kind == "arrow" else _Table
             self._table = kind(item, self.columns)
-        return bytes_of(self._table.cell(item.offset))
+        return content_of(self._table.cell(item.offset), Path(item.path).parent)
 
 
 class _Table:
@@ -82,18 +83,28 @@ class _Table:
         self._held: Sequence[Any] = ()
         self._at = 0
         """Which row is the first of those held."""
+        self._broken: Exception | None = None
+        """Why the rest of the group cannot be read."""
 
     def cell(self, row: int) -> Any:
         """The value in a row; rows in order are cheap."""
         group = bisect_right(self._starts, row) - 1
         if group != self._group or row < self._at:
             self._group, self._at, self._held = group, self._starts[group], ()
+            self._broken = None
             self._batches = self._file.iter_batches(
                 ROWS, row_groups=[group], columns=[self._column], use_threads=False
             )
-        while row >= self._at + len(self._held):
-            self._at += len(self._held)
-            self._held = next(self._batches).column(0)
+        if self._broken is not None:
+            raise self._broken
+        try:
+            while row >= self._at + len(self._held):
+                self._at += len(self._held)
+                self._held = ()
+                self._held = next(self._batches).column(0)
+        except Exception as error:
+            self._broken = error  # what comes behind it in the group cannot be read either
+            raise
         return self._held[row - self._at].as_py()
 
 

@@ -1,15 +1,21 @@
-"""Photos in tables: Parquet files with a column of images, Hugging Face datasets saved to disk."""
+"""Photos in tables: Parquet and Arrow files with a column of images, Hugging Face's datasets.
+
+An image is the bytes of its file or, where a dataset was kept without them, that file's path.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cbam_viz._text import few
+from cbam_viz._text import few, said, shortened
+from cbam_viz.batch.sources.files import can_be_a_path
 from cbam_viz.batch.sources.item import Item, Kind
 from cbam_viz.errors import ImageError
 from cbam_viz.store.arrow import arrow, parquet
@@ -34,7 +40,12 @@ class Columns:
 
 def is_table(name: str) -> bool:
     """Whether a file of this name is taken for a table of photos."""
-    return name.lower().endswith(".parquet")
+    return name.lower().endswith((".parquet", ".pq")) or is_arrow(name)
+
+
+def is_arrow(name: str) -> bool:
+    """Whether it is one as Hugging Face's cache has them, and none that a `map` left there."""
+    return name.lower().endswith(".arrow") and not name.startswith("cache-")
 
 
 def is_saved_dataset(folder: Path) -> bool:
@@ -58,19 +69,27 @@ def photos_in_parquet(path: Path, below: str, columns: Columns) -> Iterator[Item
 def photos_in_dataset(folder: Path, below: str, columns: Columns) -> Iterator[Item]:
     """Yield the photos of all splits of a Hugging Face dataset on disk. Raises ImageError."""
     if (folder / HF_SPLITS).is_file():
-        for split in _json(folder / HF_SPLITS).get("splits", []):
-            yield from photos_in_dataset(folder / str(split), f"{below}/{split}", columns)
+        for split in _listed(folder / HF_SPLITS, "splits"):
+            name = Path(str(split)).name
+            yield from photos_in_dataset(folder / name, f"{below}/{name}", columns)
         return
-    for entry in _json(folder / "state.json").get("_data_files", []):
-        path = folder / Path(str(entry["filename"])).name
-        with _said(path):
-            table = open_arrow(path)
-            image_column(table.schema, columns.image, path)
-            label = label_column(table.schema, columns.label, path)
-            names = _class_names(table.schema.metadata, label) or _info_names(folder, label)
-            labels = table.column(label).to_pylist() if label else [None] * table.num_rows
-            place: tuple[str, Kind, Path] = (f"{below}/{path.name}", "arrow", path)
-            yield from _rows(labels, table.num_rows, names, place)
+    for entry in _listed(folder / "state.json", "_data_files"):
+        name = Path(str(entry.get("filename") if isinstance(entry, dict) else entry)).name
+        yield from photos_in_arrow(folder / name, f"{below}/{name}", columns)
+
+
+def photos_in_arrow(path: Path, below: str, columns: Columns) -> Iterator[Item]:
+    """Yield an Arrow file's photos, one a row. Raises ImageError if it has no images."""
+    with _said(path):
+        table = open_arrow(path)
+        image_column(table.schema, columns.image, path)
+        label = label_column(table.schema, columns.label, path)
+        names = _class_names(table.schema.metadata, label) or _info_names(path.parent, label)
+        batches = table.select([label]).to_batches(ROWS) if label else []
+        labels = (one for batch in batches for one in batch.column(0).to_pylist())
+        yield from _rows(
+            labels if label else repeat(None), table.num_rows, names, (below, "arrow", path)
+        )
 
 
 def open_arrow(path: Path) -> Any:
@@ -89,14 +108,20 @@ def image_column(schema: pyarrow.Schema, asked: str | None, path: Path) -> str:
         if asked not in schema.names:
             raise ImageError(f"{path} has no column {asked!r}; it has {few(schema.names)}.")
         return asked
-    fitting = [field.name for field in schema if _holds_bytes(field.type)]
-    named = [name for name in fitting if name.lower() in IMAGE_NAMES]
-    found = named or fitting
+    holding = [field for field in schema if _holds_bytes(field.type)]
+    fitting = [field.name for field in holding]
+    paths = [field.name for field in schema if _is_text(field.type)]
+    found = (
+        [name for name in fitting if name.lower() in IMAGE_NAMES]
+        or [field.name for field in holding if arrow().types.is_struct(field.type)]
+        or fitting
+        or [name for name in paths if name.lower() in IMAGE_NAMES]
+    )
     if len(found) != 1:
         has = f"several that could ({few(found)})" if found else f"none ({few(schema.names)})"
         raise ImageError(
-            f"{path} should have one column of images, of bytes or as Hugging Face stores them; "
-            f"it has {has}. Say which by --image-column."
+            f"{path} should have one column of images, of bytes, as Hugging Face stores them or of "
+            f"paths; it has {has}. Say which by --image-column."
         )
     return str(found[0])
 
@@ -105,32 +130,52 @@ def label_column(schema: pyarrow.Schema, asked: str | None, path: Path) -> str |
     """Return the column of labels: the one asked for, one of a usual name, or None."""
     if asked is not None and asked not in schema.names:
         raise ImageError(f"{path} has no column {asked!r}; it has {few(schema.names)}.")
-    return asked or next((name for name in LABEL_NAMES if name in schema.names), None)
+    there = {name.lower(): name for name in reversed(schema.names)}
+    return asked or next((there[name] for name in LABEL_NAMES if name in there), None)
 
 
-def bytes_of(value: Any) -> bytes:
-    """Return the file in one cell. Raises ImageError if it holds none."""
-    if isinstance(value, dict):
-        value = value.get("bytes")
-    if not isinstance(value, bytes) or not value:
+def content_of(value: Any, folder: Path) -> bytes | Path:
+    """Return the bytes of the file in one cell, or its path, if that lies below the table's folder.
+
+    A table from elsewhere may name any file of this machine, and is not let to. Raises ImageError
+    if the cell holds neither, or no such file is there.
+    """
+    told = value if isinstance(value, dict) else {"bytes": value, "path": value}
+    data, path = told.get("bytes"), told.get("path")
+    if isinstance(data, bytes) and data:
+        return data
+    if not isinstance(path, str) or not path:
+        raise ImageError("The row holds no image: neither the bytes of a file nor its path.")
+    file = folder / path
+    inside = Path(os.path.realpath(folder)) in Path(os.path.realpath(file)).parents
+    if not inside or not can_be_a_path(file) or not file.is_file():
+        where = "is not there" if inside else "does not lie below the table's folder"
         raise ImageError(
-            "The row holds no bytes of an image. A dataset that names files must be saved with "
-            "the images in it."
+            f"The row holds no bytes of an image but names the file {shortened(path)}, which "
+            f"{where}. Save the dataset with the images in it, or give a list of the files."
         )
-    return value
+    return file
 
 
 def _holds_bytes(kind: pyarrow.DataType) -> bool:
     types = arrow().types
     if types.is_struct(kind):
         return any(kind.field(i).name == "bytes" for i in range(kind.num_fields))
-    return bool(types.is_binary(kind) or types.is_large_binary(kind))
+    return any(
+        is_such(kind) for is_such in (types.is_binary, types.is_large_binary, types.is_binary_view)
+    )
+
+
+def _is_text(kind: pyarrow.DataType) -> bool:
+    types = arrow().types
+    return any(
+        is_such(kind) for is_such in (types.is_string, types.is_large_string, types.is_string_view)
+    )
 
 
 def _parquet_labels(file: Any, label: str | None) -> Iterator[Any]:
     if label is None:
-        while True:
-            yield None
+        yield from repeat(None)
     for batch in file.iter_batches(ROWS, columns=[label], use_threads=False):
         yield from batch.column(0).to_pylist()
 
@@ -144,11 +189,12 @@ def _rows(
 
 
 def _text(label: Any, names: list[str] | None) -> str | None:
-    if label is None:
+    if label is None or (label == -1 and names):  # Hugging Face's sign for an unknown class
         return None
     if isinstance(label, int) and names and 0 <= label < len(names):
         return names[label]
-    return str(label)
+    text = label.decode("utf-8", "backslashreplace") if isinstance(label, bytes) else str(label)
+    return text or None
 
 
 def _class_names(metadata: dict[bytes, bytes] | None, label: str | None) -> list[str] | None:
@@ -161,8 +207,10 @@ def _class_names(metadata: dict[bytes, bytes] | None, label: str | None) -> list
 
 
 def _info_names(folder: Path, label: str | None) -> list[str] | None:
-    features = _json(folder / HF_DATASET).get("features") or {}
-    return _names(features.get(label))
+    if not (folder / HF_DATASET).is_file():
+        return None
+    features = _json(folder / HF_DATASET).get("features")
+    return _names(features.get(label)) if isinstance(features, dict) else None
 
 
 def _names(feature: Any) -> list[str] | None:
@@ -170,10 +218,18 @@ def _names(feature: Any) -> list[str] | None:
     return [str(name) for name in names] if isinstance(names, list) else None
 
 
+def _listed(path: Path, key: str) -> list[Any]:
+    """What a dataset's own file lists under a key. Raises ImageError if it is no list."""
+    found = _json(path).get(key)
+    if not isinstance(found, list):
+        raise ImageError(f"{path} lists no {key}, so it is of no dataset. Save the dataset again.")
+    return found
+
+
 def _json(path: Path) -> dict[str, Any]:
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ImageError(f"{path} cannot be read ({error}). Save the dataset again.") from error
     return told if isinstance(told, dict) else {}
 
@@ -183,5 +239,5 @@ def _said(path: Path) -> Iterator[None]:
     try:
         yield
     except (arrow().ArrowException, OSError, KeyError) as error:
-        cause = str(error).partition("\n")[0][:200]
+        cause = said(error).rstrip(".")
         raise ImageError(f"{path} cannot be read as a table: {cause}.") from error

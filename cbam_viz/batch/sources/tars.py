@@ -19,6 +19,7 @@ from cbam_viz.errors import ImageError
 
 MAX_SIDECAR = 1_000_000
 """Bytes of a label's file; a larger one is none."""
+LABEL_ENDINGS = (".cls", ".label", ".class", ".target")
 LABEL_KEYS = ("label", "class", "cls", "class_name", "category")
 _COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".zst")
 
@@ -42,6 +43,9 @@ def photos_in_tar(path: Path, below: str) -> Iterator[Item]:
         with tarfile.open(path, "r:") as archive, path.open("rb") as stream:
             for _, members in groupby(_files(archive), key=lambda member: _key(member.name)):
                 yield from _sample(list(members), str(path), below, stream)
+            stream.seek(archive.offset)
+            if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):  # where tarfile stops without a word
+                raise tarfile.ReadError(f"byte {archive.offset:,} begins no member")
     except (tarfile.TarError, EOFError) as error:
         raise ImageError(
             f"{path} is no tar archive, or is cut off ({error}). Get it again."
@@ -76,17 +80,17 @@ def _sample(
 
 def _label(member: tarfile.TarInfo, stream: object) -> str | None:
     """What a file beside the photo says of its class; None if it says nothing."""
-    ending = PurePosixPath(member.name).suffix.lower()
-    if ending not in (".cls", ".json") or member.size > MAX_SIDECAR:
+    ending = PurePosixPath(member.name.lower().removesuffix(".txt")).suffix
+    if ending not in (*LABEL_ENDINGS, ".json") or member.size > MAX_SIDECAR:
         return None
     stream.seek(member.offset_data)  # type: ignore[attr-defined]
     text = stream.read(member.size).decode("utf-8", "replace").strip()  # type: ignore[attr-defined]
-    if ending == ".cls":
+    if ending in LABEL_ENDINGS:
         return text or None
     try:
         told = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    known = told if isinstance(told, dict) else {}
+    known = {key.lower(): one for key, one in told.items()} if isinstance(told, dict) else {}
     found = next((known[key] for key in LABEL_KEYS if key in known), None)
     return str(found) if isinstance(found, (str, int)) else None

@@ -30,7 +30,7 @@ VALUELESS = _names(
 )
 """These take a tensor's shape only: a mask of dropout is no function of the input."""
 
-ASKING = _names("_local_scalar_dense equal")
+ASKING = _names("_local_scalar_dense equal item is_nonzero allclose")
 """A tensor's value becomes one of Python's, on which a forward's way may hang."""
 
 FILLING = _names(

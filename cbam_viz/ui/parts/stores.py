@@ -25,6 +25,7 @@ from cbam_viz.dataset import (
     sample_stores,
     unusual,
 )
+from cbam_viz.dataset.gates import NoGatesError, left_out
 from cbam_viz.dataset.reading import SAMPLES, Part
 from cbam_viz.dataset.sums import is_summed, sums_of, telling
 from cbam_viz.errors import StoreError
@@ -164,19 +165,26 @@ def _summary(key: Hashable, layer: str, part: Part, _store: Store) -> GateSummar
     return gate_summary(_store, layer, part)
 
 
-def summaries(store: Opened) -> list[GateSummary]:
-    """All gates, without those of each class.
+def summaries(store: Opened) -> tuple[list[GateSummary], list[str]]:
+    """All gates, without those of each class, and what to know of photos that count in none.
 
     Says how far it is where that takes a while, as the first time of a store without sums.
     """
-    gates, made = store.gates, []
+    gates = store.gates
+    made: list[GateSummary] = []
+    nothing: list[str] = []
     _sum_up(store, gates)
     slot = st.empty()
     for number, (layer, part) in enumerate(gates):
         slot.progress(number / len(gates), f"Summing up {store.titles[layer]} …")
-        made.append(_without_classes(store.key, layer, part, store.store))
+        try:
+            made.append(_without_classes(store.key, layer, part, store.store))
+        except NoGatesError as error:
+            nothing.append(str(error))
     slot.empty()
-    return made
+    if gates and not made:
+        raise NoGatesError(nothing[0])
+    return made, [*nothing, *left_out(store.store, made)]
 
 
 @st.cache_resource(max_entries=1000, show_spinner=False)

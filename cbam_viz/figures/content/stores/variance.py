@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cbam_viz.dataset import GateSummary, gate_summary
+from cbam_viz.dataset import GateSummary
+from cbam_viz.dataset.gates import summaries_of
 from cbam_viz.dataset.telling import in_words
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.spec import FigureSpec
@@ -43,6 +44,8 @@ class Variance:
     photos: str
     """A sentence on the photos."""
     classes: int
+    left_out: tuple[str, ...] = ()
+    """Sentences on photos that count in none of a gate's numbers."""
 
     map_scale = None
     predicted = ()
@@ -84,6 +87,7 @@ class Variance:
             "constant, not attention",
             self.photos,
             f"One number for all photos and places: {', '.join(constant)}" if constant else "",
+            *(one.removesuffix(".") for one in self.left_out),
         ]
 
 
@@ -106,7 +110,7 @@ def content(spec: FigureSpec, study: StoreStudy) -> Variance:
             "from photo to photo, and there are no channel weights."
         )
     titles = heads(study)
-    summaries = [gate_summary(store, *gate, spec.per_class) for gate in chosen]
+    summaries, notes = summaries_of(store, chosen, spec.per_class)
     if all(one.photos < 2 for one in summaries):
         raise FigureError(
             "The layout 'variance' shares out variance between photos, and the store has 1. Take a "
@@ -116,6 +120,7 @@ def content(spec: FigureSpec, study: StoreStudy) -> Variance:
         tuple(_gate(one, titles[one.layer]) for one in summaries),
         photos_sentence(study, spec),
         max(len(one.classes) for one in summaries),
+        tuple(notes),
     )
 
 

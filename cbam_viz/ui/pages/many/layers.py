@@ -17,6 +17,7 @@ def draw(store: Opened) -> None:
     """The table, and below it what its columns say."""
     classes = bool(store.store.classes)
     shares = {key: title for key, title in SHARES.items() if classes or key != "classes"}
+    summed, notes = summaries(store)
     rows = [
         {
             "Layer": store.titles[one.layer],
@@ -29,7 +30,7 @@ def draw(store: Opened) -> None:
             "Saturated": 100 * one.numbers["saturated"],
             "Entropy": one.numbers["entropy"],
         }
-        for one in summaries(store)
+        for one in summed
     ]
     st.dataframe(
         {name: [row[name] for row in rows] for name in rows[0]} if rows else {},
@@ -39,6 +40,8 @@ def draw(store: Opened) -> None:
         column_config=_formats(),
         alt="Every gate: mean, spread, saturation, entropy and shares of its variance",
     )
+    for note in notes:
+        st.caption(note)
     if store.store.record.layout.varying:
         st.caption(
             "Spatial maps differ in size from photo to photo in this store, so only "
