@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from cbam_viz.figures.ask.spec import FigureSpec
+from cbam_viz.figures.content.called import Over
 from cbam_viz.figures.content.grid import Grid
 from cbam_viz.figures.content.values import Study
-from cbam_viz.figures.draw.heads import Heads, break_heads, draw_head
+from cbam_viz.figures.draw.heads import Heads, break_heads, draw_head, draw_over, with_over
 from cbam_viz.figures.draw.legend import draw_legend
 from cbam_viz.figures.draw.notes import draw_note, notes_height
 from cbam_viz.figures.draw.pictures import Rasters, aspect_of, region_of
 from cbam_viz.figures.draw.places import drawing_of
 from cbam_viz.figures.draw.places.drawing import Drawing, Spot
 from cbam_viz.figures.draw.plan import (
+    GAP,
     MIN_PICTURE,
     ColumnRoom,
     GridPlan,
@@ -135,8 +137,15 @@ def _column_rooms(drawing: Drawing, width: float) -> tuple[ColumnRoom, ...]:
 def _heads(drawing: Drawing, columns: tuple[ColumnRoom, ...], picture: float) -> Heads:
     """The headings, broken for columns whose pictures are so wide."""
     texts = [drawing.head(index) for index in range(len(columns))]
-    widths = [(picture if column.fixed is None else column.fixed) + 1 for column in columns]
-    return break_heads(drawing.style, texts, widths)
+    widths = [picture if column.fixed is None else column.fixed for column in columns]
+    heads = break_heads(drawing.style, texts, [width + 1 for width in widths])
+
+    def width_of(one: Over) -> float:
+        between = sum(columns[n].margin + GAP for n in range(one.first + 1, one.last + 1))
+        return sum(widths[one.first : one.last + 1]) + between + 1
+
+    over = drawing.grid.over if drawing.spec.heads else ()
+    return with_over(drawing.style, heads, over, width_of)
 
 
 def _line(drawing: Drawing) -> float:
@@ -205,6 +214,7 @@ def _label_height(style: Style, label: str) -> float:
 
 def _draw_heads(sheet: Sheet, plan: GridPlan, heads: Heads) -> None:
     for block, rects in enumerate(plan.heads):
+        draw_over(sheet, heads, rects, f"head of block {block + 1}")
         for index, (rect, lines) in enumerate(zip(rects, heads.lines, strict=True)):
             room = Rect(rect.x, rect.y, rect.width, rect.height - _HEAD_GAP)
             draw_head(sheet, room, lines, f"head {index + 1} of block {block + 1}")

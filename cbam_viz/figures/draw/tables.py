@@ -96,7 +96,9 @@ def _lined(spec: FigureSpec, content: Tables, style: Style, per_line: int) -> _P
     tree = tree_room(style.width) if any(one.tree for one in tables) else 0.0
     room = (style.width - _GAP_X * (per_line - 1)) / per_line
     longest = max(style.measure(name, style.small) for one in tables for name in one.rows)
-    names = min(longest + _NAME_GAP, _NAMES * room)
+    square = all(one.rows == one.columns for one in tables)
+    spare = room - tree - (1.5 if square else 2.5) * _CELL * columns
+    names = min(longest + _NAME_GAP, max(_NAMES * room, spare))
     foot = max(style.measure(name, style.small) for one in tables for name in one.columns)
     foot = min(foot, _LONGEST_NAME) + _NAME_GAP
     legend = legend_of(style, content.what.capitalize(), content.scale, spec.colormap)
@@ -107,7 +109,7 @@ def _lined(spec: FigureSpec, content: Tables, style: Style, per_line: int) -> _P
     free = (style.max_height - legend.height - _GAP_Y * (lines - 1)) / lines - above - foot
     width = min((room - names - tree) / columns, 2.5 * _CELL)
     height = min(free / rows, _CELL if rows != columns else width)
-    if all(one.rows == one.columns for one in tables):
+    if square:
         width = height = min(width, height, 1.5 * _CELL)
     used = names + width * columns + tree
     left = max(0.0, (style.width - used * per_line - _GAP_X * (per_line - 1)) / 2)
@@ -133,16 +135,21 @@ def _head(spec: FigureSpec, table: Table, number: int) -> str:
 def _draw_names(sheet: Sheet, rect: Rect, table: Table, plan: _Plan, number: int) -> None:
     """Names of rows at the left and of columns below; every so many where there is no room."""
     height, width = plan.cell
-    step = max(1, round(0.9 * line_height(sheet.small) / height + 0.49))
+    type_step = line_height(sheet.small)
+    step = max(1, round(0.9 * type_step / height + 0.49))
+    most = max(1, int(step * height // type_step))
     for row, name in itertools.islice(enumerate(table.rows), 0, None, step):
         room = Rect(rect.x - plan.names, rect.y + row * height, plan.names - _NAME_GAP, height)
-        text = plan.style.wrap(name, room.width, size=sheet.small, lines=1)
+        text = plan.style.wrap(name, room.width, size=sheet.small, lines=most)
         gid = f"table {number} row {row + 1}"
         sheet.lines(room, text, size=sheet.small, ha="right", gid=gid)
-    step = max(1, round(0.9 * line_height(sheet.small) / width + 0.49))
+    step = max(1, round(0.9 * type_step / width + 0.49))
+    most = max(1, int(step * width // type_step))
     for column, name in itertools.islice(enumerate(table.columns), 0, None, step):
-        x = rect.x + (column + 0.5) * width + 0.33 * sheet.small
-        (line,) = plan.style.wrap(name, plan.foot - _NAME_GAP + 1, size=sheet.small, lines=1)
-        gid = f"table {number} column {column + 1}"
+        lines = plan.style.wrap(name, plan.foot - _NAME_GAP + 1, size=sheet.small, lines=most)
+        x = rect.x + (column + 0.5) * width + 0.33 * sheet.small - type_step * (len(lines) - 1) / 2
         y = rect.bottom + _NAME_GAP
-        sheet.text(x, y, line, size=sheet.small, ha="right", rotation=90, gid=gid)
+        for down, line in enumerate(lines):
+            gid = f"table {number} column {column + 1}" + (f" line {down + 1}" if down else "")
+            at = x + down * type_step
+            sheet.text(at, y, line, size=sheet.small, ha="right", rotation=90, gid=gid)
