@@ -101,10 +101,10 @@ def format_column(column: Column) -> str:
 
 
 def columns_from_text(text: str) -> tuple[Column, ...]:
-    """Columns as the command line and the app write them: comma-separated.
+    r"""Columns as the command line and the app write them: comma-separated.
 
     A comma may also stand in a layer's title, a class or a heading, before a space:
-    `map:stage 4, block 2`, `gradcam:layer4@tench, Tinca tinca`. Elsewhere it is written `\\,`.
+    `map:stage 4, block 2`, `gradcam:layer4@tench, Tinca tinca`. Elsewhere it is written `\,`.
     """
     parts: list[str] = []
     for piece in _COMMA.split(text):

@@ -29,12 +29,12 @@ from cbam_viz.figures.paper.sheet import PaperFigure, Sheet, Style, style_of
 from cbam_viz.figures.paper.typesetting import line_height
 from cbam_viz.figures.wording import NO_BREAK, letter
 
-LABEL_LINES = 3
+LABEL_LINES = 5
 """Of a row's label, at most."""
-_TALLEST_LABEL = 5.0
-"""Type sizes: a row gets no higher than this for its label's sake."""
+_TALLEST_LABEL, _LABELS = 9.0, 0.5
+"""Type sizes, and share of the page for all rows: a row gets no higher for its label's sake."""
 _HEAD_GAP = 2.0
-_ROUNDS = 4
+_ROUNDS = 6
 """In which headings and pictures come to fit each other on a short page."""
 
 
@@ -153,7 +153,7 @@ def _line(drawing: Drawing) -> float:
 
 
 def _label_lines(drawing: Drawing, plan: GridPlan) -> int:
-    """How many lines hold the rows' labels, which stand upright: 1, 2 or, if need be, 3."""
+    """How many lines hold the rows' labels, which stand upright: as few as can be."""
     labels = [(_label(drawing, row), rect.height) for row, rect in enumerate(plan.labels)]
     for lines in range(1, LABEL_LINES):
         if all(drawing.style.fits(label, height, lines=lines) for label, height in labels):
@@ -196,7 +196,7 @@ def _room(
                     drawing_of(place).text_height(drawing, place, column)
                     for place, column in zip(row, columns, strict=True)
                 ),
-                _label_height(style, _label(drawing, index)),
+                _label_height(style, _label(drawing, index), len(grid.rows)),
                 *(kind.least_height for kind in kinds),
             )
             for index, row in enumerate(grid.rows)
@@ -206,10 +206,16 @@ def _room(
     )
 
 
-def _label_height(style: Style, label: str) -> float:
-    """What the longest word of a row's label needs, within limits: it stands upright."""
-    longest = max((style.measure(word) for word in label.split(" ")), default=0.0)
-    return min(longest + 1, _TALLEST_LABEL * style.size)
+def _label_height(style: Style, label: str, rows: int) -> float:
+    """What a row's label needs, within limits: it stands upright, in some lines."""
+    if not label:
+        return 0.0
+    most = min(_TALLEST_LABEL * style.size, _LABELS * style.max_height / rows)
+    longest = max(style.measure(word) for word in label.split(" ")) + 1
+    height = min(longest, most)
+    while height < most and not style.fits(label, height, lines=LABEL_LINES):
+        height = min(1.2 * height, most)
+    return height
 
 
 def _draw_heads(sheet: Sheet, plan: GridPlan, heads: Heads) -> None:

@@ -12,7 +12,7 @@ from cbam_viz.figures.paper.typesetting import line_height
 
 HEAD_LINES = 3
 """Of a layer, or of what else stands over a picture."""
-SMALL_LINES = 5
+SMALL_LINES = 7
 """The same in the smallest type, where a column is narrow."""
 NETWORK_LINES = 5
 """Of a network's name in a heading: cut short, two networks may look like one."""

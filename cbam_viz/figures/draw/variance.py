@@ -23,6 +23,7 @@ _LINES = 3
 _ROW, _BAR = 0.35, 0.72
 """A row's height in lines of type beyond those of its name, and the bar's share of it."""
 _GAP = 4.0
+_AXIS = "share of the gate's variance"
 _LEGEND_ABOVE, _SAMPLE = 5.0, 7.0
 
 
@@ -83,7 +84,13 @@ def _colours(content: Variance) -> tuple[str, ...]:
 
 def _height(style: Style, content: Variance, row: float) -> float:
     lines = _legend_lines(style, content)
-    foot = style.small + 4.5 + _LEGEND_ABOVE + len(lines) * line_height(style.size)
+    foot = (
+        style.small
+        + line_height(style.small)
+        + 4.5
+        + _LEGEND_ABOVE
+        + len(lines) * line_height(style.size)
+    )
     return row * len(content.gates) + foot
 
 
@@ -111,6 +118,10 @@ def _draw_axis(sheet: Sheet, rect: Rect) -> None:
         sheet.rule(x, rect.bottom, x, rect.bottom + 1.5)
         text = f"{share:.0%}".replace("%", " %")
         sheet.text(x, rect.bottom + 2.2 + 0.8 * sheet.small, text, size=sheet.small)
+    below = rect.bottom + 2.2 + 0.8 * sheet.small + line_height(sheet.small)
+    half = sheet.measure(_AXIS, sheet.small) / 2
+    x = min(rect.x + rect.width / 2, sheet.width - half)
+    sheet.text(x, below, _AXIS, size=sheet.small, gid="axis")
 
 
 def _legend_lines(style: Style, content: Variance) -> list[list[int]]:
