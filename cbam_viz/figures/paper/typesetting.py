@@ -38,6 +38,12 @@ ELLIPSIS = "…"
 LONGEST_TEXT = 240
 """Letters. Of longer texts only both ends are looked at: no line of a figure holds more."""
 
+_HAN = "\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+"""Letters of Chinese and Japanese, which break between any two."""
+
+_PIECES = re.compile(rf"[{_HAN}][ \t._/\-]*|(?:[^ \t._/\-{_HAN}]|(?<=\d)\.(?=\d))*[ \t._/\-]*")
+"""What lines are made of. A point between digits belongs to a number: 0.99 stays whole."""
+
 LINE_HEIGHT = 1.18
 """Baseline to baseline, in type sizes."""
 
@@ -166,8 +172,7 @@ def _wrapped(
     """As many lines as it takes, some of them too wide unless they may break anywhere."""
     lines = []
     for paragraph in text.split("\n"):
-        # A point between digits belongs to a number: 0.99 stays whole.
-        pieces = re.findall(r"(?:[^ \t._/\-]|(?<=\d)\.(?=\d))*[ \t._/\-]*", paragraph)
+        pieces = _PIECES.findall(paragraph)
         if anywhere:
             pieces = [part for piece in pieces for part in _parts(piece, width, font, size)]
         lines += _filled(pieces, width, font, size)

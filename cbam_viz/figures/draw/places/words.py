@@ -8,7 +8,7 @@ from cbam_viz.figures.draw.plan import ColumnRoom
 from cbam_viz.figures.paper.sheet import Sheet, Style
 from cbam_viz.figures.paper.typesetting import line_height
 
-MOST_LINES = 4
+MOST_LINES = 6
 """Of a class's name and its probability together."""
 
 is_picture = False
