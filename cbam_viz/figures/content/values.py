@@ -303,7 +303,7 @@ class Words:
     def shown(self, place: str) -> Iterator[Shown]:
         """Its text, on one line."""
         photo, text = self.analysis.photo.name, self.text.replace("\n", " ")
-        yield Shown(place, photo, "", "text", "", None, text=text)
+        yield Shown(place, photo, self.analysis.model_name, "text", "", None, text=text)
 
 
 Place = Picture | FoundPicture | MapPicture | Bars | EffectBars | Words

@@ -73,6 +73,7 @@ def compared(
         if (mapped := side.mapped(layer)) is not None
     )
     rows = [row for name in names for row in _rows(found, name, scale, spec)]
+    differences = any(found.maps(other, name) for name in names for other in found.others)
     count = len(found.sides)
     width = (style.width - _GAP * (count - 1)) / count
     names_apart = called([side.title for side in found.sides])
@@ -97,7 +98,7 @@ def compared(
                 rect = Rect(at * (width + _GAP), y, width, heights[number])
                 _draw(sheet, rect, cell, lines, f"row {number + 1} column {at + 1}")
             y += heights[number] + below[number]
-        _bars(sheet, style, scale, spec.colormap)
+        _bars(sheet, style, scale, spec.colormap, differences=differences)
     return sheet.figure
 
 
@@ -169,15 +170,16 @@ def _draw(sheet: Sheet, rect: Rect, cell: _Cell, lines: list[str], gid: str) -> 
     sheet.lines(below, lines, size=sheet.small, va="top", gid=f"{gid} words")
 
 
-def _bars(sheet: Sheet, style: Style, scale: Scale, colormap: str) -> None:
-    """Both colour bars at the foot: of the maps, and of differences."""
+def _bars(
+    sheet: Sheet, style: Style, scale: Scale, colormap: str, *, differences: bool
+) -> None:
+    """The colour bars at the foot: of the maps, and of differences where there are any."""
     extent = scale.high - scale.low
     width = min(_LONGEST, 0.42 * style.width)
     y = sheet.height - line_height(sheet.small) - _BAR - 1
-    bars = (
-        ("spatial map", scale, colormap, 0.25),
-        ("difference", Scale("shared", -extent, extent), DIVERGING, 0.75),
-    )
+    bars = [("spatial map", scale, colormap, 0.25 if differences else 0.5)]
+    if differences:
+        bars.append(("difference", Scale("shared", -extent, extent), DIVERGING, 0.75))
     for title, one, name, middle in bars:
         rect = Rect(middle * style.width - width / 2, y, width, _BAR)
         draw_image(sheet, rect, lookup_table(name)[None], f"legend {title}")
