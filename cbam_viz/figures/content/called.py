@@ -49,17 +49,17 @@ def over_columns(owners: Sequence[int | None], names: Called) -> tuple[tuple[Ove
 
     `owners` says whose each column is, by place in `names`; None for a column that is nobody's.
     """
-    owned = [place for place, owner in enumerate(owners) if owner is not None]
-    if not owned:
-        return ()
     runs: list[Over] = []
-    for place in owned:
-        text = names.own[owners[place] or 0]
-        if runs and runs[-1].last == place - 1 and owners[place - 1] == owners[place]:
-            runs[-1] = Over(text, runs[-1].first, place)
-        else:
-            runs.append(Over(text, place, place))
-    return (*shared_over(names, owned[0], owned[-1]), tuple(runs))
+    for place, owner in enumerate(owners):
+        if owner is None:
+            continue
+        first = place
+        if runs and runs[-1].last == place - 1 and owners[place - 1] == owner:
+            first = runs.pop().first
+        runs.append(Over(names.own[owner], first, place))
+    if not runs:
+        return ()
+    return (*shared_over(names, runs[0].first, runs[-1].last), tuple(runs))
 
 
 def shared_over(names: Called, first: int, last: int) -> tuple[tuple[Over, ...], ...]:

@@ -170,9 +170,7 @@ def _draw(sheet: Sheet, rect: Rect, cell: _Cell, lines: list[str], gid: str) -> 
     sheet.lines(below, lines, size=sheet.small, va="top", gid=f"{gid} words")
 
 
-def _bars(
-    sheet: Sheet, style: Style, scale: Scale, colormap: str, *, differences: bool
-) -> None:
+def _bars(sheet: Sheet, style: Style, scale: Scale, colormap: str, *, differences: bool) -> None:
     """The colour bars at the foot: of the maps, and of differences where there are any."""
     extent = scale.high - scale.low
     width = min(_LONGEST, 0.42 * style.width)

@@ -87,8 +87,8 @@ def level_height(level: Sequence[OverHead], size: float) -> float:
     return max(len(one.lines) for one in level) * line_height(size) + (_RULE if ruled else 0.0)
 
 
-def draw_over(sheet: Sheet, heads: Heads, rects: Sequence[Rect], gid: str) -> float:
-    """Set the headings of several columns, at whose rooms' top they stand; returns their height."""
+def draw_over(sheet: Sheet, heads: Heads, rects: Sequence[Rect], gid: str) -> None:
+    """Set the headings of several columns at the top of the columns' rooms."""
     down = 0.0
     for n, level in enumerate(heads.over, 1):
         height = level_height(level, sheet.size)
@@ -102,7 +102,6 @@ def draw_over(sheet: Sheet, heads: Heads, rects: Sequence[Rect], gid: str) -> fl
                 sheet.rule(room.x, y, room.right, y)
             sheet.lines(room, list(one.lines), va="bottom", gid=f"{gid} over {n} {k}")
         down += height
-    return down
 
 
 def draw_head(sheet: Sheet, rect: Rect, lines: Sequence[str], gid: str) -> None:
