@@ -52,8 +52,8 @@ def _sample(axes: Axes, number: int, gid: str) -> None:
         axes.plot([0, 1], [0.5, 0.5], color=BAND, linewidth=5, solid_capstyle="butt",
                   clip_on=False, marker="")  # fmt: skip
     if number == 0:
-        look = {"linestyle": "", "marker": "o", "markersize": _DOT, "color": PHOTO}
-        (drawn,) = axes.plot([0.5], [0.5], markeredgewidth=0, clip_on=False, **look)
+        (drawn,) = axes.plot([0.5], [0.5], linestyle="", marker="o", markersize=_DOT,
+                             color=PHOTO, markeredgewidth=0, clip_on=False)  # fmt: skip
     else:
         color = MEAN if number == 1 else CLASS
         (drawn,) = axes.plot([0, 1], [0.5, 0.5], color=color, linewidth=0.9, marker="",
