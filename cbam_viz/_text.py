@@ -6,6 +6,7 @@ Whoever wrote a file chose its names and texts. A message quotes enough of them 
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Collection, Sequence, Sized
 from itertools import islice
 
@@ -76,3 +77,13 @@ def nearest(names: Sequence[str], wanted: str, count: int = 3) -> list[str]:
 
 def _escaped(sign: str) -> str:
     return sign.encode("unicode_escape", "backslashreplace").decode("ascii")
+
+
+def distinct(titles: Sequence[str]) -> list[str]:
+    """The same titles, with a number behind those that came before."""
+    seen: Counter[str] = Counter()
+    found = []
+    for title in titles:
+        seen[title] += 1
+        found.append(title if seen[title] == 1 else f"{title} ({seen[title]})")
+    return found

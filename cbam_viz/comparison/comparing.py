@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cbam_viz._text import distinct
 from cbam_viz.analysis import Analysis, analyse
 from cbam_viz.attention import LayerAttention
 from cbam_viz.comparison.differing import MapDifference, Mapped, difference
@@ -303,16 +303,6 @@ def check_counts(networks: int, photos: int) -> None:
         f"{networks} network{'s' if networks != 1 else ''} on {photos} "
         f"photo{'s' if photos != 1 else ''}."
     )
-
-
-def distinct(titles: Sequence[str]) -> list[str]:
-    """The same titles, with a number behind those that came before."""
-    seen: Counter[str] = Counter()
-    found = []
-    for title in titles:
-        seen[title] += 1
-        found.append(title if seen[title] == 1 else f"{title} ({seen[title]})")
-    return found
 
 
 def _unknown(*_: Any) -> Kinship:

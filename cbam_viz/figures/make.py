@@ -97,7 +97,12 @@ def build(
     spec = content.settled(spec.with_(font=style_of(spec).font))
     with pinned_settings():
         drawn = _draw(spec, study, content)
-    fit = Fit(drawn.channels_in_a_step, drawn.cells_without_lines, drawn.labels_left_out)
+    fit = Fit(
+        drawn.channels_in_a_step,
+        drawn.cells_without_lines,
+        drawn.labels_left_out,
+        drawn.ranges_left_out,
+    )
     return Built(spec, study, content, fit, drawn)
 
 

@@ -35,6 +35,9 @@ class Gate:
     """(N, D)"""
     shares: Real
     """(N, D) share of the photo that each cell covers, 1 / D for channels; rows sum to 1."""
+    alike: bool = True
+    """Whether a column is the same place on all photos. Maps of photos of other shapes have other
+    cells: the shorter rows end in zeros that lie on no photo."""
 
 
 @dataclass(frozen=True)
@@ -105,10 +108,19 @@ def gates_of(attentions: Sequence[Attention], geometries: Sequence[Geometry]) ->
             values = np.stack([_flat(one.channel) for one in rows])
             gates[name, "channel"] = Gate(values, np.full(values.shape, 1 / values.shape[1]))
         if layer.spatial is not None:
-            values = np.stack([_flat(one.spatial) for one in rows])
+            values = _stacked([_flat(one.spatial) for one in rows])
             shares = [layer_shares(one, at) for one, at in zip(rows, geometries, strict=True)]
-            gates[name, "spatial"] = Gate(values, np.stack([one.ravel() for one in shares]))
+            shapes = {one.shape for one in shares}
+            gates[name, "spatial"] = Gate(
+                values, _stacked([one.ravel() for one in shares]), len(shapes) == 1
+            )
     return gates
+
+
+def _stacked(rows: Sequence[Real]) -> Real:
+    """(N, D) of rows of different lengths: D is the longest, and zeros follow shorter ones."""
+    longest = max(row.size for row in rows)
+    return np.stack([np.pad(row, (0, longest - row.size)) for row in rows])
 
 
 def _flat(gate: object) -> Real:
@@ -153,7 +165,7 @@ def _numbers(
     rows = ~odd.any(1)
     known, area, seen = values[rows], shares[rows], on_photo[rows]
     told = photo_numbers(Block(np.arange(len(known)), known.astype(np.float32), area))
-    within, between, fixed = _variance(known, seen)
+    within, between, fixed = _variance(known, seen) if gate.alike else (None, None, None)
 
     def share(which: npt.NDArray[np.bool_]) -> float:
         return float((which * area).sum(1).mean()) if len(known) else math.nan

@@ -27,7 +27,7 @@ ON_PICTURES = (" letter", " range", " scale bar length")
 def faults(figure: Figure, venue: Venue) -> list[str]:
     """Texts outside the figure, over each other or over pictures, cut short, or too small."""
     boxes = _boxes(figure)
-    return [*_of_texts(figure, venue, boxes), *_of_pairs(figure, boxes)]
+    return [*_of_texts(figure, venue, boxes), *_of_lines(boxes), *_of_pairs(figure, boxes)]
 
 
 def share_of_pictures(figure: Figure) -> float:
@@ -53,6 +53,17 @@ def _of_texts(figure: Figure, venue: Venue, boxes: Boxes) -> Iterator[str]:
             yield f"{text.get_text()!r} is cut short"
     if height_of(figure) > venue.text_height:
         yield f"{height_of(figure):.0f} points high"
+
+
+def _of_lines(boxes: Boxes) -> Iterator[str]:
+    """Names that are set letter by letter, one below the other."""
+    names: dict[str, list[str]] = {}
+    for text, _ in boxes:
+        name = (text.get_gid() or "").partition(" line ")[0]
+        names.setdefault(name, []).append(text.get_text())
+    for name, lines in names.items():
+        if name and len(lines) > 2 and len("".join(lines)) < 3 * len(lines):
+            yield f"{name} is set letter by letter: {' / '.join(lines)}"
 
 
 def _of_pairs(figure: Figure, boxes: Boxes) -> Iterator[str]:

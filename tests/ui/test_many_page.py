@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from cbam_viz.dataset.telling import in_words
 from cbam_viz.errors import StoreError
 from cbam_viz.images import samples
 from cbam_viz.ui.pages.many import job
+from cbam_viz.ui.parts import stores as parts
 from tests.app_checkpoint import NAME
 from tests.cli.conftest import write_photo, write_tiny
 
@@ -444,6 +446,29 @@ def test_a_store_is_made_stopped_and_gone_on_with(open_app, checkpoint_folder, p
     run_batch(loaded, [str(photos)], tmp_path / "same", Settings(view="crop"), workers=1)
     for shard in (tmp_path / "same" / "gates").iterdir():
         assert shard.read_bytes() == (running.store / "gates" / shard.name).read_bytes()
+
+
+def test_a_figure_of_a_store_without_sums_says_that_they_are_made(open_app, stores, monkeypatch):
+    """As one has that was made by an earlier version, or whose folder could not be written."""
+    shutil.rmtree(stores / "first" / "summaries", ignore_errors=True)
+    told = []
+
+    @contextmanager
+    def progress(words):
+        yield lambda share, more="": told.append((words, share, more))
+
+    monkeypatch.setattr(parts, "progress", progress)
+    link = {"fig_source": "store", "fig_store": "first", "fig_shows": "variance"}
+    app = open_app("figure", **link)
+    assert not app.exception
+    layers = [one["name"] for one in open_store(stores / "first").layers]
+    assert {more for _, _, more in told} == {
+        f"{layer}/{part}" for layer in layers for part in ("channel", "spatial")
+    }
+    assert {words for words, _, _ in told} == {"This store has no sums yet. They are made once:"}
+    told.clear()
+    open_app("figure", **link)
+    assert not told
 
 
 def test_the_photo_of_the_sidebar_against_a_store(open_app, checkpoint_folder, photos, tmp_path,

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.registry import COLUMNS
 
-_COMMA = re.compile(r",(?! *(?:(?:dense )?block|layer|level|stage|call) [0-9])")
-"""Between columns: no column begins like what follows a comma in a layer's title."""
+_COMMA = re.compile(r"(?<!\\),")
+_COUNTED = re.compile(r" *(?:(?:dense )?block|layer|level|stage|call) [0-9]")
+"""What follows a comma in a layer's title; no column begins so."""
+_BEGINS = re.compile(r" *([a-z+]+)(?:@[0-9]+)? *(?:$|([:=]))")
+"""How a column begins."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def parse_column(text: str) -> Column:
     Raises:
         FigureError: if it is none.
     """
-    body, _, head = text.strip().partition("=")
+    body, head = (part.strip() for part in text.partition("=")[::2])
     kind_and_model, _, name = body.partition(":")
     kind, at, model = kind_and_model.partition("@")
     if at and not model.isdecimal():
@@ -98,8 +101,25 @@ def format_column(column: Column) -> str:
 
 
 def columns_from_text(text: str) -> tuple[Column, ...]:
-    """Columns as the command line and the app write them: comma-separated.
+    r"""Columns as the command line and the app write them: comma-separated.
 
-    A comma may also stand in a layer's title: `map:stage 4, block 2`.
+    A comma may also stand in a layer's title, a class or a heading, before a space:
+    `map:stage 4, block 2`, `gradcam:layer4@tench, Tinca tinca`. Elsewhere it is written `\,`.
     """
-    return tuple(parse_column(part) for part in _COMMA.split(text) if part.strip())
+    parts: list[str] = []
+    for piece in _COMMA.split(text):
+        if parts and _goes_on(parts[-1], piece):
+            parts[-1] += f",{piece}"
+        else:
+            parts.append(piece)
+    return tuple(parse_column(part.replace("\\,", ",")) for part in parts if part.strip())
+
+
+def _goes_on(column: str, piece: str) -> bool:
+    """Whether what follows a comma belongs to the column before it."""
+    if not ({":", "="} & set(column)):
+        return False  # it names nothing
+    begins = _BEGINS.match(piece)
+    if begins and (begins[1] in COLUMNS or begins[2]):
+        return False
+    return piece.startswith(" ") or bool(_COUNTED.match(piece))

@@ -21,6 +21,8 @@ class Fit:
     """Whether cells of a map are too narrow for the lines that were asked for."""
     labels_left_out: bool = False
     """Whether labels of what was found had no room."""
+    ranges_left_out: bool = False
+    """Whether maps are too small for the ends of their scales, which the table has."""
 
 
 class Content(Protocol):

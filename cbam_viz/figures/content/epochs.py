@@ -11,6 +11,7 @@ from cbam_viz.attention import LayerAttention
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.columns import Column
 from cbam_viz.figures.ask.spec import FigureSpec
+from cbam_viz.figures.content.called import called, shared_over
 from cbam_viz.figures.content.composition import Composition
 from cbam_viz.figures.content.find import find_layer, spatial_map, stages
 from cbam_viz.figures.content.grid import Grid, scales_of
@@ -38,12 +39,11 @@ class Epochs(Grid):
     def sentences(self, figure: Composition) -> list[str]:
         """See `Content`."""
         study, spec = figure.study, figure.spec
-        heads = [head.replace("\n", " ") for head in self.heads[1:]]
         of = f"{self.names[0]}" if len(self.names) == 1 else f"{len(self.names)} layers"
         by = f"{study.unit}s of a training" if study.at else "networks"
         return [
             f"Spatial attention of {of} on the same photos by {by}. Columns, from left to right: "
-            f"input; {'; '.join(heads)}",
+            f"input; {'; '.join(study.networks)}",
             f"Rows: {'; '.join(self._rows(study))}",
             *map_sentences(spec, self.scale, self.gates),
             *picture_sentences(figure, self.pictures, len(study.analyses)),
@@ -95,12 +95,14 @@ def content(spec: FigureSpec, study: Study) -> Epochs:
     first = next(place for place in rows[0] if isinstance(place, MapPicture))
     columns = (Column("input"), *(Column("map", names[0], n) for n in range(len(networks))))
     labels = _labels(spec, study, names)
+    names_apart = called(study.networks)
     return Epochs(
         columns,
-        ("Input", *(one.model_name for one in networks)),
+        ("Input", *names_apart.own),
         tuple(rows),
         labels,
         None if spec.scale == "per map" else first.scale,
+        over=shared_over(names_apart, 1, len(networks)),
         photos=tuple(p for p, _ in places),
         names=names,
     )

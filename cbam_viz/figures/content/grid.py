@@ -11,6 +11,7 @@ import numpy as np
 from cbam_viz.figures.ask.columns import Column
 from cbam_viz.figures.ask.registry import COLUMNS
 from cbam_viz.figures.ask.spec import FigureSpec
+from cbam_viz.figures.content.called import Over, called, over_columns
 from cbam_viz.figures.content.columns import answer
 from cbam_viz.figures.content.composition import Composition
 from cbam_viz.figures.content.find import find_layer, stages, top_class
@@ -59,6 +60,8 @@ class Grid:
     """The one scale of all maps of gates; None if each has its own, or there are none."""
     notes: tuple[tuple[str, ...], ...] = ()
     """What stands below each place, row by row; empty if nothing does anywhere."""
+    over: tuple[tuple[Over, ...], ...] = ()
+    """Lines of headings above those of the columns, from the top: whose columns they are."""
 
     @property
     def places(self) -> list[Place]:
@@ -174,7 +177,8 @@ def content(spec: FigureSpec, study: Study) -> Grid:
     ]
     heads = tuple(head for head, _ in titles)
     notes = tuple(zip(*(notes for _, notes in titles), strict=True))
-    return Grid(columns, heads, scaled, row_labels(spec, study), common, notes)
+    over = over_columns(_owners(columns, study), called(study.networks))
+    return Grid(columns, heads, scaled, row_labels(spec, study), common, notes, over)
 
 
 def _scaled(place: Place, scales: Iterator[Scale]) -> Place:
@@ -246,10 +250,20 @@ def default_columns(study: Study, layers: Sequence[str] = ()) -> tuple[Column, .
 def _head(column: Column, study: Study) -> str:
     if column.head is not None:
         return column.head
-    analysis = study.network(column.model)
-    head = answer(column).head(column, analysis)
-    named = answer(column).of_a_network and len(study.networks) > 1
-    return f"{analysis.model_name}\n{head}" if named else head
+    return answer(column).head(column, study.network(column.model))
+
+
+def _owners(columns: Sequence[Column], study: Study) -> list[int | None]:
+    """Whose each column is, where there are several networks and the heading is not one's own."""
+    return [
+        column.model if column.head is None and _is_named(column, study) else None
+        for column in columns
+    ]
+
+
+def _is_named(column: Column, study: Study) -> bool:
+    """Whether it has to be said whose a column is."""
+    return answer(column).of_a_network and len(study.networks) > 1
 
 
 def _shown_sentence(grid: Grid, study: Study) -> str:
@@ -263,6 +277,5 @@ def _shown_sentence(grid: Grid, study: Study) -> str:
 
 def _column_words(column: Column, study: Study) -> str:
     analysis = study.network(column.model)
-    named = answer(column).of_a_network and len(study.networks) > 1
-    of = f" of {analysis.model_name}" if named else ""
+    of = f" of {analysis.model_name}" if _is_named(column, study) else ""
     return answer(column).words(column, analysis) + of

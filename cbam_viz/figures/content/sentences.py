@@ -172,6 +172,9 @@ def picture_sentences(
     levels = ", ".join(f"{level:g}" for level in spec.contours)
     unit = "photo" if spec.scale_bar == "photo" else "network's input"
     return [
+        "Where a picture is too small for its range, the table of values alone has it"
+        if figure.fit.ranges_left_out
+        else "",
         _cells_sentence(figure) if maps else "",
         _place_sentence(maps),
         _frame_sentence(spec, settings, pictures),

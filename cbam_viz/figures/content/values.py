@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from cbam_viz._text import distinct
 from cbam_viz.analysis import Analysis
 from cbam_viz.attention import Cells
 from cbam_viz.detections import Detections
@@ -41,6 +42,7 @@ class Study:
             raise FigureError("Each photo of a figure must be analysed by the same networks.")
         if self.at and len(self.at) != len(self.networks):
             raise FigureError("Each network of a training needs the number of its epoch.")
+        object.__setattr__(self, "analyses", tuple(map(_told_apart, self.analyses)))
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -92,6 +94,15 @@ class Study:
                 f"{'is one' if count == 1 else f'are {count}'}: add a checkpoint or a network."
             )
         return self.analyses[0][index]
+
+
+def _told_apart(row: tuple[Analysis, ...]) -> tuple[Analysis, ...]:
+    """One photo's analyses; networks of one name get a number, as two would read as one."""
+    names = distinct([analysis.model_name for analysis in row])
+    return tuple(
+        analysis if analysis.model_name == name else replace(analysis, model_name=name)
+        for analysis, name in zip(row, names, strict=True)
+    )
 
 
 def study_of(
@@ -292,7 +303,7 @@ class Words:
     def shown(self, place: str) -> Iterator[Shown]:
         """Its text, on one line."""
         photo, text = self.analysis.photo.name, self.text.replace("\n", " ")
-        yield Shown(place, photo, "", "text", "", None, text=text)
+        yield Shown(place, photo, self.analysis.model_name, "text", "", None, text=text)
 
 
 Place = Picture | FoundPicture | MapPicture | Bars | EffectBars | Words

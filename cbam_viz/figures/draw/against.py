@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.content.stores.against import AgainstStore, Special
 from cbam_viz.figures.content.values import Axis, Study
 from cbam_viz.figures.draw.bars import BAND, draw_frame
+from cbam_viz.figures.draw.keys import draw_keys, keys_height
 from cbam_viz.figures.draw.panels import draw_panel_head, name_axis, plan_panels
 from cbam_viz.figures.paper.rect import Rect
 from cbam_viz.figures.paper.sheet import PaperFigure, Sheet
@@ -23,7 +25,9 @@ _DOT = 2.6
 def draw(spec: FigureSpec, study: Study, content: Special) -> PaperFigure:
     """A panel for each layer, its channels from the most special on."""
     axis = content.axis
-    plan = plan_panels(spec, [panel.head for panel in content.panels], axis)
+    names = _names(content)
+    heads = [panel.head for panel in content.panels]
+    plan = plan_panels(spec, heads, axis, lambda style: keys_height(style, names))
     sheet = plan.style.sheet(plan.height)
     for index, (panel, rect) in enumerate(zip(content.panels, plan.rects(), strict=True)):
         _draw_panel(sheet, rect, panel, axis, f"panel {index + 1}")
@@ -31,7 +35,30 @@ def draw(spec: FigureSpec, study: Study, content: Special) -> PaperFigure:
         _label(sheet, rect, panel)
         draw_panel_head(sheet, plan, index, rect)
     name_axis(sheet, plan)
+    draw_keys(sheet, plan.style, names, _sample)
     return sheet.figure
+
+
+def _names(content: Special) -> list[str]:
+    """What dots, bars and lines are, in the order of `_sample`."""
+    of_class = content.panels[0].found.of_class
+    names = ["this photo", "mean and standard deviation of all photos"]
+    return names if of_class is None else [*names, f"mean of {of_class.label}"]
+
+
+def _sample(axes: Axes, number: int, gid: str) -> None:
+    if number == 1:
+        # Taller than the line that it stands on, as the bar behind a mean is.
+        axes.plot([0, 1], [0.5, 0.5], color=BAND, linewidth=5, solid_capstyle="butt",
+                  clip_on=False, marker="")  # fmt: skip
+    if number == 0:
+        (drawn,) = axes.plot([0.5], [0.5], linestyle="", marker="o", markersize=_DOT,
+                             color=PHOTO, markeredgewidth=0, clip_on=False)  # fmt: skip
+    else:
+        color = MEAN if number == 1 else CLASS
+        (drawn,) = axes.plot([0, 1], [0.5, 0.5], color=color, linewidth=0.9, marker="",
+                             solid_capstyle="butt")  # fmt: skip
+    drawn.set_gid(gid)
 
 
 def _draw_panel(sheet: Sheet, rect: Rect, panel: AgainstStore, axis: Axis, gid: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,9 @@ _CLASS_LINE = 11.0
 """Height in points of a class's line of cells; up to twice as high where there are few."""
 _CLASSES_HEIGHT = 33.0
 """What few classes together fill."""
+_LABEL_GAP = 4.0
+_LABEL_SHAPES = ((0.3, 2), (0.3, 3), (0.4, 2), (0.4, 3), (0.4, 4), (0.5, 4), (0.5, 6))
+"""Of names of classes: the share of the figure's width, and lines, in the order of preference."""
 _LAYER_GAP = 5.0
 """Between the channels of a layer and the heading of the next."""
 
@@ -86,37 +90,68 @@ class _Plan:
 def _plan(spec: FigureSpec, content: ByClass, style: Style) -> _Plan:
     count = len(content.matrices)
     names = [_class_name(one) for one in content.matrices[0].classes]
-    label_width = min(max(style.measure(name) for name in names), 0.3 * style.width)
     what = "Difference of channel weight" if spec.relative else "Channel weight"
     legend = legend_of(style, what, content.scale, spec.colormap)
     tree = tree_room(style.width) if content.matrices[0].tree is not None else 0.0
-    left = label_width + 4
     texts = [one.head for one in content.matrices]
-    heads = break_heads(style, texts, [style.width - left] * count)
-    top = heads.height(style) + _HEAD_GAP
-    wrapped = {name: style.wrap(name, label_width, lines=2) for name in names}
-    around = top + _foot(style)
-    room = (style.max_height - legend.height - _LAYER_GAP * (count - 1)) / count - around
+
+    def around(left: float) -> tuple[Heads, float]:
+        """The headings, and what a layer takes beside its lines of cells."""
+        heads = break_heads(style, texts, [style.width - left] * count)
+        return heads, heads.height(style) + _HEAD_GAP + _foot(style)
+
+    def room(left: float) -> float:
+        """For a line of cells at most."""
+        page = (style.max_height - legend.height - _LAYER_GAP * (count - 1)) / count
+        return (page - around(left)[1]) / len(names)
+
+    labels = _labels(style, names, room)
+    left = labels.width + _LABEL_GAP
+    heads, beside = around(left)
     alone = max(_CLASS_LINE, min(_CLASSES_HEIGHT / len(names), 2 * _CLASS_LINE))
-    most = max(map(len, wrapped.values()))
-    line = min(max(alone, most * line_height(style.size) + 1), room / len(names))
-    if line < most * line_height(style.size):
-        wrapped = {name: style.wrap(name, label_width, lines=1) for name in names}
-    labels = [[wrapped[_class_name(one)] for one in layer.classes] for layer in content.matrices]
+    line = min(max(alone, labels.most * line_height(style.size) + 1), room(left))
+    by_layer = [[labels.lines[_class_name(one)] for one in layer.classes]
+                for layer in content.matrices]  # fmt: skip
     width = style.width - left - tree
     page = style.width, style.max_height
     check_size(width, line * LEAST_PICTURE / style.small, len(names), page, "classes")
-    comfortable = (
-        heads.whole
-        and legend.whole
-        and line >= line_height(style.size)
-        and all(style.fits(name, label_width, lines=2) for name in names)
-    )
-    step = around + line * len(names) + _LAYER_GAP
+    comfortable = heads.whole and legend.whole and line >= line_height(style.size) and labels.whole
+    step = beside + line * len(names) + _LAYER_GAP
+    top = heads.height(style) + _HEAD_GAP
     rects = tuple(
         Rect(left, number * step + top, width, line * len(names)) for number in range(count)
     )
-    return _Plan(style, legend, heads, labels, tree, rects, comfortable)
+    return _Plan(style, legend, heads, by_layer, tree, rects, comfortable)
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """Names of classes in lines."""
+
+    width: float
+    lines: dict[str, list[str]]
+    whole: bool
+    """Whether none is cut or broken inside a word."""
+
+    @property
+    def most(self) -> int:
+        """Lines that one takes."""
+        return max(map(len, self.lines.values()))
+
+
+def _labels(style: Style, names: list[str], room: Callable[[float], float]) -> _Labels:
+    """As narrow as leaves them whole; `room` is the height of a line of cells beside that width."""
+    longest = max(style.measure(name) for name in names)
+    for share, most in _LABEL_SHAPES:
+        width = min(longest, share * style.width)
+        lines = {name: style.wrap(name, width, lines=most) for name in names}
+        found = _Labels(width, lines, all(style.fits(name, width, lines=most) for name in names))
+        if found.whole and found.most * line_height(style.size) <= room(width + _LABEL_GAP):
+            return found
+    width = min(longest, _LABEL_SHAPES[-1][0] * style.width)
+    most = max(1, int(room(width + _LABEL_GAP) // line_height(style.size)))
+    lines = {name: style.wrap(name, width, lines=most) for name in names}
+    return _Labels(width, lines, False)
 
 
 def _class_name(one: ClassWeights) -> str:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from cbam_viz.comparison import Comparison, difference_on
 from cbam_viz.figures.ask.spec import FigureSpec
+from cbam_viz.figures.content.called import called
 from cbam_viz.figures.draw.pictures import draw_image
 from cbam_viz.figures.paper.rect import Rect
 from cbam_viz.figures.paper.settings import pinned_settings
@@ -38,7 +39,7 @@ _GAP = 5.0
 _SIDE = 640
 """Longer side of a picture, in pixels."""
 _BAR, _LONGEST = 5.0, 110.0
-_LINES = 3
+_LINES, _HEAD_LINES = 3, 4
 DIVERGING = "diverging"
 
 
@@ -72,19 +73,24 @@ def compared(
         if (mapped := side.mapped(layer)) is not None
     )
     rows = [row for name in names for row in _rows(found, name, scale, spec)]
+    differences = any(found.maps(other, name) for name in names for other in found.others)
     count = len(found.sides)
     width = (style.width - _GAP * (count - 1)) / count
-    heads = [style.wrap(side.title, width, lines=_LINES) for side in found.sides]
+    names_apart = called([side.title for side in found.sides])
+    heads = [style.wrap(one, width, lines=_HEAD_LINES) for one in names_apart.own]
+    shared = style.wrap(names_apart.shared, style.width) if names_apart.shared else []
     texts = [[style.wrap(one.text, width, size=style.small, lines=_LINES) for one in row]
              for row in rows]  # fmt: skip
     heights = [max(_height(one, width) for one in row) for row in rows]
-    top = line_height(style.size) * max(map(len, heads)) + 2
+    above = line_height(style.size) * len(shared)
+    top = above + line_height(style.size) * max(map(len, heads)) + 2
     below = [line_height(style.small) * max(map(len, row)) + _GAP for row in texts]
     foot = line_height(style.small) * 2 + _BAR + 4
     with pinned_settings():
         sheet = style.sheet(top + sum(heights) + sum(below) + foot)
+        sheet.lines(Rect(0, 0, style.width, above), shared, gid="head of all")
         for number, lines in enumerate(heads):
-            place_ = Rect(number * (width + _GAP), 0, width, top - 2)
+            place_ = Rect(number * (width + _GAP), above, width, top - 2 - above)
             sheet.lines(place_, lines, va="bottom", gid=f"head {number + 1}")
         y = top
         for number, row in enumerate(rows):
@@ -92,7 +98,7 @@ def compared(
                 rect = Rect(at * (width + _GAP), y, width, heights[number])
                 _draw(sheet, rect, cell, lines, f"row {number + 1} column {at + 1}")
             y += heights[number] + below[number]
-        _bars(sheet, style, scale, spec.colormap)
+        _bars(sheet, style, scale, spec.colormap, differences=differences)
     return sheet.figure
 
 
@@ -164,15 +170,14 @@ def _draw(sheet: Sheet, rect: Rect, cell: _Cell, lines: list[str], gid: str) -> 
     sheet.lines(below, lines, size=sheet.small, va="top", gid=f"{gid} words")
 
 
-def _bars(sheet: Sheet, style: Style, scale: Scale, colormap: str) -> None:
-    """Both colour bars at the foot: of the maps, and of differences."""
+def _bars(sheet: Sheet, style: Style, scale: Scale, colormap: str, *, differences: bool) -> None:
+    """The colour bars at the foot: of the maps, and of differences where there are any."""
     extent = scale.high - scale.low
     width = min(_LONGEST, 0.42 * style.width)
     y = sheet.height - line_height(sheet.small) - _BAR - 1
-    bars = (
-        ("spatial map", scale, colormap, 0.25),
-        ("difference", Scale("shared", -extent, extent), DIVERGING, 0.75),
-    )
+    bars = [("spatial map", scale, colormap, 0.25 if differences else 0.5)]
+    if differences:
+        bars.append(("difference", Scale("shared", -extent, extent), DIVERGING, 0.75))
     for title, one, name, middle in bars:
         rect = Rect(middle * style.width - width / 2, y, width, _BAR)
         draw_image(sheet, rect, lookup_table(name)[None], f"legend {title}")

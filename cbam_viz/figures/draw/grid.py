@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from cbam_viz.figures.ask.spec import FigureSpec
+from cbam_viz.figures.content.called import Over
 from cbam_viz.figures.content.grid import Grid
 from cbam_viz.figures.content.values import Study
-from cbam_viz.figures.draw.heads import Heads, break_heads, draw_head
+from cbam_viz.figures.draw.heads import Heads, break_heads, draw_head, draw_over, with_over
 from cbam_viz.figures.draw.legend import draw_legend
 from cbam_viz.figures.draw.notes import draw_note, notes_height
 from cbam_viz.figures.draw.pictures import Rasters, aspect_of, region_of
 from cbam_viz.figures.draw.places import drawing_of
 from cbam_viz.figures.draw.places.drawing import Drawing, Spot
 from cbam_viz.figures.draw.plan import (
+    GAP,
     MIN_PICTURE,
     ColumnRoom,
     GridPlan,
@@ -27,12 +29,12 @@ from cbam_viz.figures.paper.sheet import PaperFigure, Sheet, Style, style_of
 from cbam_viz.figures.paper.typesetting import line_height
 from cbam_viz.figures.wording import NO_BREAK, letter
 
-LABEL_LINES = 3
+LABEL_LINES = 5
 """Of a row's label, at most."""
-_TALLEST_LABEL = 5.0
-"""Type sizes: a row gets no higher than this for its label's sake."""
+_TALLEST_LABEL, _LABELS = 9.0, 0.5
+"""Type sizes, and share of the page for all rows: a row gets no higher for its label's sake."""
 _HEAD_GAP = 2.0
-_ROUNDS = 4
+_ROUNDS = 6
 """In which headings and pictures come to fit each other on a short page."""
 
 
@@ -135,8 +137,15 @@ def _column_rooms(drawing: Drawing, width: float) -> tuple[ColumnRoom, ...]:
 def _heads(drawing: Drawing, columns: tuple[ColumnRoom, ...], picture: float) -> Heads:
     """The headings, broken for columns whose pictures are so wide."""
     texts = [drawing.head(index) for index in range(len(columns))]
-    widths = [(picture if column.fixed is None else column.fixed) + 1 for column in columns]
-    return break_heads(drawing.style, texts, widths)
+    widths = [picture if column.fixed is None else column.fixed for column in columns]
+    heads = break_heads(drawing.style, texts, [width + 1 for width in widths])
+
+    def width_of(one: Over) -> float:
+        between = sum(columns[n].margin + GAP for n in range(one.first + 1, one.last + 1))
+        return sum(widths[one.first : one.last + 1]) + between + 1
+
+    over = drawing.grid.over if drawing.spec.heads else ()
+    return with_over(drawing.style, heads, over, width_of)
 
 
 def _line(drawing: Drawing) -> float:
@@ -144,7 +153,7 @@ def _line(drawing: Drawing) -> float:
 
 
 def _label_lines(drawing: Drawing, plan: GridPlan) -> int:
-    """How many lines hold the rows' labels, which stand upright: 1, 2 or, if need be, 3."""
+    """How many lines hold the rows' labels, which stand upright: as few as can be."""
     labels = [(_label(drawing, row), rect.height) for row, rect in enumerate(plan.labels)]
     for lines in range(1, LABEL_LINES):
         if all(drawing.style.fits(label, height, lines=lines) for label, height in labels):
@@ -187,7 +196,7 @@ def _room(
                     drawing_of(place).text_height(drawing, place, column)
                     for place, column in zip(row, columns, strict=True)
                 ),
-                _label_height(style, _label(drawing, index)),
+                _label_height(style, _label(drawing, index), len(grid.rows)),
                 *(kind.least_height for kind in kinds),
             )
             for index, row in enumerate(grid.rows)
@@ -197,14 +206,21 @@ def _room(
     )
 
 
-def _label_height(style: Style, label: str) -> float:
-    """What the longest word of a row's label needs, within limits: it stands upright."""
-    longest = max((style.measure(word) for word in label.split(" ")), default=0.0)
-    return min(longest + 1, _TALLEST_LABEL * style.size)
+def _label_height(style: Style, label: str, rows: int) -> float:
+    """What a row's label needs, within limits: it stands upright, in some lines."""
+    if not label:
+        return 0.0
+    most = min(_TALLEST_LABEL * style.size, _LABELS * style.max_height / rows)
+    longest = max(style.measure(word) for word in label.split(" ")) + 1
+    height = min(longest, most)
+    while height < most and not style.fits(label, height, lines=LABEL_LINES):
+        height = min(1.2 * height, most)
+    return height
 
 
 def _draw_heads(sheet: Sheet, plan: GridPlan, heads: Heads) -> None:
     for block, rects in enumerate(plan.heads):
+        draw_over(sheet, heads, rects, f"head of block {block + 1}")
         for index, (rect, lines) in enumerate(zip(rects, heads.lines, strict=True)):
             room = Rect(rect.x, rect.y, rect.width, rect.height - _HEAD_GAP)
             draw_head(sheet, room, lines, f"head {index + 1} of block {block + 1}")

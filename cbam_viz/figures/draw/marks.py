@@ -62,19 +62,37 @@ def draw_marks(sheet: Sheet, drawn: Drawn, spec: FigureSpec, row: Row, letter: s
     if spec.scale_bar != "none":
         draw_scale_bar(sheet, drawn, spec, right=corners["scale bar"] == "lower right")
     if isinstance(drawn.content, MapPicture) and _has_own_scale(drawn.content):
-        text = range_text(drawn.content.scale.low, drawn.content.scale.high)
-        room = drawn.rect.width - 2 * _pad(sheet)
-        if sheet.measure(text, sheet.small) > room:
-            text = text.replace(" to ", "\N{EN DASH}\n")
-        widest = max(sheet.measure(line, sheet.small) for line in text.split("\n"))
-        if widest + sheet.measure(letter, sheet.small) + 2 * _pad(sheet) > room:
-            # Side by side they would overlap: the letter goes where nothing stands.
-            used = {taken, corners["range"], corners["scale bar"] * (spec.scale_bar != "none")}
-            free = [corner for corner in ("lower left", "lower right") if corner not in used]
-            corners["letter"] = next(iter(free), corners["letter"])
-        tag(sheet, drawn, text, corners["range"], "range")
+        used = {taken, corners["range"], corners["scale bar"] * (spec.scale_bar != "none")}
+        free = [corner for corner in ("lower left", "lower right") if corner not in used]
+        text, aside = _range_of(sheet, drawn, letter, room_below=bool(free))
+        if aside:
+            corners["letter"] = free[0]
+        if text:
+            tag(sheet, drawn, text, corners["range"], "range")
+        sheet.figure.ranges_left_out |= not text
     if letter:
         tag(sheet, drawn, letter, corners["letter"], "letter")
+
+
+def _range_of(sheet: Sheet, drawn: Drawn, letter: str, *, room_below: bool) -> tuple[str, bool]:
+    """A map's range in one line or two, and whether its letter has to stand below it.
+
+    Empty where the picture is too small for it.
+    """
+    assert isinstance(drawn.content, MapPicture)
+    step, pad = line_height(sheet.small) + 1, 2 * _pad(sheet)
+    whole = range_text(drawn.content.scale.low, drawn.content.scale.high)
+    beside = sheet.measure(letter, sheet.small) + pad if letter else 0.0
+    for text in (whole, whole.replace(" to ", "\N{EN DASH}\n")):
+        lines = text.split("\n")
+        width = max(sheet.measure(line, sheet.small) for line in lines) + pad
+        if width > drawn.rect.width or len(lines) * step + pad > drawn.rect.height:
+            continue
+        if width + beside <= drawn.rect.width:
+            return text, False
+        if room_below and (len(lines) + 1) * step + pad <= drawn.rect.height:
+            return text, True
+    return "", False
 
 
 def _has_own_scale(content: MapPicture) -> bool:

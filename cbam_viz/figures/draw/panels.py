@@ -9,10 +9,10 @@ from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.content.values import Axis
 from cbam_viz.figures.draw.bars import bars_margin
 from cbam_viz.figures.draw.heads import Heads, break_heads, draw_head
-from cbam_viz.figures.draw.plan import check_size, choose_per_line
+from cbam_viz.figures.draw.plan import LEAST_PICTURE, check_size, choose_per_line
 from cbam_viz.figures.paper.rect import Rect
 from cbam_viz.figures.paper.sheet import Sheet, Style, style_of
-from cbam_viz.figures.paper.typesetting import line_height
+from cbam_viz.figures.paper.typesetting import ELLIPSIS, line_height
 from cbam_viz.figures.wording import letter
 
 _PANEL = 96.0
@@ -117,10 +117,25 @@ def _plan(
     plan = lined(spec.per_line or choose_per_line((1,) * count, style.width, _PANEL))
     if plan.shrunk and spec.per_line is None:
         ways = (lined(per_line) for per_line in range(1, count + 1))
-        plan = max(ways, key=lambda way: min(way.width * _PANEL_ASPECT, way.height_of_panel))
+        plan = max(ways, key=_worth)
     page = style.width, style.max_height
-    check_size(plan.width, plan.height_of_panel, count, page, "panels")
+    seen = plan.height_of_panel * LEAST_PICTURE / _least(style)
+    check_size(plan.width, seen, count, page, "panels")
     return plan
+
+
+def _worth(plan: Panels) -> tuple[int, float]:
+    """The larger, the better; headings are broken only where panels would be too low to see."""
+    size = min(plan.width * _PANEL_ASPECT, plan.height_of_panel)
+    if size < _least(plan.style):
+        return -1, size
+    cut = any(ELLIPSIS in line for lines in plan.heads.lines for line in lines)
+    return 2 if plan.heads.whole else 0 if cut else 1, size
+
+
+def _least(style: Style) -> float:
+    """Points that a panel is at least high: both ends of its axis stand beside it."""
+    return 1.7 * style.small
 
 
 def _head(spec: FigureSpec, name: str, index: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from matplotlib.patches import Rectangle
 
@@ -17,9 +18,12 @@ from cbam_viz.figures.paper.typesetting import line_height
 COLOURS = ("#d9d9d9", "#56b4e9", "#0b3c6f")
 """Light for what is the same for all photos, dark for single photos: told apart in grey too."""
 _NAMES = 0.42
-_ROW, _BAR = 1.35, 0.72
-"""A row's height in lines of type, and the bar's share of it."""
+_LINES = 3
+"""Of a gate's name."""
+_ROW, _BAR = 0.35, 0.72
+"""A row's height in lines of type beyond those of its name, and the bar's share of it."""
 _GAP = 4.0
+_AXIS = "share of the gate's variance"
 _LEGEND_ABOVE, _SAMPLE = 5.0, 7.0
 
 
@@ -27,25 +31,41 @@ def draw(spec: FigureSpec, study: Study, content: Variance) -> PaperFigure:
     """A bar for each gate, from 0 to 100 %, and what its parts are at the foot."""
     style = style_of(spec)
     rows = len(content.gates)
-    if _height(style, content, _ROW * line_height(style.size)) > style.max_height:
+    names = [_name(one) for one in content.gates]
+    if _height(style, content, _row(style, names)) > style.max_height:
         style = style.smaller
     around = _height(style, content, 0.0)
-    row = min(_ROW * line_height(style.size), (style.max_height - around) / rows)
-    names = [_name(one) for one in content.gates]
-    left = min(max(style.measure(name) for name in names) + _GAP, _NAMES * style.width)
+    row = min(_row(style, names), (style.max_height - around) / rows)
+    most = max(1, int(row // line_height(style.size)))
+    left = _left(style, names)
     width = style.width - left - 0.6 * style.measure("100 %", style.small)
     page = style.width, style.max_height
     check_size(width, row * LEAST_PICTURE / style.small, rows, page, "gates")
     sheet = style.sheet(around + row * rows)
     for number, (one, name) in enumerate(zip(content.gates, names, strict=True)):
         room = Rect(0, number * row, left - _GAP, row)
-        text = style.wrap(name, room.width, lines=1)
+        text = style.wrap(name, room.width, lines=most)
         sheet.lines(room, text, ha="right", gid=f"gate {number + 1} name")
         bar = Rect(left, number * row + row * (1 - _BAR) / 2, width, row * _BAR)
         _draw_bar(sheet, bar, one, f"gate {number + 1}")
     _draw_axis(sheet, Rect(left, 0, width, row * rows))
     _draw_legend(sheet, content)
     return sheet.figure
+
+
+def _left(style: Style, names: Sequence[str]) -> float:
+    """Room for names."""
+    return min(max(style.measure(name) for name in names) + _GAP, _NAMES * style.width)
+
+
+def _row(style: Style, names: Sequence[str]) -> float:
+    """A row's height: as many lines as hold each name whole, up to `_LINES`."""
+    width = _left(style, names) - _GAP
+    lines = next(
+        (n for n in range(1, _LINES) if all(style.fits(name, width, lines=n) for name in names)),
+        _LINES,
+    )
+    return (lines + _ROW) * line_height(style.size)
 
 
 def _name(one: GateShares) -> str:
@@ -64,7 +84,13 @@ def _colours(content: Variance) -> tuple[str, ...]:
 
 def _height(style: Style, content: Variance, row: float) -> float:
     lines = _legend_lines(style, content)
-    foot = style.small + 4.5 + _LEGEND_ABOVE + len(lines) * line_height(style.size)
+    foot = (
+        style.small
+        + line_height(style.small)
+        + 4.5
+        + _LEGEND_ABOVE
+        + len(lines) * line_height(style.size)
+    )
     return row * len(content.gates) + foot
 
 
@@ -92,6 +118,10 @@ def _draw_axis(sheet: Sheet, rect: Rect) -> None:
         sheet.rule(x, rect.bottom, x, rect.bottom + 1.5)
         text = f"{share:.0%}".replace("%", " %")
         sheet.text(x, rect.bottom + 2.2 + 0.8 * sheet.small, text, size=sheet.small)
+    below = rect.bottom + 2.2 + 0.8 * sheet.small + line_height(sheet.small)
+    half = sheet.measure(_AXIS, sheet.small) / 2
+    x = min(rect.x + rect.width / 2, sheet.width - half)
+    sheet.text(x, below, _AXIS, size=sheet.small, gid="axis")
 
 
 def _legend_lines(style: Style, content: Variance) -> list[list[int]]:

@@ -60,6 +60,7 @@ def letters_of(file: FontFile) -> frozenset[int]:
     return frozenset() if len(letters) > MOST_LETTERS else frozenset(letters)
 
 
+@lru_cache(maxsize=1 << 16)
 def has(file: FontFile, letter: str) -> bool:
     """Whether a face draws a letter; fonts of coloured pictures have it and draw nothing."""
     if ord(letter) not in letters_of(file):
@@ -122,9 +123,10 @@ def _best(letters: set[str]) -> tuple[str | None, set[str]]:
     return (ranked[0][-2], ranked[0][-1]) if ranked else (None, set())
 
 
-def _rank(file: FontFile) -> tuple[int, bool]:
+def _rank(file: FontFile) -> tuple[int, int, bool]:
+    """Of several, the one that has most letters of all: lines of a name then look alike."""
     preferred = _PREFERRED.index(file.family) if file.family in _PREFERRED else len(_PREFERRED)
-    return preferred, not file.path.lower().endswith(".ttf")
+    return preferred, -len(letters_of(file)), not file.path.lower().endswith(".ttf")
 
 
 def _drawn(file: FontFile | None, letters: Iterable[str]) -> set[str]:

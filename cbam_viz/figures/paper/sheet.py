@@ -43,8 +43,11 @@ class PaperFigure(Figure):
         self.channels_in_a_step = 1
         """How many neighbouring channels a bar of its charts stands for at most."""
         self.cells_without_lines = False
-        self.labels_left_out = False
         """Whether cells of a map are too narrow for the lines that were asked for."""
+        self.labels_left_out = False
+        """Whether labels of what was found had no room."""
+        self.ranges_left_out = False
+        """Whether maps are too small for the ends of their scales."""
 
     def _repr_png_(self) -> bytes:
         from cbam_viz.figures.paper.output import render
@@ -188,9 +191,9 @@ class Style:
         """The text in lines of that width."""
         return typesetting.wrap(text, width, self.font, size or self.size, lines)
 
-    def fits(self, text: str, width: float, *, lines: int = 2) -> bool:
+    def fits(self, text: str, width: float, *, size: float | None = None, lines: int = 2) -> bool:
         """Whether so many lines hold the text whole, broken at the usual places only."""
-        return typesetting.fits(text, width, self.font, self.size, lines)
+        return typesetting.fits(text, width, self.font, size or self.size, lines)
 
     @property
     def smaller(self) -> Style:

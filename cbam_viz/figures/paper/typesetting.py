@@ -38,6 +38,12 @@ ELLIPSIS = "…"
 LONGEST_TEXT = 240
 """Letters. Of longer texts only both ends are looked at: no line of a figure holds more."""
 
+_HAN = "\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+"""Letters of Chinese and Japanese, which break between any two."""
+
+_PIECES = re.compile(rf"[{_HAN}][ \t._/\-]*|(?:[^ \t._/\-{_HAN}]|(?<=\d)\.(?=\d))*[ \t._/\-]*")
+"""What lines are made of. A point between digits belongs to a number: 0.99 stays whole."""
+
 LINE_HEIGHT = 1.18
 """Baseline to baseline, in type sizes."""
 
@@ -116,19 +122,37 @@ def wrap(text: str, width: float, font: str, size: float, max_lines: int = 2) ->
     """Lines no wider than `width` points, at most `max_lines`.
 
     Breaks after spaces and after the marks inside names such as `layer3.block_2/cbam`; where that
-    does not do, between any two letters; what is left over even then is elided.
+    does not do, between any two letters; what those lines do not hold either loses its middle.
     """
     if len(text) > LONGEST_TEXT:
         text = text[: LONGEST_TEXT // 2] + ELLIPSIS + text[-LONGEST_TEXT // 2 :]
     lines = _wrapped(text, width, font, size)
     if not _held(lines, width, font, size, max_lines):
         broken = _wrapped(text, width, font, size, anywhere=True)
+        if not _held(broken, width, font, size, max_lines):
+            broken = _shortened(text, width, font, size, max_lines)
         if _held(broken, width, font, size, max_lines):
             lines = broken
     if len(lines) > max_lines:
         rest = " ".join(line.strip() for line in lines[max_lines - 1 :])
         lines = [*lines[: max_lines - 1], rest]
     return [elide(line.strip().replace(NO_BREAK, " "), width, font, size) for line in lines]
+
+
+def _shortened(text: str, width: float, font: str, size: float, max_lines: int) -> list[str]:
+    """Lines that hold as much of both ends of the text as they can; too many if they hold none."""
+    low, high = 0, len(text) - 1
+    found = _wrapped(text, width, font, size, anywhere=True)
+    while low < high:
+        kept = (low + high + 1) // 2
+        short = text[: (kept + 1) // 2].rstrip() + ELLIPSIS
+        short += text[len(text) - kept // 2 :].lstrip()
+        lines = _wrapped(short, width, font, size, anywhere=True)
+        if _held(lines, width, font, size, max_lines):
+            low, found = kept, lines
+        else:
+            high = kept - 1
+    return found
 
 
 def fits(text: str, width: float, font: str, size: float, max_lines: int = 2) -> bool:
@@ -148,8 +172,7 @@ def _wrapped(
     """As many lines as it takes, some of them too wide unless they may break anywhere."""
     lines = []
     for paragraph in text.split("\n"):
-        # A point between digits belongs to a number: 0.99 stays whole.
-        pieces = re.findall(r"(?:[^ \t._/\-]|(?<=\d)\.(?=\d))*[ \t._/\-]*", paragraph)
+        pieces = _PIECES.findall(paragraph)
         if anywhere:
             pieces = [part for piece in pieces for part in _parts(piece, width, font, size)]
         lines += _filled(pieces, width, font, size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +39,7 @@ PHOTOS = "photos"
 """In the folder of stores: folders of photos to make stores of. No store is called so."""
 COUNT = 8
 """Photos in a list."""
+_NO_SUMS = "This store has no sums yet. They are made once:"
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def _sum_up(store: Opened, gates: Sequence[tuple[str, Part]]) -> None:
     waiting = [
         gate for gate in gates if gate not in looked_at and not is_summed(store.store, *gate)
     ]
-    with progress("This store has no sums yet. They are made once:") as report:
+    with progress(_NO_SUMS) as report:
         before = 0
 
         def told(gate: str, done: int, of: int) -> None:
@@ -152,6 +154,16 @@ def _sum_up(store: Opened, gates: Sequence[tuple[str, Part]]) -> None:
             for before, gate in enumerate(waiting):  # noqa: B007  it is told of
                 sums_of(store.store, *gate)
     looked_at.update(gates)
+
+
+@contextmanager
+def telling_of_sums() -> Iterator[None]:
+    """Within it, a store that has to be summed up first says so, and how far each gate is."""
+    with (
+        progress(_NO_SUMS) as report,
+        telling(lambda gate, done, of: report(done / of, gate)),
+    ):
+        yield
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

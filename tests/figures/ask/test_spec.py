@@ -39,6 +39,42 @@ def test_columns_are_written_as_they_are_read(text: str, column: Column) -> None
 
 
 @pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("input,map:stage 4, block 2,class", [None, "stage 4, block 2", None]),
+        ("map:stage 4,block 2, stage:stage 4", ["stage 4,block 2", "stage 4"]),
+        ("map:encoder, stage 1, block 2, attn.cbam,effect", [
+            "encoder, stage 1, block 2, attn.cbam", None,
+        ]),
+        ("input, map:-1, probability", [None, "-1", None]),
+        ("input , map:-1 , class = What it is, map:0", [None, "-1", None, "0"]),
+        (r"map:a\,b,map:c", ["a,b", "c"]),
+        ("map:dense block 3, dense block 1, call 2, gradcam++", [
+            "dense block 3, dense block 1, call 2", None,
+        ]),
+    ],
+)  # fmt: skip
+def test_a_comma_may_stand_in_a_title(text: str, names: list[str | None]) -> None:
+    assert [one.name for one in columns_from_text(text)] == names
+
+
+def test_a_comma_may_stand_in_a_class_or_a_heading() -> None:
+    text = "input,gradcam:layer4@tench, Tinca tinca=Grad-CAM, of a fish,occlusion:@hen,map:-1"
+    assert columns_from_text(text) == (
+        Column("input"),
+        Column("gradcam", "layer4", target="tench, Tinca tinca", head="Grad-CAM, of a fish"),
+        Column("occlusion", target="hen"),
+        Column("map", "-1"),
+    )
+
+
+@pytest.mark.parametrize("text", ["input, picture", "map:-1,picture", "map:-1, picture:2"])
+def test_what_is_no_column_is_named_alone(text: str) -> None:
+    with pytest.raises(FigureError, match="There is no column 'picture'"):
+        columns_from_text(text)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("picture", "There is no column 'picture'"),

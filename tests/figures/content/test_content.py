@@ -8,6 +8,8 @@ import pytest
 from cbam_viz.attention import Attention
 from cbam_viz.errors import FigureError
 from cbam_viz.figures import FigureSpec, Row, Study, build, columns_from_text
+from cbam_viz.figures.beside.caption import caption
+from cbam_viz.figures.content.called import Over, called
 from cbam_viz.figures.content.classes import content as by_class
 from cbam_viz.figures.content.find import find_layer
 from cbam_viz.figures.content.gated import content as gated_content
@@ -44,7 +46,14 @@ def test_a_grid_holds_the_captured_values(two_networks: Study) -> None:
         assert label.text == second.predictions[0].label
         assert share.text == f"{first.predictions[0].probability:.2f}"
         assert both.text == f"{first.predictions[0].label}\n{share.text}"
-    assert grid.heads[1] == "ResNet-18\nlayer2.1"
+    assert grid.heads[1] == "layer2.1"
+    assert grid.over == (
+        (
+            Over("ResNet-18", 1, 1),
+            Over("Other", 2, 4),
+            Over("ResNet-18", 5, 6),
+        ),
+    )
 
 
 def test_a_stage_is_the_mean_of_its_layers(one) -> None:
@@ -192,3 +201,39 @@ def test_figures_without_sense_are_refused(one, three: Study) -> None:
         build(FigureSpec(), [[one], [one, one]])
     with pytest.raises(FigureError, match="the most is 64"):
         build(FigureSpec(), [one] * 65)
+
+
+@pytest.mark.parametrize(
+    ("names", "own", "shared"),
+    [
+        (["Net, a", "Net, b"], ("a", "b"), "Net"),
+        (["Net with CBAM, x, 1", "Net, x, 2"], ("Net with CBAM, 1", "Net, 2"), "x"),
+        (["Net, a, x", "Net, b, x", "Net, a, y"], ("a, x", "b, x", "a, y"), "Net"),
+        (["Net", "Net, b"], ("Net", "Net, b"), ""),
+        (["One", "Two"], ("One", "Two"), ""),
+        (["Net, a", "Net, a"], ("Net, a", "Net, a"), ""),
+        (["Net, a"], ("Net, a",), ""),
+    ],
+)
+def test_names_say_once_what_they_share(
+    names: list[str], own: tuple[str, ...], shared: str
+) -> None:
+    found = called(names)
+    assert (found.own, found.shared) == (own, shared)
+
+
+def test_networks_of_one_name_are_told_apart() -> None:
+    study = Study((tuple(make_analysis(seed=seed, network="Net, a") for seed in (0, 1)),))
+    assert study.networks == ("Net, a", "Net, a (2)")
+    grid = grid_content(spec("input,map:0,map@2:0"), study)
+    assert grid.over == ((Over("Net", 1, 2),), (Over("a", 1, 1), Over("a (2)", 2, 2)))
+    assert [one.network for one in grid.shown(study)] == ["Net, a", "Net, a (2)"]
+
+
+def test_epochs_say_once_what_their_networks_share() -> None:
+    names = "ResNet-18, epoch 1", "ResNet-18, epoch 2"
+    study = Study((tuple(make_analysis(network=name) for name in names),))
+    built = build(FigureSpec(layout="epochs"), study)
+    assert built.content.heads == ("Input", "epoch 1", "epoch 2")
+    assert built.content.over == ((Over("ResNet-18", 1, 2),),)
+    assert "input; ResNet-18, epoch 1; ResNet-18, epoch 2" in caption(built)

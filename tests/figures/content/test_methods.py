@@ -13,11 +13,12 @@ from torch import Tensor, nn
 import cbam_viz.figures.content.made as made_module
 from cbam_viz import wrap_model
 from cbam_viz.errors import FigureError
-from cbam_viz.figures import FigureSpec, build, columns_from_text, study
+from cbam_viz.figures import Column, FigureSpec, build, columns_from_text, study
 from cbam_viz.figures.ask.registry import COLUMNS
 from cbam_viz.figures.beside.caption import caption
 from cbam_viz.figures.beside.manifest import make_manifest
 from cbam_viz.figures.beside.tables import numbers_text, shown_values
+from cbam_viz.figures.content.columns.method import head
 from cbam_viz.figures.content.values import axis_around
 from cbam_viz.images import InputSpec, Photo
 from cbam_viz.methods import METHODS
@@ -143,6 +144,13 @@ def test_the_class_stands_in_heading_caption_table_and_manifest() -> None:
     assert FigureSpec.from_dict(json.loads(manifest.to_json())["spec"]) == figure.spec
 
 
+def test_a_module_and_the_attention_inside_it_have_headings_of_their_own(one) -> None:
+    """Without `.se`, which all attention layers end in, the second would be called as the first."""
+    names = "layer2.1", "layer2.1.se"
+    heads = [head(Column("gradcam", name), one) for name in names]
+    assert heads == ["Grad-CAM of layer2.1", "Grad-CAM of layer2.1.se"]
+
+
 def test_of_several_photos_each_has_its_class_or_probability_below_it() -> None:
     named = built("gradcam:stage@dog,gradcam:stage@cat=Own", 0, 1, 2)
     assert named.content.heads == ("Grad-CAM of stage for dog", "Own")
@@ -174,8 +182,9 @@ def test_a_second_network_is_asked_for_the_class_that_the_first_predicts() -> No
     expected = torch.einsum("c,chw->hw", WEIGHTS[1] / SIDE**2, pixels()).relu()
     np.testing.assert_allclose(one.values[0], expected, atol=1e-7)
     assert [head.partition(", P")[0] for head in figure.content.heads[1:]] == [
-        "Plain\nGrad-CAM of stage for cat", "Gated\nGrad-CAM of stage for cat",
+        "Grad-CAM of stage for cat", "Grad-CAM of stage for cat",
     ]  # fmt: skip
+    assert [[one.text for one in level] for level in figure.content.over] == [["Plain", "Gated"]]
     other = built("gradcam:stage,gradcam@2:stage", networks=(loaded(), loaded(Plain, ("a", "b"))))
     own = ("a", "b")[max((0, 1), key=lambda index: share(0, index, gated=False))]
     assert other.content.rows[0][1].target.name == own  # it has no cat

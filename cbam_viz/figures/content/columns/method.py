@@ -10,7 +10,6 @@ from cbam_viz.figures.ask.columns import Column
 from cbam_viz.figures.ask.registry import COLUMNS
 from cbam_viz.figures.content.made import made_for
 from cbam_viz.figures.content.values import MapPicture, Place
-from cbam_viz.layer_names import short_names
 from cbam_viz.methods import METHODS, MethodMap
 from cbam_viz.render import Scale
 
@@ -46,7 +45,8 @@ def head(column: Column, analysis: Analysis) -> str:
     title = METHODS[column.kind].title
     if column.name is None:
         return title
-    return f"{title} of {short_names(analysis.attention).get(column.name, column.name)}"
+    # The whole name: without the ending that attention layers share, it would be another module's.
+    return f"{title} of {column.name}"
 
 
 def words(column: Column, analysis: Analysis) -> str:

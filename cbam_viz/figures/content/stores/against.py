@@ -100,7 +100,8 @@ class Special:
             f"Channel weights of {self.photo} in {figure.study.networks[0]} (dots) against "
             f"{counted(first.store.photos, 'photo')} of a store: mean (line) and one standard "
             "deviation between photos on both sides (bar, cut where the axis ends), of the "
-            "channels that are furthest from the mean in standard deviations, the furthest first",
+            "channels that are furthest from the mean in standard deviations, the furthest first, "
+            "numbered by index",
             f"The short blue line is the mean of class {self.label}" if self.label else "",
             f"Root mean square of z over all channels, 1 for an ordinary photo: {whole}",
             *constant,

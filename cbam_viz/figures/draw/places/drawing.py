@@ -51,6 +51,12 @@ class Drawing:
             return f"{letter(index)}{NO_BREAK}{head}" if head else letter(index)
         return head
 
+    def over(self, index: int) -> str:
+        """What stands above a column's heading for it alone; empty if nothing does."""
+        levels = self.grid.over if self.spec.heads else ()
+        alone = [one.text for level in levels for one in level if one.first == one.last == index]
+        return "\n".join(alone)
+
     def column(self, index: int) -> list[Place]:
         """A column's places."""
         return [row[index] for row in self.grid.rows]

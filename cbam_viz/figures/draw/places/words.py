@@ -8,7 +8,7 @@ from cbam_viz.figures.draw.plan import ColumnRoom
 from cbam_viz.figures.paper.sheet import Sheet, Style
 from cbam_viz.figures.paper.typesetting import line_height
 
-MOST_LINES = 4
+MOST_LINES = 6
 """Of a class's name and its probability together."""
 
 is_picture = False
@@ -17,7 +17,7 @@ least_height = 0.0
 
 def room(drawing: Drawing, column: int, width: float) -> ColumnRoom:
     """What the texts and the heading need, within limits."""
-    texts = [*map(_text, drawing.column(column)), drawing.head(column)]
+    texts = [*map(_text, drawing.column(column)), drawing.head(column), drawing.over(column)]
     return ColumnRoom(fixed=_words_width(drawing.style, texts, widest=width / 7))
 
 
@@ -50,7 +50,10 @@ def _text(place: Place) -> str:
 
 
 def _words_width(style: Style, texts: list[str], widest: float) -> float:
-    """Enough for one line; where that is more than `widest`, the least that two lines take."""
+    """Enough for one line; where that is more than `widest`, the least that two lines take.
+
+    No word is broken that is not much wider than `widest` itself.
+    """
     lines = [line for text in texts for line in text.split("\n")]
     longest_word = max(style.measure(word) for line in lines for word in (line.split(" ") or [""]))
     widest = max(widest, min(longest_word, 1.8 * widest))
@@ -58,7 +61,7 @@ def _words_width(style: Style, texts: list[str], widest: float) -> float:
     if unbroken <= widest:
         return unbroken + 4
     width = widest
-    for narrower in range(int(width), 15, -1):
+    for narrower in range(int(width), max(15, int(min(longest_word, width))), -1):
         if any(_cut(style, line, narrower) for line in lines):
             break
         width = narrower

@@ -16,6 +16,7 @@ from cbam_viz.ui.pages.figure import files as figure_files
 from cbam_viz.ui.pages.figure import sources as figure_sources
 from cbam_viz.ui.pages.figure.files import Made
 from cbam_viz.ui.pages.figure.sources import Material, current
+from cbam_viz.ui.parts import stores
 from cbam_viz.ui.parts.layout import two_columns
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.session import control
@@ -78,7 +79,7 @@ def _figure(spec: FigureSpec, material: Material, scene: Scene) -> None:
     if not material.photos and not material.stores:
         st.info("Choose at least one photo.", icon=":material/add_photo_alternate:")
         return
-    with st.spinner("Drawing the figure …"):
+    with st.spinner("Drawing the figure …"), stores.telling_of_sums():
         made = figure_files.make(spec, material, scene, file_format=file_format, dpi=dpi)
         picture = figure_files.preview(made, grey=grey)
     words = caption(made.built)
