@@ -137,10 +137,18 @@ def from_params(params: Mapping[str, str]) -> tuple[Settings, tuple[str, ...]]:
         try:
             values[name] = readers[name](text)
         except ValueError:
-            notes.append(f"The link's {name} “{_shown(text)}” is not one of the choices.")
+            notes.append(no_choice(name, text))
     if missing := params.get(NO_SUCH_PAGE):
         notes.append(f"There is no page “{_shown(missing)}”, so this is the first one.")
     return Settings(**values), tuple(notes)
+
+
+def no_choice(name: str, text: str, *, several: bool = False) -> str:
+    """What a link's parameter says that could not be used, or not all of it; in a sentence."""
+    shown = f"The link's {name} “{_shown(text)}”"
+    if several:
+        return f"{shown} names what is not among the choices."
+    return f"{shown} is not one of the choices."
 
 
 def written(value: Any) -> str:

@@ -94,6 +94,10 @@ def choose_class(scene: Scene) -> int | None:
         names |= {str(index): name for index, name in enumerate(classes)}
     titles = words.distinct(names)
     options = [None, *map(int, titles)]
+    chosen = session.memory().settings.class2
+    if chosen not in options:
+        session.note(f"Class {chosen} cannot be chosen here, so the map is for the predicted one.")
+        session.change(class2=None)
     same = f"{predictions[0].label} (predicted)"
     picked: int | None = st.selectbox(
         "Class that it is for",
