@@ -76,7 +76,7 @@ def test_the_steps_of_the_paper_each_with_its_picture(open_app):
 def test_why_this_channel_and_this_cell_is_said_and_another_is_a_click_away(open_app):
     app = open_app("how", layer=LAYER)
     text = "\n".join(one.value for one in app.markdown)
-    assert "the channel that its weight takes most from (weight 0." in text
+    assert "the channel from which its weight takes most (weight 0." in text
     assert "the cell where the map is highest on the photo" in text
     app.button(key="follow_largest").click().run()
     text = "\n".join(one.value for one in app.markdown)

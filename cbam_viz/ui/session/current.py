@@ -208,7 +208,7 @@ def control(
         value, usable = ours.read(name, default, among, between)
         put = partial(ours.values.__setitem__, name)
         if not usable:
-            note(no_choice(ours.prefix + name, text, several=isinstance(default, list)))
+            note(no_choice(ours.prefix + name, text, value))
     st.session_state[key] = value if shown is None else shown
     return {"key": key, "on_change": _take, "args": (key, put, among, along or {})}
 
