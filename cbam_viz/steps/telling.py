@@ -312,7 +312,8 @@ class GateTelling(GateValues):
                 (self.sizes.rows, self.sizes.columns), self._cells, self._geometry
             )
             low, mean, _ = map(number, numbers_on_photo(values, shares))
-            return f"{who} gets {got}; the lowest weight is {low}, the mean {mean}."
+            where = " over the photo" if self._geometry else ""
+            return f"{who} gets {got}; the lowest weight is {low}, the mean{where} {mean}."
         low, high = map(number, spread(values))
         return f"{who} gets {got}; the lowest weight is {low}, the highest {high}."
 
@@ -344,7 +345,7 @@ class GateTelling(GateValues):
         parts = [f"{self._said(one)} {self._from(one) if several else ''}".strip() for one in shown]
         subject = self._subject(shown[0])
         if shown[0].values.kind == "units" and self.unit is not None:
-            subject += f", which adds most to channel {self.followed.channel}"
+            subject += f", which counts most for channel {self.followed.channel}"
         return f"{subject}: {', '.join(parts)}"
 
     def _lone(self, stage: Stage) -> str:
