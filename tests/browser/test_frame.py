@@ -210,3 +210,62 @@ def test_all_text_has_a_contrast_of_at_least_four_and_a_half(browser, server, ad
         assert [one for one in found if one["ratio"] < 4.5] == []
     finally:
         context.close()
+
+
+WHERE_PAGES_ARE = """() => {
+  const shown = element => {
+    const { width, height, left, right } = element.getBoundingClientRect()
+    return width > 0 && height > 0 && left >= 0 && right <= innerWidth
+  }
+  const links = name => [...document.querySelectorAll(`[data-testid=${name}]`)].filter(shown).length
+  const name = document.querySelector(".st-key-masthead_name p")
+  return [links("stTopNavLink"), links("stPageLink-NavLink"), shown(name)]
+}"""
+
+
+@pytest.mark.parametrize(
+    ("width", "bar", "row", "name"),
+    [(1440, 8, 0, False), (1180, 8, 0, False), (1179, 0, 8, False), (1024, 0, 8, False),
+     (767, 0, 8, True), (390, 0, 8, True)],
+)  # fmt: skip
+def test_all_pages_are_one_click_away_at_every_width(visit, width, bar, row, name):
+    page = visit("/layers", viewport={"width": width, "height": 900})
+    page.wait_for_selector(".card")
+    assert page.evaluate(WHERE_PAGES_ARE) == [bar, row, name]
+    page.locator(
+        "[data-testid=stTopNavLink]:visible, [data-testid=stPageLink-NavLink]:visible"
+    ).nth(5).click()
+    page.get_by_text("In which layers").wait_for()
+    assert urlparse(page.url).path == "/whatif"
+
+
+@pytest.mark.parametrize("width", [1440, 1024, 390])
+def test_what_lies_below_the_picture_stays_where_it_is_from_layer_to_layer(visit, width):
+    page = visit("/?layer=layer4.1.se", viewport={"width": width, "height": 1000})
+    page.wait_for_selector(DRAWN)
+    tops = set()
+    for layer in ("layer4.0.se", "layer3.1.se", "layer3.0.se", "layer2.1.se", "layer2.0.se"):
+        page.get_by_role("button", name="Previous").click()
+        wait_for_place(page, "/", layer)
+        page.wait_for_selector(f"{DRAWN}[data-drawn^='{layer}']")
+        tops.add(
+            tuple(
+                page.locator(f".st-key-set_{name}").evaluate(
+                    "one => Math.round(one.getBoundingClientRect().top"
+                    " + document.querySelector('[data-testid=stMain]').scrollTop)"
+                )
+                for name in ("show", "colormap")
+            )
+        )
+    assert len(tops) == 1
+
+
+def test_buttons_above_a_chart_are_seen_when_the_key_tab_reaches_them(visit):
+    page = visit("/how?layer=layer3.0.se")
+    button = page.get_by_role("button", name="Download as PNG").first
+    button.focus()
+    settle(page)
+    assert button.evaluate(
+        "one => { let seen = 1; for (let at = one; at; at = at.parentElement)"
+        " seen *= getComputedStyle(at).opacity; return seen }"
+    ) == pytest.approx(1)
