@@ -17,8 +17,6 @@ UPLOADER = "[data-testid=stFileUploaderDropzoneInput]"
     [
         ("/", "canvas[role=img][data-drawn]", 0.75),
         ("/layers", "img.picture", 0.5),
-        ("/how?layer=layer4.1.se", ".cell-map img", 0.6),
-        ("/compare?compare_by=photos", ".frames .frame", 0.75),
     ],
 )
 def test_no_picture_of_a_tall_photo_fills_the_window(visit, png, address, picture, most):
