@@ -22,8 +22,8 @@ from cbam_viz.charts.common import (
 )
 from cbam_viz.errors import RenderError
 
-AVERAGE = "from average pooling"
-MAXIMUM = "from max pooling"
+AVERAGE = "from the mean"
+MAXIMUM = "from the maximum"
 SUM = "sum"
 
 DEFAULT_CHANNELS = 16

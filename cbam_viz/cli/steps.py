@@ -78,7 +78,7 @@ def _cell(
     metavar="N|WORD",
     callback=_channel,
     help="Channel that the numbers follow: its index, or most-taken, largest, smallest: the one "
-    "that its weight takes most from, or that of the largest or smallest weight. "
+    "from which its weight takes most, or that of the largest or smallest weight. "
     "[default: most-taken]",
 )
 @click.option(

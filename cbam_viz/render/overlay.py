@@ -69,11 +69,15 @@ def fit_size(size: tuple[int, int], longest: int) -> tuple[int, int]:
 
 
 def resize_photo(photo_pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    """A smaller copy of height and width `size`, each pixel the mean of what it covers."""
+    """A copy of height and width `size`: smaller, each pixel the mean of what it covers; larger,
+    between the pixels that there are.
+    """
     if photo_pixels.shape[:2] == size:
         return photo_pixels
-    smaller: Pixels = cv2.resize(photo_pixels, size[::-1], interpolation=cv2.INTER_AREA)
-    return smaller
+    smaller = size[0] <= photo_pixels.shape[0] and size[1] <= photo_pixels.shape[1]
+    way = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    resized: Pixels = cv2.resize(photo_pixels, size[::-1], interpolation=way)
+    return resized
 
 
 def check_size(photo_pixels: Pixels, placed: Placed) -> None:

@@ -14,10 +14,10 @@ from cbam_viz.errors import CaptureError
 from cbam_viz.images import Geometry, photo_shares
 
 Wish = Literal["most taken", "largest", "smallest"]
-"""Which channel: the one that its weight takes most from, or the one of the largest or smallest."""
+"""Which channel: the one from which its weight takes most, or that of the largest or smallest."""
 
 WISHES: dict[Wish, str] = {
-    "most taken": "the channel that its weight takes most from",
+    "most taken": "the channel from which its weight takes most",
     "largest": "the channel with the largest weight",
     "smallest": "the channel with the smallest weight",
 }

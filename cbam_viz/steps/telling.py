@@ -149,7 +149,7 @@ class GateTelling(GateValues):
         title = f"{kind}{lone}, layer {layers.index(stage) + 1} of {len(layers)}"
         if len(layers) == 1:
             title = f"One layer of weights{lone}"
-        words = f"{matrix} makes {fewer} numbers of {many}, each of them a weighted sum"
+        words = f"{matrix} turns {many} numbers into {fewer}, each a weighted sum of them"
         if item.operation.name == "convolution" and self.matrix_of(item) is None:
             words = (
                 f"A convolution along the channels: each of the {fewer} numbers is a weighted sum "
@@ -278,7 +278,7 @@ class GateTelling(GateValues):
             sign = "+" if name == "add" else "−"
             ends = inputs if name != "rsub" else inputs[::-1]
             told = (
-                f"{self._subject(item)}: {number(ends[0])} {sign} {number(ends[1])} = "
+                f"{self._subject(item)}: {number(ends[0])} {sign} {_signed(ends[1])} = "
                 f"{number(values[0])}"
             )
             both = "Mean and maximum are added" if len(item.pools) == 2 else "The sum"
@@ -312,7 +312,8 @@ class GateTelling(GateValues):
                 (self.sizes.rows, self.sizes.columns), self._cells, self._geometry
             )
             low, mean, _ = map(number, numbers_on_photo(values, shares))
-            return f"{who} gets {got}; the lowest weight is {low}, their mean {mean}."
+            where = " over the photo" if self._geometry else ""
+            return f"{who} gets {got}; the lowest weight is {low}, the mean{where} {mean}."
         low, high = map(number, spread(values))
         return f"{who} gets {got}; the lowest weight is {low}, the highest {high}."
 
@@ -344,7 +345,7 @@ class GateTelling(GateValues):
         parts = [f"{self._said(one)} {self._from(one) if several else ''}".strip() for one in shown]
         subject = self._subject(shown[0])
         if shown[0].values.kind == "units" and self.unit is not None:
-            subject += f", which adds most to channel {self.followed.channel}"
+            subject += f", which counts most for channel {self.followed.channel}"
         return f"{subject}: {', '.join(parts)}"
 
     def _lone(self, stage: Stage) -> str:

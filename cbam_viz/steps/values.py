@@ -60,7 +60,7 @@ class GateValues:
         return [float(values[unit])]
 
     def _strongest_unit(self) -> int | None:
-        """The hidden unit that adds most to the followed channel's logit, either way."""
+        """The hidden unit that counts most for the followed channel's logit, either way."""
         for item in self.items:
             if item.family != "dense" or item.values.kind != "channels":
                 continue

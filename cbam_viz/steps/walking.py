@@ -53,7 +53,7 @@ def walk(
 
     Every number is what the network computed; `model` is asked for the weights that stand in the
     equations, nothing else. `channel` is a number, `"largest"` or `"smallest"` weight, or
-    `"most taken"`, the default: the one that its weight takes most from. `cell` is a row and a
+    `"most taken"`, the default: the one from which its weight takes most. `cell` is a row and a
     column, from 0; without it, the highest of the map on the photo.
 
     Raises:

@@ -15,12 +15,12 @@ log = logging.getLogger("cbam_viz.app")
 
 UNEXPECTED = (
     "Something went wrong on our side, and the server's log says what. "
-    "Your session goes on: try again, or choose another image or network."
+    "Your session goes on: try again, or choose another photo or network."
 )
 GATELESS = (
-    "Choose another network in the sidebar. What this one predicts or finds, the command "
-    "cbam-viz show says; one of the server's own can stand beside a network with gates, as the "
-    "second picture of Explore."
+    "Choose another network in the sidebar. The command cbam-viz show says what this one predicts "
+    "or finds; one of the list can also stand beside a network with gates, as Explore's second "
+    "picture."
 )
 
 

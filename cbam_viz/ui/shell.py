@@ -133,7 +133,8 @@ def _scene(photo: Photo, network_slot: DeltaGenerator, waiting: DeltaGenerator) 
             list(VIEWS),
             format_func=VIEWS.__getitem__,
             required=True,
-            help="The whole image, or the centre that the network's own evaluation cuts out.",
+            help="The part in the middle of the photo that the network was evaluated on, or all of "
+            "it, with a border if the network takes one shape alone.",
             **session.control("view"),
         )
         if request is not None:

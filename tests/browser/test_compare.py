@@ -99,6 +99,6 @@ def test_one_zoom_enlarges_all_pictures_about_the_place_under_the_cursor(
     page.mouse.move(at[0] - 40, at[1])
     page.mouse.up()
     assert page.locator(".frames .read").all_inner_texts() == before  # the photo went along
-    page.get_by_role("button", name="Whole photo").click()
+    page.get_by_role("button", name="Reset").click()
     assert page.locator(".frames .zoom").inner_text() == "100 %"
     assert page.outside == []

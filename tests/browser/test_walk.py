@@ -38,7 +38,7 @@ def test_a_click_on_a_picture_chooses_its_cell(visit, found):
     page.get_by_text("What would it predict without?").wait_for()
     followed = page.get_by_text(re.compile("^The numbers follow channel"))
     assert "chosen by you;" not in followed.inner_text()
-    gate = page.get_by_role("img", name=re.compile("^Spatial map, absolute"))
+    gate = page.get_by_role("application", name=re.compile("^Spatial map, absolute"))
     gate.wait_for()
     box = gate.bounding_box()
     weights = found.attention[LAYER].spatial[0].numpy()

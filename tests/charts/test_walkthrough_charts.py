@@ -37,11 +37,11 @@ def test_branches_and_their_sum() -> None:
     spec = branch_chart(AVERAGE, MAXIMUM, channels=[2, 0])
     validate(spec)
     assert [(item["channel"], item["part"], item["logit"]) for item in spec["data"]["values"]] == [
-        ("2", "from average pooling", 0.5),
-        ("2", "from max pooling", 3.0),
+        ("2", "from the mean", 0.5),
+        ("2", "from the maximum", 3.0),
         ("2", "sum", 3.5),
-        ("0", "from average pooling", 1.0),
-        ("0", "from max pooling", 0.5),
+        ("0", "from the mean", 1.0),
+        ("0", "from the maximum", 0.5),
         ("0", "sum", 1.5),
     ]
     assert spec["layer"][0]["encoding"]["x"]["sort"] == ["2", "0"]

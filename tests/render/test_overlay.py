@@ -115,6 +115,12 @@ def test_sizes() -> None:
     assert resize_photo(photo, (2, 2)) is photo
 
 
+def test_a_larger_copy_lies_between_the_pixels_that_there_are() -> None:
+    photo = np.repeat(np.array([[0, 100]], np.uint8)[..., None], 3, 2)
+    # Centres of the four pixels lie at -0.25, 0.25, 0.75 and 1.25 of the two.
+    assert resize_photo(photo, (1, 4))[0, :, 0].tolist() == [0, 25, 75, 100]
+
+
 def ramp(height: int, width: int) -> Placed:
     """Rises by one hundredth a pixel to the right, from half a hundredth."""
     row = (np.arange(width) + 0.5) / 100

@@ -245,7 +245,7 @@ def test_what_is_followed_is_marked_in_every_picture_and_chosen_for_a_reason() -
     taken = walked(net, x, "layer1.0.se")
     features = taken.computation.gates[0].features[0]
     assert taken.channel == int((features.abs().mean((1, 2)) * (1 - weights)).argmax())
-    assert taken.channel_reason.startswith("the channel that its weight takes most from")
+    assert taken.channel_reason.startswith("the channel from which its weight takes most")
     own = walked(net, x, "layer1.0.se", channel=5)
     assert own.channel_reason.startswith("chosen by you (weight ")
     peak = divmod(int(own.layer.spatial[0].argmax()), 16)

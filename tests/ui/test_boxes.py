@@ -52,13 +52,13 @@ def select(app, label):
 def test_a_box_is_chosen_as_it_is_listed(own, open_app) -> None:
     app = open_app(method2="layercam")
     assert not app.exception
-    chosen = select(app, "Box that it is for")
+    chosen = select(app, "Box that the map is for")
     assert chosen.options[0].startswith("1 · dog")
     assert "highest score" in chosen.options[0]
     layer = shown(app)["second"]["name"].partition("_")[2]
     photo = read_photo(samples()[0].path)
     for number, half in ((1, slice(0, 4)), (2, slice(4, 8))):
-        select(app, "Box that it is for").select_index(number).run()
+        select(app, "Box that the map is for").select_index(number).run()
         assert not app.exception
         assert app.query_params["box2"] == str(number)
         second = shown(app)["second"]
@@ -73,6 +73,6 @@ def test_a_box_is_chosen_as_it_is_listed(own, open_app) -> None:
 def test_a_box_that_is_not_there_is_told(own, open_app) -> None:
     app = open_app(method2="gradcam", box2="9")
     assert not app.exception
-    assert select(app, "Box that it is for").value is None
+    assert select(app, "Box that the map is for").value is None
     told = " ".join(one.value for one in (*app.info, *app.warning, *app.caption))
     assert "Box 9 is not on this photo" in told

@@ -116,6 +116,8 @@ def test_what_a_link_cannot_mean_is_a_note(open_app, three):
 def test_a_class_that_is_gone_is_the_predicted_one(open_app, three):
     app = open_app(folder=three, method2="gradcam", class2="999", layer="layer4.0.se")
     assert not app.exception
+    assert ["Class 999 cannot be chosen here" in one.value for one in app.info] == [True]
+    assert "class2" not in app.query_params
     np.testing.assert_allclose(
         values(shown(app)["second"]), expected(three, NAME, "layer4.0.se"), atol=2e-6
     )

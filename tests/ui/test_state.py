@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cbam_viz.ui.session import Recent
-from cbam_viz.ui.session.link import Settings, from_params, to_params
+from cbam_viz.ui.session.link import Settings, from_params, no_choice, to_params
 
 FULL = Settings(
     image="coffee",
@@ -96,3 +96,12 @@ def test_a_session_forgets_what_it_used_longest_ago():
     assert list(recent) == ["a", "c"]  # b was used longest ago
     make("b")
     assert made == ["a", "b", "c", "b"]
+
+
+def test_of_a_list_in_a_link_only_what_is_not_there_is_named():
+    assert no_choice("fig_photos", "cat,dog,cow", ["cat"]) == (
+        "The link's fig_photos “dog, cow” is not one of the choices."
+    )
+    assert no_choice("how_cell", "9,9", (0, 0)) == (
+        "The link's how_cell “9,9” is not one of the choices."
+    )

@@ -76,7 +76,7 @@ def test_the_steps_of_the_paper_each_with_its_picture(open_app):
 def test_why_this_channel_and_this_cell_is_said_and_another_is_a_click_away(open_app):
     app = open_app("how", layer=LAYER)
     text = "\n".join(one.value for one in app.markdown)
-    assert "the channel that its weight takes most from (weight 0." in text
+    assert "the channel from which its weight takes most (weight 0." in text
     assert "the cell where the map is highest on the photo" in text
     app.button(key="follow_largest").click().run()
     text = "\n".join(one.value for one in app.markdown)
@@ -162,4 +162,11 @@ def test_a_cell_that_the_layer_has_not_is_not_followed(open_app):
     app = open_app("how", layer=LAYER, how_cell="99,1")
     assert not app.exception
     assert "chosen by you;" not in "\n".join(one.value for one in app.markdown)
-    assert any("“cell”" in one.value for one in app.info)
+    assert any("how\\_cell “" in one.value for one in app.info)
+
+
+def test_a_channel_that_the_layer_has_not_is_named(open_app):
+    app = open_app("how", layer=LAYER, channel="256")
+    assert [one.value for one in app.info] == ["This layer has no channel 256, only 0 to 255."]
+    assert "channel" not in app.query_params
+    assert not open_app("how", layer=LAYER, channel="255").info

@@ -52,6 +52,9 @@ MAP_SIDE = 640
 CONTOUR_SIDE = 1024
 CARD_SIDE = 320
 """Longer side of a small picture beside others."""
+LEAST = 400
+"""Longer side of a picture at least: hatching, frames and level lines are drawn in its pixels, and
+would cover the whole of an icon."""
 FEW, FEW_SIDE, MANY_SIDE = 4, 960, 560
 """Longer side of a picture in the gallery of all layers, whose cards are the larger the fewer they
 are: twice their width on a common screen for few, once and a half for many."""
@@ -89,6 +92,12 @@ def icon() -> Image.Image:
     return Image.fromarray(colorize(np.exp(-3 * distance**2), absolute_scale()))
 
 
+def screen_size(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """Height and width of a picture of a photo of `size` that is at most `longest` pixels long."""
+    factor = max(1.0, min(LEAST, longest) / max(size))
+    return fit_size((math.ceil(size[0] * factor), math.ceil(size[1] * factor)), longest)
+
+
 def preview(photo: Photo, longest: int = PHOTO_SIDE) -> bytes:
     """The photo at a size for screens, encoded."""
     return encode(resize_photo(photo.shown, fit_size(photo.size, longest)), "jpeg")
@@ -96,7 +105,7 @@ def preview(photo: Photo, longest: int = PHOTO_SIDE) -> bytes:
 
 def base_photo(photo: Photo, geometry: Geometry) -> str:
     """The photo at screen size, with what the network did not see darkened and hatched."""
-    size = fit_size(photo.size, PHOTO_SIDE)
+    size = screen_size(photo.size, PHOTO_SIDE)
     # Which pixels were seen does not depend on the map.
     seen = place(np.zeros((1, 1)), Cells(1, 1, 0, 0), geometry, size).seen
     return data_url(hatch_unseen(resize_photo(photo.shown, size), seen))
@@ -110,12 +119,12 @@ def field_layer(picture: OnPhoto, *, show: str, style: str, colormap: str) -> st
     field, photo = picture.field, picture.photo
     assert field is not None
     if show == "contours":
-        size = fit_size(photo.size, CONTOUR_SIDE)
+        size = screen_size(photo.size, CONTOUR_SIDE)
         placed = place(field.values, field.cells, picture.geometry, size)
         small = resize_photo(photo.shown, size)
         return data_url(contours(small, placed, scale=field.scale, colormap=colormap))
     method = method_of(style)
-    size = fit_size(photo.size, MAP_SIDE if method == "bilinear" else PHOTO_SIDE)
+    size = screen_size(photo.size, MAP_SIDE if method == "bilinear" else PHOTO_SIDE)
     placed = place(field.values, field.cells, picture.geometry, size, method=method)
     colours = colorize(placed.values, field.scale, colormap)
     if show == "map":
@@ -176,7 +185,7 @@ def lines_at(scale: Scale) -> str:
 def small_photo(photo: Photo, layers: int) -> Pixels:
     """The photo at the size of a card among so many, to be made once for all of them."""
     longest = FEW_SIDE if layers <= FEW else MANY_SIDE
-    return resize_photo(photo.shown, fit_size(photo.size, longest))
+    return resize_photo(photo.shown, screen_size(photo.size, longest))
 
 
 def card_picture(
@@ -223,7 +232,7 @@ def field_picture(
     """
     if cells is None:
         return data_url(colorize(values, scale, colormap), "png")
-    placed = place(values, cells, geometry, fit_size(geometry.photo_size, CARD_SIDE))
+    placed = place(values, cells, geometry, screen_size(geometry.photo_size, CARD_SIDE))
     colours = colorize(placed.values, scale, colormap)
     backdrop = np.full_like(colours, BACKDROP)
     return data_url(hatch_unseen(colours, placed.seen, background=backdrop))

@@ -33,7 +33,7 @@ def draw(scene: Scene, layer: LayerAttention) -> None:
         return
     weights = layer.channel[0].numpy()
     _controls()
-    chosen = _checked_channel(scene.settings.channel, len(weights))
+    chosen = checked_channel(scene.settings.channel, len(weights))
     store = against.choose(scene)
     found = None if store is None else against.compare(scene, store, layer)
     draw_bars(scene, layer, chosen, found)
@@ -101,7 +101,7 @@ def _take_pick(layer: str) -> None:
         session.change(channel=picked if picked >= 0 else None, layer=layer)
 
 
-def _checked_channel(chosen: int | None, count: int) -> int | None:
+def checked_channel(chosen: int | None, count: int) -> int | None:
     """The channel, if the layer has it; a link may name any."""
     if chosen is not None and chosen >= count:
         session.note(f"This layer has no channel {chosen}, only 0 to {count - 1}.")

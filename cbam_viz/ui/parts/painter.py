@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from cbam_viz.render import Scale, absolute_scale, fit_size, lookup_table
+from cbam_viz.render import Scale, absolute_scale, lookup_table
 from cbam_viz.ui import session
 from cbam_viz.ui.drawing import pictures
 from cbam_viz.ui.drawing.on_photo import Field, OnPhoto
@@ -43,7 +43,7 @@ def draw(scene: Scene, side: OnPhoto, *, key: str) -> Brushed:
     assert side.field is not None
     rows, columns = side.field.values.shape
     low, high = span(side.field)
-    size = fit_size(side.photo.size, pictures.PHOTO_SIDE)
+    size = pictures.screen_size(side.photo.size, pictures.PHOTO_SIDE)
     most = max(3, math.ceil(max(rows, columns) / 2))
     usual = max(1, round(max(rows, columns) / BRUSHES))
     frame = hashlib.sha256(repr(side.key).encode()).hexdigest()[:16]

@@ -7,7 +7,6 @@ from typing import Any
 
 import streamlit as st
 
-from cbam_viz.render import fit_size
 from cbam_viz.ui import session
 from cbam_viz.ui.drawing import found, pictures
 from cbam_viz.ui.drawing.on_photo import OnPhoto, on_one_scale
@@ -51,7 +50,7 @@ def draw(scene: Scene, *sides: OnPhoto, key: str) -> tuple[OnPhoto, ...]:
 def _side(side: OnPhoto, scene: Scene) -> dict[str, Any]:
     """One picture for the browser."""
     made = scene.results.pictures
-    size = fit_size(side.photo.size, pictures.PHOTO_SIDE)
+    size = pictures.screen_size(side.photo.size, pictures.PHOTO_SIDE)
     return {
         "name": side.name,
         "title": side.title,

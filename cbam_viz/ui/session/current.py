@@ -11,7 +11,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from cbam_viz.ui.session.album import Album
-from cbam_viz.ui.session.link import Settings, from_params, to_params
+from cbam_viz.ui.session.link import Settings, from_params, no_choice, to_params
 from cbam_viz.ui.session.page_settings import PageSettings
 from cbam_viz.ui.session.results import Recent, Results
 
@@ -204,11 +204,11 @@ def control(
         put = partial(_put_shared, name)
     else:
         key, ours = f"{memory().page}_{name}", page_settings()
+        text = ours.link.get(name, "")
         value, usable = ours.read(name, default, among, between)
         put = partial(ours.values.__setitem__, name)
         if not usable:
-            what = name.partition("_")[0] if name[-1].isdigit() else name.replace("_", " ")
-            note(f"Not all of the link's “{what}” could be used: it names what is not here.")
+            note(no_choice(ours.prefix + name, text, value))
     st.session_state[key] = value if shown is None else shown
     return {"key": key, "on_change": _take, "args": (key, put, among, along or {})}
 

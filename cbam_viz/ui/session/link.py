@@ -17,7 +17,7 @@ from cbam_viz._defaults import COLORMAP, COLORMAPS, OPACITY, VIEW, View
 SCALES = {"absolute": "absolute, 0 to 1", "shared": "shared by all layers", "per map": "per map"}
 SHOWS = {"overlay": "Overlay", "map": "Map only", "contours": "Contours"}
 CELLS = {"smooth": "Smooth", "cells": "Cells", "grid": "Grid"}
-VIEWS = {"crop": "Model's crop", "whole": "Whole image"}
+VIEWS = {"crop": "Network's crop", "whole": "Whole photo"}
 ORDERS = {"index": "by index", "sorted": "sorted"}
 TOP_KS = (0, 5, 10, 20, 50)
 UPLOAD = "upload"
@@ -137,10 +137,18 @@ def from_params(params: Mapping[str, str]) -> tuple[Settings, tuple[str, ...]]:
         try:
             values[name] = readers[name](text)
         except ValueError:
-            notes.append(f"The link's {name} “{_shown(text)}” is not one of the choices.")
+            notes.append(no_choice(name, text))
     if missing := params.get(NO_SUCH_PAGE):
         notes.append(f"There is no page “{_shown(missing)}”, so this is the first one.")
     return Settings(**values), tuple(notes)
+
+
+def no_choice(name: str, text: str, used: Any = None) -> str:
+    """What of a link's parameter could not be used; of a list, what is not among `used`."""
+    if isinstance(used, list):
+        kept = {written(one) for one in used}
+        text = ", ".join(part for part in text.split(",") if part not in kept) or text
+    return f"The link's {name} “{_shown(text)}” is not one of the choices."
 
 
 def written(value: Any) -> str:

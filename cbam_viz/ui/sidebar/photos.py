@@ -31,7 +31,7 @@ LIST = "set_image"
 
 
 def choose(waiting: DeltaGenerator) -> None:
-    """The sidebar's controls for the image. `waiting` is where one reads that files are read."""
+    """The sidebar's controls for the photo. `waiting` is where one reads that files are read."""
     listed = st.container()
     intake.uploader()  # before files are read: the next ones need a place to go to
     intake.read_incoming(waiting)
@@ -39,7 +39,7 @@ def choose(waiting: DeltaGenerator) -> None:
     titles = words.distinct(choices())
     st.session_state[LIST] = choice()
     listed.selectbox(
-        "Image", list(titles), format_func=titles.__getitem__, key=LIST, on_change=_take_choice
+        "Photo", list(titles), format_func=titles.__getitem__, key=LIST, on_change=_take_choice
     )
     photo = own_photo()
     if photo is not None:
@@ -163,5 +163,5 @@ def _check() -> None:
     elif any(sample.name == chosen.image for sample in samples()):
         return
     elif chosen.image is not None:
-        session.note("The link names an image that is not among the samples.")
+        session.note("The link names a photo that is not among the samples.")
     session.change(image=samples()[0].name, own=None)

@@ -13,7 +13,6 @@ from cbam_viz.images import Geometry, Photo
 from cbam_viz.render import (
     Scale,
     colorize,
-    fit_size,
     hatch_unseen,
     method_of,
     place,
@@ -33,7 +32,7 @@ LUMA = np.array([0.299, 0.587, 0.114])
 
 def size_of(photo: Photo) -> tuple[int, int]:
     """Height and width of the pictures of a photo."""
-    return fit_size(photo.size, LONGEST)
+    return pictures.screen_size(photo.size, LONGEST)
 
 
 def linked(found: Comparison, sides: Sequence[OnPhoto]) -> bool:
@@ -88,7 +87,7 @@ def difference_picture(
     first, second = maps
     settings = scene.settings
     method = method_of("smooth" if settings.show == "contours" else settings.cells)
-    size = fit_size(photo.size, MAP_SIDE if method == "bilinear" else LONGEST)
+    size = pictures.screen_size(photo.size, MAP_SIDE if method == "bilinear" else LONGEST)
     placed = difference_on(first, second, size, method)
     colours = colorize(placed.values, Scale("shared", -most, most), DIVERGING)
     return {

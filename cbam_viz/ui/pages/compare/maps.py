@@ -115,7 +115,7 @@ def _below(shown: _Frame, number: int) -> str:
     if number != shown.found.reference:
         reason = shown.found.no_difference(number, shown.name)
         return "" if reason == NOT_ONE_PHOTO else reason  # said once, below the frame
-    return "The differences of the others are to this map." if shown.differs else ""
+    return "Differences are measured from this map." if shown.differs else ""
 
 
 def _on_photo(look: Look, layer: LayerAttention | None, scale: Scale) -> OnPhoto:
@@ -198,7 +198,7 @@ def _bars(shown: _Frame, scale: Scale) -> list[dict[str, Any]]:
 
 
 def _controls(*, differs: bool) -> None:
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+    with st.container(horizontal=True, gap="medium"):
         for label, name, options in (("Show", "show", SHOWS), ("Cells", "cells", CELLS)):
             st.segmented_control(
                 label,

@@ -74,7 +74,7 @@ def choose_box(found: Detections) -> Box | None:
         session.change(box2=None)
     highest = f"{titles[int(found.scores.argmax()) + 1]} (highest score)"
     picked: int | None = st.selectbox(
-        f"{one} that it is for",
+        f"{one} that the map is for",
         options,
         format_func=lambda number: highest if number is None else titles[number],
         placeholder=highest,
@@ -94,9 +94,13 @@ def choose_class(scene: Scene) -> int | None:
         names |= {str(index): name for index, name in enumerate(classes)}
     titles = words.distinct(names)
     options = [None, *map(int, titles)]
+    chosen = session.memory().settings.class2
+    if chosen not in options:
+        session.note(f"Class {chosen} cannot be chosen here, so the map is for the predicted one.")
+        session.change(class2=None)
     same = f"{predictions[0].label} (predicted)"
     picked: int | None = st.selectbox(
-        "Class that it is for",
+        "Class that the map is for",
         options,
         format_func=lambda index: same if index is None else titles[str(index)],
         placeholder=same,

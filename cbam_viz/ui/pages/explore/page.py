@@ -112,7 +112,7 @@ def _notes(scene: Scene, layer: LayerAttention) -> None:
         if layer.spatial is None:
             st.info(
                 f"{layer.name} has {words.composition(layer)}, so there is no map to draw on the "
-                "photo. Its weights are beside it.",
+                "photo. Its channel weights are in the chart.",
                 icon=":material/bar_chart:",
             )
 

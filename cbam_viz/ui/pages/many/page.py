@@ -77,9 +77,10 @@ def _say_how() -> None:
     st.markdown(
         "A **store** holds the gates of many photos. It answers what one photo cannot: what a "
         "channel is for, whether a photo is unusual, whether a gate depends on the photo at "
-        "all. Make one of your own photos with the command below, and it is listed here."
+        "all. Make one from your own photos, with this command or below."
     )
-    st.code(f"cbam-viz batch photos/ --out {stores_folder() / 'photos-1'}", language=None)
+    command = f"cbam-viz batch photos/ --out {stores_folder() / 'photos-1'}"
+    st.code(command, language=None, wrap_lines=True)
 
 
 def _choose(names: list[str]) -> str:

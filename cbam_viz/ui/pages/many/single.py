@@ -72,7 +72,7 @@ def unusual(store: Opened, layer: str) -> None:
     if not found:
         alone = summary(store, layer, "channel").photos < 2
         st.info(
-            "One photo alone has gates of this layer: it is unusual among no others."
+            "Only one photo has gates of this layer, so there is nothing that it could differ from."
             if alone
             else "Channel weights of this layer are the same for every photo: none is unusual."
         )

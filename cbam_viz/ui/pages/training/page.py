@@ -33,9 +33,9 @@ CURVES: dict[str, tuple[str, Callable[[GateNumbers], float | None], str]] = {
     "between": ("Between photos", lambda one: one.between,
                 "Share of the gate's variance in levels that differ from photo to photo. What is "
                 "neither within nor between is the same for every photo."),
-    "previous": ("Change from the point before", lambda one: one.change_previous,
+    "previous": ("Change from before", lambda one: one.change_previous,
                  "Root mean squared difference from the gate at the point measured before."),
-    "last": ("Difference to the last point", lambda one: one.change_last,
+    "last": ("Distance to the last", lambda one: one.change_last,
              "Root mean squared difference from the gate at the last point measured."),
 }  # fmt: skip
 """What curves show: title, value, and what it is."""
@@ -183,7 +183,7 @@ def _table(run: runs.Opened, layer: str, number: int) -> None:
 def _curves(run: runs.Opened, layer: str, number: int) -> None:
     """One number of every layer over all epochs."""
     st.subheader("By layer", anchor=False)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(horizontal=True):
         part = st.segmented_control(
             "Gates",
             list(GATES),

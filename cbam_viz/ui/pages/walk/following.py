@@ -9,6 +9,7 @@ import streamlit as st
 from cbam_viz.attention import LayerAttention
 from cbam_viz.steps import COUNTING, WISHES, Walk, Wish, channels_of, walk
 from cbam_viz.ui import session
+from cbam_viz.ui.parts.channel_panel import checked_channel
 from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.session.link import CELLS
 
@@ -30,10 +31,9 @@ def follow(scene: Scene, layer: LayerAttention) -> Walk:
     nothing, and there is nothing to see.
     """
     assert layer.computation is not None
-    geometry, chosen = scene.analysis.geometry, scene.settings.channel
+    geometry = scene.analysis.geometry
     count, rows, columns = layer.computation.gates[0].features.shape[1:]
-    if chosen is not None and chosen >= count:
-        chosen = None
+    chosen = checked_channel(scene.settings.channel, count)
     cell = _chosen_cell(rows, columns)
     followed = walk(layer, scene.loaded.model, geometry, channel=chosen, cell=cell)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):

@@ -42,7 +42,7 @@ def draw(scene: Scene, layer: LayerAttention) -> None:
     )
     if not chosen:
         return
-    with st.spinner("Running the network without …"):
+    with st.spinner("Running the network without these gates …"):
         outcome = scene.without(layer, chosen)
     told = " and ".join(GATES[gate] for gate in chosen)
     before = scene.analysis

@@ -17,7 +17,6 @@ from cbam_viz.render import (
     cell_edges,
     colorize,
     draw_grid,
-    fit_size,
     frame_cell,
     grid,
     hatch_unseen,
@@ -25,7 +24,7 @@ from cbam_viz.render import (
     place,
     resize_photo,
 )
-from cbam_viz.ui.drawing.pictures import BACKDROP, Pixels, colour_bar, data_url
+from cbam_viz.ui.drawing.pictures import BACKDROP, Pixels, colour_bar, data_url, screen_size
 
 SIDE = 400
 """Longer side in pixels: two beside each other fill a column, and one fills a phone."""
@@ -46,7 +45,7 @@ class Frame:
     def size(self) -> tuple[int, int]:
         """Height and width of its pictures; of one that lies on no photo, only their ratio."""
         on_photo = self.cells is not None
-        return fit_size(self.geometry.photo_size, SIDE) if on_photo else self.shape
+        return screen_size(self.geometry.photo_size, SIDE) if on_photo else self.shape
 
     def marked(self, pixels: Pixels) -> Pixels:
         """The picture with the followed cell framed."""
@@ -82,7 +81,7 @@ def photo_picture(photo: Photo, frame: Frame) -> str:
 
     A data URL, as all pictures here.
     """
-    pixels = resize_photo(photo.shown, fit_size(photo.size, SIDE))
+    pixels = resize_photo(photo.shown, screen_size(photo.size, SIDE))
     if frame.cells is None:
         return data_url(pixels)
     seen = place(np.zeros(frame.shape), frame.cells, frame.geometry, frame.size).seen

@@ -22,6 +22,7 @@ export default function (component) {
   Object.assign(map, { data, axes: axesOf(data.cells), at: null })
   map.choose = cell => setTriggerValue("cell", [cell.y.index, cell.x.index])
   root.querySelector("img").src = data.picture
+  map.frame.style.setProperty("--aspect", data.size[1] / data.size[0])
   const keys = "Arrow keys go from cell to cell, Enter chooses one."
   map.frame.setAttribute("aria-label", `${data.alt}. ${keys}`)
   point(map, null)

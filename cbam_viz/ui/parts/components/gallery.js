@@ -7,6 +7,7 @@ const NARROWEST = 165
 const DESIRED = 250
 const DESIRED_OF_FEW = 330
 const FEW = 4 // layers
+const STEEPEST = 1.5 // height of a picture over its width: a taller photo stands in the middle of it
 const WIDEST_GAP = 14
 const GAPS = 0.025 // of the width go to the gaps of a row, at most
 
@@ -21,13 +22,19 @@ export default function (component) {
   root.dataset.shown = text
   const open = name => setTriggerValue("open", name)
   const grid = element("div", "grid")
-  grid.append(...data.stages.map(stage => section(stage, data.ratio, open)))
+  const ratio = atMostSteep(data.ratio)
+  grid.append(...data.stages.map(stage => section(stage, ratio, open)))
   root.replaceChildren(...(data.bar ? [legend(data.bar)] : []), grid)
   widths.get(root)?.disconnect()
-  const watch = new ResizeObserver(() => layOut(grid, data.ratio))
+  const watch = new ResizeObserver(() => layOut(grid, ratio))
   widths.set(root, watch)
   watch.observe(root)
-  layOut(grid, data.ratio)
+  layOut(grid, ratio)
+}
+
+function atMostSteep(ratio) {
+  const [across, down] = ratio.split("/").map(Number)
+  return down > STEEPEST * across ? `1 / ${STEEPEST}` : ratio
 }
 
 // As many columns as leave the least empty in the last row, with cards near the desired width.
@@ -37,7 +44,7 @@ function layOut(grid, ratio) {
   const cells = [...grid.querySelectorAll(".cell")]
   const [across, down] = ratio.split("/").map(Number)
   // Upright photos would make tall cards: they get as large an area as others.
-  const narrower = Math.min(1, Math.sqrt((1.5 * across) / down))
+  const narrower = Math.min(1, Math.sqrt((STEEPEST * across) / down))
   const desired = narrower * (cells.length <= FEW ? DESIRED_OF_FEW : DESIRED)
   const most = Math.max(1, Math.min(cells.length, Math.floor(width / NARROWEST)))
   const least = Math.ceil(width / (narrower * WIDEST))

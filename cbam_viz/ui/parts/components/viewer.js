@@ -76,6 +76,7 @@ function addSide(viewer, element) {
 async function show(viewer, data) {
   const turn = ++viewer.turn
   if (!viewer.dragging) setOpacity(viewer, data.opacity)
+  if (!viewer.data) takeRoom(viewer.sides[0], data) // what lies below stays where it is
   const wanted = [data, data.second].filter(Boolean)
   viewer.root.classList.add("waiting")
   const images = await Promise.all(
@@ -109,20 +110,23 @@ async function show(viewer, data) {
 }
 
 function fillSide(side, data, several) {
-  const [height, width] = data.size
   side.data = data
   side.axes = data.cells && axesOf(data.cells)
   fillFound(side, data)
-  if (side.canvas.width !== width || side.canvas.height !== height) {
-    side.canvas.width = width
-    side.canvas.height = height
-  }
-  side.frame.style.setProperty("--aspect", width / height)
+  takeRoom(side, data)
   side.frame.setAttribute("aria-label", `Picture of ${data.title}`)
   side.canvas.setAttribute("aria-label", data.alt)
   side.element.querySelector(".heading").hidden = !several
   side.element.querySelector(".title").textContent = data.title
   side.element.querySelector(".subtitle").textContent = data.subtitle
+}
+
+function takeRoom(side, { size: [height, width] }) {
+  if (side.canvas.width !== width || side.canvas.height !== height) {
+    side.canvas.width = width
+    side.canvas.height = height
+  }
+  side.frame.style.setProperty("--aspect", width / height)
 }
 
 function setOpacity(viewer, opacity) {
