@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from ..layout.operators import AFFINE, CUTTING, NORMALISING, POINTWISE, SPREADING, SQUASHING
-from .graph import Node, origin
+from .graph import KEPT, Node, origin
 
 
 @dataclass
@@ -44,7 +44,7 @@ def anatomy(gate: Node, feature: Node, limit: int = 300) -> Anatomy:
         if not parted and node.order < start.order and math.prod(node.shape) >= size:
             continue
         if not cut:
-            found.names.add(node.base)
+            found.names.add(_named(node))
             found.nodes.add(node)
         made = any(one.parameter is not None for one in node.inputs)
         for one in node.inputs:
@@ -52,6 +52,12 @@ def anatomy(gate: Node, feature: Node, limit: int = 300) -> Anatomy:
                 seen.add(one)
                 waiting.append((one, parted and (one.parameter is not None or not made)))
     return found
+
+
+def _named(node: Node) -> str:
+    """A number to the power of values is their exponential."""
+    raised = node.base == "pow" and not isinstance(node.args[0], Node)
+    return "exp" if raised else node.base
 
 
 def is_attention(product: Node, gate: Node, path: Anatomy, *, dense: bool = False) -> bool:
@@ -82,7 +88,7 @@ def is_squashed(gate: Node) -> bool:
     node = origin(gate)
     while node.base in SPREADING or (node.base in AFFINE and _varies_once(node)):
         node = origin(max(node.inputs, key=lambda one: one.depends))
-    return node.base in SQUASHING
+    return node.base in SQUASHING or node.name == KEPT
 
 
 def _varies_once(node: Node) -> bool:

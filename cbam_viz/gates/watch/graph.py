@@ -11,6 +11,9 @@ from ..layout.axes import Layout
 from ..layout.operators import PARTING, PASSES, base
 from ..layout.same import Same
 
+OUTSIDE, KEPT = "outside", "kept"
+"""Names of values that a forward neither computed nor was given; of those kept from another."""
+
 
 @dataclass(eq=False)
 class Frame:

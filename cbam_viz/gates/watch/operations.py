@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from types import FunctionType
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._ops import HigherOrderOperator
 from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mode
+from torch.utils._pytree import tree_map_only
 
 _aten = torch.ops.aten
 _WINDOWS = frozenset(
@@ -17,6 +22,8 @@ _WINDOWS = frozenset(
 
 class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes which operations run while it is on, and nothing else: at microseconds for each."""
+
+    supports_higher_order_operators = True
 
     def __init__(self, sequence: list[Any]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -67,7 +74,14 @@ def is_composite(func: Any) -> bool:
 def in_parts(
     mode: TorchDispatchMode, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    """What a composition gives if `mode` meets its parts; NotImplemented if `func` is none."""
+    """What a composition gives if `mode` meets its parts; NotImplemented if `func` is none.
+
+    So are operators that call functions of the network's, as `torch.cond` does.
+    """
+    if isinstance(func, HigherOrderOperator):
+        watched = tree_map_only(FunctionType, partial(_under, mode), (args, kwargs))
+        args, kwargs = tree_map_only(torch.nn.Module, partial(_under, mode), watched)
+        return func(*args, **kwargs)
     if not is_composite(func):
         return NotImplemented
     _push_mode(mode)  # it has only been set aside while it sees this operation
@@ -75,3 +89,16 @@ def in_parts(
         return func._op_dk(COMPOSITE, *args, **kwargs)
     finally:
         _pop_mode()
+
+
+def _under(mode: TorchDispatchMode, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, run while `mode` is on."""
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        _push_mode(mode)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _pop_mode()
+
+    return run
