@@ -15,6 +15,9 @@ class Anatomy:
 
     names: set[str] = field(default_factory=set)
     learned: bool = False
+    """Something that the network keeps is on the way."""
+    trained: bool = False
+    """And it is no buffer, which may hold statistics."""
     cut: bool = False
     """It is a part of a wide result, whose other parts may be the features: of its own filters."""
     owners: set[str] = field(default_factory=set)
@@ -38,6 +41,7 @@ def anatomy(gate: Node, feature: Node, limit: int = 300) -> Anatomy:
             continue
         if node.parameter is not None:
             found.cut, found.learned = found.cut or cut, found.learned or not cut
+            found.trained = found.trained or not (cut or node.buffer)
             found.owners.add(node.parameter)
             continue
         parted = cut or node.base in CUTTING
@@ -77,7 +81,7 @@ def is_attention(product: Node, gate: Node, path: Anatomy, *, dense: bool = Fals
         return True
     weighing = path.names & (SQUASHING | {"exp"})
     normalising = path.names & NORMALISING and not weighing
-    learned = path.learned or (path.cut and not normalising)
+    learned = path.trained if normalising else (path.learned or path.cut)
     if not learned and (not path.reaches or normalising):
         return False
     return not dense or bool(path.reaches and (path.learned or path.names & SQUASHING))

@@ -33,11 +33,8 @@ _CARRYING = SPREADING | {"diag_embed", "quantize_per_tensor", "complex", "cat"}
 _PLACES = frozenset({ROW, COLUMN})
 _MOST_STEPS = 8
 
-Met = tuple[Node, bool]
-"""Features that a gate acts on, and whether it has a weight for each value."""
 
-
-def acted_on(node: Node) -> Met | None:
+def acted_on(node: Node) -> Node | None:
     """The features that channel weights or a map act on in an operation that is no product."""
     if node.base in _APART:
         return None
@@ -53,22 +50,21 @@ def acted_on(node: Node) -> Met | None:
         if sizes is not None and any(
             gate is not feature and _weighs(node, gate, feature, *sizes) for gate in operands
         ):
-            return feature, False
+            return feature
     return None
 
 
-def halved(node: Node) -> Met | None:
-    """The features in a gated linear unit, whose other half is made a gate inside of it."""
-    wide = node.inputs[0]
-    if not wide.depends or _sizes(node) is None:
+def halved(node: Node) -> Node | None:
+    """The features in a gated linear unit, if its other half is widened channel weights or a map.
+
+    Two halves as large as each other are an activation's.
+    """
+    joined = origin(node.inputs[0])
+    if joined.base != "cat" or len(joined.inputs) != 2 or _sizes(node) is None:
         return None
-    joined = origin(wide)
-    if joined.base == "cat" and len(joined.inputs) == 2:
-        feature, gate = joined.inputs
-        return feature, len(varying(gate.shape, gate.same)) >= len(
-            varying(feature.shape, feature.same)
-        )
-    return wide, True
+    feature, gate = joined.inputs
+    narrower = len(varying(gate.shape, gate.same)) < len(varying(feature.shape, feature.same))
+    return feature if gate.depends and narrower else None
 
 
 def _sizes(feature: Node) -> tuple[set[int], set[int]] | None:

@@ -33,7 +33,6 @@ from .reasons import (
     BLEND,
     COMPLEX,
     CONTRACTED,
-    DENSE,
     EVEN,
     FROM_OUTSIDE,
     MET,
@@ -134,8 +133,6 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
         """What was computed between features of more than one cell and their gates."""
         self.transformed: set[Frame] = set()
         """Calls inside torch.vmap or a transform of torch.func."""
-        self.buffers: frozenset[str] = frozenset()
-        """Names of the network's buffers."""
         self.by_buffers: list[tuple[str, Odd]] = []
         """Which of them multiplied what."""
         self._outer: dict[Node, _Outer] = {}
@@ -354,10 +351,9 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
         told = self.odd and self.odd[-1].node is node
         if node.base == "lerp" or told or not values:
             return
-        found = halved(node) if node.base == "glu" else acted_on(node)
-        if found is not None:
-            feature, dense = found
-            reason = DENSE if dense else MET.format(node.base.strip("_"))
+        feature = halved(node) if node.base == "glu" else acted_on(node)
+        if feature is not None:
+            reason = MET.format(node.base.strip("_"))
             if node.base == "mul":
                 reason = COMPLEX if result.is_complex() else QUANTISED
             self.odd.append(Odd(node.frame, reason, node, feature))

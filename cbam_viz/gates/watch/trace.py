@@ -71,6 +71,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Of the network's arguments."""
         self.kept: Collection[int] = ()
         """Of what forwards before this one left behind."""
+        self.buffers: frozenset[str] = frozenset()
+        """Names of the network's buffers."""
         self.outside: list[Node] = []
         """What came from elsewhere."""
         self._mixed: set[int] = set()
@@ -138,7 +140,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         node.parameter, node.depends = parameter, parameter is None
         if parameter is not None:
             self.used.add(parameter)
-            node.certain = True
+            node.certain, node.buffer = True, parameter in self.buffers
             return node
         if self.awaits and not self._placed:
             self._place(node)
