@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
-from types import FunctionType
+from types import FrameType, FunctionType
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._dynamo.eval_frame import reset_code
 from torch._ops import HigherOrderOperator
 from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mode
 from torch.utils._pytree import tree_map_only
@@ -81,7 +83,10 @@ def in_parts(
     if isinstance(func, HigherOrderOperator):
         watched = tree_map_only(FunctionType, partial(_under, mode), (args, kwargs))
         args, kwargs = tree_map_only(torch.nn.Module, partial(_under, mode), watched)
-        return func(*args, **kwargs)
+        try:
+            return func(*args, **kwargs)
+        finally:
+            _let_compile_again()
     if not is_composite(func):
         return NotImplemented
     _push_mode(mode)  # it has only been set aside while it sees this operation
@@ -89,6 +94,18 @@ def in_parts(
         return func._op_dk(COMPOSITE, *args, **kwargs)
     finally:
         _pop_mode()
+
+
+def _let_compile_again() -> None:
+    """Torch compiles what calls such an operator, and once it has met it under a mode, never again.
+
+    Then the network could not run without one: what it has noted of the caller is taken off.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_back is not None:
+        if frame.f_back.f_code.co_name == "compile_wrapper":
+            reset_code(frame.f_code)
+        frame = frame.f_back
 
 
 def _under(mode: TorchDispatchMode, function: Callable[..., Any]) -> Callable[..., Any]:

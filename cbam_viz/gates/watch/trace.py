@@ -102,7 +102,10 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def name_parameters(self, module: str, one: nn.Module) -> None:
         """Say what a module keeps that may have been made only now, as by lazy modules."""
         for name, storage in _stored(one, module):
-            self._parameters.setdefault(storage, name)
+            if storage not in self._parameters:
+                self._parameters[storage] = name
+                self.latest.pop(storage, None)  # how it was drawn is nothing of the photo
+                self._nodes = {key: seen for key, seen in self._nodes.items() if key[0] != storage}
 
     def place_input(self, image: Tensor) -> None:
         """Say which tensor, (B, C, H, W) or (C, H, W), is an image, its pixels in place."""
