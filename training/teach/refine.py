@@ -19,6 +19,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -320,6 +321,12 @@ def means(costs: list[dict[str, float]]) -> dict[str, float]:
     return {n: round(float(np.mean([one[n] for one in costs if n in one])), 4) for n in names}
 
 
+def kept_from_training(data: Path, keys: Sequence[str], every: int) -> set[int]:
+    """Which of the training photos `keys` are kept to measure maps on: some of those with a box."""
+    known = read_boxes(data, "train")
+    return set([index for index, key in enumerate(keys) if known.get(key)][::every])
+
+
 def training_source(
     data: Path, cache: Path, short_side: int, recipe: Refinement, *, labelled: bool
 ) -> Source:
@@ -331,8 +338,8 @@ def training_source(
         for index, key in enumerate(train.keys)
         if known.get(key)
     }
-    held_out = set(list(boxes)[:: recipe.held_out])
-    kept = [index for index in range(len(train)) if index not in held_out]
+    out = kept_from_training(data, train.keys, recipe.held_out)
+    kept = [index for index in range(len(train)) if index not in out]
     return Source(
         train.only(np.asarray(kept)),
         labelled=labelled,
