@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from ..attention import Attention
 from ..errors import CaptureError
@@ -29,10 +30,11 @@ from .plan.table import Table, forget, table_of
 from .plan.taps import passing_taps, plan_taps
 from .readings import Changed, Forward
 from .watch.forward import WatchedForward
+from .watch.kept import left_behind
 from .watch.limits import demand_plain, demand_values, unreadable
 from .watch.operations import Operations
 from .watch.products import Wants, Watch
-from .watch.trace import parameter_storages
+from .watch.trace import parameter_storages, storages_of
 from .watch.whole import rules
 
 _NO_SIZE = (0, 0)
@@ -220,11 +222,19 @@ class Recorder:
         watch = Watch(parameter_storages(self.root), wants)
         for image in images_in(args, kwargs):
             watch.place_input(image)
+        watch.given = storages_of(tensors_in((args, kwargs)))
+        watch.kept = self._table.kept()
+        watch.buffers = frozenset(name for name, _ in self.root.named_buffers())
         watch.awaits = pictured_size(args, kwargs) or size == _NO_SIZE
         known = self._private() and not (self.wanted.steps or self._altered)
         passed = self._table.modules.plain if known else frozenset()
         return WatchedForward(
-            size, self._table.modules, watch, passed, rules() if known and not wants.small else {}
+            size,
+            self._table.modules,
+            watch,
+            passed,
+            lazy=any(map(is_lazy, self.root.parameters())),
+            rules=rules() if known and not wants.small else {},
         )
 
     def _fresh_gates(self) -> frozenset[Sighting]:
@@ -301,6 +311,7 @@ class Recorder:
             return told
         if forward.input_size == _NO_SIZE:
             forward.input_size = forward.watch.input_size or _NO_SIZE
+        self._table.keep_tensors(left_behind(forward.watch))
         plan = learned_plan(forward, draws=run.state.drawn())
         attention = attention_of(self._table, plan, forward, output, self.wanted)
         if not self._altered:

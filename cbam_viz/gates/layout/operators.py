@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 
 def _names(text: str) -> frozenset[str]:
@@ -26,9 +27,12 @@ CUTTING = PARTING | _names("index index_select")
 
 VALUELESS = _names(
     "new_empty new_zeros new_ones new_full empty_like zeros_like ones_like full_like rand_like "
-    "randn_like new_empty_strided bernoulli"
+    "randn_like new_empty_strided"
 )
-"""These take a tensor's shape only: a mask of dropout is no function of the input."""
+"""These take a tensor's shape only."""
+
+_DRAWN_BY_VALUES = _names("default Tensor")
+"""Forms of `bernoulli` to which the tensor gives the chances; a mask of dropout is none of them."""
 
 ASKING = _names("_local_scalar_dense equal item is_nonzero allclose")
 """A tensor's value becomes one of Python's, on which a forward's way may hang."""
@@ -46,6 +50,16 @@ MULTIPLYING = _names("mul div addcmul")
 
 CONTRACTING = _names("mm bmm mv")
 """Products that are summed up at once."""
+
+MULTIPLIED_UP = _names("prod cumprod")
+"""Products along an axis."""
+
+JOINED = _names("cat stack")
+
+COMPARING = _names("lt gt ge le eq ne maximum minimum isclose logical_and logical_or")
+
+SUMMED = _names("add sub rsub _softmax _log_softmax gather scatter scatter_add embedding")
+"""Where features and a gate meet without the one scaling the other."""
 
 SQUASHING = _names("sigmoid hardsigmoid tanh _softmax")
 
@@ -93,6 +107,13 @@ CHECKABLE = _names(
 
 AVERAGING = _names("mean _adaptive_avg_pool2d avg_pool2d adaptive_avg_pool2d")
 MAXIMISING = _names("amax max adaptive_max_pool2d max_pool2d_with_indices")
+
+
+def is_valueless(name: str, func: Any) -> bool:
+    """Whether a result is no function of its operands' values: a mask of dropout is none."""
+    plain = base(name)
+    drawn = plain == "bernoulli" and func._overloadname not in _DRAWN_BY_VALUES
+    return drawn or plain in VALUELESS
 
 
 @cache

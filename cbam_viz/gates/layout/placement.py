@@ -295,7 +295,7 @@ def _rules() -> dict[str, Rule]:
         (_first, "_scaled_dot_product_flash_attention _scaled_dot_product_efficient_attention"),
         (_first, "_safe_softmax _native_multi_head_attention _transformer_encoder_layer_fwd"),
         (_first, "_scaled_dot_product_attention_math _scaled_dot_product_cudnn_attention"),
-        (_first, " ".join(VALUELESS)),
+        (_first, " ".join((*VALUELESS, "bernoulli"))),
         (_written, "copy"),
         (_repeated, "repeat"),
         (_along, "index_select gather cumsum cumprod cummax cummin logcumsumexp"),

@@ -77,7 +77,13 @@ def convolution(
         )
         for d in range(spatial)
     )  # fmt: skip
+    if spatial == 3:  # bands that a photo's channels were cut into are none of the features' own
+        places = (_depth(axis) for axis in places)
     return (_batch(layout[0]), channels, *places)
+
+
+def _depth(axis: Axis) -> Axis:
+    return tuple(f._replace(label=OTHER) if f.label == CHANNEL else f for f in axis)
 
 
 def _batch(axis: Axis) -> Axis:

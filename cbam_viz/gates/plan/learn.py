@@ -17,12 +17,21 @@ from ..model.names import ROOT_NAME
 from ..model.timm_layers import known_calls, known_gates
 from ..watch.forward import Pass, WatchedForward, cells_hold, cells_on_input, layers_of
 from ..watch.graph import Frame, origin
+from ..watch.kept import left_behind
 from ..watch.limits import TRANSFORMED
 from ..watch.pairing import Found, weights_of
 from ..watch.products import Gate, Odd, Product, Watch
-from ..watch.reasons import BRANCHES, ONE_CELL, POOLING, STRANGER
+from ..watch.reasons import (
+    BRANCHES,
+    ELSEWHERE,
+    FROM_OUTSIDE,
+    ONE_CELL,
+    POOLING,
+    STRANGER,
+)
 from ..watch.samples import Leaf
 from ..watch.sums import role
+from ..watch.trace import storages_of
 from .checks import Check, check_for
 from .plan import LayerPlan, Plan
 from .recipes import Recipe, recipe_for
@@ -38,6 +47,9 @@ def learned_plan(forward: WatchedForward, *, draws: bool) -> Plan:
     watch, modules = forward.watch, forward.modules
     layers: list[LayerPlan] = []
     found = layers_of(forward)
+    watch.odd += _by_state(forward)
+    if not (found or watch.odd or forward.events):
+        watch.odd += _from_elsewhere(forward)
     sizes = True
     for one in found:
         recipes = [
@@ -69,6 +81,7 @@ def learned_plan(forward: WatchedForward, *, draws: bool) -> Plan:
     gates = _gates(modules, layers)
     trail = _trail(forward, set(gates.values()), found)
     steps = frozenset((*gates, *(Sighting("enter", name) for name in trail)))
+    unsupported = _unsupported(forward)
     quick = _repeatable(forward) and all(
         plan.check is not None
         and (plan.channel is not None or one.channel is None)
@@ -80,7 +93,7 @@ def learned_plan(forward: WatchedForward, *, draws: bool) -> Plan:
         quick=quick,
         cells=cells_known,
         verified=verified,
-        unsupported=_unsupported(forward),
+        unsupported=unsupported,
         not_called=_never_entered(forward),
         any_size=sizes and fixed and not watch.odd,
         trail=trail,
@@ -163,6 +176,7 @@ def _repeatable(forward: WatchedForward) -> bool:
     """
     watch = forward.watch
     hidden = bool(watch.transformed) or forward.modules.scripted or forward.strayed
+    hidden = hidden or any(odd.reason in (FROM_OUTSIDE, ELSEWHERE) for odd in watch.odd)
     return not (watch.asked or watch.by_values or watch.errors or hidden)
 
 
@@ -193,6 +207,31 @@ def _known_placements(
             for kind, gate in (("channel", channel), ("spatial", spatial))
         )
     return cells, verified, fixed
+
+
+def _by_state(forward: WatchedForward) -> list[Odd]:
+    """Products by buffers into which this forward has written what may be gates of its photo."""
+    watch = forward.watch
+    if not watch.by_buffers:
+        return []
+    left, told = left_behind(watch), []
+    for name, odd in watch.by_buffers:
+        holder, _, own = name.rpartition(".")
+        now = forward.modules.module(holder)._buffers[own]
+        told += [odd] if now is not None and not storages_of([now]).isdisjoint(left) else []
+    return told
+
+
+def _from_elsewhere(forward: WatchedForward) -> list[Odd]:
+    """Features that came from outside, in place of those of modules that were never called."""
+    watch, modules = forward.watch, forward.modules
+    idle = any(
+        name not in watch.calls
+        and next(modules.module(name).parameters(recurse=False), None) is not None
+        for name in modules.by_name
+    )
+    came = [one for one in watch.outside if idle and len(one.shape) > 2 and one.users]
+    return [Odd(one.frame, ELSEWHERE, one, one) for one in came[:1]]
 
 
 def _call_in(product: Product | Odd, prefix: str) -> int | None:

@@ -15,6 +15,7 @@ from ..model.hooks import Hooks
 from ..model.modules import Modules, modules_of
 from ..model.names import place_of
 from ..model.survey import Roll, Survey
+from ..watch.kept import Kept, still_there
 from .drafts import Drafts
 from .plan import Plan
 from .signature import Signature, without_sizes
@@ -40,6 +41,8 @@ class Table:
         """How often a forward went another way than its plan."""
         self._hooks: WeakKeyDictionary[Plan | Modules, dict[Hashable, Hooks]] = WeakKeyDictionary()
         self._drafts: WeakKeyDictionary[Plan, Drafts] = WeakKeyDictionary()
+        self._kept: Kept = {}
+        """What forwards that were watched left behind."""
         self._named = _Named({clean_name(n): one for n, one in modules.by_name.items()})
         self._places: dict[str, tuple[str, str]] = {}
         self._lock = threading.RLock()  # a finalizer may end a capture while another one asks
@@ -116,6 +119,17 @@ class Table:
         """Remember them for forwards of the same size, in place of others."""
         with self._lock:
             self._drafts[plan] = drafts
+
+    def kept(self) -> frozenset[int]:
+        """Identity of memory that a forward left behind, and that is still there."""
+        with self._lock:
+            self._kept = still_there(self._kept)
+            return frozenset(self._kept)
+
+    def keep_tensors(self, left: Kept) -> None:
+        """Remember what a forward left behind, besides what others did."""
+        with self._lock:
+            self._kept = {**still_there(self._kept), **left}
 
     def place(self, module: str, weights: tuple[str, ...], *, known: bool) -> tuple[str, str]:
         """Stage and block that a layer is in, looked up once for each module."""

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from ..layout.operators import AFFINE, CUTTING, NORMALISING, POINTWISE, SPREADING, SQUASHING
-from .graph import Node, origin
+from .graph import KEPT, Node, origin
 
 
 @dataclass
@@ -15,6 +15,9 @@ class Anatomy:
 
     names: set[str] = field(default_factory=set)
     learned: bool = False
+    """Something that the network keeps is on the way."""
+    trained: bool = False
+    """And it is no buffer, which may hold statistics."""
     cut: bool = False
     """It is a part of a wide result, whose other parts may be the features: of its own filters."""
     owners: set[str] = field(default_factory=set)
@@ -38,13 +41,14 @@ def anatomy(gate: Node, feature: Node, limit: int = 300) -> Anatomy:
             continue
         if node.parameter is not None:
             found.cut, found.learned = found.cut or cut, found.learned or not cut
+            found.trained = found.trained or not (cut or node.buffer)
             found.owners.add(node.parameter)
             continue
         parted = cut or node.base in CUTTING
         if not parted and node.order < start.order and math.prod(node.shape) >= size:
             continue
         if not cut:
-            found.names.add(node.base)
+            found.names.add(_named(node))
             found.nodes.add(node)
         made = any(one.parameter is not None for one in node.inputs)
         for one in node.inputs:
@@ -52,6 +56,12 @@ def anatomy(gate: Node, feature: Node, limit: int = 300) -> Anatomy:
                 seen.add(one)
                 waiting.append((one, parted and (one.parameter is not None or not made)))
     return found
+
+
+def _named(node: Node) -> str:
+    """A number to the power of values is their exponential."""
+    raised = node.base == "pow" and not isinstance(node.args[0], Node)
+    return "exp" if raised else node.base
 
 
 def is_attention(product: Node, gate: Node, path: Anatomy, *, dense: bool = False) -> bool:
@@ -71,7 +81,7 @@ def is_attention(product: Node, gate: Node, path: Anatomy, *, dense: bool = Fals
         return True
     weighing = path.names & (SQUASHING | {"exp"})
     normalising = path.names & NORMALISING and not weighing
-    learned = path.learned or (path.cut and not normalising)
+    learned = path.trained if normalising else (path.learned or path.cut)
     if not learned and (not path.reaches or normalising):
         return False
     return not dense or bool(path.reaches and (path.learned or path.names & SQUASHING))
@@ -82,7 +92,7 @@ def is_squashed(gate: Node) -> bool:
     node = origin(gate)
     while node.base in SPREADING or (node.base in AFFINE and _varies_once(node)):
         node = origin(max(node.inputs, key=lambda one: one.depends))
-    return node.base in SQUASHING
+    return node.base in SQUASHING or node.name == KEPT
 
 
 def _varies_once(node: Node) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..layout.operators import NORMALISING, PASSES, POINTWISE
+from ..layout.operators import NORMALISING, PASSES, POINTWISE, is_valueless
 from .graph import Node, backward_slice, origin
 
 _JOINING = frozenset({"add", "sub", "maximum"})
@@ -37,6 +37,8 @@ class Flow:
         return True
 
     def _leads_on(self, node: Node) -> bool:
+        if is_valueless(node.name, node.func):
+            return False
         return not self._live or node in self._live
 
 

@@ -56,6 +56,8 @@ class WatchedForward:
     watch: Watch
     passed: frozenset[str] = frozenset()
     """Layers of known classes that are not watched inside: what they do to features is known."""
+    lazy: bool = False
+    """True if some weights are not made yet."""
     rules: Rules = field(default_factory=dict)
     """How torch's own modules are noted as a whole."""
     seen: list[Sighting] = field(default_factory=list)
@@ -157,6 +159,8 @@ class WatchedForward:
     def _enter(self, name: str, args: tuple[Any, ...]) -> Node | None:
         """A module begins; the node of what it is given first, if that may be compared."""
         number = self.watch.enter(name).number
+        if self.lazy:
+            self.watch.name_parameters(name, self.modules.module(name))
         if name in self.modules.plain:
             self.watch.unnoted = self.watch.unnoted or name
         given = self._sample(name, number, "in", args)

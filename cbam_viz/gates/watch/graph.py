@@ -11,6 +11,9 @@ from ..layout.axes import Layout
 from ..layout.operators import PARTING, PASSES, base
 from ..layout.same import Same
 
+OUTSIDE, KEPT = "outside", "kept"
+"""Names of values that a forward neither computed nor was given; of those kept from another."""
+
 
 @dataclass(eq=False)
 class Frame:
@@ -51,6 +54,8 @@ class Node:
     certain: bool = False
     """True if along all other dimensions it can vary, by operations that are known."""
     parameter: str | None = None
+    """Its dotted name, if it is a parameter or a buffer."""
+    buffer: bool = False
     users: list[Node] = field(default_factory=list)
     number: int = 0
     """Of the operation that made it, among all of the forward, from 1; 0 if none did."""

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from ...computation import Site
 from ..layout.axes import CHANNEL, COLUMN, MANY, OTHER, ROW, Layout, as_image, labels
-from ..layout.operators import CONTRACTING, MULTIPLYING
+from ..layout.operators import CONTRACTING, MULTIPLYING, NORMALISING
 from .anatomy import Anatomy, anatomy, is_attention, is_squashed
-from .graph import Frame, Node, origin
+from .graph import OUTSIDE, Frame, Node, backward_slice, origin
 from .limits import has_values
+from .meeting import acted_on, halved
 from .operands import (
     Kind,
     Operand,
@@ -30,9 +31,13 @@ from .operands import (
 )
 from .reasons import (
     BLEND,
+    COMPLEX,
     CONTRACTED,
     EVEN,
+    FROM_OUTSIDE,
+    MET,
     ONE_CELL,
+    QUANTISED,
     of_dims,
     of_few_axes,
     of_full_size,
@@ -40,6 +45,8 @@ from .reasons import (
 )
 from .samples import agree
 from .trace import Trace
+
+_MOST_VALUES = 200
 
 
 @dataclass(eq=False)
@@ -126,6 +133,8 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
         """What was computed between features of more than one cell and their gates."""
         self.transformed: set[Frame] = set()
         """Calls inside torch.vmap or a transform of torch.func."""
+        self.by_buffers: list[tuple[str, Odd]] = []
+        """Which of them multiplied what."""
         self._outer: dict[Node, _Outer] = {}
 
     def in_transform(self, frame: Frame) -> bool:
@@ -149,6 +158,8 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
             self.small[node] = result.clone()
         if node.base in CONTRACTING and len(nodes) == 2:
             self._contracted(node, nodes)
+        if not (result.is_floating_point() and (node.base in MULTIPLYING or _is_outer(node))):
+            self._meet(node, result)
         if len(nodes) < 2 or result.ndim < 3 or not result.is_floating_point():
             return
         if node.base == "lerp" and len(nodes) == 3:
@@ -169,7 +180,8 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
             Operand(tensor, nodes[len(operands) - 2 + k], set())
             for k, tensor in enumerate(operands[-2:])
         )
-        if layout is None or one.node is two.node or not (one.node.depends and two.node.depends):
+        if layout is None or one.node is two.node or not (_may_vary(one) and _may_vary(two)):
+            self._note_buffers(node, one, two)
             return
         every = {d for d, axis in enumerate(layout) if labels(axis) - MANY}
         if not find_dims(one, two, layout, every):
@@ -185,7 +197,7 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
         if gate is None and node.base in ("mul", "bmm") and are_disjoint(one, two, every):
             self._remember_outer(node, one, two, layout)
             return
-        if node.base not in MULTIPLYING:
+        if gate is None and node.base not in MULTIPLYING:
             return
         told = len(self.products) + len(self.odd)
         if gate is not None and not (gate is one and node.base == "div"):
@@ -206,9 +218,11 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
     def _gate(self, seen: _Multiplied) -> None:
         node, layout = seen.node, seen.layout
         path = anatomy(seen.gate.node, seen.feature.node)
-        if not is_attention(node, seen.gate.node, path) or not _told_apart(layout, path):
-            return
         kind = kind_of(seen.gate.dims, layout)
+        if not is_attention(node, seen.gate.node, path) or not _told_apart(layout, path):
+            if kind is not None and seen.gate.dims and _is_from_outside(node, seen, path):
+                self.odd.append(Odd(node.frame, FROM_OUTSIDE, node, seen.feature.node))
+            return
         reason = None
         if _one_cell(layout) and not _plain_at_one_cell(kind, seen.gate.node, path):
             reason = ONE_CELL
@@ -257,6 +271,16 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
             return ()
         total = float(tensor.sum(dtype=torch.float64))
         return (Site(node.number, node.name, operand, tuple(tensor.shape), total, scale, layout),)
+
+    def _note_buffers(self, node: Node, one: Operand, two: Operand) -> None:
+        """Products by buffers, which are gates if forwards write gates into them."""
+        if self.buffers and node.base == "mul":
+            for gate, feature in ((one, two), (two, one)):
+                name = origin(gate.node).parameter
+                if name in self.buffers and feature.node.depends and gate.tensor.numel() > 1:
+                    self.by_buffers.append(
+                        (name, Odd(node.frame, FROM_OUTSIDE, node, feature.node))
+                    )
 
     def _remember_outer(self, node: Node, one: Operand, two: Operand, layout: Layout) -> None:
         found: dict[str, Gate] = {}
@@ -321,11 +345,38 @@ class Watch(Trace):  # type: ignore[no-untyped-call]
             product.before, product.after = before.clone(), after.clone()
         self.products.append(product)
 
+    def _meet(self, node: Node, result: Tensor) -> None:
+        """A gate that acts in an operation which is no product."""
+        values = result.is_floating_point() or result.is_complex() or result.is_quantized
+        told = self.odd and self.odd[-1].node is node
+        if node.base == "lerp" or told or not values:
+            return
+        feature = halved(node) if node.base == "glu" else acted_on(node)
+        if feature is not None:
+            reason = MET.format(node.base.strip("_"))
+            if node.base == "mul":
+                reason = COMPLEX if result.is_complex() else QUANTISED
+            self.odd.append(Odd(node.frame, reason, node, feature))
+
     def _blend(self, node: Node, nodes: Sequence[Node]) -> None:
         """torch.lerp(start, end, gate): no product of features and gate."""
         _, end, gate = nodes
         if gate.depends and is_attention(node, gate, anatomy(gate, end)):
             self.odd.append(Odd(node.frame, BLEND, node, end))
+
+
+def _may_vary(operand: Operand) -> bool:
+    """Whether it may be another for the next photo: also what was made outside, in this forward."""
+    return operand.node.depends or origin(operand.node).name == OUTSIDE
+
+
+def _is_from_outside(node: Node, seen: _Multiplied, path: Anatomy) -> bool:
+    """Whether computed features are multiplied by what came from nowhere that is known."""
+    scaling = node.base != "div" and not path.names & NORMALISING
+    if not (scaling and OUTSIDE in path.names) or path.reaches or path.learned:
+        return False
+    made = backward_slice([seen.feature.node], limit=_MOST_VALUES)
+    return any(one.parameter is not None for one in made)
 
 
 def _with_gate(

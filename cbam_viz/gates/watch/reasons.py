@@ -11,6 +11,17 @@ from ..layout.same import varying
 from .graph import Node, origin
 
 BLEND = "features blended by torch.lerp: no product of features and a gate"
+MET = "a gate that acts on features by another operation than a product (torch's {})"
+FROM_OUTSIDE = (
+    "weights that this forward has not computed: a constant, kept from an earlier forward or made "
+    "outside of PyTorch, so that it cannot be told whether they are a gate"
+)
+ELSEWHERE = (
+    "features that were computed where this forward could not be watched, in another thread, "
+    "outside of PyTorch or in an earlier forward: whether they are gated cannot be told"
+)
+COMPLEX = "a gate on features of complex numbers"
+QUANTISED = "a gate on quantised features"
 ONE_CELL = "a gate on a map of one cell, where it cannot be told from the features"
 ONE_CHANNEL = "a gate on a map of one channel, where it cannot be told from the features"
 EVEN = (

@@ -6,14 +6,16 @@ TorchScript. It keeps no tensor alive, changes none, and its own failures never 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 from weakref import finalize
 
 import torch
 from torch import Tensor, nn
+from torch._ops import HigherOrderOperator
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..layout.axes import (
@@ -29,17 +31,19 @@ from ..layout.axes import (
     same_place,
 )
 from ..layout.inputs import picture_layout
-from ..layout.operators import ASKING, DRAWING, VALUELESS, base
+from ..layout.operators import ASKING, DRAWING, base, is_valueless
 from ..layout.placement import layout_after
 from ..layout.same import Same, is_told, same_after, same_of
 from ..model.aside import unseen
-from .graph import Frame, Node
+from .graph import KEPT, OUTSIDE, Frame, Node
 from .operations import in_parts, noted
 from .whole import Operation
 
 
 class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Builds the dataflow graph of one forward. To look at it, override `happened`."""
+
+    supports_higher_order_operators = True
 
     def __init__(self, parameters: dict[int, str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -59,8 +63,18 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Names of the parameters that took part."""
         self._parameters = parameters
         self._nodes: dict[tuple[Any, ...], tuple[int, Node]] = {}
-        self._latest: dict[int, tuple[int, Node]] = {}
-        self._alive: dict[int, Any] = {}
+        self.latest: dict[int, tuple[int, Node]] = {}
+        """How often the memory of this identity was written, and what it holds."""
+        self.alive: dict[int, Any] = {}
+        """Weak references to it."""
+        self.given: set[int] = set()
+        """Of the network's arguments."""
+        self.kept: Collection[int] = ()
+        """Of what forwards before this one left behind."""
+        self.buffers: frozenset[str] = frozenset()
+        """Names of the network's buffers."""
+        self.outside: list[Node] = []
+        """What came from elsewhere."""
         self._mixed: set[int] = set()
         """Storages into parts of which values from elsewhere were written."""
         self._order = 0
@@ -85,6 +99,14 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self.frame = frame.parent
                 return
 
+    def name_parameters(self, module: str, one: nn.Module) -> None:
+        """Say what a module keeps that may have been made only now, as by lazy modules."""
+        for name, storage in _stored(one, module):
+            if storage not in self._parameters:
+                self._parameters[storage] = name
+                self.latest.pop(storage, None)  # how it was drawn is nothing of the photo
+                self._nodes = {key: seen for key, seen in self._nodes.items() if key[0] != storage}
+
     def place_input(self, image: Tensor) -> None:
         """Say which tensor, (B, C, H, W) or (C, H, W), is an image, its pixels in place."""
         self._placed = True
@@ -96,7 +118,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def node(self, tensor: Tensor) -> Node:
         """The node of a tensor as it is now."""
         key = _key(tensor)
-        version, latest = self._latest.get(key[0], (0, None))
+        version, latest = self.latest.get(key[0], (0, None))
         found = self._nodes.get(key)
         if found is not None and found[0] == version:
             return found[1]
@@ -108,17 +130,26 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if found is None or key[0] in self._mixed:
                 node.layout = lost(tuple(map(same_place, node.layout)))
         else:
-            parameter = self._parameters.get(key[0])
-            name = "parameter" if parameter is not None else "input"
-            node = self._new(name, None, (), {}, (), tensor)
-            node.parameter, node.depends = parameter, parameter is None
-            if parameter is not None:
-                self.used.add(parameter)
-                node.certain = True
-            elif self.awaits and not self._placed:
-                self._place(node)
+            node = self._from_elsewhere(tensor, key[0])
         self._nodes[key] = (version, node)
         self._hold(tensor, key[0])
+        return node
+
+    def _from_elsewhere(self, tensor: Tensor, storage: int) -> Node:
+        """The node of a tensor that no operation of this forward has made."""
+        parameter = None if storage in self.kept else self._parameters.get(storage)
+        name = "parameter" if parameter is not None else "input"
+        node = self._new(name, None, (), {}, (), tensor)
+        node.parameter, node.depends = parameter, parameter is None
+        if parameter is not None:
+            self.used.add(parameter)
+            node.certain, node.buffer = True, parameter in self.buffers
+            return node
+        if self.awaits and not self._placed:
+            self._place(node)
+        if node is not self._awaited and storage not in self.given:
+            node.name = KEPT if storage in self.kept else OUTSIDE
+            self.outside.append(node)
         return node
 
     def gated(self, before: Node, weights: Iterable[Tensor], after: Tensor) -> Node:
@@ -147,6 +178,9 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         """Run the operation and note it."""
         kwargs = kwargs or {}
+        self.asked = self.asked or isinstance(
+            func, HigherOrderOperator
+        )  # its way may hang on values
         out = in_parts(self, func, args, kwargs)
         if out is not NotImplemented:
             return out
@@ -172,7 +206,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _before(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         tensors = [*_tensors(args), *_tensors(tuple(kwargs.values()))]
-        if any(tensor.is_nested for tensor in tensors):
+        if any(tensor.is_nested or is_lazy(tensor) for tensor in tensors):
             return None
         nodes = [self.node(tensor) for tensor in tensors]
         name = func._schema.name.split("::")[-1]
@@ -205,7 +239,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             # torch.tensor(...) in the forward, unless of the picture
             constant = name == "lift_fresh" and self._placed and nodes[0] is not self._awaited
             source = self._is_source(func, name, nodes) or node.depends
-            node.depends = not constant and base(name) not in VALUELESS and source
+            node.depends = source and not (constant or is_valueless(name, func))
             written = _writes(name)
             if written and layouts and moved(layouts[0], node.layout):
                 self._mixed.add(_key(result)[0])
@@ -283,24 +317,24 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _store(self, tensor: Tensor, node: Node, *, written: bool = False) -> None:
         key = _key(tensor)
-        version = self._latest.get(key[0], (0, None))[0] + (1 if written else 0)
-        self._latest[key[0]] = (version, node)
+        version = self.latest.get(key[0], (0, None))[0] + (1 if written else 0)
+        self.latest[key[0]] = (version, node)
         self._nodes[key] = (version, node)
         self._hold(tensor, key[0])
 
     def _hold(self, tensor: Tensor, storage: int) -> None:
         """Keep the storage's identity (not its memory) from being given to another tensor."""
-        if storage in self._alive:
+        if storage in self.alive:
             return
         stored = _storage(tensor)
         if stored is not None:
-            self._alive[storage] = StorageWeakRef(stored)  # type: ignore[no-untyped-call]
+            self.alive[storage] = StorageWeakRef(stored)  # type: ignore[no-untyped-call]
         else:
-            self._alive[storage] = finalize(tensor, self._forget, _key(tensor))
+            self.alive[storage] = finalize(tensor, self._forget, _key(tensor))
 
     def _forget(self, key: tuple[Any, ...]) -> None:
         """A tensor without a storage is gone, and its identity may be given to another."""
-        for known in (self._latest, self._alive):
+        for known in (self.latest, self.alive):
             known.pop(key[0], None)
         self._nodes.pop(key, None)
 
@@ -311,13 +345,25 @@ def parameter_storages(model: nn.Module) -> dict[int, str]:
     named = [*model.named_modules()]
     for table in ("_parameters", "_buffers"):
         for module, one in named:
-            for name, tensor in getattr(one, table).items():
-                if tensor is None:
-                    continue
-                with suppress(RuntimeError, NotImplementedError, ValueError):
-                    storage = tensor.untyped_storage()._cdata
-                    found.setdefault(storage, f"{module}.{name}" if module else name)
+            for name, storage in _stored(one, module, table):
+                found.setdefault(storage, name)
     return found
+
+
+def storages_of(tensors: Iterable[Tensor]) -> set[int]:
+    """Identity of each tensor's memory, as far as it has one of its own."""
+    stored = (_storage(tensor) for tensor in tensors)
+    return {one._cdata for one in stored if one is not None}
+
+
+def _stored(module: nn.Module, name: str, *tables: str) -> Iterator[tuple[str, int]]:
+    """Dotted name and storage of what one module keeps itself in these tables, or in both."""
+    for table in tables or ("_parameters", "_buffers"):
+        for own, tensor in getattr(module, table).items():
+            if tensor is None:
+                continue
+            with suppress(RuntimeError, NotImplementedError, ValueError):
+                yield f"{name}.{own}" if name else own, tensor.untyped_storage()._cdata
 
 
 def _storage(tensor: Tensor) -> torch.UntypedStorage | None:
