@@ -255,4 +255,5 @@ def _normalise(pixels: npt.NDArray[Any], spec: InputSpec) -> Tensor:
 def _column(values: tuple[float, ...]) -> Any:
     import torch
 
-    return torch.tensor(values).view(-1, 1, 1)
+    # Whatever the defaults are: onto another device, in-place arithmetic does nothing at all.
+    return torch.tensor(values, dtype=torch.float32, device="cpu").view(-1, 1, 1)
