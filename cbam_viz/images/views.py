@@ -243,7 +243,7 @@ def _normalise(pixels: npt.NDArray[Any], spec: InputSpec) -> Tensor:
     """As torchvision's ToTensor and Normalize, in their order of operations."""
     import torch
 
-    tensor = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float()
+    tensor = torch.from_numpy(pixels.transpose(2, 0, 1).copy()).float()
     if pixels.dtype == np.uint8 and spec.range == "0..1":
         tensor.div_(255)
     elif pixels.dtype != np.uint8 and spec.range == "0..255":

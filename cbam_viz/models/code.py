@@ -30,6 +30,7 @@ from cbam_viz.models.loaded import LoadedModel, set_to_eval, to_get_a_network, w
 from cbam_viz.models.own import load_own_model
 from cbam_viz.models.seeded import SEED, seeded
 
+_PREFIX = "_cbam_viz_user_"
 _WORDS = {"true": True, "false": False, "none": None}
 
 
@@ -221,19 +222,17 @@ def _value(text: str) -> Any:
 def _import(name: str) -> ModuleType:
     """Import a module by name, from the current folder too, or a .py file.
 
-    The folder stays on the import path: the user's code may import more when it runs.
+    The folder stays on the import path: the user's code may import more when it runs. What a module
+    sets for the process when it is imported, it sets again for whoever asks for it later.
     """
     file = Path(name)
     is_file = file.suffix == ".py"
     if is_file and not file.is_file():
         raise ModelError(f"{name} cannot be imported: there is no such file. Check its path.")
     folder = str(file.resolve().parent if is_file else Path.cwd())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    _go_first(folder)
     try:
-        if is_file:
-            return _import_file(file)
-        return importlib.import_module(name)
+        module = _import_file(file) if is_file else importlib.import_module(name)
     except KeyboardInterrupt:
         raise
     except SystemExit as stop:
@@ -242,12 +241,40 @@ def _import(name: str) -> ModuleType:
         raise ModelError(
             f"{name} cannot be imported ({named(error)}).{place_of(error)}{_remedy(error)}"
         ) from error
+    _after_import.setdefault(module.__name__, Surroundings.now()).take_effect()
+    return module
+
+
+_after_import: dict[str, Surroundings] = {}
+"""In which surroundings a module has left the process."""
+_folders: set[str] = set()
+"""From which code has been imported."""
+
+
+def _go_first(folder: str) -> None:
+    """Let a folder's own modules be found, not those of the same name beside another network."""
+    sys.path[:] = [folder, *(entry for entry in sys.path if entry != folder)]
+    others = tuple(other + os.sep for other in _folders - {folder})
+    _folders.add(folder)
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        top = Path(folder, name.partition(".")[0])
+        if (
+            file
+            and others
+            and file.startswith(others)
+            and not file.startswith(folder + os.sep)
+            and not name.startswith(_PREFIX)
+            and (top.is_dir() or top.with_suffix(".py").is_file())
+        ):
+            del sys.modules[name]
+    importlib.invalidate_caches()
 
 
 def _import_file(file: Path) -> ModuleType:
     """Import a file, once, under a name that no other module can have."""
     mark = hashlib.sha256(str(file.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    name = f"_cbam_viz_user_{file.stem}_{mark}"
+    name = f"{_PREFIX}{file.stem}_{mark}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cbam_viz._foreign import ASKS_FOR_KEYS, exit_call, kept_apart, place_of
-from cbam_viz._text import counted, said, shortened
+from cbam_viz._text import counted, named, said, shortened
 from cbam_viz.errors import CbamVizError, ModelError
 from cbam_viz.images import Geometry, ModelInput, Photo, View, part_of, prepare, prepare_by
 from cbam_viz.models.channels import takes_inputs
@@ -74,7 +75,9 @@ def running(loaded: LoadedModel, inputs: Sequence[Tensor], view: View) -> Iterat
             yield
     except CbamVizError:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if not _is_of_its_code(error):
+            raise
         height, width = inputs[0].shape[-2:]
         cause = _cause(error)
         if isinstance(error, SystemExit):
@@ -86,9 +89,17 @@ def running(loaded: LoadedModel, inputs: Sequence[Tensor], view: View) -> Iterat
         ) from error
 
 
+def _is_of_its_code(error: BaseException) -> bool:
+    """Whether the network's code raised it: not whoever stops this program, or a visitor's run."""
+    if isinstance(error, KeyboardInterrupt):  # Ctrl-C interrupts the main thread alone
+        return threading.current_thread() is not threading.main_thread()
+    theirs = type(error).__module__.startswith("streamlit.")
+    return not theirs and not isinstance(error, GeneratorExit)
+
+
 def _cause(error: BaseException) -> str:
     """What an error says; TorchScript says it last."""
-    line = said(error)
+    line = said(error) if isinstance(error, Exception) else named(error)
     if "TorchScript" in line:
         line = shortened(str(error).strip().rpartition("\n")[2], 200)
     return line.rstrip(".")
