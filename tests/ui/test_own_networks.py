@@ -119,3 +119,20 @@ def test_all_that_the_command_line_asks_of_an_input_is_in_the_sidebar(own, open_
     app.run()
     assert "It was given 3 channels" in words(app)
     assert not app.exception
+
+
+def test_a_network_without_gates_shows_what_it_predicts(open_app, monkeypatch) -> None:
+    class Plain(Grey):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.classifier(self.stem(x).mean((2, 3)))
+
+    monkeypatch.setattr(offered, "_offered", {})
+    offered.offer("mine.py:plain", cbam_viz.wrap_model(Plain().eval(), classes=("a", "b", "c")))
+    for page in ("", "how"):
+        app = open_app(page) if page else open_app()
+        assert not app.exception
+        assert not app.error
+        (said,) = app.info
+        assert "gates no feature map" in said.value
+        assert "the page Compare" in said.value
+        assert [one.value for one in app.subheader] == ["Prediction"]
