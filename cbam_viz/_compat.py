@@ -127,7 +127,7 @@ def suppressed(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     order = scores.argsort(descending=True, stable=True)
     left, top, right, bottom = boxes.double()[order].unbind(1)
     areas = (right - left) * (bottom - top)
-    alive = torch.ones(len(order), dtype=torch.bool)
+    alive = torch.ones(len(order), dtype=torch.bool, device=order.device)
     kept = []
     for place in range(len(order)):
         if not alive[place]:
@@ -137,7 +137,7 @@ def suppressed(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
         height = (bottom.clamp(max=bottom[place]) - top.clamp(min=top[place])).clamp(min=0)
         common = width * height
         alive &= common / (areas + areas[place] - common) <= iou_threshold
-    return order[torch.tensor(kept, dtype=torch.long)]
+    return order[torch.tensor(kept, dtype=torch.long, device=order.device)]
 
 
 def ensure_torchvision() -> None:

@@ -383,7 +383,7 @@ def analysis_of(
     inputs = as_weights(loaded.model, inputs)
 
     def run() -> Any:
-        with torch.inference_mode():
+        with running(loaded, inputs, geometry.view):
             return loaded.model(*inputs)
 
     found = read_detections(loaded, attention.output, geometry.input_size)

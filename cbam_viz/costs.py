@@ -13,13 +13,13 @@ from timm.layers.cbam import CbamModule, LightCbamModule
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from cbam_viz._text import nearest, quoted
+from cbam_viz._text import nearest, quoted, said
 from cbam_viz.errors import CaptureError, ModelError, NoAttentionError
 from cbam_viz.gates import cbam_layers_seen
 from cbam_viz.gates.find import noise_for
-from cbam_viz.models.channels import input_channels
+from cbam_viz.models.channels import input_channels, takes_inputs
 from cbam_viz.models.insert import ORIGINAL
-from cbam_viz.models.loaded import input_spec
+from cbam_viz.models.loaded import input_spec, set_to_eval
 from cbam_viz.wrappers import clean_name, unwrap
 
 
@@ -175,7 +175,7 @@ def _count_flops(model: nn.Module, size: tuple[int, int]) -> dict[str, int]:
     found: dict[str, int] = {}
     try:
         with torch.no_grad(), _attributed(twin, counter, found), counter:
-            twin.eval()(picture)
+            set_to_eval(twin)(*[picture] * takes_inputs(model))
     except Exception as error:
         raise _cannot_be_counted(size, error) from error
     found[""] = counter.get_total_flops()
@@ -184,7 +184,7 @@ def _count_flops(model: nn.Module, size: tuple[int, int]) -> dict[str, int]:
 
 def _cannot_be_counted(size: tuple[int, int], error: BaseException) -> ModelError:
     return ModelError(
-        f"The network cannot be counted on an input of {size[0]} x {size[1]} pixels: {error}."
+        f"The network cannot be counted on an input of {size[0]} x {size[1]} pixels: {said(error)}."
     )
 
 

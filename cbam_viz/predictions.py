@@ -44,7 +44,8 @@ TOP = 5
 
 NAMES_UNKNOWN = (
     "The names of the classes are not known. A checkpoint may carry them, as 'classes' in the "
-    "order of the outputs or as 'class_to_idx'; on the command line, --classes FILE states them."
+    "order of the outputs or as 'class_to_idx'; else state them: --classes FILE, or "
+    "Class names under Input in the app."
 )
 
 DENSE = (
@@ -348,7 +349,8 @@ def _probabilities(
         raise NoClassScoresError(
             f"nothing says that the network's {row.count:,} outputs are scores of classes, and "
             "not features or other values. Say it by an attribute of the network (num_classes = "
-            f"{row.count}), by naming the output 'logits', or by class names in the checkpoint"
+            f"{row.count}), by naming the output 'logits', or by class names, in the "
+            "checkpoint or stated (--classes FILE, or Class names under Input in the app)"
         )
     return "logits", _values(tensor).softmax(1)
 

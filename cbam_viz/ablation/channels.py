@@ -123,7 +123,7 @@ def channel_importance(
         some = chosen[start : start + copies]
         for value, found in changes.items():
             gates = own.clone()
-            gates[torch.arange(len(some)), some] = value
+            gates[torch.arange(len(some), device=gates.device), some] = value
             output = forwards.replaced({gate: Given(gates)})
             after = measured(output, copies, ["logit"], classes, where).values["logit"]
             found[start : start + len(some)] = (after - before)[: len(some)]

@@ -167,7 +167,7 @@ def _of_class(
         return np.asarray(top == wanted, dtype=np.float64)
     rows = where.of(output).detach().double().cpu()
     rows = rows if score == "logit" else where.as_probabilities(rows)
-    found = rows[torch.arange(len(wanted)), torch.from_numpy(wanted)]
+    found = rows[torch.arange(len(wanted), device="cpu"), torch.from_numpy(wanted)]
     values = (-found.clamp_min(1e-300).log() if score == "loss" else found).numpy()
     if not np.isfinite(values).all():
         raise MetricError(_NO_NUMBERS)

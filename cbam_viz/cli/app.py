@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from cbam_viz._defaults import VIEW
+from cbam_viz._foreign import end_now
 from cbam_viz.cli.choice import ModelChoice, checkpoints_folder
 from cbam_viz.cli.input_options import input_options
 from cbam_viz.cli.network import open_network
@@ -88,7 +89,7 @@ def app(
     if no_browser:
         settings["server.headless"] = "true"
     flags = [f"--{name}={value}" for name, value in settings.items()]
-    return run_streamlit(script.parent, ["run", str(script), *flags, *ctx.args])
+    return run_streamlit(["run", str(script), *flags, *ctx.args])
 
 
 def _unknown(arguments: Sequence[str]) -> list[str]:
@@ -149,21 +150,24 @@ def app_script() -> Path:
     return in_checkout if in_checkout.is_file() else PACKAGED
 
 
-def run_streamlit(folder: Path, arguments: list[str]) -> int:
+def run_streamlit(arguments: list[str]) -> int:
     """Run Streamlit's command line in this process until it ends; Ctrl-C is its ordinary end.
 
-    Streamlit reads its settings and theme from `.streamlit` in the folder that it is started in. It
+    The folder stays the one that the app was started in, where runs and stores are looked for and a
+    network's code opens its files: Streamlit reads the settings and the theme beside the script. It
     is imported by name, because nothing but starting it belongs here.
 
     Raises:
         click.UsageError: options that Streamlit does not take.
         CbamVizError: Streamlit cannot start with them.
     """
-    os.chdir(folder)
     command: click.Command = importlib.import_module("streamlit.web.cli").main
     ours = click.get_current_context(silent=True)
+    stdin = sys.stdin
     try:
-        command.main(arguments, prog_name="streamlit", standalone_mode=False)
+        # Whoever opens a page is not at this keyboard: code that asks there would wait for good.
+        with Path(os.devnull).open(encoding="utf-8") as sys.stdin:
+            command.main(arguments, prog_name="streamlit", standalone_mode=False)
     except click.NoSuchOption as error:
         near = f" Did you mean {error.possibilities[0]}?" if error.possibilities else ""
         near = near or (_near(error.option_name, ours.command) if ours else "")
@@ -176,6 +180,8 @@ def run_streamlit(folder: Path, arguments: list[str]) -> int:
         raise click.UsageError(f"{error.format_message().rstrip('.')}. {THEIRS}", ours) from error
     except OSError as error:
         raise CbamVizError(f"Streamlit could not start: {error}.") from error
+    finally:
+        sys.stdin = stdin
     _leave()
     return 0
 
@@ -189,4 +195,4 @@ def _leave() -> None:
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    end_now(0)

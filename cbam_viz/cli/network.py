@@ -33,6 +33,10 @@ def open_network(
     if not quiet:
         click.echo(_origin(loaded, own=choice.factory is not None), err=True)
     loaded = _as_asked(loaded, choice)
+    if choice.factory is not None:
+        from cbam_viz.models.lazy import make_weights
+
+        make_weights(loaded)
     if not quiet and view is not None:
         click.echo(loaded.fed(view, hint=True), err=True)
     return loaded

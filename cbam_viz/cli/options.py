@@ -129,8 +129,8 @@ def model_options(command: Command) -> Command:
     def one(*, choices: tuple[ModelChoice, ...], **values: Any) -> Any:
         if len(choices) > 1:
             raise click.UsageError(
-                "This command shows one network: give --model once. 'cbam-viz figure' and "
-                "'cbam-viz app' show several beside each other."
+                "This command shows one network: give --model once. 'cbam-viz compare', 'cbam-viz "
+                "figure' and 'cbam-viz app' show several beside each other."
             )
         return command(choice=choices[0], **values)
 

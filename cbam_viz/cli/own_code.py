@@ -14,6 +14,7 @@ from typing import TextIO
 
 import click
 
+from cbam_viz._foreign import exits_told, place_of
 from cbam_viz._text import named
 from cbam_viz.cli.text import RESULTS
 from cbam_viz.errors import ModelError
@@ -39,7 +40,8 @@ def own_code(factory: str) -> Iterator[None]:
     meta[RESULTS], meta[_ARGUMENTS] = results, tuple(arguments[1:])
     sys.argv, sys.stdout = [name], sys.stderr
     try:
-        yield
+        with exits_told():
+            yield
     except SystemExit as stop:
         from cbam_viz.models.code import ended_the_program
 
@@ -47,7 +49,9 @@ def own_code(factory: str) -> Iterator[None]:
     except (Exception, KeyboardInterrupt):
         raise
     except BaseException as error:  # a class that only the user's own code can have raised
-        raise ModelError(f"{name} raised {named(error)} while the network was in use.") from error
+        raise ModelError(
+            f"{name} raised {named(error)} while the network was in use.{place_of(error)}"
+        ) from error
     finally:
         sys.argv, sys.stdout = arguments, stdout
         if results is not stdout:

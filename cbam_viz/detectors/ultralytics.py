@@ -45,7 +45,7 @@ def read(model: Any, output: Any, size: tuple[int, int]) -> Found:
     if proto is not None:
         ops = ultralytics_module("utils.ops")
         masks = ops.process_mask(proto[0], rows[:, 6:], rows[:, :4], size, upsample=True)
-        keep = masks.flatten(1).amax(1) > 0 if len(rows) else torch.ones(0, dtype=torch.bool)
+        keep = masks.flatten(1).amax(1) > 0 if len(rows) else rows.new_ones(0, dtype=torch.bool)
         rows, masks = rows[keep], masks[keep]
     points = rows[:, 6:].reshape(len(rows), *model.kpt_shape) if task == "pose" else None
     return Found(Detections(rows[:, :4], rows[:, 4], rows[:, 5], masks=masks, keypoints=points))
@@ -94,7 +94,7 @@ def _of_queries(output: Any, size: tuple[int, int]) -> Detections:
     chosen = rest.shape[1] == 2 and bool((rest[:, 1] == rest[:, 1].round()).all())
     score, number = (rest[:, 0], rest[:, 1]) if chosen else rest.max(1)
     boxes = torch.stack((x - width / 2, y - height / 2, x + width / 2, y + height / 2), 1)
-    boxes = boxes * torch.tensor([size[1], size[0], size[1], size[0]])
+    boxes = boxes * boxes.new_tensor([size[1], size[0], size[1], size[0]])
     order = score.argsort(descending=True)[:MOST]
     order = order[score[order] > MIN_SCORE]
     return Detections(boxes[order], score[order], number[order])

@@ -103,5 +103,6 @@ def noise_for(model: nn.Module, size: tuple[int, int] | None = None) -> Tensor:
     channels = input_channels(root)  # of the network: timm describes 3 whatever `in_chans` was
     sides = size or (shape[1:] if shape is not None else (224, 224))
     shape = (channels, *sides)
-    noise = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator("cpu").manual_seed(0)
+    noise = torch.randn(2, *shape, generator=generator, dtype=torch.float32, device="cpu")
     return noise if first is None else noise.to(first.device, first.dtype)

@@ -11,6 +11,7 @@ from cbam_viz.errors import ModelError
 from cbam_viz.images.spec import (
     IMAGENET_MEAN,
     IMAGENET_STD,
+    OF_NETWORK,
     CropMode,
     InputSpec,
     Interpolation,
@@ -58,8 +59,9 @@ def changed(spec: InputSpec, options: InputOptions) -> InputSpec:
     """The input as asked; what is asked counts as stated.
 
     Another `range` than the network's leaves no mean and std, as those were of other values, and
-    another fit than the centre crop shows the whole photo, unless these are given too. Raises
-    ModelError for what cannot be, such as a mean without a std.
+    another fit than the centre crop shows the whole photo, unless these are given too. With `bgr`,
+    the network's own mean and std go along with their colours, and are no more stated than they
+    were. Raises ModelError for what cannot be, such as a mean without a std.
     """
     given = {field.name: getattr(options, field.name) for field in fields(InputOptions)}
     asked = {  # a fill of 0 is asked for, and equals False
@@ -71,8 +73,8 @@ def changed(spec: InputSpec, options: InputOptions) -> InputSpec:
     asked |= {name: _tiled(values, count) for name, values in _normalised(spec, options).items()}
     if options.crop_mode not in (None, "center") and options.crop_pct is None:
         asked["crop_pct"] = 1.0
-    normalises = options.bgr or any(
-        one is not None for one in (options.mean, options.std, options.range)
+    normalises = options.range not in (None, spec.range) or any(
+        one is not None for one in (options.mean, options.std)
     )
     origin = replace(
         spec.origin,
@@ -80,7 +82,10 @@ def changed(spec: InputSpec, options: InputOptions) -> InputSpec:
         normalisation=ASKED if normalises else spec.origin.normalisation,
         crop=ASKED if options.crop_pct or options.crop_mode else spec.origin.crop,
     )
-    return replace(spec, **asked, origin=origin) if options else spec
+    try:
+        return replace(spec, **asked, origin=origin) if options else spec
+    except ModelError as error:
+        raise ModelError(str(error).replace(OF_NETWORK, "What is asked of the input")) from error
 
 
 def _tiled(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
@@ -93,7 +98,8 @@ def _normalised(spec: InputSpec, options: InputOptions) -> dict[str, tuple[float
     mean, std = options.mean, options.std
     other_range = options.range not in (None, spec.range)
     if mean is None and std is None and not other_range:
-        return {}
+        turned = options.bgr and not spec.bgr and options.channels in (None, spec.channels)
+        return {"mean": spec.mean[::-1], "std": spec.std[::-1]} if turned else {}
     if (mean is None) != (std is None) and (mean or std):
         missing, given = ("std", "mean") if std is None else ("mean", "std")
         if spec.origin.normalisation is None or other_range:
@@ -121,8 +127,8 @@ def read_values(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise ModelError(
-            f"{text!r} is none; write a number for each channel as 0.5,0.5,0.5, one for all, or "
-            "none."
+            f"{text!r} is no number; write a number for each channel as 0.5,0.5,0.5, one for "
+            "all, or none."
         ) from None
 
 

@@ -38,6 +38,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 DEFAULT_SIZE = (224, 224)
 DEFAULT_CROP_PCT = 0.875
 
+OF_NETWORK = "The network's input description"
+"""Of which an error is, unless a person has asked for it."""
+
 IMAGENET_GREY = (0.449, 0.226)
 """Mean and std of a picture in grey: the averages of ImageNet's three."""
 LETTERBOX_GREY = 114
@@ -163,9 +166,7 @@ class InputSpec:
              "that of values from 0 to 255; for one of values from 0 to 1, the range is 0..1"),
         ):  # fmt: skip
             if not fits:
-                raise ModelError(
-                    f"The network's input description makes no sense: {entry} must be {says}."
-                )
+                raise ModelError(f"{OF_NETWORK} makes no sense: {entry} must be {says}.")
         for entry, chosen, known in (
             ("interpolation", self.interpolation, INTERPOLATIONS),
             ("crop mode", self.crop_mode, CROP_MODES),
@@ -191,9 +192,7 @@ class InputSpec:
             object.__setattr__(self, name, numbers)
         for name in ("size", "window"):
             if getattr(self, name) is not None and len(getattr(self, name)) != 2:
-                raise ModelError(
-                    f"The network's input description makes no sense: {name} must be two numbers."
-                )
+                raise ModelError(f"{OF_NETWORK} makes no sense: {name} must be two numbers.")
 
     @property
     def assumed(self) -> tuple[str, ...]:
@@ -352,7 +351,7 @@ def _numbers(name: str, values: Any) -> tuple[Any, ...]:
         numbers = ()
     if not numbers or (whole and not all(map(float.is_integer, numbers))):
         kind = "whole numbers" if whole else "numbers"
-        raise ModelError(f"The network's input description makes no sense: {name} must be {kind}.")
+        raise ModelError(f"{OF_NETWORK} makes no sense: {name} must be {kind}.")
     return tuple(map(int, numbers)) if whole else numbers
 
 

@@ -243,7 +243,7 @@ def _normalise(pixels: npt.NDArray[Any], spec: InputSpec) -> Tensor:
     """As torchvision's ToTensor and Normalize, in their order of operations."""
     import torch
 
-    tensor = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float()
+    tensor = torch.from_numpy(pixels.transpose(2, 0, 1).copy()).float()
     if pixels.dtype == np.uint8 and spec.range == "0..1":
         tensor.div_(255)
     elif pixels.dtype != np.uint8 and spec.range == "0..255":
@@ -255,4 +255,5 @@ def _normalise(pixels: npt.NDArray[Any], spec: InputSpec) -> Tensor:
 def _column(values: tuple[float, ...]) -> Any:
     import torch
 
-    return torch.tensor(values).view(-1, 1, 1)
+    # Whatever the defaults are: onto another device, in-place arithmetic does nothing at all.
+    return torch.tensor(values, dtype=torch.float32, device="cpu").view(-1, 1, 1)

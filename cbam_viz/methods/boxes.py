@@ -187,7 +187,8 @@ class BoxScore:
         return self._again(found) if share is None else share
 
     def _again(self, found: Detections) -> Tensor:
-        return torch.tensor([score_again(self._found, self._place, found)])
+        score = score_again(self._found, self._place, found)
+        return torch.tensor([score], dtype=torch.float32, device="cpu")
 
     def _read(self, output: Any) -> Detections:
         found = read_detections(self._loaded, output, self._size).detections

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from cbam_viz._foreign import kept_apart
 from cbam_viz.wrappers import unwrap
 
 _PROBE = 64
@@ -22,14 +26,30 @@ def input_channels(model: nn.Module) -> int:
     the first one made may be an attention layer. A forward is begun to see it, and left there.
     """
     root = unwrap(model)
-    first = next((part for part in root.modules() if isinstance(part, nn.Conv2d)), None)
-    if first is None:
-        return 3
+    taken = (getattr(part, "in_channels", 0) for part in root.modules() if _is_convolution(part))
+    first: int | None = next(taken, None)
     described = getattr(root, "pretrained_cfg", None)
     by_timm = isinstance(described, Mapping) and "architecture" in described
-    if first.in_channels == 3 or by_timm:
-        return first.in_channels
-    return _seen_first(root) or first.in_channels
+    if first == 3 or (by_timm and first is not None):
+        return first
+    if has_lazy_weights(root):  # a forward would make them, of the size of what it was given
+        return 3
+    kernels = (weight.shape[1] for weight in root.parameters() if weight.ndim == 4)
+    return _seen_first(root) or first or next(kernels, 3)
+
+
+def has_lazy_weights(model: nn.Module) -> bool:
+    """Whether layers such as `LazyLinear` wait for a first input to make their weights."""
+    return any(map(is_lazy, chain(model.parameters(), model.buffers())))
+
+
+def _is_convolution(part: nn.Module) -> bool:
+    """Whether it is torch's own, or one of those that it puts in their place, as quantised ones."""
+    return isinstance(part, nn.Conv2d) or (
+        "Conv" in type(part).__name__
+        and "2d" in type(part).__name__
+        and isinstance(getattr(part, "in_channels", None), int)
+    )
 
 
 def takes_inputs(model: nn.Module) -> int:
@@ -50,6 +70,23 @@ class _SeenError(Exception):
     """The layer that was waited for has been called."""
 
 
+class _Convolutions(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees convolutions that are no module's: of functional, scripted, traced or exported code."""
+
+    def __init__(self, seen: list[int]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._seen = seen
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func is torch.ops.aten.convolution.default and args[1].ndim == 4:
+            weight, transposed, groups = args[1], args[6], args[8]
+            self._seen.append(weight.shape[0] if transposed else weight.shape[1] * groups)
+            raise _SeenError
+        return func(*args, **(kwargs or {}))
+
+
 def _seen_first(root: nn.Module) -> int | None:
     """Return what the first convolution or normalisation to run takes; None if none does."""
     seen: list[int] = []
@@ -60,17 +97,19 @@ def _seen_first(root: nn.Module) -> int | None:
             seen.append(taken)
             raise _SeenError
 
-    kinds = (nn.Conv2d, nn.BatchNorm2d, nn.InstanceNorm2d)
+    norms = (nn.BatchNorm2d, nn.InstanceNorm2d)
     hooks = [
-        part.register_forward_pre_hook(stop) for part in root.modules() if isinstance(part, kinds)
+        part.register_forward_pre_hook(stop)
+        for part in root.modules()
+        if _is_convolution(part) or isinstance(part, norms)
     ]
     like = next((weight for weight in root.parameters() if weight.is_floating_point()), None)
+    device, dtype = ("cpu", torch.float32) if like is None else (like.device, like.dtype)
     try:
-        empty = torch.zeros(1, 3, _PROBE, _PROBE)
-        empty = empty if like is None else empty.to(like.device, like.dtype)
-        with torch.no_grad():
-            root(*[empty] * takes_inputs(root))
-    except Exception:  # of the user's own code: whatever it raises, it was left
+        empty = torch.zeros(1, 3, _PROBE, _PROBE, device=device, dtype=dtype)
+        with kept_apart(), torch.no_grad(), _Convolutions(seen):
+            root.forward(*[empty] * takes_inputs(root))
+    except (Exception, SystemExit):  # of the user's own code: whatever it raises, it was left
         pass
     finally:
         for hook in hooks:

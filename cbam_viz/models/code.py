@@ -13,9 +13,7 @@ import importlib.util
 import inspect
 import os
 import sys
-import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
@@ -25,12 +23,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from cbam_viz._text import few, named, quoted, shortened
+from cbam_viz._foreign import ASKS_FOR_KEYS, Surroundings, exit_call, kept_apart, place_of
+from cbam_viz._text import few, named, shortened
 from cbam_viz.errors import ModelError
-from cbam_viz.models.loaded import LoadedModel, wrap_model
+from cbam_viz.models.loaded import LoadedModel, set_to_eval, to_get_a_network, wrap_model
 from cbam_viz.models.own import load_own_model
 from cbam_viz.models.seeded import SEED, seeded
 
+_PREFIX = "_cbam_viz_user_"
 _WORDS = {"true": True, "false": False, "none": None}
 
 
@@ -59,10 +59,11 @@ def open_code(
         ModelError: the code cannot be imported or called, or returns something else.
         CheckpointError: the weights do not fit.
     """
-    made = call_factory(code.factory, code.arguments)
+    made, surroundings = _made(code.factory, code.arguments)
     name = code.factory.rpartition(":")[2]
     loaded = made if isinstance(made, LoadedModel) else _described(made, name)
-    loaded.model.eval()
+    loaded = replace(loaded, surroundings=surroundings)
+    set_to_eval(loaded.model)
     if code.checkpoint is None:
         return loaded
     network = loaded.model
@@ -70,7 +71,7 @@ def open_code(
     if isinstance(made, LoadedModel):  # what the code says of its input and classes goes first
         classes = loaded.classes or filled.classes
         return replace(loaded, classes=classes, report=filled.report, sha256=filled.sha256)
-    return replace(filled, transform=loaded.transform)
+    return replace(filled, transform=loaded.transform, surroundings=surroundings)
 
 
 def _described(made: Any, name: str) -> LoadedModel:
@@ -85,27 +86,34 @@ def call_factory(text: str, arguments: Sequence[tuple[str, str]] = ()) -> Any:
     """Import `MODULE:FACTORY`, call it and return what it makes; a network is returned itself.
 
     What the module draws from torch's random numbers, and what the factory draws, is the same at
-    every run: both begin at the same seed.
+    every run: both begin at the same seed. What they set for the whole process (torch's default
+    type and device, the working folder) is as before afterwards.
 
     Raises:
         ModelError: the text has not that form, or the module, the factory or what it returns is not
             what it should be.
     """
+    return _made(text, arguments)[0]
+
+
+def _made(text: str, arguments: Sequence[tuple[str, str]]) -> tuple[Any, Surroundings]:
+    """What a factory makes, and in which surroundings, so that its forward can have them again."""
     module_name, _, attribute = text.rpartition(":")
     if not module_name or not all(part.isidentifier() for part in attribute.split(".")):
         raise ModelError(
             f"--model takes MODULE:FACTORY, such as my_project.networks:make, not {text!r}."
         )
-    with seeded(), _exits_told():
+    with seeded(), kept_apart():
         factory = _attribute(_import(module_name), attribute, module_name)
         made = _called(text, factory, {key: _value(value) for key, value in arguments})
+        surroundings = Surroundings.now()
     pair = isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], nn.Module)
     if not isinstance(made, (nn.Module, LoadedModel)) and not (pair and callable(made[1])):
         raise ModelError(
             f"{text}() returned {_kind(made)}; it should return a torch.nn.Module, a pair of one "
-            "and its transform, or what cbam_viz.wrap_model returns."
+            f"and its transform, or what cbam_viz.wrap_model returns.{to_get_a_network(made)}"
         )
-    return made
+    return made, surroundings
 
 
 def _called(text: str, factory: Any, keywords: Mapping[str, Any]) -> Any:
@@ -116,7 +124,7 @@ def _called(text: str, factory: Any, keywords: Mapping[str, Any]) -> Any:
         return factory
     if not callable(factory):
         raise ModelError(f"{text} is no function, class or network.")
-    _check_arguments(text, factory, keywords)
+    takes = _check_arguments(text, factory, keywords)
     torch.manual_seed(SEED)  # whether the module had been imported before or not
     try:
         return factory(**keywords)
@@ -126,49 +134,39 @@ def _called(text: str, factory: Any, keywords: Mapping[str, Any]) -> Any:
         raise ModelError(ended_the_program(text, stop, "when it was called")) from stop
     except BaseException as error:  # of any class, as this is the user's own code
         given = ", ".join(f"{key}={shortened(repr(value))}" for key, value in keywords.items())
-        called = f"with {given}" if given else "without arguments"
+        called = f" It was called {f'with {given}' if given else 'without arguments'}"
+        others = f"{called}; give it others by --model-arg KEY=VALUE." if takes else ""
         raise ModelError(
-            f"{text}() raised {named(error)}. It is called {called}; give it "
-            "others by --model-arg KEY=VALUE."
+            f"{text}() raised {named(error)}.{place_of(error)}{_remedy(error) or others}"
         ) from error
 
 
-class _AtOnceError(SystemExit):
-    """`os._exit` was called."""
-
-
-@contextmanager
-def _exits_told() -> Iterator[None]:
-    """Let `os._exit` end the program as `sys.exit` does, so that it can be said who called it.
-
-    Only where it is called by this thread: processes and threads that the code starts end as they
-    are used to.
-    """
-    leave, here = os._exit, (os.getpid(), threading.get_ident())
-
-    def told(status: int) -> None:
-        if (os.getpid(), threading.get_ident()) != here:
-            leave(status)
-        raise _AtOnceError(status)
-
-    os._exit = told  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        os._exit = leave
+def _remedy(error: BaseException) -> str:
+    """What to do about an error that is of where the code runs; empty for all others."""
+    if isinstance(error, EOFError):
+        return ASKS_FOR_KEYS
+    if isinstance(error, ModuleNotFoundError):
+        return (
+            f" Install it for the Python that runs cbam-viz ({sys.executable} -m pip install ...), "
+            "or start cbam-viz in the folder that it is imported from."
+        )
+    file = error.filename if isinstance(error, FileNotFoundError) else None
+    if isinstance(file, (str, bytes)) and not os.path.isabs(file):  # noqa: PTH117  bytes too
+        return f" Such a path is looked for in the folder that you are in, {Path.cwd()}."
+    return ""
 
 
 def ended_the_program(name: str, stop: SystemExit, when: str) -> str:
     """Return a sentence on code that called `sys.exit` or `os._exit`."""
-    code = "" if stop.code is None else quoted(stop.code, 200)
-    called = "os._exit" if isinstance(stop, _AtOnceError) else "sys.exit"
     return (
-        f"{name} ended the program ({called}({code})) {when}. Code that makes a network must not "
-        "do that: put what runs as a script under if __name__ == '__main__'."
+        f"{name} ended the program ({exit_call(stop)}) {when}.{place_of(stop)} Code that makes a "
+        "network must not do that: put what runs as a script under if __name__ == '__main__'."
     )
 
 
 def _kind(made: Any) -> str:
+    if made is None:
+        return "None"
     inside = f" of {', '.join(type(part).__name__ for part in made)}" if type(made) is tuple else ""
     return type(made).__name__ + inside
 
@@ -179,16 +177,27 @@ def _attribute(module: ModuleType, attribute: str, module_name: str) -> Any:
     except AttributeError:
         names = [name for name in vars(module) if not name.startswith("_")]
         near = difflib.get_close_matches(attribute, names, n=3, cutoff=0.5)
-        hint = f" Did you mean {few(near)}?" if near else ""
+        there = few(_own(module), shown=8) or "none"
+        hint = f" Did you mean {few(near)}?" if near else f" In it are {there}."
         raise ModelError(f"{module_name} has no function {attribute}.{hint}") from None
 
 
-def _check_arguments(text: str, factory: Callable[..., Any], keywords: Mapping[str, Any]) -> None:
-    """Say in our words which arguments a factory takes, where Python can tell."""
+def _own(module: ModuleType) -> list[str]:
+    """Names of what a module defines itself and could be meant."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and (isinstance(value, nn.Module) or getattr(value, "__module__", "") == module.__name__)
+    ]
+
+
+def _check_arguments(text: str, factory: Callable[..., Any], keywords: Mapping[str, Any]) -> bool:
+    """Return whether a factory takes arguments; say in our words which, where these are wrong."""
     try:
         signature = inspect.signature(factory)
     except (TypeError, ValueError):
-        return
+        return True
     try:
         signature.bind(**keywords)
     except TypeError as error:
@@ -197,6 +206,7 @@ def _check_arguments(text: str, factory: Callable[..., Any], keywords: Mapping[s
             f"{text} cannot be called so ({error}). It takes the arguments {takes}; give them by "
             "--model-arg KEY=VALUE."
         ) from None
+    return bool(signature.parameters)
 
 
 def _value(text: str) -> Any:
@@ -212,31 +222,59 @@ def _value(text: str) -> Any:
 def _import(name: str) -> ModuleType:
     """Import a module by name, from the current folder too, or a .py file.
 
-    The folder stays on the import path: the user's code may import more when it runs.
+    The folder stays on the import path: the user's code may import more when it runs. What a module
+    sets for the process when it is imported, it sets again for whoever asks for it later.
     """
     file = Path(name)
     is_file = file.suffix == ".py"
     if is_file and not file.is_file():
         raise ModelError(f"{name} cannot be imported: there is no such file. Check its path.")
     folder = str(file.resolve().parent if is_file else Path.cwd())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    _go_first(folder)
     try:
-        if is_file:
-            return _import_file(file)
-        return importlib.import_module(name)
+        module = _import_file(file) if is_file else importlib.import_module(name)
     except KeyboardInterrupt:
         raise
     except SystemExit as stop:
         raise ModelError(ended_the_program(name, stop, "while it was imported")) from stop
     except BaseException as error:
-        raise ModelError(f"{name} cannot be imported ({named(error)}).") from error
+        raise ModelError(
+            f"{name} cannot be imported ({named(error)}).{place_of(error)}{_remedy(error)}"
+        ) from error
+    _after_import.setdefault(module.__name__, Surroundings.now()).take_effect()
+    return module
+
+
+_after_import: dict[str, Surroundings] = {}
+"""In which surroundings a module has left the process."""
+_folders: set[str] = set()
+"""From which code has been imported."""
+
+
+def _go_first(folder: str) -> None:
+    """Let a folder's own modules be found, not those of the same name beside another network."""
+    sys.path[:] = [folder, *(entry for entry in sys.path if entry != folder)]
+    others = tuple(other + os.sep for other in _folders - {folder})
+    _folders.add(folder)
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        top = Path(folder, name.partition(".")[0])
+        if (
+            file
+            and others
+            and file.startswith(others)
+            and not file.startswith(folder + os.sep)
+            and not name.startswith(_PREFIX)
+            and (top.is_dir() or top.with_suffix(".py").is_file())
+        ):
+            del sys.modules[name]
+    importlib.invalidate_caches()
 
 
 def _import_file(file: Path) -> ModuleType:
     """Import a file, once, under a name that no other module can have."""
     mark = hashlib.sha256(str(file.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    name = f"_cbam_viz_user_{file.stem}_{mark}"
+    name = f"{_PREFIX}{file.stem}_{mark}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, file)

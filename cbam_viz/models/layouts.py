@@ -135,8 +135,12 @@ def _add_identity_norms(weights: Weights) -> None:
     """Add statistics with which (x - mean) / sqrt(var + eps) * weight + bias gives x again."""
     for name in [name for name in weights.tensors if name.endswith("se.spatial.conv.conv.weight")]:
         norm = name.replace("conv.conv.weight", "conv.bn.")
-        weights.tensors[norm + "weight"] = torch.full((1,), (1 + _BATCH_NORM_EPS) ** 0.5)
-        weights.tensors[norm + "bias"] = torch.zeros(1)
-        weights.tensors[norm + "running_mean"] = torch.zeros(1)
-        weights.tensors[norm + "running_var"] = torch.ones(1)
-        weights.tensors[norm + "num_batches_tracked"] = torch.tensor(0)
+        weights.tensors[norm + "weight"] = _number((1 + _BATCH_NORM_EPS) ** 0.5)
+        weights.tensors[norm + "bias"] = _number(0)
+        weights.tensors[norm + "running_mean"] = _number(0)
+        weights.tensors[norm + "running_var"] = _number(1)
+        weights.tensors[norm + "num_batches_tracked"] = torch.tensor(0, device="cpu")
+
+
+def _number(value: float) -> torch.Tensor:
+    return torch.tensor([value], dtype=torch.float32, device="cpu")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +15,9 @@ from typing import Any
 import timm.data
 from torch import Tensor, nn
 
+from cbam_viz._foreign import Surroundings, place_of
 from cbam_viz._suffixes import bare_name
-from cbam_viz._text import few, shortened
+from cbam_viz._text import few, named, shortened
 from cbam_viz.detections import Detections
 from cbam_viz.errors import ModelError
 from cbam_viz.images import DEFAULT_VIEW, InputSpec, Transform, View
@@ -79,6 +81,9 @@ class LoadedModel:
     """What makes `Detections`, in pixels of the input, of the network's output, where that is not
     known by its family."""
 
+    surroundings: Surroundings | None = None
+    """What its code has set for the process, such as torch's default type; its forward has it."""
+
     def __post_init__(self) -> None:
         """Take the network out of ultralytics' `YOLO(...)`, whose `eval()` would train it."""
         object.__setattr__(self, "model", undriven(self.model))
@@ -116,8 +121,7 @@ def wrap_model(
     """
     if not isinstance(module, nn.Module):
         raise ModelError(
-            f"A torch.nn.Module is needed, not {type(module).__name__}. If it is a class or a "
-            "function that builds the network, call it."
+            f"A torch.nn.Module is needed, not {type(module).__name__}.{to_get_a_network(module)}"
         )
     driver, module = module, undriven(module)
     if module is not driver:
@@ -130,6 +134,37 @@ def wrap_model(
         transform=transform or (whole_photo if spec is None and takes_photos(module) else None),
         decode=decode,
     )
+
+
+def to_get_a_network(made: Any) -> str:
+    """Return what may give a network where somebody has something else; empty if not known."""
+    if made is None:
+        return " Is its return missing?"
+    if type(made).__name__ == "ExportedProgram":
+        return " The network of an exported program is its .module()."
+    if isinstance(made, Mapping):
+        return " If these are weights, make the network and give them by --checkpoint."
+    if isinstance(made, type) or inspect.isroutine(made):
+        return " If it is a class or a function that builds the network, call it."
+    return ""
+
+
+def set_to_eval(network: nn.Module) -> nn.Module:
+    """Set a network to eval mode, and return it.
+
+    One of torch.export stays in the mode in which it was exported: it has no other.
+
+    Raises:
+        ModelError: its own code fails.
+    """
+    try:
+        return network.eval()
+    except NotImplementedError:
+        return network
+    except Exception as error:
+        raise ModelError(
+            f"{type(network).__name__} cannot be set to eval mode: {named(error)}.{place_of(error)}"
+        ) from error
 
 
 def weights_sha256(model: nn.Module) -> str:

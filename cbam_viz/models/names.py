@@ -180,12 +180,19 @@ def read_names_file(path: str) -> tuple[str, ...]:
     """
     name = Path(path).name
     try:
-        return _names_in_text(Path(path).read_bytes().decode("utf-8-sig"))
+        content = Path(path).read_bytes()
     except OSError as error:
         raise ModelError(f"The class names in {name} cannot be read: {error.strerror}.") from error
+    return read_names_text(content, name)
+
+
+def read_names_text(text: str | bytes, where: str) -> tuple[str, ...]:
+    """The same of a text; `where` says in a ModelError what it was."""
+    try:
+        return _names_in_text(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
     except (ValueError, TypeError, RecursionError) as error:
         raise ModelError(
-            f"{name} holds no class names that can be used ({shortened(str(error), 150)}). Write "
+            f"{where} holds no class names that can be used ({shortened(str(error), 150)}). Write "
             "one on each line, in the order of the network's outputs, or a list as JSON."
         ) from error
 

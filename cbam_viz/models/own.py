@@ -10,7 +10,13 @@ from torch import nn
 
 from cbam_viz.models.fit import check_values, type_notes
 from cbam_viz.models.infer import is_counter
-from cbam_viz.models.loaded import LoadedModel, LoadReport, config_of, wrap_model
+from cbam_viz.models.loaded import (
+    LoadedModel,
+    LoadReport,
+    config_of,
+    set_to_eval,
+    wrap_model,
+)
 from cbam_viz.models.metadata import parse_metadata
 from cbam_viz.models.placing import check_places, under_own_names
 from cbam_viz.models.quantised import refuse_quantised
@@ -62,7 +68,7 @@ def load_own_model(
     fitting = {key: value for key, value in given.items() if key in wanted}
     check_values(module, fitting)
     module.load_state_dict(fitting, strict=False)
-    described = wrap_model(module.eval(), name=name)
+    described = wrap_model(set_to_eval(module), name=name)
     stated = read_stated(
         module,
         file.content,

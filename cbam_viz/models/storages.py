@@ -134,7 +134,7 @@ class Storages:
         if len(size) > _MOST_SIDES or numbers > _MOST_NUMBERS:
             raise damaged("a tensor's size is impossible")
         if 0 in size:
-            return torch.empty(tuple(size), dtype=dtype)
+            return torch.empty(tuple(size), dtype=dtype, device="cpu")
         if last >= count:
             raise damaged("a tensor reaches beyond its numbers")
         self.budget.spend(numbers * dtype.itemsize)
@@ -161,7 +161,7 @@ class Storages:
     def _mapped(self, part: Part, dtype: torch.dtype) -> torch.Tensor:
         count = part.length // dtype.itemsize
         if count == 0:
-            return torch.empty(0, dtype=dtype)
+            return torch.empty(0, dtype=dtype, device="cpu")
         if part.start % dtype.itemsize == 0 and not (self._swapped and dtype.itemsize > 1):
             return torch.frombuffer(self._data, dtype=dtype, count=count, offset=part.start)
         self.budget.spend(part.length)

@@ -26,6 +26,8 @@ class Request:
     """The name of a network of one's own code, of `own_networks`."""
     input: InputOptions | None = None
     """What of its input this visitor asks for."""
+    classes: tuple[str, ...] | None = None
+    """Names of its classes, if this visitor states them."""
     insist: bool = False
     """Show the network although the file holds no weights for its attention."""
     attention: str | None = None

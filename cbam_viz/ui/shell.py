@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from cbam_viz.errors import NoAttentionError
 from cbam_viz.images import Photo
 from cbam_viz.ui import session
 from cbam_viz.ui.drawing import pictures
@@ -123,6 +124,7 @@ def _scene(photo: Photo, network_slot: DeltaGenerator, waiting: DeltaGenerator) 
     if cold:
         _preview(waiting, photo)
     networks.import_torch()
+    from cbam_viz.ui.parts import gateless
     from cbam_viz.ui.scene import make_scene
     from cbam_viz.ui.sidebar import input_panel, network_panel
 
@@ -149,6 +151,10 @@ def _scene(photo: Photo, network_slot: DeltaGenerator, waiting: DeltaGenerator) 
             network_panel.describe(request, loaded)
         with _busy(cold, waiting, "run", "Running the network on the photo …"):
             scene = make_scene(photo, loaded, request, session.settings(), session.memory().results)
+    except NoAttentionError as error:
+        waiting.empty()
+        gateless.draw(error, photo, loaded, request)
+        return None
     finally:
         waiting.empty()
     _check_layer(scene)

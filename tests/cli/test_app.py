@@ -108,13 +108,10 @@ def test_a_port_that_is_taken_is_said_before_anything_starts(
 
 
 def test_options_reach_streamlit(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[tuple[Path, list[str]]] = []
-    monkeypatch.setattr(
-        module, "run_streamlit", lambda folder, arguments: started.append((folder, arguments))
-    )
+    started: list[list[str]] = []
+    monkeypatch.setattr(module, "run_streamlit", started.append)
     invoke("app", "--address", "0.0.0.0", "--port", "8600", "--theme.base=dark")
-    ((folder, arguments),) = started
-    assert folder == ROOT
+    (arguments,) = started
     assert arguments[:2] == ["run", str(ROOT / "app.py")]
     assert "--server.address=0.0.0.0" in arguments
     assert "--server.port=8600" in arguments
@@ -134,7 +131,6 @@ def test_options_reach_streamlit(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_options_that_nobody_takes_are_refused_in_our_words(
     monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
 ) -> None:
-    monkeypatch.setattr("os.chdir", lambda folder: None)
     ended = invoke("app", "--no-browser", *arguments)
     assert ended.exit_code == 2
     assert said in ended.stderr
@@ -144,7 +140,6 @@ def test_options_that_nobody_takes_are_refused_in_our_words(
 
 
 def test_a_theme_that_is_not_there_is_no_internal_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.chdir", lambda folder: None)
     ended = invoke("app", "--no-browser", "--theme.base=pink")
     assert ended.exit_code == 3
     assert "Streamlit could not start" in ended.stderr

@@ -277,7 +277,7 @@ def test_the_app_offers_own_networks_and_nothing_else(
     own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(offered, "_offered", {})
-    monkeypatch.setattr(app_module, "run_streamlit", lambda folder, arguments: 0)
+    monkeypatch.setattr(app_module, "run_streamlit", lambda arguments: 0)
     state = call_state()
     torch.save(state, own / "w.pth")
     ended = invoke("app", "--model", "mine.py:Net", "-c", "w.pth", "--model", "mine.py:grey",

@@ -298,3 +298,20 @@ def test_a_description_goes_around() -> None:
     )  # fmt: skip
     assert InputSpec.from_pretrained_cfg(spec.to_pretrained_cfg()) == spec
     assert InputSpec.from_pretrained_cfg({}).to_pretrained_cfg() == {}
+
+
+def test_blue_first_takes_the_networks_own_values_along() -> None:
+    """Blue's mean stays blue's, and is as little stated as before."""
+
+    assumed = InputSpec.from_pretrained_cfg({})
+    turned = changed(assumed, InputOptions(bgr=True))
+    assert (turned.mean, turned.std) == (assumed.mean[::-1], assumed.std[::-1])
+    assert "normalisation" in turned.assumed
+    assert changed(turned, InputOptions(bgr=True)).mean == turned.mean
+    given = changed(assumed, InputOptions(bgr=True, mean=(0.1, 0.2, 0.3), std=(1.0,)))
+    assert given.mean == (0.1, 0.2, 0.3)
+    assert "normalisation" not in given.assumed
+    same = changed(assumed, InputOptions(range="0..1"))
+    assert "normalisation" in same.assumed
+    with pytest.raises(ModelError, match="What is asked of the input makes no sense: size"):
+        changed(assumed, InputOptions(size=(0, 3)))

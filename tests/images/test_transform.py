@@ -88,3 +88,76 @@ def broken(image: Any) -> Any:
 def test_transforms_that_are_none(transform: Callable[[Any], Any], says: str) -> None:
     with pytest.raises(ModelError, match=says):
         prepare_by(transform, noise((20, 30)))
+
+
+def test_whole_numbers_are_refused() -> None:
+    """As they are they would be 0 to 255, where training had made them 0 to 1."""
+    from torchvision.transforms import v2
+
+    with pytest.raises(ModelError, match=r"whole numbers \(torch\.uint8\).*scale=True"):
+        prepare_by(v2.Compose([v2.PILToTensor(), v2.Resize(64)]), noise((90, 80)))
+
+
+def squashed(image: Any) -> Any:
+    return T.functional.to_tensor(image.resize((48, 32)))
+
+
+class Albumented:
+    """Called as albumentations are: an array by name, and one in the result."""
+
+    __module__ = "albumentations.core.composition"
+
+    def __init__(self, *, last: bool) -> None:
+        self.last = last
+
+    def __call__(self, **data: Any) -> dict[str, Any]:
+        made = squashed(T.functional.to_pil_image(data["image"]))
+        return {"image": made.permute(1, 2, 0).numpy() if self.last else made}
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        lambda image: {"pixel_values": squashed(image)[None]},  # Hugging Face's
+        lambda image: {"pixel_values": [squashed(image).numpy()]},
+        lambda image: squashed(image).double().numpy(),
+        Albumented(last=False),
+        Albumented(last=True),
+    ],
+)
+def test_pictures_are_taken_out_of_what_they_come_in(transform: Any) -> None:
+    made = prepare_by(transform, noise((300, 451)))
+    plain = prepare_by(squashed, noise((300, 451)))
+    assert torch.equal(made.tensor, plain.tensor)
+    assert made.geometry == plain.geometry
+    assert (made.geometry.scale_y, made.geometry.scale_x) == (300 / 32, 451 / 48)
+
+
+def test_where_it_lies_is_measured_once_and_again_when_the_transform_has_changed() -> None:
+    calls = []
+
+    class Cut:
+        left = 10
+
+        def __call__(self, image: Any) -> Any:
+            calls.append(1)
+            return T.functional.to_tensor(image.crop((self.left, 0, self.left + 60, 60)))
+
+    cut = Cut()
+    first = prepare_by(cut, noise((90, 80))).geometry
+    assert first.offset_x == pytest.approx(10, abs=0.05)
+    measured = len(calls)
+    assert prepare_by(cut, noise((90, 80))).geometry == first
+    assert len(calls) == measured + 3
+    cut.left = 3
+    assert prepare_by(cut, noise((90, 80))).geometry.offset_x == pytest.approx(3, abs=0.05)
+
+
+def test_large_inputs_are_placed_from_some_of_their_pixels() -> None:
+    geometry = prepare_by(
+        T.Compose([T.Resize((600, 900)), T.CenterCrop(512), T.ToTensor()]), noise((300, 451))
+    ).geometry
+    assert geometry.scale_y == pytest.approx(300 / 600, rel=2e-4)
+    assert geometry.scale_x == pytest.approx(451 / 900, rel=2e-4)
+    assert geometry.offset_y == pytest.approx(44 * 300 / 600, abs=0.05)
+    assert geometry.offset_x == pytest.approx(194 * 451 / 900, abs=0.05)

@@ -96,3 +96,43 @@ def test_a_detector_without_a_gate_is_told_by_what_it_finds(open_app, monkeypatc
     assert "Without the channel weights of this layer it finds **2** (with them: 2)." in text
     assert re.search(r"[12] of these it finds again: of the same class", text)
     assert "No prediction" not in "\n".join(one.value for one in app.info)
+
+
+def test_all_that_the_command_line_asks_of_an_input_is_in_the_sidebar(own, open_app) -> None:
+    app = open_app()
+    numbers = {one.label: one for one in app.sidebar.number_input}
+    numbers["Crop share"].set_value(0.5)
+    filters = next(one for one in app.sidebar.selectbox if one.label == "Interpolation")
+    filters.set_value("nearest")
+    names = next(one for one in app.sidebar.text_area if one.label == "Class names")
+    names.set_value("cat\ndog\nowl")
+    app.run()
+    assert not app.exception
+    assert "crop as asked" in words(app)
+    scene = memory(app).scene
+    assert (scene.loaded.spec.crop_pct, scene.loaded.spec.interpolation) == (0.5, "nearest")
+    assert {one.label for one in scene.analysis.predictions} == {"cat", "dog", "owl"}
+    next(one for one in app.sidebar.text_area if one.label == "Class names").set_value("[1, {")
+    app.run()
+    assert "What you have written holds no class names that can be used" in words(app)
+    next(one for one in app.sidebar.number_input if one.label == "Channels").set_value(3)
+    app.run()
+    assert "It was given 3 channels" in words(app)
+    assert not app.exception
+
+
+def test_a_network_without_gates_shows_what_it_predicts(open_app, monkeypatch) -> None:
+    class Plain(Grey):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.classifier(self.stem(x).mean((2, 3)))
+
+    monkeypatch.setattr(offered, "_offered", {})
+    offered.offer("mine.py:plain", cbam_viz.wrap_model(Plain().eval(), classes=("a", "b", "c")))
+    for page in ("", "how"):
+        app = open_app(page) if page else open_app()
+        assert not app.exception
+        assert not app.error
+        (said,) = app.info
+        assert "gates no feature map" in said.value
+        assert "the page Compare" in said.value
+        assert [one.value for one in app.subheader] == ["Prediction"]

@@ -26,7 +26,7 @@ def plain_copy(tensor: Tensor) -> Tensor:
     """A float32 copy on the CPU that nobody else owns; call it inside `restore.calm`."""
     if _is_plain(tensor) and tensor.layout is torch.strided:
         return tensor.clone(memory_format=torch.contiguous_format)  # in a third of the time
-    return torch.empty(tensor.shape, dtype=torch.float32).copy_(tensor)
+    return torch.empty(tensor.shape, dtype=torch.float32, device="cpu").copy_(tensor)
 
 
 def _is_plain(tensor: Tensor) -> bool:

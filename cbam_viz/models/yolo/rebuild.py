@@ -136,7 +136,7 @@ class Rebuilder:
         if self._meta:
             return torch.empty(value.shape, dtype=dtype, device="meta")
         # Its own memory: a file may let many tensors share a few numbers.
-        return torch.empty(value.shape, dtype=dtype).copy_(value)
+        return torch.empty(value.shape, dtype=dtype, device="cpu").copy_(value)
 
     def _put_attributes(
         self, module: nn.Module, kind: type[nn.Module], held: Mapping[Any, Any], *, root: bool

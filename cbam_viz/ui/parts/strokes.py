@@ -31,7 +31,9 @@ class Brushed:
 
     def __call__(self, gate: Tensor) -> Tensor:
         """The gate with what was painted."""
-        mask, values = torch.zeros(2, self.shape[0] * self.shape[1])
+        mask, values = torch.zeros(
+            2, self.shape[0] * self.shape[1], dtype=torch.float32, device="cpu"
+        )
         for cell, value in self.cells:
             mask[cell], values[cell] = 1, value
         return Painted(mask.view(self.shape), values.view(self.shape))(gate)

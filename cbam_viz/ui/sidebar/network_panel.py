@@ -69,7 +69,7 @@ def load(request: Request) -> LoadedModel:
 
 def describe(request: Request, loaded: LoadedModel) -> None:
     """What was loaded, how, and what it costs."""
-    if replace(request, input=None) == Request(architecture=request.architecture):
+    if replace(request, input=None, classes=None) == Request(architecture=request.architecture):
         st.caption("Random weights: what a network attends to before training, which is noise.")
     st.caption(words.plain(loaded.fed(session.settings().view)))
     report = loaded.report

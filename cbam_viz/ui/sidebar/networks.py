@@ -132,8 +132,10 @@ def request_for(path: Path, architecture: str | None = None, insist: bool = Fals
 
 def load(request: Request) -> LoadedModel:
     """The network that was asked for, from memory or loaded. Raises CheckpointError, ModelError."""
-    loaded = _load(replace(request, input=None))
+    loaded = _load(replace(request, input=None, classes=None))
     _warm.set()
+    if request.classes is not None:
+        loaded = replace(loaded, classes=request.classes)
     if request.input is None:
         return loaded
     from cbam_viz.images import changed

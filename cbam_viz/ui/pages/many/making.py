@@ -78,7 +78,8 @@ def draw(scene: Scene) -> None:
 def _network(scene: Scene) -> list[str] | None:
     """The options for the network that is shown; None for one that no file of the folder is."""
     request = scene.request
-    if request.path is None or request.input is not None or request.insist:
+    asked = request.input is not None or request.classes is not None
+    if request.path is None or asked or request.insist:
         return None
     options = ["--checkpoint", str(request.path), "--view", scene.view]
     if request.architecture is not None:
