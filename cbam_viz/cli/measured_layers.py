@@ -54,9 +54,10 @@ def measured_layers(
             chosen = [stages[-1]]
         elif set(others) - {"occlusion", "whole"}:
             some = _giving_maps(analysis, loaded)
+            lacks = "layer with a spatial map" if attention else "gates"
             raise click.UsageError(
-                "The network has no gates, and nothing says which layer to take: give a module of "
-                f"it that gives feature maps by --layer{', such as ' if some else ''}{few(some)}."
+                f"The network has no {lacks}, and nothing says which layer to take: give a module "
+                f"that gives feature maps by --layer{', such as ' if some else ''}{few(some)}."
             )
     with_maps = {layer.name for layer in mapped}
     gates = tuple(name for name in chosen if name in with_maps and (not methods or gate in methods))

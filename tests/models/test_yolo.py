@@ -65,6 +65,10 @@ def loaded_by_torch(path: Path) -> nn.Module:
         ("PoseModel", "yolov8n-pose.yaml"),
         ("OBBModel", "yolov8n-obb.yaml"),
         ("ClassificationModel", "yolov8n-cls.yaml"),
+        ("DepthModel", "yolo26n-depth.yaml"),
+        ("WorldModel", "yolov8n-world.yaml"),
+        ("WorldModel", "yolov8n-worldv2.yaml"),
+        ("YOLOESegModel", "yoloe-11n-seg.yaml"),
     ],
 )
 def test_rebuilt_networks_compute_the_same(
@@ -80,6 +84,21 @@ def test_rebuilt_networks_compute_the_same(
     assert all(torch.equal(a, b) for a, b in zip(wanted, found, strict=True))
     assert list(loaded.model.state_dict()) == list(reference.state_dict())
     assert not any(part.training for part in loaded.model.modules())
+
+
+def test_what_the_classes_of_a_yolo_world_are_called_comes_with_it(
+    make: Make, tmp_path: Path
+) -> None:
+    """Vectors of texts are no weights by name, and without them other objects are found."""
+    model: Any = make("WorldModel", "yolov8n-worldv2.yaml")
+    model.txt_feats = torch.randn(1, 80, 512, generator=torch.Generator().manual_seed(3))
+    loaded = load_model(save(tmp_path / "best.pt", model))
+    assert torch.equal(loaded.model.txt_feats, model.txt_feats)  # type: ignore[arg-type]
+    x = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        found = flat(loaded.model(x))[0]
+        vars(loaded.model)["txt_feats"] = torch.zeros(1, 80, 512)
+        assert not torch.equal(flat(loaded.model(x))[0], found)
 
 
 def predicted(ultralytics: Any, path: Path, photo: Any) -> dict[str, Tensor]:
