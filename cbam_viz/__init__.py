@@ -38,6 +38,26 @@ from cbam_viz.errors import (
 )
 
 if TYPE_CHECKING:
+    from cbam_viz import ablation as ablation
+    from cbam_viz import batch as batch
+    from cbam_viz import charts as charts
+    from cbam_viz import comparison as comparison
+    from cbam_viz import dataset as dataset
+    from cbam_viz import detections as detections
+    from cbam_viz import detectors as detectors
+    from cbam_viz import evaluation as evaluation
+    from cbam_viz import figures as figures
+    from cbam_viz import gates as gates
+    from cbam_viz import images as images
+    from cbam_viz import methods as methods
+    from cbam_viz import metrics as metrics
+    from cbam_viz import models as models
+    from cbam_viz import render as render
+    from cbam_viz import runs as runs
+    from cbam_viz import shares as shares
+    from cbam_viz import statistics as statistics
+    from cbam_viz import steps as steps
+    from cbam_viz import store as store
     from cbam_viz.ablation import (
         Effects,
         GateMeans,
@@ -193,27 +213,40 @@ _LAZY = {name: (home, name) for home, names in _HOMES.items() for name in names}
 _LAZY["capturing"] = ("cbam_viz.gates", "Capture")
 _SUBMODULES = (
     "ablation",
+    "batch",
     "charts",
     "comparison",
+    "dataset",
+    "detections",
+    "detectors",
+    "evaluation",
     "figures",
+    "gates",
+    "images",
     "methods",
     "metrics",
+    "models",
     "render",
+    "runs",
+    "shares",
+    "statistics",
     "steps",
     "store",
 )
 """Reachable as `cbam_viz.figures` and so on without an import statement of their own."""
 
 
-def __getattr__(name: str) -> Any:
-    if name in _SUBMODULES:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home, original = _LAZY[name]
-    value = getattr(importlib.import_module(home), original)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # or type checkers would take any misspelt name for one of Any
+
+    def __getattr__(name: str) -> Any:
+        if name in _SUBMODULES:
+            return importlib.import_module(f"{__name__}.{name}")
+        if name not in _LAZY:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        home, original = _LAZY[name]
+        value = getattr(importlib.import_module(home), original)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

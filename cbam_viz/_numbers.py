@@ -19,3 +19,12 @@ def number(value: float) -> str:
         digits, _, exponent = f"{value:.1e}".partition("e")
         text = f"{digits} × 10{str(int(exponent)).translate(RAISED)}"
     return text.replace("-", "−")
+
+
+def file_size(count: int) -> str:
+    """So many bytes, in units of a thousand: `15 kB`, `22.4 MB`, `51.0 GB`."""
+    if count < 1000:
+        return f"{count} bytes" if count != 1 else "1 byte"
+    if count < 999_500:
+        return f"{count / 1e3:.0f} kB"
+    return f"{count / 1e6:.1f} MB" if count < 999_950_000 else f"{count / 1e9:,.1f} GB"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import pkgutil
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import cbam_viz
 
+ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "torchvision", "timm", "streamlit", "matplotlib", "cv2", "numpy", "PIL")
 
 
@@ -66,10 +69,12 @@ def test_unknown_names_are_attribute_errors() -> None:
 def test_type_checkers_see_the_same_names_as_users() -> None:
     """The `if TYPE_CHECKING` imports and the lazy table are written twice; they must agree."""
     import ast
-    from pathlib import Path
 
     tree = ast.parse(Path(cbam_viz.__file__).read_text(encoding="utf-8"))
     block = next(node for node in tree.body if isinstance(node, ast.If))
+    # Seen by them, it would make any misspelt name one of Any.
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assert "__getattr__" not in functions
     typed = {
         (node.module, alias.name, alias.asname or alias.name)
         for node in block.body
@@ -77,4 +82,27 @@ def test_type_checkers_see_the_same_names_as_users() -> None:
         for alias in node.names
     }
     lazy = {(home, original, name) for name, (home, original) in cbam_viz._LAZY.items()}
-    assert typed == lazy
+    rooms = {("cbam_viz", name, name) for name in cbam_viz._SUBMODULES}
+    assert typed == lazy | rooms
+
+
+def test_every_public_folder_comes_on_first_use() -> None:
+    """All but the interfaces: `import cbam_viz` and a name of the documentation are enough."""
+    folders = {one.name for one in pkgutil.iter_modules(cbam_viz.__path__) if one.ispkg}
+    assert folders - {"cli", "ui", "inert"} <= {*cbam_viz._SUBMODULES}
+
+
+NAMED = sorted(
+    {
+        name
+        for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+        for name in re.findall(r"\bcbam_viz((?:\.[a-zA-Z_]\w*)+)", page.read_text("utf-8"))
+        if not name.startswith(".ui.")
+    }
+)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_names_of_the_documentation_are_reached_from_the_package(name: str) -> None:
+    assert name.split(".")[1] in {*cbam_viz.__all__, *cbam_viz._SUBMODULES}
+    pkgutil.resolve_name(f"cbam_viz{name}")

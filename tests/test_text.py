@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cbam_viz._numbers import file_size
 from cbam_viz._text import few, named, quoted, said, shortened
 
 
@@ -53,3 +55,22 @@ def test_every_text_comes_out_printable_and_short(text: str, limit: int) -> None
     assert short.isprintable()
     assert len(short) <= limit
     short.encode()
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (1, "1 byte"),
+        (999, "999 bytes"),
+        (1000, "1 kB"),
+        (15_400, "15 kB"),
+        (999_499, "999 kB"),
+        (999_500, "1.0 MB"),
+        (22_446_340, "22.4 MB"),
+        (999_949_999, "999.9 MB"),
+        (999_950_000, "1.0 GB"),
+        (51_000_000_000, "51.0 GB"),
+    ],
+)
+def test_sizes_of_files_have_the_unit_that_suits_them(count: int, told: str) -> None:
+    assert file_size(count) == told

@@ -38,8 +38,17 @@ THEIRS = (
 )
 @input_options
 @networks_options
-@click.option("--port", type=click.IntRange(0, 65535), help="Port of the server. [default: 8501]")
-@click.option("--address", help="Address to listen on. [default: this machine only]")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    help="Port of the server. [default: 8501]",
+)
+@click.option(
+    "--address",
+    metavar="ADDRESS",
+    help="Address to listen on, 0.0.0.0 for other machines too. [default: this machine only]",
+)
 @click.option("--no-browser", is_flag=True, help="Do not open a browser window.")
 @click.pass_context
 def app(
@@ -58,7 +67,7 @@ def app(
     files = [argument for argument in ctx.args if not argument.startswith("-")]
     if importlib.util.find_spec("streamlit") is None:
         raise CbamVizError(
-            "The app needs Streamlit, which is not installed: pip install 'cbam-viz[app]'."
+            'The app needs Streamlit, which is not installed: pip install "cbam-viz[app]".'
         )
     if files:
         unknown = _unknown(ctx.args)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cbam_viz._numbers import file_size
 from cbam_viz.batch.reporter import Reporter
 from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.files import refuse_unwritable
@@ -336,7 +337,7 @@ def _conclude(summary: Summary, part: Part, *, as_json: bool) -> int:
 
 def _told(summary: Summary, stored: int, rate: float | None) -> str:
     are = "photo is" if stored == 1 else "photos are"
-    lines = [f"{stored:,} {are} in {summary.store} ({summary.bytes / 1e6:,.1f} MB)."]
+    lines = [f"{stored:,} {are} in {summary.store} ({file_size(summary.bytes)})."]
     if rate is not None:
         lines.append(f"This run did {summary.done:,} at {rate:,.1f} photos a second.")
     if summary.failed:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from cbam_viz._numbers import file_size
 from cbam_viz.cli.choice import FOLDER_VARIABLE, checkpoints_folder
 from cbam_viz.cli.options import json_option
 from cbam_viz.cli.text import print_json, print_table
@@ -43,7 +44,7 @@ def checkpoints(as_json: bool) -> None:
             bare_name(entry.path) + (" *" if entry.default else ""),
             entry.architecture or "–",
             _accuracy(entry.metadata),
-            f"{entry.size / 1e6:.1f} MB",
+            file_size(entry.size),
             entry.title,
         )
         for entry in entries

@@ -53,8 +53,8 @@ def _pairs(
     epilog="\b\nExamples:\n"
     "  cbam-viz compare photo.jpg -c first.safetensors -c second.pth\n"
     "  cbam-viz compare photo.jpg -c A -c B --layer -1 -o maps.png -o numbers.csv\n"
-    "  cbam-viz compare photo.jpg -c A -c B --method gradcam --target cat -o maps.pdf\n"
-    "  cbam-viz compare before.jpg after.jpg --same-scene -o maps.pdf",
+    "  cbam-viz compare photo.jpg -c A -c B --method gradcam --target cat -o gradcam.pdf\n"
+    "  cbam-viz compare before.jpg after.jpg --same-scene -o scene.pdf",
 )
 @click.argument("sources", nargs=-1, required=True, metavar="IMAGE...")
 @input_options

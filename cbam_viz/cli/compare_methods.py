@@ -101,17 +101,21 @@ def compare_methods(
 
 def _rows(spec: FigureSpec, study: Study, *, same_scene: bool) -> list[dict[str, Any]]:
     """A row for each map; agreement is with the first where both are of one photo."""
+    from cbam_viz.comparison import distinct
     from cbam_viz.evaluation.agreement import agreement
     from cbam_viz.figures.content.made import made_for
 
+    networks = distinct([one.model_name for one in study.analyses[0]])
+    photos = distinct([analyses[0].photo.name for analyses in study.analyses])
     rows: list[dict[str, Any]] = []
     first: tuple[Analysis, MethodMap] | None = None
-    for analyses in study.analyses:
+    for photo, analyses in zip(photos, study.analyses, strict=True):
         for column in spec.columns[1:]:
             analysis = analyses[column.model]
             made: Any = made_for(column, analysis)
             found: MethodMap = made.found
-            row = _row(analysis, found, None if made.target is None else made.target.probability)
+            said = None if made.target is None else made.target.probability
+            row = {"network": networks[column.model], "photo": photo, **_row(found, said)}
             rows.append(row)
             if first is None:
                 first = analysis, found
@@ -131,10 +135,8 @@ def _rows(spec: FigureSpec, study: Study, *, same_scene: bool) -> list[dict[str,
     return rows
 
 
-def _row(analysis: Analysis, found: MethodMap, probability: float | None) -> dict[str, Any]:
+def _row(found: MethodMap, probability: float | None) -> dict[str, Any]:
     return {
-        "network": analysis.model_name,
-        "photo": analysis.photo.name,
         "map": found.title,
         "layer": found.layer,
         "target": found.target_name,

@@ -118,6 +118,7 @@ def _by(context: click.Context, parameter: click.Parameter, value: str) -> str |
 @click.option(
     "--seed",
     type=click.IntRange(0),
+    metavar="N",
     default=0,
     show_default=True,
     help="Of shuffling and of the intervals.",

@@ -112,6 +112,7 @@ BESIDE = ("figure.csv", "figure.tex", "figure.manifest.json")
 @click.option(
     "--steps",
     type=click.IntRange(2, 1000),
+    metavar="N",
     default=20,
     show_default=True,
     help="In how many steps pixels are replaced, for insertion and deletion.",
@@ -124,7 +125,12 @@ BESIDE = ("figure.csv", "figure.tex", "figure.manifest.json")
     help="How places of equal value are put in order.",
 )
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of whatever is random."
+    "--seed",
+    type=click.IntRange(0),
+    metavar="N",
+    default=0,
+    show_default=True,
+    help="Of whatever is random.",
 )
 @click.option(
     "--output",
@@ -140,8 +146,7 @@ BESIDE = ("figure.csv", "figure.tex", "figure.manifest.json")
     multiple=True,
     type=click.Choice(["pdf", "svg", "png"]),
     default=("pdf",),
-    show_default="pdf",
-    help="Format of the figure; may be repeated.",
+    help="Format of the figure; may be repeated. [default: pdf]",
 )
 @click.option(
     "--venue",

@@ -114,6 +114,7 @@ def _list_venues(ctx: click.Context, _parameter: click.Parameter, wanted: bool) 
 @click.option(
     "--dpi",
     type=click.IntRange(36, 1200),
+    metavar="N",
     default=300,
     show_default=True,
     help="Resolution of PNG and TIFF.",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from cbam_viz._defaults import COLORMAP
+from cbam_viz._defaults import COLORMAP, COLORMAPS
 from cbam_viz.cli.options import opacity_option
 from cbam_viz.figures.ask.presets import PRESETS
 from cbam_viz.figures.ask.registry import COLUMNS, OFFERED, ColumnKind
@@ -146,7 +146,7 @@ _OPTIONS = (
     _choice("--scale", ("absolute", "shared", "per-map"), "absolute",
             "Range of the colours: 0 to 1, one range for all maps, or each map its own."),
     click.option("--colormap", default=COLORMAP, show_default=True, metavar="NAME",
-                 help="Such as viridis, cividis, magma, grey."),
+                 help=f"One of {', '.join(COLORMAPS)}."),
     opacity_option,
     _choice("--style", ("overlay", "map"), "overlay", "Maps over the photo, or alone."),
     _choice("--cells", ("smooth", "cells", "grid"), "smooth",

@@ -17,7 +17,9 @@ from typing import Any, NoReturn
 import click
 
 import cbam_viz
+from cbam_viz.cli.extras import not_installed
 from cbam_viz.cli.gateless import in_words_of
+from cbam_viz.cli.text import whatever_the_encoding
 from cbam_viz.errors import CbamVizError, NoAttentionError
 
 DONE, SOME_FAILED, WRONG_USAGE, CANNOT_GO_ON, OUR_FAULT, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -86,6 +88,8 @@ class LazyGroup(click.Group):
         except CbamVizError as error:
             _end(f"Error: {error}", CANNOT_GO_ON)
         except Exception as error:
+            if isinstance(error, ModuleNotFoundError) and (missing := not_installed(error)):
+                _end(f"Error: {missing}", CANNOT_GO_ON)
             kind = type(error).__name__
             hint = f"Set {DEBUG}=1 to see where, and please report it."
             _end(f"Internal error in cbam-viz: {kind}: {error}. {hint}", OUR_FAULT)
@@ -119,4 +123,5 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of the console script and of `python -m cbam_viz`."""
+    whatever_the_encoding()
     cli(prog_name="cbam-viz")

@@ -89,7 +89,3 @@ def _sample(source: str) -> Path:
         name = source.removeprefix(SAMPLE)
         raise click.UsageError(f"There is no sample {name!r}; there are {known}.")
     return sample.path
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)

@@ -69,8 +69,8 @@ _MODEL_OPTIONS = (
         multiple=True,
         metavar="FILE.py:FACTORY",
         help="Your own Python network: FACTORY in a .py file or a module (package.module:factory), "
-        "a function or class that makes it, or the network itself. This runs that code. 'figure' "
-        "and 'app' take several.",
+        "a function or class that makes it, or the network itself. This runs that code. "
+        "'figure', 'compare' and 'app' take several.",
     ),
     click.option(
         "--model-arg",
@@ -207,8 +207,8 @@ def view_option(command: Command) -> Command:
         "--view",
         type=click.Choice(VIEWS),
         default=VIEW,
-        show_default=f"{VIEW}, on which networks are evaluated",
-        help="What the network sees: its own resize and centre crop, or the whole image.",
+        help="What the network sees: its own resize and centre crop, or the whole image. "
+        f"[default: {VIEW}, on which networks are evaluated]",
     )(command)
 
 

@@ -60,7 +60,7 @@ def _cell(
     "  cbam-viz steps photo.jpg\n"
     "  cbam-viz steps photo.jpg --layer layer4.0.se -o steps.pdf\n"
     "  cbam-viz steps photo.jpg --cell 3,5 --channel largest\n"
-    "  cbam-viz steps photo.jpg --model mycbam.py:net --layer -1 -o steps.pdf",
+    "  cbam-viz steps photo.jpg --model mycbam.py:net --layer -1 -o mine.pdf",
 )
 @click.argument("image")
 @input_options
@@ -111,6 +111,7 @@ def _cell(
 @click.option(
     "--dpi",
     type=click.IntRange(36, 1200),
+    metavar="N",
     default=300,
     show_default=True,
     help="Resolution of PNG and TIFF.",

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import click
 
+from cbam_viz._places import SAMPLE
+
 PATIENCE = 1.0
 """Seconds; of less nothing is said."""
 
@@ -29,8 +31,7 @@ def said_if_summed(store: Path) -> Iterator[None]:
             if not said and time.monotonic() - started > PATIENCE:
                 said = True
                 click.echo(
-                    f"{store} has no sums of all its photos yet. They are made now, once, and kept "
-                    "in its folder 'summaries' if that can be written.",
+                    f"{store} has no sums of all its photos yet. They are made now{_kept(store)}.",
                     err=True,
                 )
             bar.set_description(gate, refresh=False)
@@ -39,3 +40,9 @@ def said_if_summed(store: Path) -> Iterator[None]:
 
         with telling(told):
             yield
+
+
+def _kept(store: Path) -> str:
+    if str(store).startswith(SAMPLE):
+        return ", and not kept: what comes along is left as it is"
+    return ", once, and kept in its folder 'summaries' if that can be written"

@@ -12,6 +12,7 @@ from cbam_viz.comparison.comparing import (
     Side,
     compare,
     compare_sides,
+    distinct,
 )
 from cbam_viz.comparison.differing import MapDifference, Mapped, difference, difference_on
 from cbam_viz.comparison.kinship import Kinship, kinship
@@ -34,5 +35,6 @@ __all__ = [
     "correspond",
     "difference",
     "difference_on",
+    "distinct",
     "kinship",
 ]

@@ -1,6 +1,6 @@
 """Files of raw numbers: NumPy arrays, DICOM images and slices of NIfTI volumes.
 
-DICOM needs the package pydicom and NIfTI needs nibabel (`pip install 'cbam-viz[scans]'`). What they
+DICOM needs the package pydicom and NIfTI needs nibabel (`pip install "cbam-viz[scans]"`). What they
 declare of black and white is used; nothing is scaled by a file's own brightest value.
 """
 
@@ -21,7 +21,7 @@ from cbam_viz.errors import ImageError
 from cbam_viz.images.depth import Depth, Window
 from cbam_viz.images.memory import MAX_MEMORY
 
-EXTRA = "pip install 'cbam-viz[scans]'"
+EXTRA = 'pip install "cbam-viz[scans]"'
 _NUMPY, _DICOM, _GZIP = b"\x93NUMPY", b"DICM", b"\x1f\x8b"
 _NIFTI = ((344, (b"n+1\0", b"ni1\0")), (4, (b"n+2\0", b"ni2\0")))
 """Where a NIfTI header has its magic (NIfTI-1, section h; NIfTI-2), and which."""

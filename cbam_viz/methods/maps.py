@@ -32,7 +32,7 @@ NO_CLASS = (
     "may differ without either being wrong."
 )
 INSTALL = (
-    "{} is made with torchcam, which is not installed: pip install 'cbam-viz[methods]' (it needs "
+    '{} is made with torchcam, which is not installed: pip install "cbam-viz[methods]" (it needs '
     "Python 3.11 or later)."
 )
 

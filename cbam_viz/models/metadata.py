@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from cbam_viz._places import checkpoints_folder
 from cbam_viz._schema import MismatchError, checked, read_json
 from cbam_viz._suffixes import DESCRIBED
 from cbam_viz._text import quoted, shortened
@@ -144,14 +145,17 @@ class _Header(msgspec.Struct):
     texts: dict[str, str] | None = msgspec.field(name="__metadata__", default=None)
 
 
-def list_checkpoints(folder: str | Path) -> tuple[CheckpointEntry, ...]:
+def list_checkpoints(folder: str | Path | None = None) -> tuple[CheckpointEntry, ...]:
     """List the checkpoint files in a folder: the default, then described ones, then others.
+
+    Without a folder it is the one of the command line and the app: that which the environment
+    variable CBAM_VIZ_CHECKPOINTS names, else the one that comes along.
 
     Files directly in it are listed, indices of shards for their shards, and folders that hold one
     checkpoint as Hugging Face's do; links that lead out of it and files whose description is broken
     are left out. An absent folder has none.
     """
-    return survey(folder)[0]
+    return survey(checkpoints_folder() if folder is None else folder)[0]
 
 
 def survey(folder: str | Path) -> tuple[tuple[CheckpointEntry, ...], tuple[str, ...]]:
@@ -197,8 +201,10 @@ def _entry(path: Path) -> CheckpointEntry:
     )
 
 
-def default_checkpoint(folder: str | Path) -> CheckpointEntry | None:
+def default_checkpoint(folder: str | Path | None = None) -> CheckpointEntry | None:
     """Return the checkpoint that names itself the default, else the first, else None.
+
+    Without a folder it is that of `list_checkpoints`: the first demo network, as a rule.
 
     One that says it has no attention comes last: there is nothing to show of it.
     """

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from cbam_viz.errors import RenderError
 
 ScaleKind = Literal["absolute", "shared", "per map"]
 
-SCALE_KINDS: tuple[ScaleKind, ...] = ("absolute", "shared", "per map")
+SCALE_KINDS: tuple[ScaleKind, ...] = get_args(ScaleKind)
 
 _WORDS: dict[ScaleKind, str] = {
     "absolute": "absolute",

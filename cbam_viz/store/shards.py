@@ -45,13 +45,6 @@ which are shorter than half of one of its blocks, with one table for all four.""
 FORM = "2"
 """Of a shard's bytes; another number where they come out otherwise. Readers need not know it."""
 
-ABOUT = (
-    "photo", "name", "sha256", "label", "prediction", "prediction_index", "probability",
-    "prediction_note", "notes", "view", "photo_height", "photo_width", "input_height",
-    "input_width", "scale_y", "scale_x", "offset_y", "offset_x", "border",
-)  # fmt: skip
-"""Columns that every store has, before those of gates."""
-
 
 @dataclass(frozen=True)
 class LayerColumns:

@@ -52,7 +52,7 @@ def not_installed(error: ModuleNotFoundError) -> str:
     package = (error.name or "a package").partition(".")[0]
     return (
         f"This page needs {package}, which is not installed where the app runs: "
-        "pip install 'cbam-viz[app]'."
+        'pip install "cbam-viz[app]".'
     )
 
 

@@ -165,4 +165,4 @@ def test_without_streamlit_the_app_says_what_to_install(monkeypatch: pytest.Monk
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     ended = invoke("app")
     assert ended.exit_code == 3
-    assert "pip install 'cbam-viz[app]'" in ended.stderr
+    assert 'pip install "cbam-viz[app]"' in ended.stderr

@@ -137,6 +137,7 @@ def test_maps_of_a_method_are_compared_for_one_class(photos, folder, checkpoints
 def test_a_map_agrees_with_itself_and_photos_have_rows(photos, checkpoints) -> None:
     tiny = checkpoints / "tiny.safetensors"
     (first, second) = told(photos[0], "-c", tiny, "-c", tiny, "--method", "eigencam")["maps"]
+    assert second["network"] == f"{first['network']} (2)"
     assert (second["pearson"], second["spearman"]) == pytest.approx((1.0, 1.0))
     assert second["overlap"] > 0.95  # equally high cells at the border count in part
     assert first["target"] == ""

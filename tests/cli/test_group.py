@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
+import tomllib
 from click.testing import CliRunner
+from packaging.requirements import Requirement
 
 import cbam_viz
+from cbam_viz.cli import group, text
+from cbam_viz.cli.extras import EXTRAS, not_installed
 from cbam_viz.cli.group import COMMANDS, LazyGroup, cli
 from cbam_viz.errors import ModelError
 
@@ -150,3 +157,43 @@ def test_a_reader_that_leaves_early_sees_no_error() -> None:
     errors = running.stderr.read()
     assert running.wait(timeout=60) == 1
     assert errors == b""
+
+
+def test_what_the_encoding_lacks_is_escaped_and_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows a pipe is cp1252, which has neither the minus sign nor Chinese class names."""
+
+    def command(**_: object) -> None:
+        text.say("mean \u22121.5, caf\u00e9")
+        text.print_json({"\u732b": "caf\u00e9 \U0001f431"})
+
+    out = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(group, "cli", command)
+    group.main()
+    out.flush()
+    first, _, rest = out.buffer.getvalue().decode("cp1252").partition("\n")
+    assert first.strip() == "mean \\u22121.5, caf\u00e9"
+    assert json.loads(rest) == {"\u732b": "caf\u00e9 \U0001f431"}
+
+
+def test_a_package_of_an_extra_that_is_missing_is_a_sentence() -> None:
+    code = (
+        "import sys; sys.modules['tueplots'] = None; from cbam_viz.cli import main\n"
+        "sys.argv = ['cbam-viz', 'figure', '--list-venues']; main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 3
+    assert ended.stderr == (
+        'Error: This needs tueplots, which is not installed: pip install "cbam-viz[figures]".\n'
+    )
+
+
+def test_every_package_of_an_extra_is_known_by_it() -> None:
+    with (Path(cbam_viz.__file__).parents[1] / "pyproject.toml").open("rb") as file:
+        extras = tomllib.load(file)["project"]["optional-dependencies"]
+    for name, packages in EXTRAS.items():
+        required = {Requirement(text).name for text in extras[name]} - {"cbam-viz"}
+        assert required == set(packages), name
+    assert not not_installed(ModuleNotFoundError("of our own", name="cbam_viz.gone"))

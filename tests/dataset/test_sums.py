@@ -199,6 +199,10 @@ def test_summing_up_is_told_of_once(
     assert "has no sums of all its photos yet. They are made now, once" in first.stderr
     again = invoke("stats", tmp_path / "store")
     assert (again.stdout, again.stderr) == (first.stdout, "")
+    came_along = invoke("stats", "sample:crops")
+    assert (
+        "They are made now, and not kept: what comes along is left as it is." in came_along.stderr
+    )
 
 
 def test_what_listens_hears_every_shard(stores: Path, tmp_path: Path) -> None:

@@ -52,6 +52,21 @@ def test_the_default_comes_first_and_its_description_is_read(tmp_path: Path) -> 
     assert chosen.path == tmp_path / "b.safetensors"
 
 
+def test_without_a_folder_it_is_that_of_the_command_line_and_the_app(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CBAM_VIZ_CHECKPOINTS", raising=False)
+    came_along = default_checkpoint()
+    assert came_along is not None
+    assert came_along.path.name == "everyday23_resnet18_cbam.safetensors"
+    write(tmp_path / "mine.safetensors", title="Mine")
+    monkeypatch.setenv("CBAM_VIZ_CHECKPOINTS", str(tmp_path))
+    assert [entry.title for entry in list_checkpoints()] == ["Mine"]
+    chosen = default_checkpoint()
+    assert chosen is not None
+    assert chosen.path == tmp_path / "mine.safetensors"
+
+
 def test_a_network_without_attention_is_the_default_only_if_there_is_no_other(
     tmp_path: Path,
 ) -> None:

@@ -11,7 +11,7 @@ import cbam_viz
 from cbam_viz.images import InputSpec, read_photo, samples
 from cbam_viz.methods import Box, photo_maps
 from cbam_viz.models import offered
-from tests.ui.test_compare import shown, values
+from tests.ui.test_second import shown, values
 
 SPEC = InputSpec(size=(64, 64), mean=(0.0,), std=(1.0,), crop_pct=1.0, crop_mode="squash")
 

@@ -19,7 +19,7 @@ from cbam_viz.ui.drawing.on_photo import Field, OnPhoto, on_one_scale
 from cbam_viz.ui.pages.explore import by_method
 from cbam_viz.ui.turns import Turns
 from tests.app_checkpoint import CLASSES, NAME
-from tests.ui.test_compare import TWIN, shown, three, values
+from tests.ui.test_second import TWIN, shown, three, values
 
 assert three is not None  # a fixture
 

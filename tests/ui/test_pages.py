@@ -219,7 +219,7 @@ def test_a_package_that_is_not_installed_is_named_with_what_to_do(open_app, monk
     app = open_app()
     (said,) = (element.value.replace("\\", "") for element in app.error)
     assert said.startswith("This page needs matplotlib, which is not installed")
-    assert "pip install 'cbam-viz[app]'" in said
+    assert 'pip install "cbam-viz[app]"' in said
 
 
 def test_a_link_with_names_that_do_not_exist_falls_back_and_says_so(open_app, own):

@@ -18,9 +18,8 @@ from cbam_viz.figures.ask.columns import Column
 from cbam_viz.figures.ask.plain import from_plain
 from cbam_viz.figures.ask.registry import LAYOUTS
 from cbam_viz.figures.ask.venues import venue
-from cbam_viz.render import DEFAULT_OPACITY, CellStyle
+from cbam_viz.render import DEFAULT_COLORMAP, DEFAULT_OPACITY, CellStyle, ScaleKind
 
-ScaleKind = Literal["absolute", "shared", "per map"]
 Style = Literal["overlay", "map"]
 Frame = Literal["photo", "seen"]
 Letters = Literal["none", "columns", "rows", "cells"]
@@ -118,7 +117,7 @@ class FigureSpec:
     scale: ScaleKind = "absolute"
     """`absolute`: 0 to 1. `shared`: from the lowest to the highest value in the figure.
     `per map`: each map from its own lowest to its own highest value, printed on each."""
-    colormap: str = "viridis"
+    colormap: str = DEFAULT_COLORMAP
     opacity: float = DEFAULT_OPACITY
     style: Style = "overlay"
     cells: CellStyle = "smooth"

@@ -16,8 +16,6 @@ from cbam_viz.images import DEFAULT_VIEW, Photo, View
 from cbam_viz.layer_names import find_name, no_such_layer, short_names
 from cbam_viz.models import LoadedModel
 
-UNLABELLED = "without a class"
-
 
 @dataclass(frozen=True)
 class StoreStudy(Study):

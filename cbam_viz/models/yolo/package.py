@@ -39,7 +39,7 @@ def ultralytics_module(name: str) -> Any:
             except ImportError as error:
                 raise CheckpointError(
                     "The checkpoint is of ultralytics (YOLO), whose code is needed to run it and "
-                    f"cannot be imported ({error}). Install it: pip install 'cbam-viz[yolo]'."
+                    f'cannot be imported ({error}). Install it: pip install "cbam-viz[yolo]".'
                 ) from error
     return sys.modules[full]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from cbam_viz._numbers import file_size
 from cbam_viz.figures import DEFAULT_DPI, FORMATS, MIME_TYPES, FigureSpec, FileFormat
 from cbam_viz.figures.beside.caption import caption
 from cbam_viz.ui.errors import boundary
@@ -116,13 +117,12 @@ def _file_controls() -> tuple[FileFormat, int, bool]:
 
 def _facts(made: Made) -> None:
     width, height = (float(side) * 72 for side in made.built.figure.get_size_inches())
-    size = len(made.data)
-    shown = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
     st.caption(
         f"{width:.1f} × {height:.1f} points ({width / 72 * 25.4:.0f} × {height / 72 * 25.4:.0f} "
-        f"mm), set in {made.built.spec.font}, {shown}. The preview is this very file."
+        f"mm), set in {made.built.spec.font}, {file_size(len(made.data))}. "
+        "The preview is this very file."
     )
-    if size > LARGE and made.file_format in ("pdf", "svg"):
+    if len(made.data) > LARGE and made.file_format in ("pdf", "svg"):
         st.caption("For a smaller file, lower the resolution of photos under Look.")
 
 
