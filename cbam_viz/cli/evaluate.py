@@ -319,9 +319,8 @@ class _Run:
         from cbam_viz.metrics import regions_of
 
         loaded = self.loaded
-        target = self.target
-        if isinstance(target, Labels):
-            target = target.of(path, loaded.classes)
+        wish = self.target
+        target = wish.of(path, loaded.classes) if isinstance(wish, Labels) else wish
         photo = self.reading.photo(path, loaded)
         objects: tuple[Region, ...] = ()
         notes: tuple[str, ...] = ()
