@@ -168,11 +168,14 @@ def find_stage(layers: Iterable[Placed], wanted: str) -> str | None:
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
-    """Names without the last part that all share: `layer1.0.se` becomes `layer1.0`."""
+    """Names without the last part that all share: `layer1.0.se` becomes `layer1.0`.
+
+    A number is kept: it is the place of a layer, as of the only `model.5` of a YOLO.
+    """
     names = list(names)
     plain = [name.partition("#")[0] for name in names]
     last = {name.rpartition(".")[2] for name in plain}
-    if len(last) != 1 or not all("." in name for name in plain):
+    if len(last) != 1 or not all("." in name for name in plain) or _is_number(min(last)):
         return {name: name for name in names}
     ending = "." + last.pop()
     return {name: _without(name, ending) for name in names}

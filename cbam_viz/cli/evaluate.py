@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,6 @@ import click
 
 import cbam_viz
 from cbam_viz._places import absolute
-from cbam_viz._text import few, nearest
 from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.figure_options import width_of
 from cbam_viz.cli.files import refuse_existing, refuse_unwritable, write
@@ -21,10 +20,10 @@ from cbam_viz.cli.input_options import input_options, reading_options
 from cbam_viz.cli.inputs import Reading, find_images
 from cbam_viz.cli.journal import JOURNAL, Journal
 from cbam_viz.cli.labels import FOLDERS, Labels
+from cbam_viz.cli.measured_layers import measured_layers
 from cbam_viz.cli.network import open_network
 from cbam_viz.cli.options import force_option, json_option, model_options, view_option
 from cbam_viz.cli.own_code import command_line
-from cbam_viz.cli.report import choose_layers
 from cbam_viz.cli.text import print_json, print_table, say
 from cbam_viz.errors import CbamVizError, FigureError, MetricError
 from cbam_viz.labels import names_alike
@@ -60,7 +59,8 @@ BESIDE = ("figure.csv", "figure.tex", "figure.manifest.json")
     epilog="\b\nExamples:\n"
     "  cbam-viz evaluate photos/ -o results\n"
     "  cbam-viz evaluate photos/ --boxes boxes.json --labels folders -o results\n"
-    "  cbam-viz evaluate photos/ --layer all --method gate --measure boxes --boxes masks/",
+    "  cbam-viz evaluate photos/ --layer all --method gate --measure boxes --boxes masks/\n"
+    "  cbam-viz evaluate street.jpg --checkpoint detector.pt --target box2",
 )
 @click.argument("sources", nargs=-1, required=True, metavar="IMAGE|FOLDER|PATTERN...")
 @click.option(
@@ -75,6 +75,13 @@ BESIDE = ("figure.csv", "figure.tex", "figure.manifest.json")
     help="True classes, for which maps are then made: a CSV with a file name and a class in each "
     f"row, a JSON object of these, or '{FOLDERS}' for the names of the folders that the photos lie "
     "in. [default: what the network predicts]",
+)
+@click.option(
+    "--target",
+    metavar="CLASS|boxN",
+    help="What maps are made for and measured by, on all photos: a class by name or number, or a "
+    "detector's box, or of a class its highest. [default: the label, or what the network predicts, "
+    "or the box of the highest score]",
 )
 @click.option(
     "--method",
@@ -166,6 +173,7 @@ def evaluate(
     sources: tuple[str, ...],
     boxes: Path | None,
     labels: str | None,
+    target: str | None,
     methods: tuple[str, ...],
     names: tuple[str, ...],
     groups: tuple[str, ...],
@@ -195,6 +203,8 @@ def evaluate(
 
     if "boxes" in groups and boxes is None:
         raise click.UsageError("To measure by boxes, say where they are: --boxes FILE.")
+    if labels is not None and target is not None:
+        raise click.UsageError("Labels say what maps are made for: give --labels or --target.")
     spec = FigureSpec(layout="evaluation", venue=venue, width=width_of(width))  # type: ignore[arg-type]
     pictures = tuple(f"{FIGURE}.{one}" for one in dict.fromkeys(formats))
     regions = Regions() if boxes is None else read_regions(boxes)
@@ -208,9 +218,9 @@ def evaluate(
         refuse_existing([output / one for one in (*TABLES, *pictures, *BESIDE)], force or before)
         refuse_unwritable([output / JOURNAL])
     loaded = open_network(choice, view=view)
-    run = _Run(loaded, reading, known, regions, names_alike(images))
+    run = _Run(loaded, reading, target if known is None else known, regions, names_alike(images))
     analysis = run.first(images, view)
-    gates, layers, chosen = _chosen(analysis, loaded, names, methods)
+    gates, layers, chosen = measured_layers(analysis, loaded, names, methods, gate=GATE)
     plan = Plan(
         gates,
         layers,
@@ -222,7 +232,8 @@ def evaluate(
         view,
     )
     finds = analysis.detections is not None and not analysis.predictions
-    settings = _settings(loaded, plan, boxes, labels, finds=finds)
+    whose = target or _default_words(labelled=labels is not None, finds=finds)
+    settings = _settings(loaded, plan, boxes, whose, finds=finds)
     journal = Journal(
         None if output is None else output / JOURNAL,
         {**settings, "network": network_mark(loaded, choice.factory)},
@@ -257,7 +268,8 @@ class _Run:
 
     loaded: LoadedModel
     reading: Reading
-    labels: Labels | None
+    target: Labels | str | None
+    """What maps are made for: the labels, or the same on all photos; see `measure_photo`."""
     regions: Regions
     alike: frozenset[str]
     """Names that several photos have, in different folders."""
@@ -307,7 +319,8 @@ class _Run:
         from cbam_viz.metrics import regions_of
 
         loaded = self.loaded
-        target = None if self.labels is None else self.labels.of(path, loaded.classes)
+        wish = self.target
+        target = wish.of(path, loaded.classes) if isinstance(wish, Labels) else wish
         photo = self.reading.photo(path, loaded)
         objects: tuple[Region, ...] = ()
         notes: tuple[str, ...] = ()
@@ -333,58 +346,8 @@ class _Run:
         }
 
 
-def _outermost(modules: Collection[str]) -> list[str]:
-    """The network's own parts, the last first; where it has but one, the parts of that."""
-    depth = min(len({name.partition(".")[0] for name in modules}), 2) % 2
-    return [name for name in modules if name.count(".") == depth][::-1]
-
-
-def _chosen(
-    analysis: Analysis, loaded: LoadedModel, names: Sequence[str], methods: Sequence[str]
-) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """The layers whose gates are measured, those of the methods, and the methods.
-
-    Raises:
-        click.UsageError: there is no such layer, or nothing is left to be measured.
-    """
-    from cbam_viz.models.loaded import feature_entries
-    from cbam_viz.statistics import layer_to_show
-
-    attention = analysis.attention
-    mapped = [layer for layer in analysis.layers if layer.spatial is not None]
-    others = tuple(one for one in methods if one != GATE) if methods else ("gradcam",)
-    modules = dict.fromkeys(name for name, _ in loaded.model.named_modules() if name)
-    chosen: list[str] = []
-    for name in names:
-        if name in modules and name not in attention:
-            chosen.append(name)
-        elif attention:
-            chosen += [layer.name for layer in choose_layers(attention, [name])]
-        else:
-            raise click.UsageError(
-                f"The network has no gates and no module {name!r}; near names are "
-                f"{few(nearest(sorted(modules), name))}."
-            )
-    if not names:
-        stages = [str(entry.get("module", "")) for entry in feature_entries(loaded.model)]
-        if mapped:
-            chosen = [layer_to_show(mapped, geometry=analysis.geometry).name]
-        elif stages and stages[-1] in modules:
-            chosen = [stages[-1]]
-        elif set(others) - {"occlusion", "whole"}:
-            raise click.UsageError(
-                "The network has no gates, and nothing says which layer to take: give a module of "
-                f"it by --layer, such as {few(_outermost(modules))}."
-            )
-    with_maps = {layer.name for layer in mapped}
-    gates = tuple(name for name in chosen if name in with_maps and (not methods or GATE in methods))
-    if GATE in methods and not gates:
-        raise click.UsageError("None of these layers has a spatial map to measure.")
-    return gates, tuple(dict.fromkeys(chosen)), others
-
-
 def _settings(
-    loaded: LoadedModel, plan: Plan, boxes: Path | None, labels: str | None, *, finds: bool
+    loaded: LoadedModel, plan: Plan, boxes: Path | None, target: str, *, finds: bool
 ) -> dict[str, Any]:
     """What the numbers hang on, for every output; `finds` says that the network finds objects."""
     from cbam_viz.evaluation import mean_colour_words
@@ -399,7 +362,7 @@ def _settings(
         "layers": " ".join(plan.layers),
         "measures": " ".join(plan.groups),
         "score": "score of a box" if finds else "probability of the class (after softmax)",
-        "class": _target_words(labeled=labels is not None, finds=finds),
+        "class": target,
         "steps": plan.steps,
         "ties": plan.ties,
         "seed": plan.seed,
@@ -409,10 +372,10 @@ def _settings(
     }
 
 
-def _target_words(*, labeled: bool, finds: bool) -> str:
+def _default_words(*, labelled: bool, finds: bool) -> str:
     if finds:
-        return f"the box of the highest score{' of the label' if labeled else ''}"
-    return "the label" if labeled else "the predicted one"
+        return f"the box of the highest score{' of the label' if labelled else ''}"
+    return "the label" if labelled else "the predicted one"
 
 
 def _write(

@@ -235,10 +235,19 @@ def _make(
         built = _draw_of_stores(spec, stores, networks, photos, view)
     else:
         built = _draw(spec, networks, supply, len(paths), view)
+        _say_who_groups(built)
     origin = _sources(choices, networks, paths, photos, stem.parent)
     origin = replace(origin, stores=store_sources(built, stem.parent))
     written = write_figure(built, outputs, wanted, origin, dpi=dpi, force=force)
     _report(built, written, as_json=as_json, font=True)
+
+
+def _say_who_groups(built: Any) -> None:
+    """Say that classes were asked for which a network that finds objects does not predict."""
+    from cbam_viz.figures.content.classes import TOGETHER
+
+    if getattr(built.content, "whose", "") == TOGETHER:
+        click.echo(f"{TOGETHER}. Say theirs: --group-by folder, or a file of them.", err=True)
 
 
 def _with_twin(choices: Sequence[ModelChoice], preset: str | None) -> Sequence[ModelChoice]:

@@ -54,7 +54,8 @@ def print_analysis(analysis: Analysis, statistics: Sequence[LayerStatistics]) ->
     height, width = analysis.photo.size
     say(f"{analysis.photo.name}, {width} × {height} pixels, in {analysis.model_name}")
     if note := border_note(analysis.geometry):
-        say(f"  {note}; numbers of maps are of the photo alone")
+        maps = any(layer.spatial is not None for layer in statistics)
+        say(f"  {note}{'; numbers of maps are of the photo alone' if maps else ''}")
     for prediction in analysis.predictions:
         say(f"  {prediction.probability:6.1%}  {prediction.label}")
     print_detections(analysis)

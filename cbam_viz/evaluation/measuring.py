@@ -96,12 +96,13 @@ def measure_photo(
     loaded: LoadedModel,
     photo: Photo,
     plan: Plan,
-    target: int | None = None,
+    target: int | str | None = None,
     regions: Sequence[Region] = (),
 ) -> Measured:
     """Measure all maps that are planned, for one class: the predicted one by default.
 
-    Of a detector it is one box, that of the highest score, or of the highest of class `target`.
+    Of a detector it is one box, that of the highest score, or of the highest of class `target`, or
+    the one that `target` numbers, `box2`.
 
     What needs `regions` is left out, with a note, where there are none or the network looked at
     none of them. Removal and confidence go by the class's

@@ -15,8 +15,9 @@ from cbam_viz.analysis import Analysis
 from cbam_viz.detectors import read_detections
 from cbam_viz.errors import MethodError
 from cbam_viz.methods import Box
-from cbam_viz.methods.boxes import BoxScore, place_of
+from cbam_viz.methods.boxes import BoxScore, box_in, place_of
 from cbam_viz.methods.replica import replica
+from cbam_viz.methods.targets import index_of
 from cbam_viz.models import LoadedModel
 from cbam_viz.predictions import ClassScores, scores_in
 
@@ -42,8 +43,12 @@ class Scored:
     """From pictures (B, C, H, W) to (B,)."""
 
 
-def scored_by(loaded: LoadedModel, analysis: Analysis, x: Tensor, target: int | None) -> Scored:
+def scored_by(
+    loaded: LoadedModel, analysis: Analysis, x: Tensor, target: int | str | None
+) -> Scored:
     """By a class: the target, else the predicted one. Of a detector by the box of highest score.
+
+    A target is a class by its number or name, of a detector also one of its boxes, `box2`.
 
     Raises:
         MethodError: the network has no such class, finds nothing, or says neither.
@@ -56,6 +61,8 @@ def scored_by(loaded: LoadedModel, analysis: Analysis, x: Tensor, target: int | 
     output = analysis.attention.output
     if analysis.detections is not None and not analysis.predictions:
         return _of_box(loaded, x, output, target)
+    if isinstance(target, str) and box_in(target):
+        raise MethodError(f"{loaded.name} finds no objects, so there is no box. Name a class.")
     try:
         scores = scores_in(output, loaded.classes, loaded.model, run=run)
     except Exception as error:
@@ -63,11 +70,12 @@ def scored_by(loaded: LoadedModel, analysis: Analysis, x: Tensor, target: int | 
     return _of_class(loaded, scores, output, target)
 
 
-def _of_class(loaded: LoadedModel, scores: ClassScores, output: Any, target: int | None) -> Scored:
+def _of_class(
+    loaded: LoadedModel, scores: ClassScores, output: Any, target: int | str | None
+) -> Scored:
     shares = scores.probabilities(output)[0]
-    index = int(shares.argmax()) if target is None else target
-    if not 0 <= index < scores.count:
-        raise MethodError(f"The network has no class {index}; it has {scores.count:,}.")
+    names = loaded.classes
+    index = int(shares.argmax()) if target is None else index_of(target, names, scores.count)
 
     def of(pictures: Tensor) -> Scores:
         with torch.inference_mode():
@@ -75,21 +83,19 @@ def _of_class(loaded: LoadedModel, scores: ClassScores, output: Any, target: int
         values: Scores = found.double().cpu().numpy()
         return values
 
-    names = loaded.classes
     label = names[index] if names and index < len(names) else None
     name = label if names and label and len(names) == scores.count else f"class {index}"
     return Scored(index, index, name, label, float(shares[index]), "probability", of)
 
 
-def _of_box(loaded: LoadedModel, x: Tensor, output: Any, target: int | None) -> Scored:
+def _of_box(loaded: LoadedModel, x: Tensor, output: Any, target: int | str | None) -> Scored:
     size = (int(x.shape[2]), int(x.shape[3]))
     found = read_detections(loaded, output, size).detections
     assert found is not None
     names = loaded.classes
-    wanted = None
-    if target is not None:
-        wanted = names[target] if names and target < len(names) else f"class {target}"
-    box = BoxScore(loaded, size, found, place_of(wanted, found, loaded.name))
+    if isinstance(target, int):
+        target = names[target] if names and target < len(names) else f"class {target}"
+    box = BoxScore(loaded, size, found, place_of(target, found, loaded.name))
     network = replica(loaded.model)
     with torch.inference_mode(False):
         box.trace(network, x.clone())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,10 @@ BASELINES = (UNIFORM, GAUSSIAN)
 FEWEST = 6
 """Photos on which one map can beat another. On five, all differences have one sign by chance more
 often than once in twenty times (2 / 2^5), and their bootstrap interval is then beyond 0."""
+
+
+_NOTHING = "no value is above 0, or the score is 0"
+"""Why the measures that need no boxes have no number of a map."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,8 @@ class Summary:
     photos: int
     level: float
     seed: int
+    unsaid: tuple[str, ...] = ()
+    """Sentences: maps that some measure says nothing of, on how many photos, and why."""
 
     @property
     def matrix(self) -> tuple[list[Measure], list[tuple[str, list[Row | None]]]]:
@@ -69,7 +76,10 @@ class Summary:
         ]
 
     def sentences(self) -> list[str]:
-        """For each map, where it does not beat a Gaussian in the middle of the picture."""
+        """For each map, where it does not beat a Gaussian in the middle of the picture.
+
+        Then `unsaid`.
+        """
         told = []
         for name in dict.fromkeys(row.map for row in self.rows if row.gaussian is not None):
             rows = [row for row in self.rows if row.map == name and row.gaussian is not None]
@@ -84,7 +94,7 @@ class Summary:
                 )
             if won:
                 told.append(f"{_capital(name)} beats it by: {', '.join(won)}.")
-        return told
+        return [*told, *self.unsaid]
 
 
 def summarise(
@@ -115,7 +125,23 @@ def summarise(
                     ),
                 )
             )
-    return Summary(tuple(rows), len(photos), level, seed)
+    unsaid = [text for name in names if not is_baseline(name) for text in _unsaid(photos, name)]
+    return Summary(tuple(rows), len(photos), level, seed, tuple(unsaid))
+
+
+def _unsaid(photos: Sequence[Mapping[str, Numbers]], name: str) -> Iterator[str]:
+    """A sentence for the measures of a map that have no number on as many photos."""
+    alike: dict[tuple[int, str], list[str]] = {}
+    for measure in MEASURES.values():
+        found = [photo[name].get(measure.name, math.nan) for photo in photos if name in photo]
+        if missing := found.count(None):
+            why = "some values are below 0" if measure.group == "boxes" else _NOTHING
+            alike.setdefault((missing, why), []).append(measure.name)
+    for (missing, why), measures in alike.items():
+        yield (
+            f"{_capital(name)} has no number by {', '.join(measures)} on {missing} of "
+            f"{len(photos)} photo{'' if len(photos) == 1 else 's'}, where {why}."
+        )
 
 
 def is_baseline(name: str) -> bool:

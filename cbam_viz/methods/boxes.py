@@ -49,7 +49,7 @@ def box_in(text: str) -> Box | None:
 def place_of(wish: Box | int | str | None, found: Detections, name: str) -> int:
     """The place among the detections of what is wished for; of a class, its highest score.
 
-    None is the highest score of all.
+    A class goes by its name, or by its number as text; None is the highest score of all.
 
     Raises:
         MethodError: nothing was found, or not that.
@@ -70,6 +70,8 @@ def place_of(wish: Box | int | str | None, found: Detections, name: str) -> int:
         )
     wanted = None if wish is None else wish.casefold()
     among = [k for k, label in enumerate(labels) if wanted in {None, label.casefold()}]
+    if not among:  # nothing that was found is called so
+        among = [k for k, number in enumerate(found.classes) if wanted == str(number)]
     if not among:
         raise MethodError(f"{name} finds no {quoted(str(wish))} on this photo, but {listed}.")
     return max(among, key=lambda k: found.scores[k])

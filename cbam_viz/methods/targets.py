@@ -63,14 +63,19 @@ def target_of(
             "the target."
         ) from error
     row = found.of(output)[0]
-    index = int(row.argmax()) if wish is None else _index(wish, classes, len(row))
+    index = int(row.argmax()) if wish is None else index_of(wish, classes, len(row))
     known = classes is not None and len(classes) == len(row)
     name = classes[index] if known and classes is not None else f"class {index}"
     kind = {"logits": "logit", "probabilities": "probability"}.get(found.kind, "log-probability")
     return Target(index, name, kind, lambda later: found.of(later)[:, index])
 
 
-def _index(wish: int | str, classes: Sequence[str] | None, count: int) -> int:
+def index_of(wish: int | str, classes: Sequence[str] | None, count: int) -> int:
+    """The number of the class, of so many, that is wished for by its number or name.
+
+    Raises:
+        MethodError: there is no such class.
+    """
     if isinstance(wish, str) and classes is not None and len(classes) == count:
         folded = [name.casefold() for name in classes]
         if wish.casefold() in folded:

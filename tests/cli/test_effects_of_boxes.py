@@ -178,3 +178,38 @@ def test_in_python_a_box_is_chosen_first() -> None:
     loaded = wrap_model(Grid().eval(), decode=lambda output: None)  # type: ignore[arg-type,return-value]
     with pytest.raises(MethodError, match=r"call look\(x\)"):
         BoxFollowed(loaded)(None)
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "value"),
+    [(None, "cat", CAT), ("box2", "dog", DOG), ("dog", "dog", DOG), ("1", "dog", DOG)],
+)
+def test_evaluate_takes_the_same_targets(
+    place: Path, target: str | None, name: str, value: float
+) -> None:
+    asked = [] if target is None else ["--target", target]
+    quick = ("--steps", "2", "--measure", "confidence", "-o", "out", "--json")
+    ended = invoke("evaluate", "a.png", "--model", "mine.py:make", *asked, *quick)
+    assert ended.exit_code == 0, ended.output
+    whose = target or "the box of the highest score"
+    assert json.loads(ended.stdout)["settings"]["class"] == whose
+    (line,) = [one for one in journal_lines(place / "out") if "target_name" in one]
+    assert line["target_name"] == name
+    assert line["probability"] == pytest.approx(by_hand(value)[0], abs=1e-5)
+
+
+def journal_lines(out: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (out / "photos.jsonl").read_text().splitlines()]
+
+
+def test_targets_that_there_are_not_are_sentences(place: Path) -> None:
+    quick = ("--steps", "2", "--measure", "confidence")
+    ended = invoke("evaluate", "a.png", "--model", "mine.py:make", "--target", "box99", *quick)
+    assert ended.exit_code == 3
+    assert "There is no box 99 on this photo, but box 1 (cat), box 2 (dog)" in ended.stderr
+    ended = invoke("evaluate", "a.png", "--model", "mine.py:Classifier", "--target", "box1", *quick)
+    assert "finds no objects, so there is no box. Name a class." in ended.stderr
+    both = ("--target", "cat", "--labels", "folders")
+    ended = invoke("evaluate", "a.png", "--model", "mine.py:make", *both)
+    assert ended.exit_code == 2
+    assert "give --labels or --target" in ended.stderr

@@ -29,6 +29,24 @@ class Plain(nn.Module):
 class Maps(Plain):
     def forward(self, x):
         return self.body(x)
+
+class Parts(Plain):
+    def __init__(self):
+        super().__init__()
+        self.model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Flatten())
+    def forward(self, x):
+        for part in self.model[:2]:
+            x = part(x)
+        self.model[2](x)
+        return self.head(x.mean((2, 3)))
+
+class Squeezed(Maps):
+    def __init__(self):
+        super().__init__()
+        self.gate = nn.Conv2d(4, 4, 1)
+    def forward(self, x):
+        x = self.body(x)
+        return x * self.gate(x.mean((2, 3), keepdim=True)).sigmoid()
 """
 
 
@@ -105,7 +123,7 @@ def test_what_is_advised_works(place: Path) -> None:
 def test_evaluate_names_modules_to_choose_from(place: Path) -> None:
     ended = invoke("evaluate", "photo.png", "--model", "mine.py:Plain")
     assert ended.exit_code == 2
-    assert "such as head, body" in ended.stderr
+    assert "such as body." in ended.stderr  # of its head no map can be made
     ended = invoke("evaluate", "photo.png", "--model", "mine.py:Plain", "--layer", "bdy")
     assert ended.exit_code == 2
     assert "no module 'bdy'; near names are body" in ended.stderr
@@ -126,3 +144,32 @@ def test_the_reason_outlives_a_process() -> None:
 
     error = pickle.loads(pickle.dumps(NoAttentionError("It has none.", "Do this.")))
     assert (str(error), error.reason) == ("It has none. Do this.", "It has none.")
+
+
+def test_nothing_is_said_of_maps_where_there_are_none(place: Path) -> None:
+    for name in ("Plain", "Squeezed"):
+        ended = invoke("show", "photo.png", "--model", f"mine.py:{name}", "--fit", "letterbox")
+        assert ended.exit_code == 0, ended.output
+        assert "with a grey border" in ended.stdout
+        assert "numbers of maps" not in ended.stdout
+
+
+def test_modules_that_give_maps_are_named_where_one_has_to_be_chosen(place: Path) -> None:
+    """Those of the outermost that do: neither a list of them nor what comes behind."""
+    ended = invoke("evaluate", "photo.png", "--model", "mine.py:Parts")
+    assert ended.exit_code == 2
+    assert "has no gates" in ended.stderr
+    assert "by --layer, such as model.1, model.0." in ended.stderr
+    ended = invoke("evaluate", "photo.png", "--model", "mine.py:Squeezed")
+    assert "has no layer with a spatial map" in ended.stderr
+    assert "by --layer, such as body." in ended.stderr
+
+
+def test_photos_of_a_network_without_classes_stand_together_and_that_is_said(place: Path) -> None:
+    arguments = ("figure", "photo.png", "--model", "mine.py:Squeezed", "--by", "class")
+    ended = invoke(*arguments, "-o", "one.png")
+    assert ended.exit_code == 0, ended.output
+    assert "as the network predicts no classes. Say theirs: --group-by folder" in ended.stderr
+    ended = invoke(*arguments, "--group-by", "folder", "-o", "two.png")
+    assert ended.exit_code == 0, ended.output
+    assert "stand together" not in ended.stderr

@@ -63,6 +63,21 @@ def test_sentences_name_what_does_not_beat_the_gaussian() -> None:
     ]
 
 
+def test_a_map_without_a_number_is_told_and_not_dropped_in_silence() -> None:
+    """Grad-CAM of which nothing speaks for the class is 0 everywhere, and has no sparseness."""
+    zero = {
+        "Grad-CAM of a": {"sparseness": None},
+        "random like Grad-CAM of a": {"sparseness": None},
+    }
+    other = {"Grad-CAM of a": {"sparseness": 0.5}, "random like Grad-CAM of a": {"sparseness": 0.5}}
+    for photos, told in (([zero], "1 of 1 photo"), ([zero, other, zero], "2 of 3 photos")):
+        assert summarise(photos).sentences() == [
+            f"Grad-CAM of a has no number by sparseness on {told}, where no value is above 0, or "
+            "the score is 0."
+        ]
+    assert summarise([other]).sentences() == []
+
+
 def test_tables_say_how_they_were_made_and_which_side_is_better() -> None:
     maps = {"gate of a_b": {"drop": 0.25}, GAUSSIAN: {"drop": 0.125}}
     found = summarise([maps] * 6)

@@ -34,6 +34,20 @@ def make(ultralytics: Any, monkeypatch: pytest.MonkeyPatch) -> Make:
     return maker(ultralytics, monkeypatch)
 
 
+FINE = """
+nc: 2
+scale: n
+backbone:
+  - [-1, 1, Conv, [16, 3, 2]]
+  - [-1, 1, Conv, [16, 3, 2]]
+  - [-1, 1, CBAM, [16]]
+  - [-1, 1, Conv, [32, 3, 2]]
+head:
+  - [[3], 1, Detect, [nc]]
+"""
+"""A detector of small objects alone: cells of 8 pixels."""
+
+
 def loaded_by_torch(path: Path) -> nn.Module:
     found: nn.Module = torch.load(path, weights_only=False)["model"].float().eval()
     return found
@@ -51,6 +65,10 @@ def loaded_by_torch(path: Path) -> nn.Module:
         ("PoseModel", "yolov8n-pose.yaml"),
         ("OBBModel", "yolov8n-obb.yaml"),
         ("ClassificationModel", "yolov8n-cls.yaml"),
+        ("DepthModel", "yolo26n-depth.yaml"),
+        ("WorldModel", "yolov8n-world.yaml"),
+        ("WorldModel", "yolov8n-worldv2.yaml"),
+        ("YOLOESegModel", "yoloe-11n-seg.yaml"),
     ],
 )
 def test_rebuilt_networks_compute_the_same(
@@ -66,6 +84,21 @@ def test_rebuilt_networks_compute_the_same(
     assert all(torch.equal(a, b) for a, b in zip(wanted, found, strict=True))
     assert list(loaded.model.state_dict()) == list(reference.state_dict())
     assert not any(part.training for part in loaded.model.modules())
+
+
+def test_what_the_classes_of_a_yolo_world_are_called_comes_with_it(
+    make: Make, tmp_path: Path
+) -> None:
+    """Vectors of texts are no weights by name, and without them other objects are found."""
+    model: Any = make("WorldModel", "yolov8n-worldv2.yaml")
+    model.txt_feats = torch.randn(1, 80, 512, generator=torch.Generator().manual_seed(3))
+    loaded = load_model(save(tmp_path / "best.pt", model))
+    assert torch.equal(loaded.model.txt_feats, model.txt_feats)  # type: ignore[arg-type]
+    x = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        found = flat(loaded.model(x))[0]
+        vars(loaded.model)["txt_feats"] = torch.zeros(1, 80, 512)
+        assert not torch.equal(flat(loaded.model(x))[0], found)
 
 
 def predicted(ultralytics: Any, path: Path, photo: Any) -> dict[str, Tensor]:
@@ -114,6 +147,44 @@ def test_gates_are_those_of_the_detectors_own_prediction(
         analyse(load_model(path), photo, "whole").attention[BLOCKS[0]].spatial,  # type: ignore[arg-type]
         found.attention[BLOCKS[0]].spatial,  # type: ignore[arg-type]
     )
+
+
+@pytest.mark.parametrize("size", [(100, 170), (41, 160)])
+def test_a_detector_of_small_steps_is_fed_as_predict_feeds_it(
+    ultralytics: Any,
+    make: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    size: tuple[int, int],
+) -> None:
+    """Without its coarser layers a network has steps of 8; `predict` still pads to 32."""
+    monkeypatch.chdir(tmp_path)
+    path = save(tmp_path / "best.pt", make(config=FINE))
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    photo = read_photo(png(pixels))
+    loaded = load_model(path)
+    assert loaded.model.stride.max() == 8
+    found = analyse(loaded, photo)
+    assert found.geometry.input_size in ((96, 160), (64, 160))
+    seen = predicted(ultralytics, path, photo)
+    (layer,) = found.layers
+    spatial = seen[f"{layer.name}.spatial_attention.act"][:, 0]
+    torch.testing.assert_close(layer.spatial, spatial, atol=1e-5, rtol=0)
+
+
+def test_a_classifier_s_size_is_a_multiple_of_32_as_for_predict(
+    ultralytics: Any, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = save(tmp_path / "best.pt", make("ClassificationModel", "yolov8n-cls.yaml", 100))
+    pixels = np.random.default_rng(0).integers(0, 256, (150, 200, 3), dtype=np.uint8)
+    found = analyse(load_model(path), read_photo(png(pixels)), gates=False)
+    assert found.geometry.input_size == (128, 128)
+    yolo = ultralytics.YOLO(str(path))
+    bgr = np.ascontiguousarray(pixels[..., ::-1])
+    (wanted,) = yolo.predict(bgr, verbose=False, save=False)
+    assert found.predictions[0].index == wanted.probs.top1
+    assert found.predictions[0].probability == pytest.approx(float(wanted.probs.top1conf), abs=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(480, 640), (37, 501), (640, 641), (1001, 333), (3, 900)])

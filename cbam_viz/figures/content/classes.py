@@ -31,6 +31,8 @@ from cbam_viz.layer_names import short_names
 from cbam_viz.render import Colormap, Scale, absolute_scale, shared_scale
 
 UNKNOWN = "all photos"
+TOGETHER = "All photos stand together, as the network predicts no classes"
+"""`classes_sentence` of a detector's photos without labels."""
 SIGNED_COLORMAP: Colormap = "diverging"
 """Of differences from the mean of all classes, whatever the figure asks for."""
 
@@ -238,7 +240,7 @@ def classes_sentence(spec: FigureSpec, study: Study) -> str:
     if labelled:
         return "Classes are as labelled, and as the network predicts for photos without a label"
     if not any(row[0].predictions for row in study.analyses):
-        return "All photos stand together, as the network predicts no classes"
+        return TOGETHER
     return "Classes are those that the network predicts"
 
 

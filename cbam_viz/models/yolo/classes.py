@@ -37,9 +37,11 @@ _OF_ULTRALYTICS = {
     "block": "DFL Proto Proto26 HGStem HGBlock SPP SPPF C1 C2 C2f C3 C3x RepC3 C3TR C3Ghost "
     "GhostBottleneck Bottleneck BottleneckCSP ResNetBlock ResNetLayer RepBottleneck RepCSP "
     "RepNCSPELAN4 ELAN1 AConv ADown SPPELAN CBLinear CBFuse C3f C3k2 C3k RepVGGDW CIB C2fCIB "
-    "Attention PSABlock PSA C2PSA C2fPSA SCDown AAttn ABlock A2C2f RealNVP",
+    "Attention PSABlock PSA C2PSA C2fPSA SCDown AAttn ABlock A2C2f RealNVP C2fAttn "
+    "MaxSigmoidAttnBlock ImagePoolingAttn ContrastiveHead BNContrastiveHead Residual SwiGLUFFN "
+    "SAVPE",
     "head": "Detect Segment Segment26 OBB OBB26 Pose Pose26 Classify v10Detect SemanticSegment "
-    "RTDETRDecoder",
+    "RTDETRDecoder Depth WorldDetect YOLOEDetect YOLOESegment YOLOESegment26 LRPCHead",
     "transformer": "TransformerEncoderLayer AIFI TransformerLayer TransformerBlock MLPBlock MLP "
     "LayerNorm2d MSDeformAttn DeformableTransformerDecoderLayer DeformableTransformerDecoder",
 }
@@ -48,7 +50,7 @@ _MODULES = "ultralytics.nn.modules"
 _NETWORKS = frozenset(
     """
     DetectionModel SegmentationModel PoseModel OBBModel ClassificationModel RTDETRDetectionModel
-    SemanticSegmentationModel
+    SemanticSegmentationModel DepthModel WorldModel YOLOEModel YOLOESegModel
     """.split()  # noqa: SIM905
 )
 _TASKS = "ultralytics.nn.tasks"

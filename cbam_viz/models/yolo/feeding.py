@@ -20,8 +20,10 @@ from cbam_viz.models.yolo.package import loaded_module
 USUAL_SIZE = 640
 """ultralytics' default of `imgsz`; of classifiers 224."""
 USUAL_SIZE_OF_CLASSIFIERS = 224
+LEAST_STRIDE = 32
+"""What `predict` takes for networks of a smaller step, such as those without a layer P5."""
 _LARGEST = 4096
-_STRIDES = range(1, 257)
+_STRIDES = range(LEAST_STRIDE, 257)
 _SIDES = range(8, _LARGEST + 1)
 
 
@@ -62,10 +64,10 @@ def feeding_of(model: nn.Module, said: Any = None) -> InputSpec:
     plain = InputSpec(
         mean=(0.0,), std=(1.0,), crop_pct=1.0, channels=input_channels(model), origin=origin
     )
+    usual = USUAL_SIZE_OF_CLASSIFIERS if task == "classify" else USUAL_SIZE
+    side = math.ceil((size or usual) / stride) * stride
     if task == "classify":
-        side = size or USUAL_SIZE_OF_CLASSIFIERS
         return replace(plain, size=(side, side), interpolation="bilinear")
-    side = math.ceil((size or USUAL_SIZE) / stride) * stride
     return replace(
         plain,
         size=(side, side),
@@ -100,13 +102,13 @@ def is_rtdetr(model: nn.Module) -> bool:
 
 
 def _stride(model: nn.Module) -> int:
-    """The largest step of its cells in pixels, of which the input's sides are multiples."""
+    """Of what the input's sides are multiples: the largest step of its cells in pixels, or 32."""
     stride = vars(model).get("stride")
     if isinstance(stride, torch.Tensor) and stride.numel():
         stride = float(stride.max())
     if not isinstance(stride, (int, float)) or not math.isfinite(stride):
-        return 32
-    return int(stride) if int(stride) in _STRIDES else 32
+        return LEAST_STRIDE
+    return int(stride) if int(stride) in _STRIDES else LEAST_STRIDE
 
 
 def _size(arguments: Any) -> int | None:

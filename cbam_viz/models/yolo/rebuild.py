@@ -37,7 +37,7 @@ _NOTHING = object()
 
 _OF_A_LAYER = frozenset({"i", "f"})
 """Which layer of the network it is, and whose output it takes; set on each by ultralytics."""
-_UNFUSED = frozenset({"bn", "conv1"})
+_UNFUSED = frozenset({"bn", "conv1", "norm"})
 """Parts that ultralytics' layers lose when they are fused."""
 _ADDED_LATER: Mapping[type[nn.Module], Mapping[str, Any]] = {
     nn.Upsample: {"recompute_scale_factor": None},
@@ -67,8 +67,9 @@ class Rebuilder:
         if unknown:
             named = few([f"{place}: {name}" for name, place in unknown.items()], limit=150)
             raise CheckpointError(
-                f"The network has layers of classes that are neither torch's nor in the installed "
-                f"ultralytics' list ({named}), and a file's own code is never run. Show the code "
+                f"The network has layers of classes that are not among those of torch and of the "
+                f"installed ultralytics that may be rebuilt ({named}), and a file's own code is "
+                "never run. Show the code "
                 "that makes the network, and the tensors are taken from this file: --model "
                 "FILE.py:FACTORY -c best.pt."
             )
@@ -149,6 +150,9 @@ class Rebuilder:
         for name, value in held.items():
             if not isinstance(name, str) or name not in allowed or name in taken:
                 continue
+            if root and name in _AS_WEIGHTS and isinstance(value, Tensor):
+                vars(module)[name] = self._tensor(value, name)
+                continue
             plain = _plain(value)
             if plain is not _NOTHING and (not root or name in _OF_THE_NETWORK):
                 vars(module)[name] = plain
@@ -161,6 +165,9 @@ class Rebuilder:
 
 _OF_THE_NETWORK = frozenset({"save", "names", "nc", "stride", "inplace", "task", "kpt_shape"})
 """What a whole network keeps beside its layers; `yaml` and `args` describe how to make another."""
+
+_AS_WEIGHTS = frozenset({"txt_feats", "pe"})
+"""What the classes are called, as vectors, in YOLO-World and YOLOE: weights in all but name."""
 
 
 def _plain(value: Any) -> Any:

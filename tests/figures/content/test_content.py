@@ -145,6 +145,9 @@ def test_gates_of_one_kind_are_told_apart(one) -> None:
         (["a.cbam", "a.cbam#2"], ["a", "a#2"]),
         (["a.se", "b.cbam"], ["a.se", "b.cbam"]),
         (["se", "x.se"], ["se", "x.se"]),
+        (["layer1.0.se"], ["layer1.0"]),
+        (["model.5"], ["model.5"]),
+        (["model.5", "neck.5"], ["model.5", "neck.5"]),
     ],
 )
 def test_shared_endings_are_dropped(names: list[str], short: list[str]) -> None:
