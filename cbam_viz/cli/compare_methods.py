@@ -101,7 +101,7 @@ def compare_methods(
 
 def _rows(spec: FigureSpec, study: Study, *, same_scene: bool) -> list[dict[str, Any]]:
     """A row for each map; agreement is with the first where both are of one photo."""
-    from cbam_viz.comparison import distinct
+    from cbam_viz._text import distinct
     from cbam_viz.evaluation.agreement import agreement
     from cbam_viz.figures.content.made import made_for
 

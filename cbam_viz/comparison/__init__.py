@@ -12,7 +12,6 @@ from cbam_viz.comparison.comparing import (
     Side,
     compare,
     compare_sides,
-    distinct,
 )
 from cbam_viz.comparison.differing import MapDifference, Mapped, difference, difference_on
 from cbam_viz.comparison.kinship import Kinship, kinship
@@ -35,6 +34,5 @@ __all__ = [
     "correspond",
     "difference",
     "difference_on",
-    "distinct",
     "kinship",
 ]
