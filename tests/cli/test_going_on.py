@@ -36,6 +36,7 @@ def make():
 DOES = {
     "raises": ("raise ValueError('too bright')", "too bright"),
     "ends the program": ("raise SystemExit(7)", "ended the program (sys.exit(7))"),
+    "leaves at once": ("os._exit(0)", "ended the program (os._exit(0))"),
     "has no memory": ("raise MemoryError", "MemoryError"),
     "gates nothing": ("return self.head(torch.ones(len(x), 6))", "gates no feature map"),
 }
@@ -96,7 +97,7 @@ def test_a_network_without_gates_ends_the_run(photos: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-@pytest.mark.parametrize("death", ["os._exit(0)", "os.kill(os.getpid(), 9)"])
+@pytest.mark.parametrize("death", ["os.abort()", "os.kill(os.getpid(), 9)"])
 def test_a_worker_that_dies_is_a_sentence_and_the_rest_is_kept(photos: Path, death: str) -> None:
     does = f"if not os.environ.get('HEALTHY'): time.sleep(3); {death}"
     (photos / "touchy.py").write_text(TOUCHY.format(does=does))

@@ -188,7 +188,7 @@ def test_numbers_that_are_none_are_refused() -> None:
 
 def test_without_torchcam_a_sentence_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(maps_module.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MethodError, match=r"pip install 'cbam-viz\[methods\]'"):
+    with pytest.raises(MethodError, match=r'pip install "cbam-viz\[methods\]"'):
         method_map(Linear().eval(), picture(), "stage", "gradcam", 0)
     assert method_map(Linear().eval(), picture(), "stage", "occlusion", 0).values.any()
 

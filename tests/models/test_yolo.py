@@ -505,6 +505,6 @@ def test_without_ultralytics_the_sentence_says_what_to_install(
         monkeypatch.delitem(__import__("sys").modules, name)
     monkeypatch.setitem(__import__("sys").modules, "ultralytics", None)
     assert package.loaded_module("nn.tasks") is None
-    with pytest.raises(CheckpointError, match=r"pip install 'cbam-viz\[yolo\]'"):
+    with pytest.raises(CheckpointError, match=r'pip install "cbam-viz\[yolo\]"'):
         load_model(path)
     classes.class_named.cache_clear()

@@ -176,7 +176,7 @@ def test_ranges_places_and_means_are_of_the_photo(open_app, fixed):
     text = "\n".join(element.value for element in app.markdown)
     assert (
         f"Row {row + 10}, column {column + 1} gets **{on_photo.max():.3f}**; the lowest weight is "
-        f"{on_photo.min():.3f}, their mean {mean:.3f}."
+        f"{on_photo.min():.3f}, the mean over the photo {mean:.3f}."
     ) in text
     pictures = [one["caption"] for one in cell_maps(app).values()]
     low, high = (words.number(float(of(on_photo))) for of in (np.min, np.max))

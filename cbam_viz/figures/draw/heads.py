@@ -47,9 +47,16 @@ class Heads:
         return own + sum(level_height(level, style.size) for level in self.over)
 
 
-def break_heads(style: Style, texts: Sequence[str], widths: Sequence[float]) -> Heads:
-    """Break each heading for its width."""
-    most = SMALL_LINES if style.size <= style.small else HEAD_LINES
+def most_lines(style: Style) -> int:
+    """Lines that a heading has at most, where there is room for them."""
+    return SMALL_LINES if style.size <= style.small else HEAD_LINES
+
+
+def break_heads(
+    style: Style, texts: Sequence[str], widths: Sequence[float], most: int | None = None
+) -> Heads:
+    """Break each heading for its width, into `most` lines or as many as usual."""
+    most = most or most_lines(style)
     lines = tuple(
         tuple(style.wrap(text, width, lines=most)) if text else ()
         for text, width in zip(texts, widths, strict=True)

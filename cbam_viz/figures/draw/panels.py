@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.content.values import Axis
 from cbam_viz.figures.draw.bars import bars_margin
-from cbam_viz.figures.draw.heads import Heads, break_heads, draw_head
+from cbam_viz.figures.draw.heads import Heads, break_heads, draw_head, most_lines
 from cbam_viz.figures.draw.plan import LEAST_PICTURE, check_size, choose_per_line
 from cbam_viz.figures.paper.rect import Rect
 from cbam_viz.figures.paper.sheet import Sheet, Style, style_of
@@ -101,7 +101,24 @@ def plan_panels(
 def _plan(
     spec: FigureSpec, names: Sequence[str], axis: Axis, style: Style, legend: float
 ) -> Panels:
-    """The lines in which the panels leave least white; on a short page, are largest."""
+    """The lines in which the panels leave least white; on a short page, are largest.
+
+    Headings lose lines where the panels would have no room below them.
+    """
+    for lines in range(most_lines(style), 0, -1):
+        plan = _lined(spec, names, axis, style, legend, lines=lines)
+        if plan.height_of_panel >= _least(style):
+            break
+    page = style.width, style.max_height
+    seen = plan.height_of_panel * LEAST_PICTURE / _least(style)
+    check_size(plan.width, seen, len(names), page, "panels")
+    return plan
+
+
+def _lined(
+    spec: FigureSpec, names: Sequence[str], axis: Axis, style: Style, legend: float, *, lines: int
+) -> Panels:
+    """The best plan whose headings have so many lines at most."""
     margin = bars_margin(style, axis) + line_height(style.small)
     texts = [_head(spec, name, index) for index, name in enumerate(names)]
     count = len(names)
@@ -109,7 +126,7 @@ def _plan(
     def lined(per_line: int) -> Panels:
         per_line = min(per_line, count)
         width = (style.width - margin - _GAP_X * (per_line - 1)) / per_line
-        heads = break_heads(style, texts, (width + 1,) * count)
+        heads = break_heads(style, texts, (width + 1,) * count, lines)
         plan = Panels(style, heads, margin, count, per_line, width, 0.0, legend)
         most = (style.max_height - legend + _GAP_Y) / -(-count // per_line) - plan.step
         return replace(plan, height_of_panel=min(width * _PANEL_ASPECT, most, _TALLEST_PANEL))
@@ -118,9 +135,6 @@ def _plan(
     if plan.shrunk and spec.per_line is None:
         ways = (lined(per_line) for per_line in range(1, count + 1))
         plan = max(ways, key=_worth)
-    page = style.width, style.max_height
-    seen = plan.height_of_panel * LEAST_PICTURE / _least(style)
-    check_size(plan.width, seen, count, page, "panels")
     return plan
 
 
@@ -135,7 +149,7 @@ def _worth(plan: Panels) -> tuple[int, float]:
 
 def _least(style: Style) -> float:
     """Points that a panel is at least high: both ends of its axis stand beside it."""
-    return 1.7 * style.small
+    return 1.55 * style.small
 
 
 def _head(spec: FigureSpec, name: str, index: int) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Collection
 from ..layout.axes import CHANNEL, COLUMN, MANY, ROW, labels
 from ..layout.operators import (
     COMPARING,
+    CONTRACTING,
     CUTTING,
     JOINED,
     MULTIPLIED_UP,
@@ -30,6 +31,8 @@ _APART = CUTTING | PASSES | SPREADING | COMPARING | SUMMED | JOINED
 """Where features and a gate meet, and neither acts on the other."""
 _CARRYING = SPREADING | {"diag_embed", "quantize_per_tensor", "complex", "cat"}
 """What these alone make of a gate is the gate in other clothes: a diagonal matrix, say."""
+_MIXING = CONTRACTING | {"addmm", "baddbmm"}
+"""Here a gate is the diagonal of a matrix. Any other matrix mixes features, as self-attention's."""
 _PLACES = frozenset({ROW, COLUMN})
 _MOST_STEPS = 8
 
@@ -85,12 +88,15 @@ def _weighs(
     node: Node, gate: Node, feature: Node, channels: Collection[int], places: Collection[int]
 ) -> bool:
     """Whether this is channel weights or a map of the features, or made of some."""
-    source = origin(gate)
+    source, diagonal = origin(gate), False
     for _ in range(_MOST_STEPS):
         own = {origin(one) for one in source.inputs if one.depends}
         if source.base not in _CARRYING or len(own) != 1:
             break
+        diagonal = diagonal or source.base == "diag_embed"
         source = own.pop()
+    if node.base in _MIXING and not diagonal:
+        return False
     over = varying(source.shape, source.same)
     count = math.prod(source.shape[d] for d in over)
     meant = frozenset[str]().union(*(labels(source.layout[d]) for d in over)) - MANY

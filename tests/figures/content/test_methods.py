@@ -282,7 +282,7 @@ def test_a_method_that_is_not_installed_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(made_module, "is_installed", lambda name: name != "gradcam")
-    with pytest.raises(FigureError, match=r"pip install 'cbam-viz\[methods\]'"):
+    with pytest.raises(FigureError, match=r'pip install "cbam-viz\[methods\]"'):
         built("gradcam:stage")
     built("eigencam:stage")
 
