@@ -133,7 +133,7 @@ def _demand_some(layers: dict[str, LayerAttention], plan: Plan, never: tuple[str
         )
     raise NoAttentionError(
         "This model gates no feature map by channel weights or by a spatial map, so there is no "
-        "attention to show.",
+        "channel or spatial attention to show.",
         "Make a model that does with cbam_viz.create_model(name), or put CBAM into this one with "
         "cbam_viz.insert_cbam(model).",
     )

@@ -359,7 +359,7 @@ def test_a_network_without_attention_is_one_sentence(open_app, monkeypatch):
     assert not app.exception
     assert not app.error
     (said,) = (one.value for one in app.info if one.icon == ":material/info:")
-    assert "no attention to show" in said
+    assert "no channel or spatial attention to show" in said
 
 
 def effect(unit, name, kind, before, after) -> Effect:
