@@ -18,7 +18,7 @@ from cbam_viz.cli.input_options import input_options, reading_options
 from cbam_viz.cli.inputs import Reading, find_images
 from cbam_viz.cli.labels import FOLDERS, Labels
 from cbam_viz.cli.network import open_network
-from cbam_viz.cli.options import force_option, json_option, model_options, view_option
+from cbam_viz.cli.options import force_option, json_option, model_options, seed_option, view_option
 from cbam_viz.cli.scored import BOX, Wanted
 from cbam_viz.cli.text import print_json, print_table, say
 from cbam_viz.errors import CbamVizError, MetricError, ModelError, NoAttentionError
@@ -115,14 +115,7 @@ def _by(context: click.Context, parameter: click.Parameter, value: str) -> str |
     metavar="FILE",
     help="Write the table as .csv, .json or .tex (LaTeX, booktabs). May be repeated.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    metavar="N",
-    default=0,
-    show_default=True,
-    help="Of shuffling and of the intervals.",
-)
+@seed_option("Of shuffling and of the intervals.")
 @input_options
 @model_options
 @view_option

@@ -22,7 +22,7 @@ from cbam_viz.cli.journal import JOURNAL, Journal
 from cbam_viz.cli.labels import FOLDERS, Labels
 from cbam_viz.cli.measured_layers import measured_layers
 from cbam_viz.cli.network import open_network
-from cbam_viz.cli.options import force_option, json_option, model_options, view_option
+from cbam_viz.cli.options import force_option, json_option, model_options, seed_option, view_option
 from cbam_viz.cli.own_code import command_line
 from cbam_viz.cli.text import print_json, print_table, say
 from cbam_viz.errors import CbamVizError, FigureError, MetricError
@@ -124,14 +124,7 @@ BESIDE = ("figure.csv", "figure.tex", "figure.manifest.json")
     show_default=True,
     help="How places of equal value are put in order.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    metavar="N",
-    default=0,
-    show_default=True,
-    help="Of whatever is random.",
-)
+@seed_option("Of whatever is random.")
 @click.option(
     "--output",
     "-o",

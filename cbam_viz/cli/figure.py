@@ -20,6 +20,7 @@ from cbam_viz.cli.input_options import input_options, reading_options
 from cbam_viz.cli.inputs import Reading, find_images, read_image
 from cbam_viz.cli.network import find_checkpoint, open_network
 from cbam_viz.cli.options import (
+    dpi_option,
     force_option,
     json_option,
     networks_options,
@@ -111,14 +112,7 @@ def _list_venues(ctx: click.Context, _parameter: click.Parameter, wanted: bool) 
     metavar="N",
     help="Of a run: epoch or step to show; may be repeated. [default: all; as maps 8 of them]",
 )
-@click.option(
-    "--dpi",
-    type=click.IntRange(36, 1200),
-    metavar="N",
-    default=300,
-    show_default=True,
-    help="Resolution of PNG and TIFF.",
-)
+@dpi_option
 @click.option(
     "--with",
     "extras",

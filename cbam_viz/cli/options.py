@@ -96,6 +96,23 @@ opacity_option = click.option(
     help="Of the map over the photo: 0 only the photo, 1 only the map.",
 )
 
+dpi_option = click.option(
+    "--dpi",
+    type=click.IntRange(36, 1200),
+    metavar="N",
+    default=300,
+    show_default=True,
+    help="Resolution of PNG and TIFF.",
+)
+
+
+def seed_option(of: str) -> Callable[[Command], Command]:
+    """The option of what the random numbers begin with; `of` says what is random."""
+    return click.option(
+        "--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help=of
+    )
+
+
 _PICTURE_OPTIONS = (
     click.option(
         "--scale",

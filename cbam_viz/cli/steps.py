@@ -13,6 +13,7 @@ from cbam_viz.cli.input_options import input_options, reading_options
 from cbam_viz.cli.inputs import Reading, find_one_image, read_image
 from cbam_viz.cli.network import open_network
 from cbam_viz.cli.options import (
+    dpi_option,
     force_option,
     json_option,
     model_options,
@@ -108,14 +109,7 @@ def _cell(
     metavar="column|text|MM",
     help="Width of the drawing.",
 )
-@click.option(
-    "--dpi",
-    type=click.IntRange(36, 1200),
-    metavar="N",
-    default=300,
-    show_default=True,
-    help="Resolution of PNG and TIFF.",
-)
+@dpi_option
 @force_option
 @json_option
 def steps(
