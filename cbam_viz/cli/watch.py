@@ -193,8 +193,8 @@ def _measured(
 
     def opened(path: Path) -> LoadedModel:
         loaded = open_network(replace(choice, checkpoint=str(path)), quiet=bool(first))
-        loaded = fed_alike(loaded, photos, view)
         if not first:
+            loaded = fed_alike(loaded, photos, view)  # as is said here, and done for all
             if names:  # hours may go by before a figure asks for them
                 _check_layers(list(analyse(loaded, photos[0], view).attention), names)
             click.echo(loaded.fed(view, hint=True), err=True)
