@@ -25,22 +25,26 @@ from training.data.folder import Listing
 
 CHANGES = ("channel weights", "spatial maps")
 
+VIEWS = ("crop", "tighter crop", "border", "rectangle")
+
 TIGHTER = 0.8
 """Side of the tighter crop, as a share of the crop's."""
 COMPARED_SIDE = 64
 """Longer side, in pixels, of the photo on which maps of two views are compared."""
 
 
+def in_view(photo: Photo, spec: InputSpec, view: str) -> ModelInput:
+    """A photo in one of `VIEWS`."""
+    if view == "tighter crop":
+        spec = replace(spec, crop_pct=TIGHTER * spec.crop_pct)
+    elif view != "crop":
+        spec = replace(spec, fixed_size=view == "border")
+    return prepare(photo, spec, "crop" if view.endswith("crop") else "whole")
+
+
 def all_views(photo: Photo, spec: InputSpec) -> dict[str, ModelInput]:
     """A photo in each view, by name."""
-    flexible = replace(spec, fixed_size=False)
-    tighter = replace(spec, crop_pct=TIGHTER * spec.crop_pct)
-    return {
-        "crop": prepare(photo, spec, "crop"),
-        "tighter crop": prepare(photo, tighter, "crop"),
-        "border": prepare(photo, replace(spec, fixed_size=True), "whole"),
-        "rectangle": prepare(photo, flexible, "whole"),
-    }
+    return {view: in_view(photo, spec, view) for view in VIEWS}
 
 
 @torch.inference_mode()

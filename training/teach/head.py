@@ -29,7 +29,7 @@ from cbam_viz.errors import CbamVizError
 from cbam_viz.images import read_photo
 from training.data.folder import Listing, list_split
 from training.measure.evaluate import Loaded, load_checkpoint
-from training.measure.views import all_views
+from training.measure.views import VIEWS, in_view
 from training.run.checkpoint import export
 from training.teach.refine import Refinement, kept_from_training
 
@@ -92,8 +92,8 @@ def lessons(loaded: Loaded, listing: Listing) -> Lessons:
     for start in tqdm(range(0, len(listing.files), BATCH), desc="features", disable=None):
         inputs = []
         for number, file in enumerate(listing.files[start : start + BATCH], start):
-            views = list(all_views(read_photo(file), loaded.spec).values())
-            inputs.append(views[number % len(views)].tensor)
+            view = VIEWS[number % len(VIEWS)]
+            inputs.append(in_view(read_photo(file), loaded.spec, view).tensor)
         features.append(pooled(network, inputs))
     return Lessons(torch.cat(features).clone(), torch.tensor(listing.labels))
 

@@ -27,7 +27,7 @@ from cbam_viz.images import InputSpec, read_photo
 from training.data.folder import list_photos
 from training.data.teacher import load_teacher
 from training.measure.evaluate import load_checkpoint
-from training.measure.views import all_views
+from training.measure.views import in_view
 from training.run.checkpoint import export
 from training.run.losses import divergence
 from training.run.recipe import add_options, given, option
@@ -74,7 +74,7 @@ def chosen(
 def _batches(pairs: Sequence[tuple[Path, str]], spec: InputSpec, size: int) -> Iterator[Tensor]:
     for start in tqdm(range(0, len(pairs), size), desc="views", disable=None):
         views = [
-            all_views(read_photo(file), spec)[view].tensor
+            in_view(read_photo(file), spec, view).tensor
             for file, view in pairs[start : start + size]
         ]
         yield torch.cat(views).contiguous(memory_format=torch.channels_last)
