@@ -4,9 +4,33 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 CLASSES = ("grey", "red", "green", "blue", "striped")
 NAME = "test.safetensors"
+
+
+def write_titled(folder: Path, name: str, architecture: str, **about: Any) -> None:
+    """A network of the same five classes, titled after its file; `about` may give `attention`,
+    other `weights`, and what else its description says.
+    """
+    from safetensors.torch import save_file
+
+    from cbam_viz import create_model
+
+    attention, weights = about.pop("attention", "cbam"), about.pop("weights", None)
+    model = create_model(architecture, attention=attention, num_classes=len(CLASSES))
+    about = {
+        "schema": 1,
+        "title": f"Titled {name}",
+        "architecture": architecture,
+        "attention": attention,
+        "num_classes": len(CLASSES),
+        "classes": list(CLASSES),
+        **about,
+    }
+    tensors = {key: one.contiguous() for key, one in (weights or model.state_dict()).items()}
+    save_file(tensors, folder / name, {"cbam_viz": json.dumps(about)})
 
 
 def write_checkpoint(folder: Path, *, fixed_size: bool = False) -> Path:

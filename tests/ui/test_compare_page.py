@@ -14,7 +14,7 @@ from cbam_viz.comparison import Mapped, difference
 from cbam_viz.images import read_photo, samples
 from cbam_viz.ui import scene
 from cbam_viz.ui.sidebar.photos import UPLOADER
-from tests.app_checkpoint import CLASSES, NAME, write_checkpoint
+from tests.app_checkpoint import NAME, write_checkpoint, write_titled
 
 PLAIN, TUNED, OTHER = "plain.safetensors", "tuned.safetensors", "other.safetensors"
 LAYER = "layer3.0.se"
@@ -24,9 +24,8 @@ LAYER = "layer3.0.se"
 def four(tmp_path_factory) -> Path:
     """The test network, one fine-tuned from it, another architecture, and its plain twin."""
     import torch
-    from safetensors.torch import save_file
 
-    from cbam_viz import create_model, load_model
+    from cbam_viz import load_model
 
     folder = tmp_path_factory.mktemp("four")
     first = load_model(write_checkpoint(folder)).model
@@ -36,26 +35,9 @@ def four(tmp_path_factory) -> Path:
             name: one + 0.02 * torch.randn_like(one) if one.ndim > 1 else one
             for name, one in first.state_dict().items()
         }
-        others = {
-            TUNED: ("resnet18", "cbam", tuned, {}),
-            OTHER: ("efficientnet_b0", "cbam", None, {}),
-            PLAIN: ("resnet18", None, None, {"compare_with": NAME}),
-        }
-        for name, (architecture, attention, weights, more) in others.items():
-            model = create_model(architecture, attention=attention, num_classes=len(CLASSES))
-            about = {
-                "schema": 1,
-                "title": f"Titled {name}",
-                "architecture": architecture,
-                "attention": attention,
-                "num_classes": len(CLASSES),
-                "classes": list(CLASSES),
-                **more,
-            }
-            tensors = {
-                key: tensor.contiguous() for key, tensor in (weights or model.state_dict()).items()
-            }
-            save_file(tensors, folder / name, {"cbam_viz": json.dumps(about)})
+        write_titled(folder, TUNED, "resnet18", weights=tuned)
+        write_titled(folder, OTHER, "efficientnet_b0")
+        write_titled(folder, PLAIN, "resnet18", attention=None, compare_with=NAME)
     return folder
 
 

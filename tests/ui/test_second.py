@@ -17,7 +17,7 @@ from cbam_viz.statistics import layer_to_show
 from cbam_viz.ui import scene
 from cbam_viz.ui.drawing.on_photo import Field, OnPhoto, on_one_scale
 from cbam_viz.ui.sidebar.photos import UPLOADER
-from tests.app_checkpoint import CLASSES, NAME, write_checkpoint
+from tests.app_checkpoint import CLASSES, NAME, write_checkpoint, write_titled
 
 TWIN, OTHER = "twin.safetensors", "other.safetensors"
 
@@ -26,30 +26,16 @@ TWIN, OTHER = "twin.safetensors", "other.safetensors"
 def three(tmp_path_factory) -> Path:
     """The test network, its twin without attention, and a network of another kind."""
     import torch
-    from safetensors.torch import save_file
-
-    from cbam_viz import create_model
 
     folder = tmp_path_factory.mktemp("three")
     write_checkpoint(folder)
-    for name, architecture, attention, with_ in (
-        (TWIN, "resnet18", None, NAME),
-        (OTHER, "efficientnet_b0", "cbam", None),
+    for name, architecture, about in (
+        (TWIN, "resnet18", {"attention": None, "compare_with": NAME}),
+        (OTHER, "efficientnet_b0", {}),
     ):
         with torch.random.fork_rng():
             torch.manual_seed(5)
-            model = create_model(architecture, attention=attention, num_classes=len(CLASSES))
-        about = {
-            "schema": 1,
-            "title": f"Titled {name}",
-            "architecture": architecture,
-            "attention": attention,
-            "num_classes": len(CLASSES),
-            "classes": list(CLASSES),
-        }
-        about |= {"compare_with": with_} if with_ else {}
-        tensors = {key: tensor.contiguous() for key, tensor in model.state_dict().items()}
-        save_file(tensors, folder / name, {"cbam_viz": json.dumps(about)})
+            write_titled(folder, name, architecture, **about)
     return folder
 
 
