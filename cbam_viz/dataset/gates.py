@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,17 +128,23 @@ def gate_summary(
 
 
 def summaries_of(
-    store: Store, gates: Sequence[tuple[str, Part]], per_class: int | None = None
+    store: Store,
+    gates: Sequence[tuple[str, Part]],
+    per_class: int | None = None,
+    summary: Callable[[str, Part], GateSummary] | None = None,
 ) -> tuple[list[GateSummary], list[str]]:
     """The summaries of some gates, and what to know of photos that count in none of them.
 
+    `summary` makes one, if not `gate_summary`, by layer and part.
     Raises StoreError as `gate_summary` does, and if no gate can be summed up.
     """
     made: list[GateSummary] = []
     notes: list[str] = []
     for layer, part in gates:
         try:
-            made.append(gate_summary(store, layer, part, per_class))
+            made.append(
+                summary(layer, part) if summary else gate_summary(store, layer, part, per_class)
+            )
         except NoGatesError as error:
             notes.append(str(error))
     if gates and not made:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cbam_viz._text import counted
 from cbam_viz.evaluation.measures import MEASURES, Measure
 from cbam_viz.evaluation.measuring import GAUSSIAN, RANDOM, UNIFORM, Numbers
 from cbam_viz.metrics import bootstrap_interval
@@ -140,7 +141,7 @@ def _unsaid(photos: Sequence[Mapping[str, Numbers]], name: str) -> Iterator[str]
     for (missing, why), measures in alike.items():
         yield (
             f"{_capital(name)} has no number by {', '.join(measures)} on {missing} of "
-            f"{len(photos)} photo{'' if len(photos) == 1 else 's'}, where {why}."
+            f"{counted(len(photos), 'photo')}, where {why}."
         )
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cbam_viz import _numbers
+from cbam_viz import _numbers, _text
 from cbam_viz.attention import Attention, Cells, LayerAttention
 from cbam_viz.images import (
     Geometry,
@@ -39,12 +38,7 @@ def plain(text: str) -> str:
 
 def distinct(titles: Mapping[str, str]) -> dict[str, str]:
     """The same titles with a number behind those that came before: lists take titles for keys."""
-    seen: Counter[str] = Counter()
-    result = {}
-    for key, title in titles.items():
-        seen[title] += 1
-        result[key] = title if seen[title] == 1 else f"{title} ({seen[title]})"
-    return result
+    return dict(zip(titles, _text.distinct(list(titles.values())), strict=True))
 
 
 def layer_option(layer: LayerAttention, title: str) -> str:

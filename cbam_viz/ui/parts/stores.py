@@ -26,7 +26,7 @@ from cbam_viz.dataset import (
     sample_stores,
     unusual,
 )
-from cbam_viz.dataset.gates import NoGatesError, left_out
+from cbam_viz.dataset.gates import summaries_of
 from cbam_viz.dataset.reading import SAMPLES, Part
 from cbam_viz.dataset.sums import is_summed, sums_of, telling
 from cbam_viz.errors import StoreError
@@ -183,20 +183,18 @@ def summaries(store: Opened) -> tuple[list[GateSummary], list[str]]:
     Says how far it is where that takes a while, as the first time of a store without sums.
     """
     gates = store.gates
-    made: list[GateSummary] = []
-    nothing: list[str] = []
     _sum_up(store, gates)
     slot = st.empty()
-    for number, (layer, part) in enumerate(gates):
-        slot.progress(number / len(gates), f"Summing up {store.titles[layer]} …")
-        try:
-            made.append(_without_classes(store.key, layer, part, store.store))
-        except NoGatesError as error:
-            nothing.append(str(error))
-    slot.empty()
-    if gates and not made:
-        raise NoGatesError(nothing[0])
-    return made, [*nothing, *left_out(store.store, made)]
+
+    def one(layer: str, part: Part) -> GateSummary:
+        done = gates.index((layer, part)) / len(gates)
+        slot.progress(done, f"Summing up {store.titles[layer]} …")
+        return _without_classes(store.key, layer, part, store.store)
+
+    try:
+        return summaries_of(store.store, gates, summary=one)
+    finally:
+        slot.empty()
 
 
 @st.cache_resource(max_entries=1000, show_spinner=False)
