@@ -96,7 +96,9 @@ def measure(loaded: LoadedModel, photos: Sequence[Path], folder: Path) -> None:
     rows.append(row(name, last, 1.0))
     candidates: dict[str, Callable[[], float | None]] = {
         f"the same, {LARGE_BATCH} at a time": partial(bare, loaded, len(photos), LARGE_BATCH),
-        f"bare forward, one process of {cores()} threads": partial(threaded, loaded, len(photos)),
+        f"bare forward as torch comes, {BATCH} at a time": partial(
+            as_it_comes, loaded, len(photos)
+        ),
     }
     candidates |= {
         name: partial(ours, loaded, photos, folder / "store", ways) for name, ways in WAYS.items()
@@ -147,20 +149,19 @@ def on_each_core(work: Callable[..., None], *arguments: Any) -> float:
     return time.perf_counter() - began
 
 
-def threaded(loaded: LoadedModel, count: int) -> float:
-    """Photos a second of forwards alone, with as many threads as there are cores.
+def as_it_comes(loaded: LoadedModel, count: int) -> float:
+    """Photos a second of forwards alone, in one process whose threads and memory nobody tuned.
 
-    In a process of its own: threads that have worked once do not live through a fork.
+    The process is a new one: threads that have worked once do not live through a fork, and what
+    this one tuned would be inherited.
     """
     context = get_context("spawn")
     with context.Pool(1) as pool:
-        return pool.apply(threaded_rate, (loaded, count))
+        return pool.apply(rate_as_it_comes, (loaded, count))
 
 
-def threaded_rate(loaded: LoadedModel, count: int) -> float:
+def rate_as_it_comes(loaded: LoadedModel, count: int) -> float:
     """The same, in that process."""
-    keep_memory()
-    torch.set_num_threads(cores())
     inputs = torch.rand(BATCH, 3, *loaded.spec.size)
     batches = max(1, count // BATCH)
     with torch.inference_mode():

@@ -130,9 +130,7 @@ def _prepared(loaded: LoadedModel, x: Tensor, exact: Attention, ways: Sequence[s
             _to_channels_last(module)
     run: Callable[[Tensor], Sequence[Tensor]] = module
     if "compile" in ways:
-        run = torch.compile(
-            module, options={"freezing": True, "compile_threads": 1, "cpp.threads": 1}
-        )
+        run = _compiled(module)
     structure = program.call_spec.out_spec
 
     def forward(inputs: Tensor) -> Attention:
@@ -146,6 +144,24 @@ def _prepared(loaded: LoadedModel, x: Tensor, exact: Attention, ways: Sequence[s
         return _attention(exact, gates, pytree.tree_unflatten(rest, structure))
 
     return forward
+
+
+def _compiled(module: fx.GraphModule) -> Callable[[Tensor], Sequence[Tensor]]:
+    """Compile a graph, its weights folded in and laid out for the processor's convolutions.
+
+    Freezing must be set around the calls, as the first of them compiles: given to torch.compile as
+    an option, it comes after weights have become inputs of what is compiled, and folds nothing.
+    """
+    from torch._inductor import config
+
+    run = torch.compile(module, options={"compile_threads": 1, "cpp.threads": 1})
+
+    def frozen(inputs: Tensor) -> Sequence[Tensor]:
+        with config.patch(freezing=True):
+            results: Sequence[Tensor] = run(inputs)
+        return results
+
+    return frozen
 
 
 def _to_channels_last(module: fx.GraphModule) -> None:

@@ -141,6 +141,13 @@ def test_compiled(photos: Path) -> None:
     torch.testing.assert_close(found[layer].channel, wanted[layer].channel, atol=1e-5, rtol=0)
     torch.testing.assert_close(found[layer].spatial, wanted[layer].spatial, atol=1e-5, rtol=0)
     torch.testing.assert_close(found.output["logits"], wanted.output["logits"])
+    # Constants are folded in: what was compiled does not look at the network's weights again.
+    with torch.no_grad():
+        own.model.stem.weight.zero_()
+    with torch.inference_mode():
+        again, changed = forward(x), cbam_viz.capture(own.model, x)
+    assert torch.equal(again[layer].channel, found[layer].channel)
+    assert (changed[layer].channel - wanted[layer].channel).abs().max() > 1e-3
 
 
 def test_stores_agree(loaded: LoadedModel, photos: Path, tmp_path: Path) -> None:
