@@ -23,6 +23,11 @@ MEAN = "mean of all classes"
 LINES = ("#2277cc", "#d9480f", "#2b8a3e", "#9c36b5", "#b08900", "#0b7285", "#c2255c", "#5c677d")
 """Of as many classes as can be told apart; each has 3 : 1 to white and to a dark page."""
 _ROW = 22
+_WIDE = "containerSize()[0] >= 600"
+"""Whether a chart has room for long names, beside a phone's."""
+NAME, LONG_NAME = 110, 240
+"""Pixels that the name of a class may take at most, on a phone and where there is room."""
+_NAME = {"expr": f"{_WIDE} ? {LONG_NAME} : {NAME}"}
 FIT = {"type": "fit-x", "contains": "padding"}
 """The height is the cells' and lines' own: legend and axes are beyond it."""
 
@@ -82,7 +87,7 @@ def heat_map(
                 "title": column_title,
                 "axis": {"labelAngle": -90, "labelOverlap": True, "labelLimit": 90},
             },
-            "y": {"field": "row", **named, "title": None, "axis": {"labelLimit": 110}},
+            "y": {"field": "row", **named, "title": None, "axis": {"labelLimit": _NAME}},
             "color": {
                 "field": "value",
                 "type": "quantitative",
@@ -147,8 +152,8 @@ def class_curves(
         "scale": {"domain": [*names, MEAN], "range": [*LINES[: len(names)], "#808890"]},
         "legend": {
             "orient": "top",
-            "columns": 3,
-            "labelLimit": 110,
+            "columns": {"expr": f"{_WIDE} ? 3 : 2"},
+            "labelLimit": _NAME,
             "symbolType": "stroke",
             "symbolOpacity": 1,
         },

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 
+from cbam_viz._text import counted
 from cbam_viz.dataset.gates import GateSummary
 from cbam_viz.dataset.reading import Store
 from cbam_viz.dataset.telling import ROUNDING
@@ -77,6 +78,20 @@ class Against:
         """Root mean square of z over channels, 1 for an ordinary photo; NaN if none has one."""
         known = self.store.z[np.isfinite(self.store.z)]
         return float(np.sqrt(np.square(known).mean())) if known.size else math.nan
+
+    @property
+    def without_z(self) -> str:
+        """Why no channel has a z, in a sentence; empty where one has."""
+        if np.isfinite(self.store.z).any():
+            return ""
+        if self.store.photos < 2:
+            return self.store.note
+        moved, count = int(self.moved.sum()), self.weights.size
+        return (
+            "Channel weights of this layer are the same for every photo of the store, a constant "
+            f"and not attention, so that none has a z. This photo differs from it in {moved} of "
+            f"{counted(count, 'channel')}."
+        )
 
     @property
     def order(self) -> npt.NDArray[np.intp]:

@@ -33,14 +33,10 @@ class Change:
 def compare_stores(one: Store, other: Store) -> list[Change]:
     """What changed from one store to another, for every gate that both have in the same shape.
 
-    Gates without finite numbers in one of them are left out. Raises StoreError if they have none in
-    common.
+    Gates without finite numbers in one of them are left out, and so are maps that differ in size
+    from photo to photo. Raises StoreError if they have none in common.
     """
-    common = [
-        gate
-        for gate in one.gates()
-        if gate in other.gates() and one.shape(*gate) == other.shape(*gate)
-    ]
+    common = common_gates(one, other)
     if not common:
         raise StoreError(f"{one.path} and {other.path} have no layer of one name and shape.")
     first, second = (
@@ -49,6 +45,14 @@ def compare_stores(one: Store, other: Store) -> list[Change]:
     )
     return [
         _change(first[gate], second[gate]) for gate in common if gate in first and gate in second
+    ]
+
+
+def common_gates(one: Store, other: Store) -> list[tuple[str, Part]]:
+    """The gates that can be summed up in both stores and have one shape, by what the stores say."""
+    there = other.summable
+    return [
+        gate for gate in one.summable if gate in there and one.shape(*gate) == other.shape(*gate)
     ]
 
 

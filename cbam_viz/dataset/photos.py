@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from cbam_viz.dataset.gates import gate_summary
 from cbam_viz.dataset.reading import Block, Store
+from cbam_viz.dataset.telling import ROUNDING
 from cbam_viz.errors import StoreError
 
 Real = npt.NDArray[np.float64]
@@ -76,7 +77,7 @@ def unusual(store: Store, layer: str, count: int = 9) -> list[Ranked]:
     whose weight is the same for all photos are left out.
     """
     summary = gate_summary(store, layer, "channel")
-    varies = summary.spread > 1e-9 * np.maximum(1e-3, np.abs(summary.mean))
+    varies = summary.spread > ROUNDING
     if not varies.any():
         return []
 

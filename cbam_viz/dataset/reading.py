@@ -127,6 +127,13 @@ class Store:
         return np.array([place.get(label, len(place)) for label in labels], np.int64)
 
     @property
+    def unread(self) -> int:
+        """Photos that the shards which are there ought to hold, and do not: they had failed."""
+        size, photos = self.record.shard_size, self.record.photos
+        planned = sum(max(0, min(size, photos - int(one.stem) * size)) for one in self.files)
+        return max(0, planned - int(self.photos.num_rows))
+
+    @property
     def layers(self) -> list[dict[str, Any]]:
         """What `store.json` says of each layer."""
         return list(self.record.document["layers"])
@@ -156,6 +163,11 @@ class Store:
             if (layer.channels if one == "channel" else layer.map_size) is not None
             and part in (None, one)
         ]
+
+    @property
+    def summable(self) -> list[tuple[str, Part]]:
+        """Every gate whose cells can be put together: maps that differ in size cannot."""
+        return self.gates("channel" if self.record.layout.varying else None)
 
     def shape(self, layer: str, part: Part) -> tuple[int, ...]:
         """Shape of a gate: (C,) or (h, w). Raises StoreError if there is none."""

@@ -109,9 +109,8 @@ def sum_up(store: Store, workers: int = 1) -> None:
 
     Raises StoreError for a damaged shard.
     """
-    gates = store.gates("channel" if store.record.layout.varying else None)
     with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(lambda gate: sums_of(store, *gate), gates):
+        for _ in pool.map(lambda gate: sums_of(store, *gate), store.summable):
             pass
 
 

@@ -18,7 +18,7 @@ def in_words(summary: GateSummary) -> str:
     if summary.photos < 2:
         return "one photo: nothing to compare"
     if is_constant(summary):
-        return "the same for every photo: a constant, not attention"
+        return "the same for every photo: a constant"
     return _of_shares(**summary.shares, labelled=len(summary.classes) > 1)
 
 
@@ -29,12 +29,11 @@ def is_constant(summary: GateSummary) -> bool:
 
 def _of_shares(pattern: float, classes: float, photos: float, *, labelled: bool) -> str:
     if classes + photos < NEARLY:
-        return "nearly the same for every photo: close to a constant"
+        return "nearly the same for every photo"
     if photos >= 0.5:
         return "differs most between photos" + (" of a class" if labelled else "")
     if classes >= 0.5:
         return "differs most between classes"
     if pattern >= 0.5:
-        rest = 100 * (classes + photos)
-        return f"mostly one pattern; {rest:.0f} % differs between photos"
-    return "part one pattern, part classes, part single photos"
+        return f"mostly one pattern; {100 * (classes + photos):.0f} % differs"
+    return "part pattern, part classes, part photos" if labelled else "part pattern, part photos"

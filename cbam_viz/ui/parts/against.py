@@ -84,12 +84,8 @@ def around(found: Against) -> Around:
 
 def told(scene: Scene, store: Opened, found: Against) -> None:
     """The channels that are special about this photo, and what the numbers rest on."""
-    if math.isnan(found.whole):
-        note = found.store.note or (
-            "Channel weights of this layer are the same for every photo of the store: a constant, "
-            "not attention."
-        )
-        st.info(plain(note))
+    if found.without_z:
+        st.info(plain(found.without_z))
     else:
         st.markdown(
             f"**Compared with {plain(store.name)}** · z over all channels {found.whole:.2f}, where "
@@ -100,7 +96,7 @@ def told(scene: Scene, store: Opened, found: Against) -> None:
             "z is (weight − mean) / standard deviation between the store's photos. "
             + plain(found.store.note)
         )
-    if found.constant.any() and not math.isnan(found.whole):
+    if found.constant.any() and not found.without_z:
         moved = int(found.moved.sum())
         st.caption(
             f"{int(found.constant.sum())} channels are the same for every photo of the store and "

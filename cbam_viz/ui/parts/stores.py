@@ -12,7 +12,7 @@ import numpy as np
 import streamlit as st
 
 from cbam_viz._places import SAMPLE, stores_folder
-from cbam_viz.batch.record import GATES, PLAN, STORE
+from cbam_viz.batch.record import GATES, PLAN, STORE, read_record
 from cbam_viz.dataset import (
     Change,
     GateSummary,
@@ -26,6 +26,7 @@ from cbam_viz.dataset import (
     sample_stores,
     unusual,
 )
+from cbam_viz.dataset.comparing import common_gates
 from cbam_viz.dataset.gates import summaries_of
 from cbam_viz.dataset.reading import SAMPLES, Part
 from cbam_viz.dataset.sums import is_summed, sums_of, telling
@@ -78,7 +79,7 @@ class Opened:
     @property
     def gates(self) -> list[tuple[str, Part]]:
         """Every gate that can be summed up: maps that differ in size cannot."""
-        return self.store.gates("channel" if self.store.record.layout.varying else None)
+        return self.store.summable
 
 
 def names() -> list[str]:
@@ -238,6 +239,16 @@ def most_unusual(store: Opened, layer: str) -> list[Ranked]:
 @st.cache_data(max_entries=200, show_spinner="Looking at all photos …")
 def _unusual(key: Hashable, layer: str, _store: Store) -> list[Ranked]:
     return unusual(_store, layer, COUNT)
+
+
+def have_in_common(one: Opened, name: str) -> bool:
+    """Whether a store of the list has a gate of the same name and shape; it is not opened."""
+    path = stores_folder() / name
+    try:
+        other = read_record(path)
+    except StoreError:
+        return False
+    return other is not None and bool(common_gates(one.store, Store(path, other, ())))
 
 
 def changes(one: Opened, other: Opened) -> list[Change]:

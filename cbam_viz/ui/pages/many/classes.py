@@ -108,6 +108,9 @@ def curves(store: Opened) -> None:
         max_selections=PANELS,
         **session.control("layers", _last_of_stages(store), layers),
     )
+    if not layers:
+        st.info("This view is about channel weights, and the network of this store has none.")
+        return
     if not last:
         st.info("Choose a layer.")
         return

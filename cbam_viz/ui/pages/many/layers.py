@@ -10,6 +10,8 @@ from cbam_viz.dataset.telling import in_words
 from cbam_viz.statistics import SATURATED_HIGH, SATURATED_LOW
 from cbam_viz.ui.parts.stores import Opened, summaries
 
+# Columns have the words of `in_words` for names, so that a window of usual width shows all of them.
+LABELS = {"pattern": "Pattern", "classes": "Classes", "photos": "Photos"}
 SHARES = {"pattern": "Same for all", "classes": "Between classes", "photos": "Between photos"}
 
 
@@ -47,23 +49,26 @@ def draw(store: Opened) -> None:
             "Spatial maps differ in size from photo to photo in this store, so only "
             "channel weights are summarised."
         )
-    between = "what differs **between classes**, and what differs **between photos** of a class"
+    between = "between **classes**, and between **photos** of a class"
     if not classes:
-        between = "and what differs **between photos**"
+        between = "and between **photos**"
     st.caption(
         "**Mean**, **spread** (over channels, or over the map), **saturated** (below "
         f"{SATURATED_LOW:g} or above {SATURATED_HIGH:g}) and **entropy** are means over photos; "
-        "cells of a map count by their area on the photo. The columns of shares divide the gate's "
-        f"variance: what is the **same for all** photos, {between}. A gate that is the same for "
-        "every photo is a constant, not attention."
+        "cells of a map count by their area on the photo. The other columns divide the gate's "
+        f"variance: the **pattern** that is the same for all photos, {between}. A gate that is the "
+        "same for every photo is a constant, not attention."
     )
 
 
 def _formats() -> dict[str, Any]:
     number = st.column_config.NumberColumn
-    share = number(format="%.1f %%")
+    percent = "%.1f %%"
     return {
         **{name: number(format="%.3f") for name in ("Mean", "Spread", "Entropy")},
-        "Saturated": share,
-        **dict.fromkeys(SHARES.values(), share),
+        "Saturated": number(format=percent),
+        **{
+            title: number(LABELS[key], help=f"Variance: {title.lower()}", format=percent)
+            for key, title in SHARES.items()
+        },
     }

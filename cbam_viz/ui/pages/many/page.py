@@ -8,6 +8,7 @@ import streamlit as st
 
 from cbam_viz._places import SAMPLE, stores_folder
 from cbam_viz._text import counted
+from cbam_viz.batch.record import FAILED
 from cbam_viz.ui import session
 from cbam_viz.ui.pages.many import beside, classes, layers, making, single, this
 from cbam_viz.ui.parts import stores
@@ -103,6 +104,12 @@ def _describe(store: stores.Opened) -> None:
             f"An example: {count} crops of the four sample photos in {record.document['model']}. "
             "Its classes are the four photos, so it shows what the views say, not what the network "
             "is like."
+        )
+    unread = store.store.unread
+    if unread:
+        text += (
+            f" {counted(unread, 'photo')} more could not be read or shown; {FAILED} of the store "
+            "says why."
         )
     left = record.shards - len(store.store.files)
     if left > 0:

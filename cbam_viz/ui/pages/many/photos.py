@@ -15,8 +15,9 @@ from cbam_viz.ui.parts.stores import Opened
 from cbam_viz.ui.words import plain
 
 SIDE = 240
-"""Longer side of a thumbnail, twice what it takes on the page."""
-WIDTH = 120
+"""Longer side of a thumbnail, twice what it takes on the page and more."""
+WIDTH = 104
+"""Pixels: eight stand in a row beside the sidebar of a usual window, three on a phone."""
 
 
 def ranked(store: Opened, layer: str, photos: Sequence[Ranked], number: str, key: str) -> None:
@@ -57,6 +58,17 @@ def ranked(store: Opened, layer: str, photos: Sequence[Ranked], number: str, key
             column_config={number: st.column_config.NumberColumn(format="%.4f")},
             alt=f"Photos with their class and {number.lower()}",
         )
+
+
+def alone(store: Opened, layer: str, photo: int) -> None:
+    """The photo that others are looked for, if it has a picture; else nothing."""
+    picture = _thumbnail(store.key, layer, photo, store.store)
+    if picture is None:
+        return
+    told = store.store.photos.slice(store.store.row_of(photo), 1).to_pylist()[0]
+    with st.container(width=WIDTH, gap=None, key="many_picture_alone"):
+        st.image(picture, width="stretch", alt=f"{told['name']}, the photo itself")
+        st.caption(plain(told["label"] or "no class"))
 
 
 @st.cache_data(max_entries=600, show_spinner=False)

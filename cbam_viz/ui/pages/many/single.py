@@ -61,6 +61,7 @@ def photo(store: Opened, layer: str) -> None:
     )  # fmt: skip
     if len(found) > LISTED:
         st.caption(f"The first {LISTED} of {len(found):,} are listed.")
+    photos.alone(store, layer, chosen)
     st.subheader("Nearest by channel weights", anchor=False)
     photos.ranked(store, layer, nearest(store, layer, chosen), "Distance", "nearest")
     st.caption("Distance: root mean squared difference of the channel weights of two photos.")

@@ -30,10 +30,7 @@ def draw(scene: Scene, store: Opened, layer: str) -> None:
     z, weights, whole = found.store.z, found.weights, found.whole
     first = found.order[: min(SHOWN, int(np.isfinite(z).sum()))]
     if not first.size:
-        st.info(
-            plain(found.store.note)
-            or "Channel weights of this layer are the same for every photo of the store."
-        )
+        st.info(plain(found.without_z))
         return
     st.markdown(
         f"**{plain(scene.photo.name)}** · z over all channels {whole:.2f}, where 1 is typical"
@@ -43,8 +40,8 @@ def draw(scene: Scene, store: Opened, layer: str) -> None:
             "Channel": first,
             "z": z[first],
             "Weight": weights[first],
-            "Mean of the store": one.mean[first],
-            "Standard deviation": one.spread[first],
+            "Mean": one.mean[first],
+            "Spread": one.spread[first],
         },
         key="many_this",
         hide_index=True,
@@ -53,12 +50,13 @@ def draw(scene: Scene, store: Opened, layer: str) -> None:
             "z": st.column_config.NumberColumn(format="%+.2f"),
             **{
                 name: st.column_config.NumberColumn(format="%.3f")
-                for name in ("Weight", "Mean of the store", "Standard deviation")
+                for name in ("Weight", "Mean", "Spread")
             },
         },
         alt="The channels whose weight is furthest from the store's mean, by z-score",
     )
     st.caption(
-        "z is (weight − mean of all photos of the store) / standard deviation between them. "
+        "**z** is (weight − mean) / spread: **mean** and **spread** are those of all photos of the "
+        "store, the spread as standard deviation. "
         "Channels that are the same for all of them are left out. " + plain(found.store.note)
     )
