@@ -115,6 +115,11 @@ def opened(name: str) -> Opened:
     else:
         path = stores_folder() / name
     if not (path / STORE).is_file():
+        if any((path / GATES).glob("*.parquet")):
+            raise StoreError(
+                f"{name} holds Parquet files and no {STORE}, so it is no store. Take it away; if it "
+                "was one, make it anew."
+            )
         raise StoreError(
             f"The store {name} is being begun: the run that makes it has not got to its first "
             "photo, or was stopped before it. Come back when it has."

@@ -37,6 +37,8 @@ class Job:
     began: float
     before: int
     """Photos that were there when it began."""
+    source: str = ""
+    """What it makes a store of."""
     stopped: bool = False
     """Whether somebody asked for the end."""
 
@@ -53,6 +55,11 @@ class Progress:
     done: int
     total: int | None
     """None before the first photo has been looked at."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.total is not None and self.done >= self.total
 
 
 _lock = threading.Lock()
@@ -74,7 +81,7 @@ def start(store: Path, arguments: list[str]) -> None:
                 f"The store {earlier.store.name} is being made, and the app makes one at a "
                 "time. Wait until it is there, or stop it."
             )
-        before = progress(store).done
+        before, source = progress(store).done, arguments[0] if arguments else ""
         said = tempfile.TemporaryFile()  # noqa: SIM115  # read when the run has ended
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         process = subprocess.Popen(
@@ -85,7 +92,7 @@ def start(store: Path, arguments: list[str]) -> None:
             env=environment,
             start_new_session=True,  # so that its workers can be ended with it
         )
-        _last[:] = [Job(store, process, said, time.monotonic(), before)]
+        _last[:] = [Job(store, process, said, time.monotonic(), before, source)]
 
 
 def stop() -> None:
@@ -124,15 +131,20 @@ def progress(store: Path) -> Progress:
 def outcome(job: Job) -> tuple[bool, str]:
     """Whether a run that has ended did what it was for, and a sentence of it."""
     status, name = job.process.poll(), job.store.name
+    # Python itself ends with the status of a run in which some photos could not be read.
+    complete = status in (0, SOME_FAILED) and progress(job.store).complete
     if status == 0:
-        return True, f"The store {name} is there."
-    if status == SOME_FAILED:
+        return complete, f"The store {name} is there." if complete else (
+            f"The store {name} was made, and parts of it or all have been taken away since."
+        )
+    if complete:
         return True, (
             f"The store {name} is there. Some photos could not be read; its failed.csv says why."
         )
     if job.stopped:
         return False, (
-            f"The store {name} was stopped. What was done is kept, and the same button goes on."
+            f"The store {name} was stopped. What was done is kept: with the same folder, network "
+            "and view, Go on does the rest."
         )
     return False, f"The store {name} could not be made. {_last_sentence(job)}"
 

@@ -43,7 +43,7 @@ def page(scene: Scene) -> None:
     if all(name.startswith(SAMPLE) for name in names):
         _say_how()
     name = _choose(names)
-    with st.expander("Make a store", icon=":material/add:", expanded=making.is_busy()):
+    with st.expander("Make a store", icon=":material/add:", expanded=making.has_news()):
         making.draw(scene)
     store = stores.opened(name)
     _describe(store)
