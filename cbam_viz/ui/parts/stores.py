@@ -34,7 +34,7 @@ from cbam_viz.errors import StoreError
 from cbam_viz.layer_names import titles
 from cbam_viz.ui import folders
 from cbam_viz.ui.parts.progress import progress
-from cbam_viz.ui.words import layer_beside
+from cbam_viz.ui.words import layer_beside, plain
 
 PHOTOS = "photos"
 """In the folder of stores: folders of photos to make stores of. No store is called so."""
@@ -92,6 +92,15 @@ def own() -> list[str]:
     return [one.name for one in folders.offered(stores_folder()) if _is_store(one)]
 
 
+def say_if_gone(before: str | None, name: str, names: Sequence[str]) -> None:
+    """Say that the store which was chosen is not in the list any more, and which is shown."""
+    if before is not None and before not in names:
+        st.info(
+            f"The store {plain(before)} is no longer there, so this is {plain(title(name))}.",
+            icon=":material/info:",
+        )
+
+
 def title(name: str) -> str:
     """What to call a store in the list."""
     return f"{name.removeprefix(SAMPLE)} (example)" if name.startswith(SAMPLE) else name
@@ -117,8 +126,8 @@ def opened(name: str) -> Opened:
     if not (path / STORE).is_file():
         if any((path / GATES).glob("*.parquet")):
             raise StoreError(
-                f"{name} holds Parquet files and no {STORE}, so it is no store. Take it away; if it "
-                "was one, make it anew."
+                f"{name} holds Parquet files and no {STORE}, so it is no store. Take it away; if "
+                "it was one, make it anew."
             )
         raise StoreError(
             f"The store {name} is being begun: the run that makes it has not got to its first "

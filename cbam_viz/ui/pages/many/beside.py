@@ -22,7 +22,10 @@ def draw(store: stores.Opened) -> None:
         st.info("There is no other store of yours. Make another one to compare it with.")
         return
     first = next((name for name in others if stores.have_in_common(store, name)), others[0])
+    before = session.page_settings().values.get("other")
     name = st.selectbox("Compare with", others, **session.control("other", first, others))
+    if before != store.name:  # which cannot be beside itself
+        stores.say_if_gone(before, name, others)
     other = stores.opened(name)
     if not stores.have_in_common(store, name):
         st.info(

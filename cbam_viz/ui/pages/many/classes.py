@@ -68,6 +68,11 @@ def draw(store: Opened, layer: str) -> None:
         ),
         "heat",
     )
+    if len(rows) < len(one.classes):
+        st.caption(
+            f"{len(rows)} of {len(one.classes):,} classes are shown here and in the distances, at "
+            "first those with most photos. Channels are ranked over all classes."
+        )
     if clustered:
         st.caption(f"Classes and channels are ordered {IN_WORDS}.")
     first = found.order[:count]

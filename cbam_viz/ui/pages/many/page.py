@@ -86,10 +86,12 @@ def _say_how() -> None:
 
 def _choose(names: list[str]) -> str:
     """The store, which is in the link also where it is the first: another may come before it."""
+    own = session.page_settings()
+    before = own.values.get("store")
     name: str = st.selectbox(
         "Store", names, format_func=stores.title, **session.control("store", names[0], names)
     )
-    own = session.page_settings()
+    stores.say_if_gone(before, name, names)
     own.params[f"{own.prefix}store"] = name
     return name
 
