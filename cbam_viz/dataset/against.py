@@ -16,6 +16,7 @@ from cbam_viz.dataset.telling import ROUNDING
 from cbam_viz.errors import StoreError
 from cbam_viz.models import LoadedModel
 from cbam_viz.models.loaded import weights_sha256
+from cbam_viz.store.shards import Precision
 
 Real = npt.NDArray[np.float64]
 
@@ -61,6 +62,8 @@ class Against:
     store: Among
     of_class: Among | None
     """None if no class was asked for."""
+    precision: Precision = "float32"
+    """Of the store's gates: those of float16 are rounded, and the photo's are not."""
 
     @property
     def constant(self) -> npt.NDArray[np.bool_]:
@@ -70,8 +73,7 @@ class Against:
     @property
     def moved(self) -> npt.NDArray[np.bool_]:
         """(C,) those of them that this photo has another weight of: no z can say how far."""
-        apart = np.abs(self.weights - self.store.mean) > ROUNDING
-        return self.constant & apart
+        return self.constant & _apart(self.weights, self.store.mean, self.precision)
 
     @property
     def whole(self) -> float:
@@ -86,11 +88,13 @@ class Against:
             return ""
         if self.store.photos < 2:
             return self.store.note
-        moved, count = int(self.moved.sum()), self.weights.size
+        moved = int(self.moved.sum())
+        same = "Channel weights of this layer are the same for every photo of the store"
+        if not moved:
+            return f"{same}, and on this photo: a constant, not attention."
         return (
-            "Channel weights of this layer are the same for every photo of the store, a constant "
-            f"and not attention, so that none has a z. This photo differs from it in {moved} of "
-            f"{counted(count, 'channel')}."
+            f"{same}, so that none has a z, but this photo's differ from them in {moved} of "
+            f"{counted(self.weights.size, 'channel')}: the photos of the store may be alike."
         )
 
     @property
@@ -103,10 +107,15 @@ class Against:
 
 
 def against(
-    summary: GateSummary, weights: npt.NDArray[np.floating], label: str | None = None
+    summary: GateSummary,
+    weights: npt.NDArray[np.floating],
+    label: str | None = None,
+    *,
+    precision: Precision = "float32",
 ) -> Against:
     """Compare a photo's channel weights (C,) with those of a store, and with one class of it.
 
+    `precision` is the one of the store's gates, which `moved` allows for.
     Raises StoreError for weights of another layer, and for a class that the store has not.
     """
     values = np.asarray(weights, np.float64)
@@ -124,8 +133,24 @@ def against(
             values, label, int(summary.count[at]), summary.class_mean[at], summary.class_spread[at]
         )
     return Against(
-        values, _among(values, None, summary.photos, summary.mean, summary.spread), of_class
+        values,
+        _among(values, None, summary.photos, summary.mean, summary.spread),
+        of_class,
+        precision,
     )
+
+
+def is_as_there(summary: GateSummary, gate: npt.NDArray[np.floating], precision: Precision) -> bool:
+    """Whether a photo's gate of any shape, of as many values, is the mean one of the store."""
+    values = np.asarray(gate, np.float64).reshape(-1)
+    same = values.shape == summary.mean.shape
+    return same and not _apart(values, summary.mean, precision).any()
+
+
+def _apart(values: Real, mean: Real, precision: Precision) -> npt.NDArray[np.bool_]:
+    """Which values differ by more than a batch and the store's rounding can make of it."""
+    rounded = np.abs(mean) * 2**-11 if precision == "float16" else 0.0
+    return np.asarray(np.abs(values - mean) > ROUNDING + rounded)
 
 
 def _among(values: Real, label: str | None, photos: int, mean: Real, spread: Real) -> Among:

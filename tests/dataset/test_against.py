@@ -12,7 +12,7 @@ import cbam_viz
 from cbam_viz.batch.run import run_batch
 from cbam_viz.batch.settings import Settings
 from cbam_viz.dataset import open_store
-from cbam_viz.dataset.against import against, differing
+from cbam_viz.dataset.against import against, differing, is_as_there
 from cbam_viz.dataset.gates import GateSummary
 from cbam_viz.dataset.telling import is_constant
 from cbam_viz.errors import StoreError
@@ -55,6 +55,34 @@ def test_no_spread_no_z() -> None:
     same = summary(np.tile([0.25, 0.5], (5, 1)), ["a"] * 5)
     assert is_constant(same)
     assert np.isnan(against(same, np.array([0.25, 0.5])).whole)
+
+
+def test_a_constant_that_the_store_has_rounded_is_one_on_the_photo_too() -> None:
+    """0.7311 in float16 is 1.2e-4 away from itself: no difference between photos."""
+    gate = np.array([0.7311, 0.2689, 3.3])
+    rounded = gate.astype(np.float16).astype(np.float64)
+    assert np.abs(rounded - gate).min() > 5e-6
+    assert np.abs(rounded - gate).max() > 1e-4
+    made = summary(np.tile(rounded, (30, 1)), ["a"] * 30)
+    assert not against(made, gate, precision="float16").moved.any()
+    assert is_as_there(made, gate.reshape(3, 1), "float16")
+    assert against(made, gate, precision="float16").without_z.endswith("a constant, not attention.")
+    assert against(made, gate).moved.any()
+    assert not is_as_there(made, gate, "float32")
+    assert not is_as_there(made, gate[:2], "float16")
+    other = against(made, gate + [0, 0.001, 0], precision="float16")
+    assert other.moved.tolist() == [False, True, False]
+    assert "differ from them in 1 of 3 channels" in other.without_z
+    assert "attention" not in other.without_z
+
+
+def test_why_there_is_no_z() -> None:
+    few = against(summary(np.tile([0.25, 0.5], (5, 1)), ["a"] * 5), np.array([0.25, 0.5]))
+    assert few.store.note  # of five photos, which is not why
+    assert few.without_z.startswith("Channel weights of this layer are the same for every photo")
+    one = against(summary(RANDOM.random((1, 2)), ["a"]), np.ones(2))
+    assert one.without_z == one.store.note
+    assert against(summary(RANDOM.random((5, 2)), ["a"] * 5), np.ones(2)).without_z == ""
 
 
 def test_few_photos_are_said() -> None:

@@ -505,3 +505,176 @@ def test_a_run_that_cannot_be_says_why(tmp_path, monkeypatch):
     assert not good
     assert text.startswith("The store store could not be made.")
     assert "none" in text
+
+
+@pytest.fixture
+def without_channels(stores) -> Path:
+    """A store whose network has maps alone."""
+    document = json.loads((stores / "first" / "store.json").read_text())
+    for layer in document["layout"]["layers"]:
+        layer["channels"] = None
+    (stores / "first" / "store.json").write_text(json.dumps(document))
+    return stores / "first"
+
+
+def test_curves_of_a_network_without_channel_weights(many, without_channels):
+    app = many(view="curves")
+    assert "the network of this store has none" in app.info[0].value
+
+
+def test_a_store_that_is_gone_is_not_silently_another_one(many, stores):
+    app = many(store="second", view="channel")
+    shutil.rmtree(stores / "second")
+    app.run()
+    assert app.selectbox(key="many_store").value == "first"
+    (note,) = app.info
+    assert note.value == "The store second is no longer there, so this is first."
+    app.run()
+    assert not app.info
+
+
+def test_the_other_store_that_is_gone_is_said(many, stores):
+    shutil.copytree(stores / "second", stores / "third")
+    app = many(view="stores", other="third")
+    assert not app.info
+    shutil.rmtree(stores / "third")
+    app.run()
+    assert app.info[0].value == "The store third is no longer there, so this is second."
+    app.selectbox(key="many_store").select("second").run()  # then the other one is the first
+    assert app.selectbox(key="many_other").value == "first"
+    assert not app.info
+
+
+def test_stores_without_a_common_gate(many, stores):
+    """The first that can be compared is offered; of one that cannot, it is said, and no error."""
+    shutil.copytree(stores / "first", stores / "another")
+    record = stores / "another" / "store.json"
+    record.write_text(record.read_text().replace('"layer', '"other'))
+    app = many(store="first", view="stores")
+    assert app.selectbox(key="many_other").options == ["another", "second"]
+    assert app.selectbox(key="many_other").value == "second"
+    assert len(table(app, "Profile"))
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_classes_are_compared_where_both_stores_have_them(many, stores, alike):
+    if not alike:
+        for shard in (stores / "second" / "gates").iterdir():
+            rows = pq.read_table(shard)
+            at = rows.column_names.index("label")
+            names = pa.array([f"no {one}" for one in rows["label"].to_pylist()])
+            field = rows.schema.field(at).with_type(names.type)
+            pq.write_table(rows.set_column(at, field, names), shard)
+        shutil.rmtree(stores / "second" / "summaries", ignore_errors=True)
+    app = many(view="stores")
+    shown = table(app, "Profile")
+    assert ("Most changed class" in shown) is alike
+    assert ("Its profile" in shown) is alike
+    said = [one.value for one in app.caption if "no class in common" in one.value]
+    assert bool(said) is not alike
+    if alike:
+        layer = shown["Module"][0]
+        (one, labels, _), (other, _, _) = (
+            whole(stores / name, f"{layer}/channel") for name in ("first", "second")
+        )
+        far = {
+            label: np.sqrt(
+                ((one[labels == label].mean(0) - other[labels == label].mean(0)) ** 2).mean()
+            )
+            for label in LABELS
+        }
+        assert shown["Most changed class"][0] == max(far, key=far.__getitem__)
+        assert shown["Its profile"][0] == pytest.approx(max(far.values()), abs=1e-9)
+
+
+def test_photos_that_could_not_be_read_are_counted(many, stores):
+    """The first shard ought to hold eight."""
+    shard = min((stores / "first" / "gates").iterdir())
+    rows = pq.read_table(shard)
+    pq.write_table(rows.slice(3), shard)
+    assert open_store(stores / "first").unread == 3
+    app = many()
+    text = next(one.value for one in app.caption if one.value.startswith("24 photos"))
+    assert "3 photos more could not be read or shown" in text
+    assert "failed.csv" in text
+    assert open_store(stores / "second").unread == 0
+
+
+def test_of_many_classes_it_is_said_how_many_are_shown(many, monkeypatch):
+    assert not any("classes are shown" in one.value for one in many(view="classes").caption)
+    app = many(view="classes", classes="ant,cat")
+    assert any("2 of 3 classes are shown" in one.value for one in app.caption)
+
+
+def test_a_photo_stands_beside_those_that_are_nearest(many):
+    app = many(view="photo", photo="5")
+    pictures = app.get("imgs")
+    assert len(pictures) == 9  # it and eight others
+
+
+def test_what_became_of_a_run_is_told_where_it_is_seen(open_app, checkpoint_folder, tmp_path,
+                                                       monkeypatch):  # fmt: skip
+    """A run that fails ends in an open box, with the reason, and its folder is still chosen."""
+    folder = tmp_path / "stores"
+    (folder / "photos" / "a").mkdir(parents=True)
+    (folder / "photos" / "b").mkdir()
+    monkeypatch.setenv("CBAM_VIZ_STORES", str(folder))
+    monkeypatch.setattr(job, "_last", [])
+    app = open_app("many", many_folder="b")
+    assert not box_of(app).expanded
+    app.button(key="many_make").click().run()
+    job.current().process.wait(60)
+    app.run()
+    assert box_of(app).expanded
+    assert "holds no images" in app.warning[0].value
+    other = open_app("many")  # of another visitor, who looks for it
+    assert not box_of(other).expanded
+    assert other.selectbox(key="many_folder").value == "b"
+
+
+def box_of(app):
+    return next(one for one in app.expander if one.label == "Make a store").proto
+
+
+def test_a_store_that_is_there_is_shown_by_a_button_and_said_what_it_is_of(
+    open_app, checkpoint_folder, photos, tmp_path, monkeypatch
+):
+    folder = tmp_path / "stores"
+    shutil.copytree(photos, folder / "photos" / "mine")
+    monkeypatch.setenv("CBAM_VIZ_STORES", str(folder))
+    monkeypatch.setattr(job, "_last", [])
+    app = open_app("many")
+    app.button(key="many_make").click().run()
+    job.current().process.wait(120)
+    app.run()
+    assert app.success[0].value == "The store mine-test is there."
+    assert app.selectbox(key="many_store").value == "mine-test"  # the only one of their own
+    assert not [one for one in app.button if one.key == "many_show"]
+    app.selectbox(key="many_store").select("sample:crops").run()
+    app.button(key="many_show").click().run()
+    assert app.selectbox(key="many_store").value == "mine-test"
+    assert any("was put into the folder or changed there since is not in it" in one.value
+               for one in app.caption)  # fmt: skip
+    record = folder / "mine-test" / "store.json"
+    document = json.loads(record.read_text())
+    document["made_with"]["checkpoint"] = "0" * 64
+    record.write_text(json.dumps(document))
+    app.run()
+    assert any("was made with other weights of that network" in one.value for one in app.caption)
+    shutil.rmtree(folder / "mine-test")
+    app.run()
+    assert "have been taken away since" in app.warning[0].value
+
+
+def test_a_process_that_fails_with_the_status_of_some_photos_has_made_nothing(tmp_path):
+    """Python's own status for an error is 1."""
+
+    class Ended:
+        def poll(self) -> int:
+            return job.SOME_FAILED
+
+    with open(tmp_path / "said", "w+b") as said:
+        said.write(b"Error: no module\n")
+        good, text = job.outcome(job.Job(tmp_path / "store", Ended(), said, 0.0, 0))
+    assert not good
+    assert text == "The store store could not be made. no module"

@@ -8,7 +8,7 @@ import streamlit as st
 
 from cbam_viz.attention import LayerAttention
 from cbam_viz.charts.channels import Around
-from cbam_viz.dataset.against import Against, Among, against, differing
+from cbam_viz.dataset.against import Against, Among, against, differing, is_as_there
 from cbam_viz.dataset.telling import is_constant
 from cbam_viz.errors import StoreError
 from cbam_viz.ui import session
@@ -18,6 +18,10 @@ from cbam_viz.ui.scene import Scene
 from cbam_viz.ui.words import plain
 
 LISTED = 10
+HERE_TOO, NOT_HERE = "a constant", "but not on this one"
+"""How it is said of a gate that is the same for every photo of a store what it is on this one."""
+CONSTANTS = {HERE_TOO: "a constant", NOT_HERE: "a constant there"}
+"""The same in a word, by how the sentence ends."""
 
 
 def choose(scene: Scene) -> Opened | None:
@@ -68,7 +72,10 @@ def compare(scene: Scene, store: Opened, layer: LayerAttention) -> Against | Non
     label = predictions[0].label if predictions else None
     try:
         return against(
-            one, layer.channel[0].double().numpy(), label if label in one.classes else None
+            one,
+            layer.channel[0].double().numpy(),
+            label if label in one.classes else None,
+            precision=store.store.record.layout.precision,
         )
     except StoreError as error:
         st.caption(plain(str(error)))
@@ -117,8 +124,10 @@ def flags(scene: Scene, store: Opened, layer: LayerAttention) -> tuple[str, ...]
         if name == layer.name and gate is not None:
             one = stores.summary(store, name, part)
             if is_constant(one):
+                here = is_as_there(one, gate[0].numpy(), store.store.record.layout.precision)
                 found.append(
-                    f"{title}: the same for all {one.photos:,} photos of {store.name}, a constant"
+                    f"{title}: the same for all {one.photos:,} photos of {store.name}, "
+                    + (HERE_TOO if here else NOT_HERE)
                 )
     return tuple(found)
 

@@ -124,10 +124,10 @@ def opened(name: str) -> Opened:
     else:
         path = stores_folder() / name
     if not (path / STORE).is_file():
-        if any((path / GATES).glob("*.parquet")):
+        if not (path / PLAN).exists():  # which is written before anything else
             raise StoreError(
-                f"{name} holds Parquet files and no {STORE}, so it is no store. Take it away; if "
-                "it was one, make it anew."
+                f"{name} holds a folder {GATES} and neither {STORE} nor {PLAN}, so it is no store. "
+                "Take it away; if it was one, make it anew."
             )
         raise StoreError(
             f"The store {name} is being begun: the run that makes it has not got to its first "

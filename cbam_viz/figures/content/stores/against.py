@@ -137,6 +137,11 @@ def content(spec: FigureSpec, study: StoreStudy) -> Special:
             raise FigureError(f"{analysis.photo.name} has no channel weights at {layer}.")
         summary = gate_summary(study.store, layer, "channel", spec.per_class)
         own = label if label in summary.classes else None
-        found = against(summary, gates.channel[0].double().numpy(), own)
+        found = against(
+            summary,
+            gates.channel[0].double().numpy(),
+            own,
+            precision=study.store.record.layout.precision,
+        )
         panels.append(AgainstStore(layer, titles[layer], found, found.order[:top]))
     return Special(tuple(panels), analysis.photo.name, label or None, top)

@@ -16,6 +16,7 @@ from cbam_viz.statistics import (
     remarks,
 )
 from cbam_viz.ui.glossary import hint
+from cbam_viz.ui.parts.against import CONSTANTS
 
 Kind = Literal["spatial", "channel"]
 
@@ -68,8 +69,11 @@ def _row(kind: Kind, one: LayerStatistics, gate: GateStatistics, title: str) -> 
     if kind == "spatial":
         told += [flag.partition(":")[0] for flag in one.flags if flag.startswith("place ")]
     called = "map: " if kind == "spatial" else "channel weights: "
-    if any(flag.startswith(called) and flag.endswith("a constant") for flag in one.flags):
-        told.append("a constant")
+    told += [
+        remark
+        for ending, remark in CONSTANTS.items()
+        if any(flag.startswith(called) and flag.endswith(ending) for flag in one.flags)
+    ]
     return {
         "Layer": title,
         "Module": one.name,

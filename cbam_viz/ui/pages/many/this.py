@@ -26,7 +26,8 @@ def draw(scene: Scene, store: Opened, layer: str) -> None:
     if gates is None or gates.channel is None or gates.channel.shape[1] != one.mean.size:
         st.info("On this photo, the layer gave no channel weights that match the store.")
         return
-    found = against(one, gates.channel[0].double().numpy())
+    precision = store.store.record.layout.precision
+    found = against(one, gates.channel[0].double().numpy(), precision=precision)
     z, weights, whole = found.store.z, found.weights, found.whole
     first = found.order[: min(SHOWN, int(np.isfinite(z).sum()))]
     if not first.size:
