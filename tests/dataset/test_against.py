@@ -70,7 +70,7 @@ def test_a_constant_that_the_store_has_rounded_is_one_on_the_photo_too() -> None
     assert against(made, gate).moved.any()
     assert not is_as_there(made, gate, "float32")
     assert not is_as_there(made, gate[:2], "float16")
-    other = against(made, gate + [0, 0.001, 0], precision="float16")
+    other = against(made, gate + np.array([0, 0.001, 0]), precision="float16")
     assert other.moved.tolist() == [False, True, False]
     assert "differ from them in 1 of 3 channels" in other.without_z
     assert "attention" not in other.without_z

@@ -231,6 +231,37 @@ def test_two_stores(store: Path, photos: Path, loaded: LoadedModel, tmp_path: Pa
         assert change.classes["ant"] == pytest.approx(apart, abs=1e-9)
 
 
+def test_two_stores_whose_maps_differ_in_size(store: Path, tmp_path: Path) -> None:
+    """Channel weights are compared all the same, and such maps with no other ones."""
+    folder = shutil.copytree(store, tmp_path / "varying")
+    document = json.loads((folder / "store.json").read_text())
+    document["layout"]["varying"] = True
+    (folder / "store.json").write_text(json.dumps(document))
+    shutil.rmtree(folder / "summaries", ignore_errors=True)
+    fixed, varying = open_store(store), open_store(folder)
+    assert varying.summable == varying.gates("channel")
+    assert fixed.summable == fixed.gates()
+    for pair in ((varying, varying), (varying, fixed), (fixed, varying)):
+        found = compare_stores(*pair)
+        assert [(one.layer, one.part) for one in found] == fixed.gates("channel")
+        assert all(one.profile == 0 for one in found)
+
+
+def test_rounding_is_not_unusual(store: Path, tmp_path: Path) -> None:
+    """Gates of one photo in two batches differ in their last bits, and are the same."""
+    folder = shutil.copytree(store, tmp_path / "alike")
+    layer = open_store(folder).gates("channel")[0][0]
+    random = np.random.default_rng(0)
+    for shard in (folder / "gates").iterdir():
+        rows = pq.read_table(shard)
+        at = rows.column_names.index(f"{layer}/channel")
+        field, size = rows.schema.field(at), len(rows[at][0])
+        values = 0.5 + random.normal(0, 1e-7, (rows.num_rows, size)).astype(np.float32)
+        pq.write_table(rows.set_column(at, field, pa.array(list(values), field.type)), shard)
+    shutil.rmtree(folder / "summaries", ignore_errors=True)
+    assert unusual(open_store(folder), layer) == []
+
+
 def test_what_is_no_store(tmp_path: Path, store: Path, loaded: LoadedModel, photos: Path) -> None:
     with pytest.raises(StoreError, match="is no store"):
         open_store(tmp_path)

@@ -134,6 +134,32 @@ def test_constants_are_flagged_in_all_layers(open_app, stores, monkeypatch):
     assert not any("a constant" in text for table in tables for text in table["Remarks"])
 
 
+def test_a_constant_of_the_store_is_one_only_if_it_is_the_same_on_this_photo(open_app, stores):
+    """The store's photos are made the sample's equals, and then those of another photo."""
+    names = pq.read_table(stores / "ours/gates")["name"].to_pylist()
+    weights = whole(stores / "ours", f"{LAYER}/channel")
+    own = names.index("a/sample.jpg")
+    for row, remark in ((own, "a constant"), ((own + 1) % len(names), "a constant there")):
+        for shard in (stores / "ours/gates").iterdir():
+            rows = pq.read_table(shard)
+            at = rows.column_names.index(f"{LAYER}/channel")
+            field = rows.schema.field(at)
+            column = pa.array([weights[row].tolist()] * rows.num_rows, field.type)
+            pq.write_table(rows.set_column(at, field, column), shard)
+        shutil.rmtree(stores / "ours/summaries", ignore_errors=True)
+        app = open_app("layers", against="ours", view="crop")
+        (told,) = [
+            row["Remarks"]
+            for table in (one.value for one in app.dataframe if "Remarks" in one.value)
+            for _, row in table.iterrows()
+            if "a constant" in row["Remarks"]
+        ]
+        assert told == remark
+        app = open_app("explore", against="ours", layer=LAYER, view="crop")
+        assert ("a constant, not attention" in text(app)) is (row == own)
+        assert ("the photos of the store may be alike" in text(app)) is (row != own)
+
+
 def test_a_figure_of_a_store_on_the_figure_page(open_app, stores):
     shutil.copytree(stores / "ours", stores / "same")
     said = {
