@@ -676,3 +676,14 @@ def test_a_process_that_fails_with_the_status_of_some_photos_has_made_nothing(tm
         good, text = job.outcome(job.Job(tmp_path / "store", Ended(), said, 0.0, 0))
     assert not good
     assert text == "The store store could not be made. no module"
+
+
+def test_a_photo_that_is_alone_has_no_nearest(many, stores):
+    gates = sorted((stores / "first" / "gates").iterdir())
+    for shard in gates[1:]:
+        shard.unlink()
+    pq.write_table(pq.read_table(gates[0]).slice(0, 1), gates[0])
+    shutil.rmtree(stores / "first" / "summaries", ignore_errors=True)
+    app = many(view="photo")
+    assert app.info[0].value.startswith("No other photo of this store")
+    assert not [one for one in app.dataframe if "Distance" in one.value]

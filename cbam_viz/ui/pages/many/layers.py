@@ -38,6 +38,7 @@ def draw(store: Opened) -> None:
         {name: [row[name] for row in rows] for name in rows[0]} if rows else {},
         key="many_layers",
         hide_index=True,
+        placeholder="–",
         height="content",
         column_config=_formats(),
         alt="Every gate: mean, spread, saturation, entropy and shares of its variance",

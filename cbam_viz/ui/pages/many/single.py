@@ -63,7 +63,11 @@ def photo(store: Opened, layer: str) -> None:
         st.caption(f"The first {LISTED} of {len(found):,} are listed.")
     photos.alone(store, layer, chosen)
     st.subheader("Nearest by channel weights", anchor=False)
-    photos.ranked(store, layer, nearest(store, layer, chosen), "Distance", "nearest")
+    others = nearest(store, layer, chosen)
+    if not others:
+        st.info("No other photo of this store has channel weights of this layer.")
+        return
+    photos.ranked(store, layer, others, "Distance", "nearest")
     st.caption("Distance: root mean squared difference of the channel weights of two photos.")
 
 
