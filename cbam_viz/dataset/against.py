@@ -16,7 +16,7 @@ from cbam_viz.dataset.telling import ROUNDING
 from cbam_viz.errors import StoreError
 from cbam_viz.models import LoadedModel
 from cbam_viz.models.loaded import weights_sha256
-from cbam_viz.store.shards import Precision
+from cbam_viz.store.precision import Precision, most_rounded
 
 Real = npt.NDArray[np.float64]
 
@@ -63,7 +63,7 @@ class Against:
     of_class: Among | None
     """None if no class was asked for."""
     precision: Precision = "float32"
-    """Of the store's gates: those of float16 are rounded, and the photo's are not."""
+    """Of the store's gates: which may be rounded, and the photo's are not."""
 
     @property
     def constant(self) -> npt.NDArray[np.bool_]:
@@ -149,8 +149,7 @@ def is_as_there(summary: GateSummary, gate: npt.NDArray[np.floating], precision:
 
 def _apart(values: Real, mean: Real, precision: Precision) -> npt.NDArray[np.bool_]:
     """Which values differ by more than a batch and the store's rounding can make of it."""
-    rounded = np.abs(mean) * 2**-11 if precision == "float16" else 0.0
-    return np.asarray(np.abs(values - mean) > ROUNDING + rounded)
+    return np.asarray(np.abs(values - mean) > ROUNDING + most_rounded(mean, precision))
 
 
 def _among(values: Real, label: str | None, photos: int, mean: Real, spread: Real) -> Among:

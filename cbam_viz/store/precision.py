@@ -55,3 +55,11 @@ def beyond_steps(gates: Mapping[str, npt.NDArray[Any]]) -> str:
                 f"from {LEAST:g} to {MOST:g}: take the precision float16"
             )
     return ""
+
+
+def most_rounded(values: npt.NDArray[Any], precision: Precision) -> npt.NDArray[np.float64]:
+    """Return by how much each of these gates may have been changed at most."""
+    size = np.abs(np.asarray(values, np.float64))
+    if precision == "float16":
+        return size / 2048
+    return np.full_like(size, 0.5 / STEPS if precision == "int16" else 0.0)

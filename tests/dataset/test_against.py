@@ -69,6 +69,10 @@ def test_a_constant_that_the_store_has_rounded_is_one_on_the_photo_too() -> None
     assert against(made, gate, precision="float16").without_z.endswith("a constant, not attention.")
     assert against(made, gate).moved.any()
     assert not is_as_there(made, gate, "float32")
+    steps = summary(np.tile(np.rint(gate * 2048) / 2048, (30, 1)), ["a"] * 30)
+    assert np.abs(steps.mean - gate).max() > 1e-4
+    assert is_as_there(steps, gate, "int16")
+    assert against(steps, gate + 0.0005, precision="int16").moved.all()
     assert not is_as_there(made, gate[:2], "float16")
     other = against(made, gate + np.array([0, 0.001, 0]), precision="float16")
     assert other.moved.tolist() == [False, True, False]
