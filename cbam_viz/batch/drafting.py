@@ -1,0 +1,153 @@
+"""What decoding JPEGs smaller does to the first photos: to their time, and to their gates.
+
+It is no way of computing, so its effect is that of reading and preparing, which is measured here
+beside the forward; gates are compared with those of the exact path for the same files.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch.utils import _pytree as pytree
+
+from cbam_viz.batch.fast import HALF, all_gates, apart, first_of
+from cbam_viz.batch.looking import Looker, Prepared, Result, first_readable
+from cbam_viz.batch.sources.item import Item
+from cbam_viz.batch.sources.opening import Opener
+from cbam_viz.errors import ModelError
+
+PHOTOS = 16
+"""That are measured, however many go through the network together."""
+_ROUNDS = 2
+"""Forwards of each, of which the faster one counts."""
+_SINGLE_PIXELS = ("opencv", "nearest")
+"""Interpolations that take single pixels of a photo and no averages."""
+
+
+@dataclass(frozen=True)
+class DraftEffect:
+    """What it did; of two times the exact path's comes first."""
+
+    photos: int
+    drafted: int
+    """How many of them were decoded smaller."""
+    preparing: tuple[float, float]
+    """Seconds a photo, to read it and make its input."""
+    forward: tuple[float, float]
+    """Seconds a photo, with what else is done to compute faster."""
+    gates: float
+    """Largest difference of a gate, with what else is done to compute faster."""
+    output: float
+    """Largest difference of the network's output, of all tensors in it."""
+
+    @property
+    def told(self) -> str:
+        """The same in words."""
+        if not self.drafted:
+            return (
+                f"Fast (draft): {first_of(self.photos)} had to be decoded whole, as small photos "
+                "and all that are no JPEGs are."
+            )
+        reading = [seconds * 1e3 for seconds in self.preparing]
+        running = [seconds * 1e3 for seconds in self.forward]
+        before, after = reading[0] + running[0], reading[1] + running[1]
+        return (
+            f"Fast (draft): {self.drafted} of {first_of(self.photos)} decoded smaller; to read and "
+            f"prepare one takes {reading[1]:.0f} ms in place of {reading[0]:.0f}, with the forward "
+            f"{after:.0f} ms in place of {before:.0f}: {before / after:.2f} times as fast. Gates "
+            f"differ by {self.gates:.1e} at most (allowed: {HALF:.0e}), the output by "
+            f"{self.output:.1e}."
+        )
+
+
+def measure_draft(looker: Looker, items: Iterator[Item]) -> DraftEffect:
+    """Compare a looker that decodes JPEGs smaller with the exact one, on the first photos.
+
+    Raises:
+        ModelError: how large photos must be for this network is not known, or gates differ by more
+            than is allowed: the text has the figure.
+        ImageError: no photo can be read.
+    """
+    _refuse_others(looker)
+    plain = replace(looker.settings, fast=())
+    exact = replace(looker, settings=plain, forward=None)
+    first = first_readable(exact, items, max(PHOTOS, looker.batch))  # files are in memory now
+    opener = Opener(plain.columns)
+    lookers = (exact, looker)
+    inputs: tuple[list[Prepared], list[Prepared]] = ([], [])
+    preparing = [0.0, 0.0]
+    try:
+        for item, _ in first:
+            for which, one in enumerate(lookers):
+                began = time.perf_counter()
+                made = one.prepared(opener, item)
+                preparing[which] += time.perf_counter() - began
+                assert not isinstance(made, str), made  # the exact one was read just now
+                inputs[which].append(made)
+    finally:
+        opener.close()
+    forward = [float("inf")] * 2
+    results: list[list[Result]] = [[], []]
+    for _ in range(_ROUNDS):
+        for which, one in enumerate(lookers):
+            began = time.perf_counter()
+            results[which] = _looked(one, inputs[which])
+            forward[which] = min(forward[which], time.perf_counter() - began)
+    differences = [_between(*pair) for pair in zip(*results, strict=True)]
+    effect = DraftEffect(
+        photos=len(first),
+        drafted=sum(
+            not torch.equal(a.tensor, b.tensor) for (_, a), (_, b) in zip(*inputs, strict=True)
+        ),
+        preparing=(preparing[0] / len(first), preparing[1] / len(first)),
+        forward=(forward[0] / len(first), forward[1] / len(first)),
+        gates=max(gates for gates, _ in differences),
+        output=max(output for _, output in differences),
+    )
+    if not effect.gates <= HALF:
+        raise ModelError(
+            f"With {', '.join(looker.settings.fast)} gates of {looker.loaded.name} differ by "
+            f"{effect.gates:.2g} from the exact ones on {first_of(effect.photos)}; {HALF:g} is "
+            "allowed. Leave --fast draft out."
+        )
+    return effect
+
+
+def _refuse_others(looker: Looker) -> None:
+    loaded, what = looker.loaded, ""
+    if loaded.transform is not None:
+        what = "makes its input by a transform of its own, which does not say how large a photo"
+        what += " must be for it"
+    elif loaded.spec.interpolation in _SINGLE_PIXELS:
+        what = "is fed single pixels of photos, not averages of them, and photos that are decoded"
+        what += f" smaller have others (its interpolation is {loaded.spec.interpolation})"
+    if what:
+        raise ModelError(f"{loaded.name} {what}. Leave --fast draft out.")
+
+
+def _looked(looker: Looker, inputs: Sequence[Prepared]) -> list[Result]:
+    """What the network gives for each, as many of one size together as in the run."""
+    sizes: dict[torch.Size, list[int]] = {}
+    for number, (_, made) in enumerate(inputs):
+        sizes.setdefault(made.tensor.shape, []).append(number)
+    results: dict[int, Result] = {}
+    for numbers in sizes.values():
+        for start in range(0, len(numbers), looker.batch):
+            some = numbers[start : start + looker.batch]
+            results |= zip(some, looker.look([inputs[number] for number in some]), strict=True)
+    return [results[number] for number in range(len(inputs))]
+
+
+def _between(exact: Result, found: Result) -> tuple[float, float]:
+    """The largest differences of a gate and of the output; what fails for both does not differ."""
+    if isinstance(exact, str) or isinstance(found, str):
+        return (0.0, 0.0) if isinstance(exact, str) == isinstance(found, str) else (math.inf,) * 2
+    one, other = exact.attention, found.attention
+    if list(one) != list(other):
+        return (math.inf,) * 2
+    leaves = [pytree.tree_leaves(attention.output) for attention in (one, other)]
+    return apart(all_gates(one), all_gates(other)), apart(*leaves)
