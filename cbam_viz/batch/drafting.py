@@ -52,11 +52,14 @@ class DraftEffect:
                 f"Fast (draft): {first_of(self.photos)} had to be decoded whole, as small photos "
                 "and all that are no JPEGs are."
             )
+        which = first_of(self.photos)
+        if self.drafted < self.photos:
+            which = f"{self.drafted} of {which}"
         reading = [seconds * 1e3 for seconds in self.preparing]
         running = [seconds * 1e3 for seconds in self.forward]
         before, after = reading[0] + running[0], reading[1] + running[1]
         return (
-            f"Fast (draft): {self.drafted} of {first_of(self.photos)} decoded smaller; to read and "
+            f"Fast (draft): {which} decoded smaller; to read and "
             f"prepare one takes {reading[1]:.0f} ms in place of {reading[0]:.0f}, with the forward "
             f"{after:.0f} ms in place of {before:.0f}: {before / after:.2f} times as fast. Gates "
             f"differ by {self.gates:.1e} at most (allowed: {HALF:.0e}), the output by "
@@ -120,7 +123,7 @@ def measure_draft(looker: Looker, items: Iterator[Item]) -> DraftEffect:
 def _refuse_others(looker: Looker) -> None:
     loaded, what = looker.loaded, ""
     if loaded.transform is not None:
-        what = "makes its input by a transform of its own, which does not say how large a photo"
+        what = "is given photos by a transform of its own, which does not say how large a photo"
         what += " must be for it"
     elif loaded.spec.interpolation in _SINGLE_PIXELS:
         what = "is fed single pixels of photos, not averages of them, and photos that are decoded"
