@@ -18,7 +18,7 @@ from cbam_viz.batch.fast import HALF, all_gates, apart, first_of
 from cbam_viz.batch.looking import Looker, Prepared, Result, first_readable
 from cbam_viz.batch.sources.item import Item
 from cbam_viz.batch.sources.opening import Opener
-from cbam_viz.errors import ModelError
+from cbam_viz.errors import ImageError, ModelError
 
 PHOTOS = 16
 """That are measured, however many go through the network together."""
@@ -43,6 +43,8 @@ class DraftEffect:
     """Largest difference of a gate, with what else is done to compute faster."""
     output: float
     """Largest difference of the network's output, of all tensors in it."""
+    threads: int = 0
+    """That read and prepare ahead of the forward; 0: one thing is done after the other."""
 
     @property
     def told(self) -> str:
@@ -56,8 +58,7 @@ class DraftEffect:
         if self.drafted < self.photos:
             which = f"{self.drafted} of {which}"
         reading = [seconds * 1e3 for seconds in self.preparing]
-        running = [seconds * 1e3 for seconds in self.forward]
-        before, after = reading[0] + running[0], reading[1] + running[1]
+        before, after = map(self._together, reading, [seconds * 1e3 for seconds in self.forward])
         return (
             f"Fast (draft): {which} decoded smaller; to read and "
             f"prepare one takes {reading[1]:.0f} ms in place of {reading[0]:.0f}, with the forward "
@@ -66,6 +67,9 @@ class DraftEffect:
             f"{self.output:.1e}."
         )
 
+    def _together(self, reading: float, running: float) -> float:
+        return max(reading / self.threads, running) if self.threads else reading + running
+
 
 def measure_draft(looker: Looker, items: Iterator[Item]) -> DraftEffect:
     """Compare a looker that decodes JPEGs smaller with the exact one, on the first photos.
@@ -73,7 +77,7 @@ def measure_draft(looker: Looker, items: Iterator[Item]) -> DraftEffect:
     Raises:
         ModelError: how large photos must be for this network is not known, or gates differ by more
             than is allowed: the text has the figure.
-        ImageError: no photo can be read.
+        ImageError: no photo can be read, or one no longer.
     """
     _refuse_others(looker)
     plain = replace(looker.settings, fast=())
@@ -89,7 +93,8 @@ def measure_draft(looker: Looker, items: Iterator[Item]) -> DraftEffect:
                 began = time.perf_counter()
                 made = one.prepared(opener, item)
                 preparing[which] += time.perf_counter() - began
-                assert not isinstance(made, str), made  # the exact one was read just now
+                if isinstance(made, str):  # though it could be read just now
+                    raise ImageError(made)
                 inputs[which].append(made)
     finally:
         opener.close()
@@ -110,6 +115,7 @@ def measure_draft(looker: Looker, items: Iterator[Item]) -> DraftEffect:
         forward=(forward[0] / len(first), forward[1] / len(first)),
         gates=max(gates for gates, _ in differences),
         output=max(output for _, output in differences),
+        threads=looker.threads,
     )
     if not effect.gates <= HALF:
         raise ModelError(

@@ -105,6 +105,8 @@ def test_what_is_said() -> None:
         "50 ms in place of 100, with the forward 75 ms in place of 150: 2.00 times as fast. Gates "
         "differ by 1.2e-02 at most (allowed: 3e-02), the output by 5.0e-01."
     )
+    ahead = replace(effect, threads=4).told  # 25 and 12.5 ms, so that the forward decides
+    assert "with the forward 25 ms in place of 50: 2.00 times as fast" in ahead
     none = DraftEffect(16, 0, (0.1, 0.1), (0.05, 0.05), 0.0, 0.0)
     assert "the first 16 photos had to be decoded whole" in none.told
     assert "(draft): the first photo decoded smaller" in replace(effect, photos=1, drafted=1).told
