@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import torch
 from torch.utils import _pytree as pytree
@@ -26,6 +27,12 @@ _ROUNDS = 2
 """Forwards of each, of which the faster one counts."""
 _SINGLE_PIXELS = ("opencv", "nearest")
 """Interpolations that take single pixels of a photo and no averages."""
+
+_T = TypeVar("_T")
+_Both = tuple[_T, _T]
+"""Of the exact looker, and of the one that decodes smaller."""
+_Measured = tuple[tuple[list[_T], list[_T]], tuple[float, float]]
+"""What each of them gave for the photos, and how long it took for one."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +65,15 @@ class DraftEffect:
         if self.drafted < self.photos:
             which = f"{self.drafted} of {which}"
         reading = [seconds * 1e3 for seconds in self.preparing]
+        output = f"by {self.output:.1e}"
+        if self.output == math.inf:
+            output = "in how many values it has"
         before, after = map(self._together, reading, [seconds * 1e3 for seconds in self.forward])
         return (
-            f"Fast (draft): {which} decoded smaller; to read and "
-            f"prepare one takes {reading[1]:.0f} ms in place of {reading[0]:.0f}, with the forward "
-            f"{after:.0f} ms in place of {before:.0f}: {before / after:.2f} times as fast. Gates "
-            f"differ by {self.gates:.1e} at most (allowed: {HALF:.0e}), the output by "
-            f"{self.output:.1e}."
+            f"Fast (draft): {which} decoded smaller; to read and prepare one takes "
+            f"{reading[1]:.0f} ms in place of {reading[0]:.0f}, with the forward {after:.0f} ms in "
+            f"place of {before:.0f}: {before / after:.2f} times as fast. Gates differ by "
+            f"{self.gates:.1e} at most (allowed: {HALF:.0e}), the output {output}."
         )
 
     def _together(self, reading: float, running: float) -> float:
@@ -81,38 +90,17 @@ def measure_draft(looker: Looker, items: Iterator[Item]) -> DraftEffect:
     """
     _refuse_others(looker)
     plain = replace(looker.settings, fast=())
-    exact = replace(looker, settings=plain, forward=None)
-    first = first_readable(exact, items, max(PHOTOS, looker.batch))  # files are in memory now
-    opener = Opener(plain.columns)
-    lookers = (exact, looker)
-    inputs: tuple[list[Prepared], list[Prepared]] = ([], [])
-    preparing = [0.0, 0.0]
-    try:
-        for item, _ in first:
-            for which, one in enumerate(lookers):
-                began = time.perf_counter()
-                made = one.prepared(opener, item)
-                preparing[which] += time.perf_counter() - began
-                if isinstance(made, str):  # though it could be read just now
-                    raise ImageError(made)
-                inputs[which].append(made)
-    finally:
-        opener.close()
-    forward = [float("inf")] * 2
-    results: list[list[Result]] = [[], []]
-    for _ in range(_ROUNDS):
-        for which, one in enumerate(lookers):
-            began = time.perf_counter()
-            results[which] = _looked(one, inputs[which])
-            forward[which] = min(forward[which], time.perf_counter() - began)
+    lookers = (replace(looker, settings=plain, forward=None), looker)
+    first = first_readable(lookers[0], items, max(PHOTOS, looker.batch))  # and now in memory
+    inputs, preparing = _prepared_in_turn(lookers, [item for item, _ in first])
+    results, forward = _looked_in_turn(lookers, inputs)
     differences = [_between(*pair) for pair in zip(*results, strict=True)]
+    tensors = [[made.tensor for _, made in ones] for ones in inputs]
     effect = DraftEffect(
         photos=len(first),
-        drafted=sum(
-            not torch.equal(a.tensor, b.tensor) for (_, a), (_, b) in zip(*inputs, strict=True)
-        ),
-        preparing=(preparing[0] / len(first), preparing[1] / len(first)),
-        forward=(forward[0] / len(first), forward[1] / len(first)),
+        drafted=sum(not torch.equal(*pair) for pair in zip(*tensors, strict=True)),
+        preparing=preparing,
+        forward=forward,
         gates=max(gates for gates, _ in differences),
         output=max(output for _, output in differences),
         threads=looker.threads,
@@ -138,16 +126,51 @@ def _refuse_others(looker: Looker) -> None:
         raise ModelError(f"{loaded.name} {what}. Leave --fast draft out.")
 
 
+def _prepared_in_turn(lookers: _Both[Looker], items: Sequence[Item]) -> _Measured[Prepared]:
+    """Inputs by each looker, and seconds a photo. Raises ImageError."""
+    inputs: _Both[list[Prepared]] = ([], [])
+    seconds = [0.0, 0.0]
+    opener = Opener(lookers[0].settings.columns)
+    try:
+        for item in items:
+            for which, looker in enumerate(lookers):
+                began = time.perf_counter()
+                made = looker.prepared(opener, item)
+                seconds[which] += time.perf_counter() - began
+                if isinstance(made, str):  # though it could be read just now
+                    raise ImageError(made)
+                inputs[which].append(made)
+    finally:
+        opener.close()
+    return inputs, (seconds[0] / len(items), seconds[1] / len(items))
+
+
+def _looked_in_turn(lookers: _Both[Looker], inputs: _Both[list[Prepared]]) -> _Measured[Result]:
+    """What the network gives for the inputs of each looker, and seconds a photo."""
+    results: _Both[list[Result]] = ([], [])
+    seconds = [math.inf, math.inf]
+    for _ in range(_ROUNDS):
+        for which, looker in enumerate(lookers):
+            began = time.perf_counter()
+            results[which][:] = _looked(looker, inputs[which])
+            seconds[which] = min(seconds[which], time.perf_counter() - began)
+    count = len(inputs[0])
+    return results, (seconds[0] / count, seconds[1] / count)
+
+
 def _looked(looker: Looker, inputs: Sequence[Prepared]) -> list[Result]:
     """What the network gives for each, as many of one size together as in the run."""
     sizes: dict[torch.Size, list[int]] = {}
     for number, (_, made) in enumerate(inputs):
         sizes.setdefault(made.tensor.shape, []).append(number)
     results: dict[int, Result] = {}
-    for numbers in sizes.values():
-        for start in range(0, len(numbers), looker.batch):
-            some = numbers[start : start + looker.batch]
-            results |= zip(some, looker.look([inputs[number] for number in some]), strict=True)
+    with torch.random.fork_rng():  # what a network draws is no difference
+        torch.manual_seed(0)
+        for numbers in sizes.values():
+            for start in range(0, len(numbers), looker.batch):
+                some = numbers[start : start + looker.batch]
+                found = looker.look([inputs[number] for number in some])
+                results |= zip(some, found, strict=True)
     return [results[number] for number in range(len(inputs))]
 
 
@@ -156,7 +179,11 @@ def _between(exact: Result, found: Result) -> tuple[float, float]:
     if isinstance(exact, str) or isinstance(found, str):
         return (0.0, 0.0) if isinstance(exact, str) == isinstance(found, str) else (math.inf,) * 2
     one, other = exact.attention, found.attention
-    if list(one) != list(other):
-        return (math.inf,) * 2
-    leaves = [pytree.tree_leaves(attention.output) for attention in (one, other)]
-    return apart(all_gates(one), all_gates(other)), apart(*leaves)
+    outputs = [pytree.tree_leaves(attention.output) for attention in (one, other)]
+    return _furthest(all_gates(one), all_gates(other)), _furthest(*outputs)
+
+
+def _furthest(some: Sequence[Any], others: Sequence[Any]) -> float:
+    """Infinite where they do not correspond, as boxes of which one photo has more."""
+    shapes = [[getattr(one, "shape", None) for one in ones] for ones in (some, others)]
+    return apart(some, others) if shapes[0] == shapes[1] else math.inf

@@ -20,7 +20,7 @@ from cbam_viz.batch.settings import Settings
 from cbam_viz.batch.sources.listing import photos_of
 from cbam_viz.cli.batch import FAST
 from cbam_viz.errors import ModelError, StoreError
-from cbam_viz.models import LoadedModel
+from cbam_viz.models import LoadedModel, wrap_model
 from tests.images.helpers import orientation_exif, scene
 
 pq = pytest.importorskip("pyarrow.parquet")
@@ -157,6 +157,28 @@ def test_what_differs_too_much_is_refused_with_the_figure(
     with pytest.raises(ModelError, match=says):
         run_batch(loaded, [str(files)], tmp_path / "store", settings)
     assert not (tmp_path / "store" / "store.json").exists()
+
+
+class Detector(torch.nn.Module):
+    """Own code that draws at random, and gives as many numbers as are above a threshold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = torch.nn.Conv2d(3, 6, 3, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        x = x * torch.sigmoid(x.mean((2, 3)) + torch.randn(1, 6))[:, :, None, None]
+        return x[x > 0.11][None]
+
+
+def test_outputs_of_other_lengths_and_random_numbers_are_no_error(files: Path) -> None:
+    torch.manual_seed(0)
+    own = wrap_model(Detector().eval(), cbam_viz.InputSpec(size=(64, 64)))
+    effect = measure_draft(looker(own, "draft", batch=1), photos_of([str(files)]))
+    assert 0 < effect.gates < 0.01  # random numbers would make it 0.1 and more
+    assert effect.output == np.inf
+    assert "the output in how many values it has." in effect.told
 
 
 def test_small_photos_are_no_matter(loaded: LoadedModel, photos: Path) -> None:
