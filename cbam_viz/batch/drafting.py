@@ -164,8 +164,7 @@ def _looked(looker: Looker, inputs: Sequence[Prepared]) -> list[Result]:
     for number, (_, made) in enumerate(inputs):
         sizes.setdefault(made.tensor.shape, []).append(number)
     results: dict[int, Result] = {}
-    with torch.random.fork_rng():  # what a network draws is no difference
-        torch.manual_seed(0)
+    with torch.random.fork_rng():  # so that a network draws the same for both
         for numbers in sizes.values():
             for start in range(0, len(numbers), looker.batch):
                 some = numbers[start : start + looker.batch]
