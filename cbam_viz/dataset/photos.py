@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from cbam_viz.dataset.gates import gate_summary
 from cbam_viz.dataset.reading import Block, Store
+from cbam_viz.dataset.telling import ROUNDING
 from cbam_viz.errors import StoreError
 
 Real = npt.NDArray[np.float64]
@@ -72,11 +73,11 @@ def neighbours(store: Store, layer: str, photo: int, count: int = 9) -> list[Ran
 def unusual(store: Store, layer: str, count: int = 9) -> list[Ranked]:
     """The photos whose channel weights are furthest from the mean of all photos.
 
-    Their value is the root mean square of z-scores over channels, 1 for an ordinary photo; channels
-    whose weight is the same for all photos are left out.
+    Their value is the root mean square of z-scores over channels, 1 for an ordinary photo, as
+    `Against.whole` is; channels whose weight is the same for all photos are left out.
     """
     summary = gate_summary(store, layer, "channel")
-    varies = summary.spread > 1e-9 * np.maximum(1e-3, np.abs(summary.mean))
+    varies = summary.spread > ROUNDING
     if not varies.any():
         return []
 

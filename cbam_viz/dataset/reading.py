@@ -157,6 +157,11 @@ class Store:
             and part in (None, one)
         ]
 
+    @property
+    def summable(self) -> list[tuple[str, Part]]:
+        """Those of which all photos can be put together: no maps that differ in size."""
+        return self.gates("channel" if self.record.layout.varying else None)
+
     def shape(self, layer: str, part: Part) -> tuple[int, ...]:
         """Shape of a gate: (C,) or (h, w). Raises StoreError if there is none."""
         known = next((one for one in self.record.layout.layers if one.name == layer), None)

@@ -109,7 +109,7 @@ def sum_up(store: Store, workers: int = 1) -> None:
 
     Raises StoreError for a damaged shard.
     """
-    gates = store.gates("channel" if store.record.layout.varying else None)
+    gates = store.summable
     with ThreadPoolExecutor(workers) as pool:
         for _ in pool.map(lambda gate: sums_of(store, *gate), gates):
             pass

@@ -78,7 +78,7 @@ class Opened:
     @property
     def gates(self) -> list[tuple[str, Part]]:
         """Every gate that can be summed up: maps that differ in size cannot."""
-        return self.store.gates("channel" if self.store.record.layout.varying else None)
+        return self.store.summable
 
 
 def names() -> list[str]:

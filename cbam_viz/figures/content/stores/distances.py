@@ -53,6 +53,6 @@ def content(spec: FigureSpec, study: StoreStudy) -> Tables:
             f"Distances between the classes in {of} of {study.networks[0]}: root mean squared "
             "difference of their mean channel weights",
             clustered,
-            whose_sentence(spec, study),
+            whose_sentence(spec, study, layers),
         ),
     )

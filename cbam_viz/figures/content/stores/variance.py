@@ -98,7 +98,7 @@ def content(spec: FigureSpec, study: StoreStudy) -> Variance:
         FigureError: for a layer that is not there, or where nothing can be summed up.
     """
     store = study.store
-    gates = store.gates("channel" if store.record.layout.varying else None)
+    gates = store.summable
     for name in spec.named_layers:
         if find_name(store.named, name) is None:
             raise FigureError(no_such_layer(list(store.named), name))

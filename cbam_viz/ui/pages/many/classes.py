@@ -144,7 +144,7 @@ def curves(store: Opened) -> None:
         "line is the mean of all classes, each counting once. Channels are evenly spaced. "
         + ("Bands are one standard deviation between photos of the class. " if spread else "")
         + "The SENet paper draws 4 classes of 50 photos at 50 channels in the last block of each "
-        "stage (arXiv 1709.01507, section 6.4)."
+        "stage (arXiv 1709.01507, “Role of Excitation”)."
     )
 
 
