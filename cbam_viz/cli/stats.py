@@ -112,7 +112,7 @@ def stats(
         return
     gates = [gate for gate in opened.summable if name in (None, gate[0])]
     varying = opened.record.layout.varying
-    summaries, notes = summaries_of(opened, gates)
+    summaries, notes = summaries_of(opened, gates, slim=name is None)
     notes += without_entropy(summaries)
     if table is not None:
         write(table, _csv(summaries).encode(), force=force)

@@ -150,21 +150,21 @@ def summaries_of(
     gates: Sequence[tuple[str, Part]],
     per_class: int | None = None,
     summary: Callable[[str, Part], GateSummary] | None = None,
+    *,
+    slim: bool = False,
 ) -> tuple[list[GateSummary], list[str]]:
     """The summaries of some gates, and what to know of photos that count in none of them.
 
-    Their classes have numbers, but no `class_mean` and `class_spread`, which many gates of many
-    classes have no room for, unless there is one layer. `summary` makes one, if not `gate_summary`,
-    by layer and part.
+    `summary` makes one, if not `gate_summary`, by layer and part. If `slim`, they are
+    `without_classes`, so that many gates of many classes have room together.
     Raises StoreError as `gate_summary` does, and if no gate can be summed up.
     """
     made: list[GateSummary] = []
     notes: list[str] = []
-    whole = len({layer for layer, _ in gates}) == 1
     for layer, part in gates:
         try:
             one = summary(layer, part) if summary else gate_summary(store, layer, part, per_class)
-            made.append(one if whole else one.without_classes())
+            made.append(one.without_classes() if slim else one)
         except NoGatesError as error:
             notes.append(str(error))
     if gates and not made:
@@ -218,7 +218,7 @@ def _summary(store: Store, layer: str, part: Part, sums: Sums) -> GateSummary:
         whole.mean[0],
         np.sqrt(whole.variance[0]),
         moments.mean[labelled],
-        np.sqrt(moments.variance[labelled]),
+        moments.spread(labelled),
         dict(zip(NUMBERS, told.together().mean[0].tolist(), strict=True)),
         {name: told.mean[labelled, n] for n, name in enumerate(NUMBERS)},
         _variance_shares(moments, whole, sums.areas / sums.areas.sum()),
@@ -233,9 +233,9 @@ def _variance_shares(moments: Moments, whole: Moments, areas: Real) -> dict[str,
     count = whole.count[0]
     profile = whole.mean[0]
     pattern = float(areas @ np.square(profile - areas @ profile))
-    apart = moments.count[:, None] * np.square(moments.mean - profile)
-    classes = float(areas @ apart[:-1].sum(0)) / count
-    photos = float(areas @ (moments.squares.sum(0) + apart[-1])) / count
+    apart = moments.count * np.array([areas @ np.square(one - profile) for one in moments.mean])
+    classes = float(apart[:-1].sum()) / count
+    photos = float(areas @ moments.squares.sum(0) + apart[-1]) / count
     total = pattern + classes + photos if count > 1 else 0.0  # one photo differs from no other
     parts = {"pattern": pattern, "classes": classes, "photos": photos}
     return {name: float(part / total) if total > 0 else math.nan for name, part in parts.items()}
