@@ -92,7 +92,7 @@ def draw(store: Opened, layer: str) -> None:
     st.caption(
         "The index is (highest class mean − mean of the other classes' means) / (their sum): 0 if "
         "all classes are alike, 1 if the weight is 0 for all but one (Morcos and others, ICLR 2018,"
-        " arXiv 1803.06959). With few photos in a class, part of it is chance."
+        " arXiv 1803.06959). With few photos in a class, part of it is chance. " + found.note
     )
     _table(one)
     _distances(one, rows)
