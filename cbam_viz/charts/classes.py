@@ -1,8 +1,8 @@
 """Charts of classes: their mean channel weights as a heat map and as curves, and their distances.
 
 The curves are those of Hu, Shen and Sun, "Squeeze-and-Excitation Networks", CVPR 2018, arXiv
-1709.01507, section 6.4: mean weights of a few classes over uniformly sampled channels, with the
-mean of all classes.
+1709.01507, "Role of Excitation": mean weights of a few classes over uniformly sampled channels,
+with the mean of all classes.
 """
 
 from __future__ import annotations

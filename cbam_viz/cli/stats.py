@@ -49,7 +49,7 @@ SHOWN = 10
     "table",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write the numbers of every layer and class.",
+    help="Write the numbers of every layer and class; with --against, what changed.",
 )
 @click.option(
     "--against",
@@ -82,14 +82,16 @@ def stats(
 ) -> None:
     """Print what the photos of a store, which 'batch' made, say of a network's gates.
 
-    mean, spread (over channels, or over the map), saturated and entropy are means over photos. The
-    last three columns share out the gate's variance: 'pattern' is the same for all photos (100 % is
-    a constant), 'classes' is between classes, 'photos' between photos of a class; of one photo
-    nothing is known of them.
+    mean, spread (over channels, or over the map), saturated (below 0.05 or above 0.95) and entropy
+    (1 where all are alike) are means over photos; cells of a map count by their area on the photo.
+    The last three columns share out the gate's variance: 'pattern' is the same for all photos (100
+    % is a constant), 'classes' is between classes, 'photos' between photos of a class; of one
+    photo nothing is known of them.
     """
     from cbam_viz.batch.record import ONE_SIZE
     from cbam_viz.dataset import open_store
     from cbam_viz.dataset.gates import summaries_of
+    from cbam_viz.dataset.telling import without_entropy
 
     if table is not None:
         refuse_existing([table], force)
@@ -106,16 +108,16 @@ def stats(
         return
     click.get_current_context().with_resource(said_if_summed(store))
     if other is not None:
-        _compare(opened, open_store(other), as_json=as_json)
+        _compare(opened, open_store(other), name, table, force=force, as_json=as_json)
         return
-    gates = [gate for gate in opened.gates() if name in (None, gate[0])]
+    gates = [gate for gate in opened.summable if name in (None, gate[0])]
     varying = opened.record.layout.varying
-    gates = [gate for gate in gates if gate[1] == "channel" or not varying]
-    summaries, notes = summaries_of(opened, gates)
+    summaries, notes = summaries_of(opened, gates, slim=name is None)
+    notes += without_entropy(summaries)
     if table is not None:
         write(table, _csv(summaries).encode(), force=force)
     if as_json:
-        print_json(_json(opened, summaries, name))
+        print_json({**_json(opened, summaries, name), "notes": notes})
         return
     if varying:
         click.echo(
@@ -152,7 +154,7 @@ def _export(
     """Write the file for embedding-atlas, and say what opens it."""
     from tqdm import tqdm
 
-    from cbam_viz.dataset.atlas import command, export_atlas
+    from cbam_viz.dataset.atlas import LEAST, command, export_atlas
 
     refuse_existing([path], force)
     refuse_unwritable([path])
@@ -165,9 +167,17 @@ def _export(
         )
     opens = command(path, vectors, thumbnails=thumbnails)
     if as_json:
-        print_json({"file": str(path), "vectors": list(vectors), "command": opens})
+        print_json(
+            {"file": str(path), "vectors": list(vectors), "without": vectors, "command": opens}
+        )
         return
     say(f"Wrote {path}. Open it (pip install embedding-atlas):\n  {opens}")
+    vector, without = list(vectors.items())[-1]
+    if store.photos.num_rows - without < LEAST:
+        say(f"It projects vectors of {LEAST} photos or more, by UMAP, and shows none of fewer.")
+    if without:
+        photos = counted(store.photos.num_rows, "photo")
+        say(f"{without:,} of {photos} have no finite {vector} and are left out of the map.")
 
 
 def _print_gates(summaries: Sequence[GateSummary]) -> None:
@@ -188,12 +198,16 @@ def _print_gates(summaries: Sequence[GateSummary]) -> None:
             one.part,
             *(f"{one.numbers[key]:.3f}" for key in ("mean", "spread")),
             f"{one.numbers['saturated']:.1%}",
-            f"{one.numbers['entropy']:.3f}",
+            _number(one.numbers["entropy"]),
             *(_per_cent(one.shares[key]) for key in ("pattern", "classes", "photos")),
         )
         for one in summaries
     ]
     print_table(head, rows, right=" ".join(head[2:]))
+
+
+def _number(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3f}"
 
 
 def _per_cent(share: float) -> str:
@@ -209,7 +223,8 @@ def _print_classes(summaries: Sequence[GateSummary]) -> None:
             (
                 label,
                 str(one.count[n]),
-                *(f"{one.class_numbers[key][n]:.3f}" for key in ("mean", "spread", "entropy")),
+                *(f"{one.class_numbers[key][n]:.3f}" for key in ("mean", "spread")),
+                _number(one.class_numbers["entropy"][n]),
             )
             for n, label in enumerate(one.classes)
         ]
@@ -224,10 +239,12 @@ def _print_channels(store: Store, summaries: Sequence[GateSummary]) -> None:
             chosen = selectivity(one)
             say("\nMost selective channels (Morcos and others, 2018):")
             rows = [
-                (str(c), f"{chosen.index[c]:.3f}", one.classes[chosen.best[c]])
+                (str(c), _number(chosen.index[c]), one.classes[chosen.best[c]])
                 for c in chosen.order[:SHOWN]
             ]
             print_table(("channel", "index", "highest for"), rows, "channel index")
+            if chosen.note:
+                say(chosen.note)
         say("\nMost unusual photos (root mean square of z-scores over channels):")
         rows = [
             (f"{photo.value:.2f}", photo.label or "–", photo.name)
@@ -236,23 +253,27 @@ def _print_channels(store: Store, summaries: Sequence[GateSummary]) -> None:
         print_table(("z", "class", "photo"), rows, "z")
 
 
-def _compare(one: Store, other: Store, *, as_json: bool) -> None:
+def _compare(
+    one: Store, other: Store, name: str | None, table: Path | None, *, force: bool, as_json: bool
+) -> None:
+    """Print what changed, of one layer or of all, and write it to a table."""
     from dataclasses import asdict
 
+    from cbam_viz.cli.changes import changes_csv, not_compared, print_changes
     from cbam_viz.dataset import compare_stores
 
-    changes = compare_stores(one, other)
+    every = compare_stores(one, other)
+    changes = [change for change in every if name in (None, change.layer)]
+    if not changes:
+        raise StoreError(f"{one.path} and {other.path} have no gates of one shape at {name}.")
+    if table is not None:
+        write(table, changes_csv(changes).encode(), force=force)
+    for note in not_compared(one, other, every):
+        click.echo(note, err=True)
     if as_json:
         print_json([asdict(change) for change in changes])
-        return
-    head = ("layer", "gate", "mean", "profile", "spread", "most changed class")
-    rows = []
-    for change in changes:
-        most = max(change.classes, key=lambda name: change.classes[name], default=None)
-        told = "–" if most is None else f"{most} ({change.classes[most]:.3f})"
-        numbers = (f"{change.mean:+.3f}", f"{change.profile:.3f}", f"{change.spread:+.3f}")
-        rows.append((change.layer, change.part, *numbers, told))
-    print_table(head, rows, "mean profile spread")
+    else:
+        print_changes(changes)
 
 
 def _json(store: Store, summaries: Sequence[GateSummary], name: str | None) -> dict[str, Any]:
@@ -273,7 +294,7 @@ def _json(store: Store, summaries: Sequence[GateSummary], name: str | None) -> d
             if one.part == "channel" and len(one.classes) > 1:
                 chosen = selectivity(one)
                 told["selectivity"] = {
-                    "index": chosen.index.tolist(),
+                    "index": chosen.index.tolist(),  # null where there is none
                     "highest_for": [one.classes[n] for n in chosen.best],
                 }
             if one.part == "channel":

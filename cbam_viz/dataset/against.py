@@ -42,15 +42,20 @@ class Among:
     def note(self) -> str:
         """What to know of so few photos, in a sentence; empty where they are enough."""
         of = "the store" if self.label is None else f"class {self.label}"
-        if self.photos < 2:
-            return f"There is one photo of {of}, so there is no spread to compare with."
-        if self.photos >= FEW:
-            return ""
-        doubt = 1 / math.sqrt(2 * (self.photos - 1))
-        return (
-            f"There are only {self.photos} photos of {of}: standard deviations, and so z, are "
-            f"uncertain by about {100 * doubt:.0f} %."
-        )
+        return few_photos(self.photos, of)
+
+
+def few_photos(photos: int, of: str) -> str:
+    """Say how uncertain standard deviations between so few photos are; empty for `FEW` of them."""
+    if photos < 2:
+        return f"There is one photo of {of}, so there is no spread to compare with."
+    if photos >= FEW:
+        return ""
+    doubt = 1 / math.sqrt(2 * (photos - 1))
+    return (
+        f"There are only {photos} photos of {of}: standard deviations, and so z, are "
+        f"uncertain by about {100 * doubt:.0f} %."
+    )
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,17 @@
 """A store as one Parquet file that embedding-atlas opens: vectors, thumbnails, labels.
 
-`embedding-atlas FILE --vector LAYER/channel --image image` makes the map of points, which is its
-own work and not ours: https://apple.github.io/embedding-atlas/tool.html
+`embedding-atlas FILE --vector LAYER/channel --image image`, as `command` has it, makes the map of
+points, which is its own work and not ours: https://apple.github.io/embedding-atlas/tool.html
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from cbam_viz._whole import whole
 from cbam_viz.dataset.originals import original
@@ -22,6 +24,8 @@ from cbam_viz.store.arrow import arrow, parquet
 SIDE = 96
 """Longer side of a thumbnail in pixels."""
 IMAGE = "image"
+LEAST = 4
+"""Photos that UMAP makes a map of."""
 _TOLD = ("photo", "name", "sha256", "label", "prediction", "probability")
 
 
@@ -33,20 +37,22 @@ def export_atlas(
     thumbnails: bool = True,
     force: bool = False,
     tick: Callable[[int], object] = lambda count: None,
-) -> tuple[str, ...]:
-    """Write a row a photo, shard by shard; return the columns that hold vectors.
+) -> dict[str, int]:
+    """Write a row a photo, shard by shard; return the columns that hold vectors, each with how many
+    photos have none there.
 
     Columns: `photo`, `name`, `sha256`, `label`, `prediction`, `probability`; `image`, a JPEG as
     Hugging Face's data sets have it ({bytes, path}), null where the photo is no longer where it was
     or has changed; and `LAYER/channel`, a list of its channel weights, of each layer or of
-    `layers`. `tick` is told of photos that are done.
+    `layers`, null where the layer did not run or a weight is not finite, which no map of points
+    takes. `tick` is told of photos that are done.
 
     Raises StoreError for a layer without channel weights, and where the file cannot be written.
     """
     known = [layer for layer, _ in store.gates("channel")]
     for layer in layers:
         store.shape(layer, "channel")
-    vectors = tuple(f"{layer}/channel" for layer in (layers or known))
+    vectors = {f"{layer}/channel": 0 for layer in (layers or known)}
     if not vectors:
         raise StoreError(f"{store.path} has no channel weights, which would be the vectors.")
     pa, pq = arrow(), parquet()
@@ -67,7 +73,9 @@ def export_atlas(
                 if thumbnails:
                     rows = table.select(["photo", "name"]).to_pylist()
                     columns[IMAGE] = pa.array([_thumbnail(store, **row) for row in rows], image)
-                columns |= {name: table[name].cast(pa.list_(pa.float32())) for name in vectors}
+                for name in vectors:
+                    columns[name] = found = _finite(table[name].cast(pa.list_(pa.float32())))
+                    vectors[name] += found.null_count
                 writer.write_table(pa.table(columns, schema=schema))
                 tick(table.num_rows)
     except FileExistsError as error:
@@ -79,10 +87,23 @@ def export_atlas(
     return vectors
 
 
-def command(path: Path, vectors: Sequence[str], *, thumbnails: bool = True) -> str:
-    """What opens the file, for a shell: by the last layer's vectors."""
-    words = ["embedding-atlas", str(path), "--vector", vectors[-1]]
-    return shlex.join(words + (["--image", IMAGE] if thumbnails else []))
+def command(path: Path, vectors: Mapping[str, int], *, thumbnails: bool = True) -> str:
+    """What opens the file, for a shell: by the last layer's vectors, of photos that have one."""
+    vector = list(vectors)[-1]
+    words = ["embedding-atlas", str(path), "--vector", vector]
+    if thumbnails:
+        words += ["--image", IMAGE]
+    if vectors[vector]:
+        name = vector.replace('"', '""')
+        words += ["--query", f'SELECT * FROM data WHERE "{name}" IS NOT NULL']
+    return shlex.join(words)
+
+
+def _finite(vectors: Any) -> Any:
+    """The lists of a column as one array, null where a value is not finite."""
+    one = vectors.combine_chunks()
+    there = [row is not None and bool(np.isfinite(row).all()) for row in one.to_numpy(False)]
+    return arrow().array(one.to_numpy(False), one.type, mask=~np.array(there, bool))
 
 
 def _thumbnail(store: Store, photo: int, name: str) -> dict[str, Any] | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from cbam_viz.dataset.gates import GateSummary, summaries_of
+from cbam_viz.dataset.gates import GateSummary, NoGatesError, gate_summary
 from cbam_viz.dataset.reading import Part, Store
 from cbam_viz.errors import StoreError
 
@@ -39,13 +40,15 @@ def compare_stores(one: Store, other: Store) -> list[Change]:
     common = common_gates(one, other)
     if not common:
         raise StoreError(f"{one.path} and {other.path} have no layer of one name and shape.")
-    first, second = (
-        {(made.layer, made.part): made for made in summaries_of(store, common)[0]}
-        for store in (one, other)
-    )
-    return [
-        _change(first[gate], second[gate]) for gate in common if gate in first and gate in second
-    ]
+    changes = []
+    for gate in common:  # one at a time: of many classes, all have no room together
+        with suppress(NoGatesError):
+            changes.append(_change(gate_summary(one, *gate), gate_summary(other, *gate)))
+    if not changes:
+        raise NoGatesError(
+            f"No gate that {one.path} and {other.path} have in common has finite values in both."
+        )
+    return changes
 
 
 def common_gates(one: Store, other: Store) -> list[tuple[str, Part]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -56,10 +56,17 @@ class GateSummary:
     shares: dict[str, float]
     """What part of the gate's variance is where, in [0, 1], sums to 1: `pattern` between channels
     or cells and the same for all photos, `classes` between the means of classes, `photos` between
-    photos of a class. A gate whose `pattern` is all of it gives every photo the same: a constant.
-    NaN if the gate is one number, and of one photo, which differs from no other. Without labels
-    there is one class.
+    photos of a class. Photos without a label are of none: how far they are from the mean of all
+    photos counts among `photos`. A gate whose `pattern` is all of it gives every photo the same: a
+    constant. NaN if the gate is one number, and of one photo, which differs from no other.
     """
+
+    def without_classes(self) -> GateSummary:
+        """The same without `class_mean` and `class_spread`, (K, 0): of thousands of classes they
+        take a hundred times what all the rest does.
+        """
+        nothing = np.zeros((len(self.classes), 0))
+        return replace(self, class_mean=nothing, class_spread=nothing)
 
     @property
     def distances(self) -> Real:
@@ -72,15 +79,26 @@ class Selectivity:
     """How much one class stands out, for each channel."""
 
     index: Real
-    """(C,) in [0, 1] for gates that are not negative: 0 if all classes are alike, 1 if the weight
-    is 0 for all classes but one."""
+    """(C,) in [0, 1]: 0 if all classes are alike, 1 if the weight is 0 for all classes but one. NaN
+    where a class has a negative mean: the index is a ratio of what is not negative."""
     best: npt.NDArray[np.int64]
     """(C,) the class with the highest mean."""
 
     @property
     def order(self) -> npt.NDArray[np.int64]:
-        """Channels, the most selective first."""
+        """Channels, the most selective first; those without an index last."""
         return np.argsort(-self.index, kind="stable").astype(np.int64)
+
+    @property
+    def note(self) -> str:
+        """Say of how many channels there is no index, and why; empty if of none."""
+        without = int(np.isnan(self.index).sum())
+        return (
+            f"{without} of {counted(self.index.size, 'channel')} have a negative mean weight in a "
+            "class, of which the index says nothing: they come last."
+            if without
+            else ""
+        )
 
 
 def gate_summary(
@@ -132,19 +150,21 @@ def summaries_of(
     gates: Sequence[tuple[str, Part]],
     per_class: int | None = None,
     summary: Callable[[str, Part], GateSummary] | None = None,
+    *,
+    slim: bool = False,
 ) -> tuple[list[GateSummary], list[str]]:
     """The summaries of some gates, and what to know of photos that count in none of them.
 
-    `summary` makes one, if not `gate_summary`, by layer and part.
+    `summary` makes one, if not `gate_summary`, by layer and part. If `slim`, they are
+    `without_classes`, so that many gates of many classes have room together.
     Raises StoreError as `gate_summary` does, and if no gate can be summed up.
     """
     made: list[GateSummary] = []
     notes: list[str] = []
     for layer, part in gates:
         try:
-            made.append(
-                summary(layer, part) if summary else gate_summary(store, layer, part, per_class)
-            )
+            one = summary(layer, part) if summary else gate_summary(store, layer, part, per_class)
+            made.append(one.without_classes() if slim else one)
         except NoGatesError as error:
             notes.append(str(error))
     if gates and not made:
@@ -198,7 +218,7 @@ def _summary(store: Store, layer: str, part: Part, sums: Sums) -> GateSummary:
         whole.mean[0],
         np.sqrt(whole.variance[0]),
         moments.mean[labelled],
-        np.sqrt(moments.variance[labelled]),
+        moments.spread(labelled),
         dict(zip(NUMBERS, told.together().mean[0].tolist(), strict=True)),
         {name: told.mean[labelled, n] for n, name in enumerate(NUMBERS)},
         _variance_shares(moments, whole, sums.areas / sums.areas.sum()),
@@ -206,13 +226,16 @@ def _summary(store: Store, layer: str, part: Part, sums: Sums) -> GateSummary:
 
 
 def _variance_shares(moments: Moments, whole: Moments, areas: Real) -> dict[str, float]:
-    """Of the values of all photos and elements, each element counted by its area."""
+    """Of the values of all photos and elements, each element counted by its area.
+
+    The last group is of photos without a label, which are no class.
+    """
     count = whole.count[0]
     profile = whole.mean[0]
     pattern = float(areas @ np.square(profile - areas @ profile))
-    apart = np.square(moments.mean - profile)
-    classes = float(areas @ (moments.count @ apart)) / count
-    photos = float(areas @ moments.squares.sum(0)) / count
+    apart = moments.count * np.array([areas @ np.square(one - profile) for one in moments.mean])
+    classes = float(apart[:-1].sum()) / count
+    photos = float(areas @ moments.squares.sum(0) + apart[-1]) / count
     total = pattern + classes + photos if count > 1 else 0.0  # one photo differs from no other
     parts = {"pattern": pattern, "classes": classes, "photos": photos}
     return {name: float(part / total) if total > 0 else math.nan for name, part in parts.items()}
@@ -236,7 +259,9 @@ def selectivity_of(means: npt.NDArray[Any]) -> Selectivity:
 
     (highest class mean - mean of the other classes' means) over their sum: Morcos, Barrett,
     Rabinowitz and Botvinick, "On the importance of single directions for generalization", ICLR
-    2018, arXiv 1803.06959, section 2.3. Raises StoreError for fewer than two classes.
+    2018, arXiv 1803.06959, section 2.3. It is defined for what is not negative, as activations
+    behind a ReLU are; a channel with a negative mean has NaN. Raises StoreError for fewer than two
+    classes.
     """
     means = np.asarray(means, np.float64)
     if len(means) < 2:
@@ -249,6 +274,7 @@ def selectivity_of(means: npt.NDArray[Any]) -> Selectivity:
     others = (means.sum(0) - top) / (len(means) - 1)
     together = top + others
     index = np.divide(top - others, together, out=np.zeros_like(top), where=together > 0)
+    index[means.min(0) < 0] = np.nan
     return Selectivity(index, np.asarray(best, np.int64))
 
 

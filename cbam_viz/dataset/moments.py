@@ -55,12 +55,19 @@ class Moments:
         with np.errstate(invalid="ignore", divide="ignore"):
             return self.squares / np.where(self.count, self.count, np.nan)[:, None]
 
+    def spread(self, groups: npt.NDArray[np.intp]) -> Real:
+        """(K, D) standard deviations of some groups (K,) that have rows."""
+        found = self.squares[groups]
+        found /= self.count[groups][:, None]
+        return np.sqrt(found, out=found)
+
     def together(self) -> Moments:
         """All groups as one."""
         whole = Moments(1, self.mean.shape[1])
         share = self.count / max(1, self.count.sum())
         whole.count[0] = self.count.sum()
         whole.mean[0] = share @ self.mean
-        between = np.square(self.mean - whole.mean[0])
-        whole.squares[0] = self.squares.sum(0) + self.count @ between
+        whole.squares[0] = self.squares.sum(0)
+        for count, mean in zip(self.count, self.mean, strict=True):  # all at once take much memory
+            whole.squares[0] += count * np.square(mean - whole.mean[0])
         return whole

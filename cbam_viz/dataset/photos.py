@@ -73,8 +73,8 @@ def neighbours(store: Store, layer: str, photo: int, count: int = 9) -> list[Ran
 def unusual(store: Store, layer: str, count: int = 9) -> list[Ranked]:
     """The photos whose channel weights are furthest from the mean of all photos.
 
-    Their value is the root mean square of z-scores over channels, 1 for an ordinary photo; channels
-    whose weight is the same for all photos are left out.
+    Their value is the root mean square of z-scores over channels, 1 for an ordinary photo, as
+    `Against.whole` is; channels whose weight is the same for all photos are left out.
     """
     summary = gate_summary(store, layer, "channel")
     varies = summary.spread > ROUNDING

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from cbam_viz._text import few
 
 if TYPE_CHECKING:
     from cbam_viz.dataset.gates import GateSummary
@@ -20,6 +24,17 @@ def in_words(summary: GateSummary) -> str:
     if is_constant(summary):
         return "the same for every photo: a constant"
     return _of_shares(**summary.shares, labelled=len(summary.classes) > 1)
+
+
+def without_entropy(summaries: Sequence[GateSummary]) -> list[str]:
+    """Say of which gates there is no entropy, and why: a sentence, if there are any."""
+    names = [f"{one.layer} ({one.part})" for one in summaries if math.isnan(one.numbers["entropy"])]
+    if not names:
+        return []
+    return [
+        f"There is no entropy of {few(names)}: some gates there are negative, or those of a photo "
+        "all 0, and so no distribution."
+    ]
 
 
 def is_constant(summary: GateSummary) -> bool:

@@ -136,10 +136,12 @@ def test_shares_of_variance(store: Path) -> None:
     layer, _ = opened.gates("channel")[-1]
     values, labels = whole(store, layer, "channel")
     summary = gate_summary(opened, layer, "channel")
-    # From the definition: every value's deviation is the sum of three that are orthogonal.
+    # From the definition: every value's deviation is the sum of three that are orthogonal. Photos
+    # without a label are of no class, so that all of theirs is between photos.
     profile = values.mean(0)
     groups = np.array([label or "" for label in labels])
-    means = np.stack([values[groups == group].mean(0) for group in groups])
+    assert "" in groups
+    means = np.stack([values[groups == group].mean(0) if group else profile for group in groups])
     parts = {
         "pattern": np.broadcast_to(profile - profile.mean(), values.shape),
         "classes": means - profile,

@@ -49,6 +49,13 @@ class ClassWeights:
     """(C,) standard deviation within the class, divided by n."""
 
 
+def names_with_photos(classes: Sequence[ClassWeights]) -> list[str]:
+    """Each with how many photos it has, if more than one."""
+    return [
+        f"{one.name} ({one.photos:,} photos)" if one.photos > 1 else one.name for one in classes
+    ]
+
+
 @dataclass(frozen=True)
 class LayerClasses:
     """One layer's weights; classes in the order of their first photo, unless clustered."""
@@ -115,9 +122,10 @@ class ByClass:
 
     def shown(self, study: Study) -> Iterator[Shown]:
         """See `Content`."""
-        for number, one in enumerate(self.matrices):
-            first = number * len(one.classes) + 1
+        first = 1
+        for one in self.matrices:
             yield from one.shown(first, study.networks[0], self.scale)
+            first += len(one.classes)
 
     def sentences(self, figure: Composition) -> list[str]:
         """See `Content`."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from cbam_viz._text import counted
 from cbam_viz.analysis import Analysis, analyse
-from cbam_viz.dataset import Store
+from cbam_viz.dataset import Store, gate_summary
 from cbam_viz.dataset.against import differing
+from cbam_viz.dataset.gates import left_out
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.spec import FigureSpec
 from cbam_viz.figures.content.values import Study
@@ -140,3 +141,9 @@ def photos_sentence(study: StoreStudy, spec: FigureSpec) -> str:
         f"Of each class {counted(spec.per_class, 'photo')}, evenly spaced in the order of the "
         f"store, or all where it has fewer{part}"
     )
+
+
+def missing_sentences(study: StoreStudy, layers: Sequence[str]) -> list[str]:
+    """Of which of these layers not all photos' channel weights count; see `left_out`."""
+    found = [gate_summary(study.store, layer, "channel") for layer in layers]
+    return [one.removesuffix(".") for one in left_out(study.store, found)]

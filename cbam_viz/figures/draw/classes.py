@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbam_viz.figures.ask.spec import FigureSpec
-from cbam_viz.figures.content.classes import ByClass, ClassWeights
+from cbam_viz.figures.content.classes import ByClass, names_with_photos
 from cbam_viz.figures.content.values import Study
 from cbam_viz.figures.draw.heads import Heads, break_heads, draw_head
 from cbam_viz.figures.draw.legend import Legend, draw_legend, legend_of
@@ -44,7 +44,7 @@ def draw(spec: FigureSpec, study: Study, content: ByClass) -> PaperFigure:
         name = "weights" if index == 0 else f"weights {index + 1}"
         draw_matrix(sheet, rect, colorize(matrix.matrix, content.scale, spec.colormap), name)
         line = rect.height / len(matrix.classes)
-        first = index * len(matrix.classes) + 1
+        first = sum(len(one.classes) for one in content.matrices[:index]) + 1
         if matrix.tree is not None:
             draw_tree(sheet, matrix.tree, rect, plan.tree, f"{name} tree")
         for number, lines in enumerate(plan.labels[index]):
@@ -89,7 +89,9 @@ class _Plan:
 
 def _plan(spec: FigureSpec, content: ByClass, style: Style) -> _Plan:
     count = len(content.matrices)
-    names = [_class_name(one) for one in content.matrices[0].classes]
+    by_layer = [names_with_photos(one.classes) for one in content.matrices]
+    every = list(dict.fromkeys(name for names in by_layer for name in names))
+    most = max(map(len, by_layer))  # a layer that did not run for a class has fewer
     what = "Difference of channel weight" if spec.relative else "Channel weight"
     legend = legend_of(style, what, content.scale, spec.colormap)
     tree = tree_room(style.width) if content.matrices[0].tree is not None else 0.0
@@ -103,25 +105,25 @@ def _plan(spec: FigureSpec, content: ByClass, style: Style) -> _Plan:
     def room(left: float) -> float:
         """For a line of cells at most."""
         page = (style.max_height - legend.height - _LAYER_GAP * (count - 1)) / count
-        return (page - around(left)[1]) / len(names)
+        return (page - around(left)[1]) / most
 
-    labels = _labels(style, names, room)
+    labels = _labels(style, every, room)
     left = labels.width + _LABEL_GAP
     heads, beside = around(left)
-    alone = max(_CLASS_LINE, min(_CLASSES_HEIGHT / len(names), 2 * _CLASS_LINE))
+    alone = max(_CLASS_LINE, min(_CLASSES_HEIGHT / most, 2 * _CLASS_LINE))
     line = min(max(alone, labels.most * line_height(style.size) + 1), room(left))
-    by_layer = [[labels.lines[_class_name(one)] for one in layer.classes]
-                for layer in content.matrices]  # fmt: skip
+    lines = [[labels.lines[name] for name in names] for names in by_layer]
     width = style.width - left - tree
     page = style.width, style.max_height
-    check_size(width, line * LEAST_PICTURE / style.small, len(names), page, "classes")
+    check_size(width, line * LEAST_PICTURE / style.small, most, page, "classes")
     comfortable = heads.whole and legend.whole and line >= line_height(style.size) and labels.whole
-    step = beside + line * len(names) + _LAYER_GAP
+    step = beside + line * most + _LAYER_GAP
     top = heads.height(style) + _HEAD_GAP
     rects = tuple(
-        Rect(left, number * step + top, width, line * len(names)) for number in range(count)
+        Rect(left, number * step + top, width, line * len(names))
+        for number, names in enumerate(by_layer)
     )
-    return _Plan(style, legend, heads, by_layer, tree, rects, comfortable)
+    return _Plan(style, legend, heads, lines, tree, rects, comfortable)
 
 
 @dataclass(frozen=True)
@@ -152,10 +154,6 @@ def _labels(style: Style, names: list[str], room: Callable[[float], float]) -> _
     most = max(1, int(room(width + _LABEL_GAP) // line_height(style.size)))
     lines = {name: style.wrap(name, width, lines=most) for name in names}
     return _Labels(width, lines, False)
-
-
-def _class_name(one: ClassWeights) -> str:
-    return f"{one.name} ({one.photos} photos)" if one.photos > 1 else one.name
 
 
 def _draw_channel_axis(

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from cbam_viz.figures.ask.spec import FigureSpec
+from cbam_viz.figures.content.classes import names_with_photos
 from cbam_viz.figures.content.curves import MEAN, Curves
 from cbam_viz.figures.content.values import Axis, Floats, Study
 from cbam_viz.figures.draw.bars import draw_frame, label_channels
@@ -26,10 +27,7 @@ _BAND = 0.16
 
 def draw(spec: FigureSpec, study: Study, content: Curves) -> PaperFigure:
     """Draw all panels on one axis, and which line is which at the foot."""
-    names = [
-        f"{one.name} ({one.photos} photos)" if one.photos > 1 else one.name
-        for one in content.panels[0].classes
-    ]
+    names = names_with_photos(content.panels[0].classes)
     if content.has_mean:
         names.append(MEAN)
 

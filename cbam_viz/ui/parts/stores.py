@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import streamlit as st
 
 from cbam_viz._places import SAMPLE, stores_folder
@@ -214,10 +213,7 @@ def summaries(store: Opened) -> tuple[list[GateSummary], list[str]]:
 
 @st.cache_resource(max_entries=1000, show_spinner=False)
 def _without_classes(key: Hashable, layer: str, part: Part, _store: Store) -> GateSummary:
-    """A summary without each class's gates, which would fill memory where there are many."""
-    found = gate_summary(_store, layer, part)
-    nothing = np.empty((0, found.mean.size))
-    return replace(found, class_mean=nothing, class_spread=nothing)
+    return gate_summary(_store, layer, part).without_classes()
 
 
 def highest_and_lowest(

@@ -101,7 +101,7 @@ class Special:
             f"{counted(first.store.photos, 'photo')} of a store: mean (line) and one standard "
             "deviation between photos on both sides (bar, cut where the axis ends), of the "
             "channels that are furthest from the mean in standard deviations, the furthest first, "
-            "numbered by index",
+            "numbered by index where numbers have room",
             f"The short blue line is the mean of class {self.label}" if self.label else "",
             f"Root mean square of z over all channels, 1 for an ordinary photo: {whole}",
             *constant,

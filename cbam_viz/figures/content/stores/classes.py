@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from cbam_viz._text import counted
 from cbam_viz.dataset import GateSummary, gate_summary
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.spec import FigureSpec
@@ -20,17 +21,27 @@ from cbam_viz.figures.content.storestudy import (
     StoreStudy,
     channel_layers,
     heads,
+    missing_sentences,
     photos_sentence,
 )
 from cbam_viz.figures.content.values import Floats
+
+MOST_CLASSES = 256
+"""No page has room for lines of more."""
 
 
 def content(spec: FigureSpec, study: StoreStudy) -> ByClass:
     """Mean weights of classes in the layers asked for, the last one by default."""
     layers = channel_layers(study, spec)
     names = layers if spec.named_layers else layers[-1:]
+    shown = len(set(spec.classes)) or len(study.store.classes)
+    if shown > MOST_CLASSES:
+        raise FigureError(
+            f"Lines of cells are drawn for {MOST_CLASSES} classes at most, not {shown:,}. Choose "
+            "some (--class)."
+        )
     matrices = layers_of(spec, study, names, spec.classes)
-    return by_class(spec, matrices, whose_sentence(spec, study, spec.classes))
+    return by_class(spec, matrices, whose_sentence(spec, study, names, spec.classes))
 
 
 def layers_of(
@@ -79,11 +90,20 @@ def classes_of(study: StoreStudy, summary: GateSummary, wanted: Sequence[str]) -
     return tuple(dict.fromkeys(wanted)) or summary.classes
 
 
-def whose_sentence(spec: FigureSpec, study: StoreStudy, classes: Sequence[str] = ()) -> str:
-    """Whose word the classes are, and of which photos the means."""
-    told = f"Classes are as labelled in the store. {photos_sentence(study, spec)}"
-    apart = spec.per_class is not None and classes
-    return f"{told}; the mean of all classes is of all their photos" if apart else told
+def whose_sentence(
+    spec: FigureSpec, study: StoreStudy, layers: Sequence[str], classes: Sequence[str] = ()
+) -> str:
+    """Whose word the classes are, of which photos the means, and which count in none."""
+    told = [f"Classes are as labelled in the store. {photos_sentence(study, spec)}"]
+    if spec.per_class is not None and classes:
+        told[0] += "; the mean of all classes is of all their photos"
+    store = study.store
+    without = int((store.groups == len(store.classes)).sum())
+    if without:
+        have = "has" if without == 1 else "have"
+        told.append(f"{counted(without, 'photo')} {have} no class and {have} no part in this")
+    told += missing_sentences(study, layers)
+    return ". ".join(told)
 
 
 def _one(summary: GateSummary, name: str) -> ClassWeights:

@@ -1,9 +1,9 @@
 """Channel weights of a store's classes as lines: the SENet paper's figures, by their protocol.
 
-Hu, Shen, Albanie, Sun and Wu, "Squeeze-and-Excitation Networks", arXiv 1709.01507, section 6.4:
-four classes, fifty photos of each, fifty evenly sampled channels in the last block of each stage,
-beside them the mean of all classes; a second figure shows mean and standard deviation within a
-class.
+Hu, Shen, Albanie, Sun and Wu, "Squeeze-and-Excitation Networks", arXiv 1709.01507, "Role of
+Excitation" (its number differs between versions): four classes, fifty photos of each, fifty evenly
+sampled channels in the last block of each stage, beside them the mean of all classes; a second
+figure shows mean and standard deviation within a class.
 """
 
 from __future__ import annotations
@@ -39,5 +39,5 @@ def content(spec: FigureSpec, study: StoreStudy) -> Curves:
     check_classes(len(set(wanted)))
     panels = layers_of(spec, study, layers, wanted)
     mean_of = f"all {len(every)} classes of the store"
-    whose = whose_sentence(spec, study, wanted)
+    whose = whose_sentence(spec, study, layers, wanted)
     return Curves(panels, whose, mean_of, int(first.count.sum()), spec.spread)

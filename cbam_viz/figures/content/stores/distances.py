@@ -18,6 +18,8 @@ from cbam_viz.figures.content.storestudy import (
 
 MOST_CLASSES = 64
 """A cell of more would be a dot."""
+CROWDED = 24
+"""Names of more classes may have no room."""
 
 
 def content(spec: FigureSpec, study: StoreStudy) -> Tables:
@@ -45,6 +47,7 @@ def content(spec: FigureSpec, study: StoreStudy) -> Tables:
             values, names = values[tree.order][:, tree.order], tuple(names[n] for n in tree.order)
         tables.append(Table(layer, titles[layer], names, names, values, tree))
     clustered = f"Classes are ordered {IN_WORDS}" if spec.order == "cluster" else ""
+    crowded = max(len(one.rows) for one in tables) > CROWDED
     of = f"layer {layers[0]}" if len(layers) == 1 else f"{len(layers)} layers"
     return Tables(
         tuple(tables),
@@ -53,6 +56,7 @@ def content(spec: FigureSpec, study: StoreStudy) -> Tables:
             f"Distances between the classes in {of} of {study.networks[0]}: root mean squared "
             "difference of their mean channel weights",
             clustered,
-            whose_sentence(spec, study),
+            "Where lines are narrow, only every second or third has its name" if crowded else "",
+            whose_sentence(spec, study, layers),
         ),
     )

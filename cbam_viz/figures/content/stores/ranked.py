@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cbam_viz.dataset import Ranked, Store, extremes, gate_summary, neighbours, unusual
+from cbam_viz.dataset.against import few_photos
 from cbam_viz.dataset.showing import Seen, seen
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.columns import Column
@@ -14,7 +15,7 @@ from cbam_viz.figures.content.composition import Composition
 from cbam_viz.figures.content.find import spatial_map
 from cbam_viz.figures.content.grid import Grid, scales_of
 from cbam_viz.figures.content.sentences import map_sentences, picture_sentences
-from cbam_viz.figures.content.storestudy import StoreStudy, channel_layers
+from cbam_viz.figures.content.storestudy import StoreStudy, channel_layers, missing_sentences
 from cbam_viz.figures.content.values import MapPicture, Picture, Place, Shown, Study
 from cbam_viz.images import border_note
 from cbam_viz.layer_names import short_names
@@ -112,7 +113,11 @@ def content(spec: FigureSpec, study: StoreStudy) -> RankedPhotos:
         Listed(where, photo, seen(store, store.row_of(photo.photo), (layer,)))
         for where, photo in ranked
     )
-    about = (f"{about[0]} at {layer} of {study.networks[0]}{about[1]}", *about[2:])
+    about = (
+        f"{about[0]} at {layer} of {study.networks[0]}{about[1]}",
+        *about[2:],
+        *missing_sentences(study, [layer]),
+    )
     grid = _grid(spec, listed, layer, study)
     number = NUMBERS[spec.layout]
     return RankedPhotos(listed, layer, number, about, grid, filled)
@@ -126,6 +131,9 @@ def _extremes(spec: FigureSpec, store: Store, layer: str) -> Found:
     if channel is None:
         channel = int(gate_summary(store, layer, "channel").spread.argmax())
     highest, lowest = extremes(store, layer, channel, spec.listed or 1)
+    # Where photos are few, the upper half is high and the rest is low.
+    there = {one.photo for one in (*highest, *lowest)}
+    highest = highest[: -(-len(there) // 2)]
     taken = {one.photo for one in highest}
     rest = [one for one in lowest if one.photo not in taken]
     ranked = [("highest", one) for one in highest] + [("lowest", one) for one in reversed(rest)]
@@ -166,11 +174,13 @@ def _unusual(spec: FigureSpec, store: Store, layer: str) -> Found:
             f"Channel weights of {layer} are the same for every photo of the store: none is "
             "unusual."
         )
+    photos = gate_summary(store, layer, "channel").photos
     about = (
         "The photos of the store whose channel weights",
         " are furthest from the mean of all photos",
         "Beside each stand its class, where it has one, and z: the root mean square over channels "
         "of (weight - mean) / standard deviation between photos, 1 for an ordinary photo",
+        few_photos(photos, "the store").removesuffix("."),
     )
     return spec, about, [("unusual", one) for one in found]
 

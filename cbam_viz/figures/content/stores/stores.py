@@ -7,6 +7,7 @@ import numpy as np
 from cbam_viz.dataset import compare_stores
 from cbam_viz.errors import FigureError
 from cbam_viz.figures.ask.spec import FigureSpec
+from cbam_viz.figures.content.stores.classes import MOST_CLASSES
 from cbam_viz.figures.content.stores.tables import Table, Tables
 from cbam_viz.figures.content.stores.variance import PARTS
 from cbam_viz.figures.content.storestudy import StoreStudy, heads
@@ -24,6 +25,12 @@ def content(spec: FigureSpec, study: StoreStudy) -> Tables:
     one, other = study.stores
     if spec.per_class is not None:
         raise FigureError("Two stores are compared by all of their photos; leave out --per-class.")
+    shown = len(spec.classes) or len(set(one.classes) & set(other.classes))
+    if shown > MOST_CLASSES:
+        raise FigureError(
+            f"Changes are drawn for {MOST_CLASSES} classes at most, not {shown:,}. Choose some "
+            "(--class)."
+        )
     changes = compare_stores(one, other)
     known = {change.layer: one.named[change.layer] for change in changes}
     wanted = [find_name(known, name) for name in spec.named_layers]

@@ -110,7 +110,7 @@ def content(spec: FigureSpec, study: StoreStudy) -> Variance:
             "from photo to photo, and there are no channel weights."
         )
     titles = heads(study)
-    summaries, notes = summaries_of(store, chosen, spec.per_class)
+    summaries, notes = summaries_of(store, chosen, spec.per_class, slim=True)
     if all(one.photos < 2 for one in summaries):
         raise FigureError(
             "The layout 'variance' shares out variance between photos, and the store has 1. Take a "

@@ -97,7 +97,7 @@ def draw(store: Opened, layer: str) -> None:
     st.caption(
         "The index is (highest class mean − mean of the other classes' means) / (their sum): 0 if "
         "all classes are alike, 1 if the weight is 0 for all but one (Morcos and others, ICLR 2018,"
-        " arXiv 1803.06959). With few photos in a class, part of it is chance."
+        " arXiv 1803.06959). With few photos in a class, part of it is chance. " + found.note
     )
     _table(one)
     _distances(one, rows)
@@ -152,7 +152,7 @@ def curves(store: Opened) -> None:
         "line is the mean of all classes, each counting once. Channels are evenly spaced. "
         + ("Bands are one standard deviation between photos of the class. " if spread else "")
         + "The SENet paper draws 4 classes of 50 photos at 50 channels in the last block of each "
-        "stage (arXiv 1709.01507, section 6.4)."
+        "stage (arXiv 1709.01507, “Role of Excitation”)."
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from cbam_viz.dataset.telling import in_words
+from cbam_viz.dataset.telling import in_words, without_entropy
 from cbam_viz.statistics import SATURATED_HIGH, SATURATED_LOW
 from cbam_viz.ui.parts.stores import Opened, summaries
 
@@ -43,7 +43,7 @@ def draw(store: Opened) -> None:
         column_config=_formats(),
         alt="Every gate: mean, spread, saturation, entropy and shares of its variance",
     )
-    for note in notes:
+    for note in [*notes, *without_entropy(summed)]:
         st.caption(note)
     if store.store.record.layout.varying:
         st.caption(
