@@ -59,7 +59,7 @@ from cbam_viz.batch.workers import run_shards
 from cbam_viz.errors import CbamVizError, StoreError
 from cbam_viz.models import LoadedModel
 from cbam_viz.store.files import write_atomic
-from cbam_viz.store.shards import unfit
+from cbam_viz.store.shards import too_far, unfit
 
 Engine = Literal["processes", "ray"]
 """What runs the shards: processes of this machine, or tasks on a Ray cluster."""
@@ -229,8 +229,8 @@ def _new_record(
         precision=looker.settings.precision,
         sources=sources,
     )
-    reason = unfit(record.layout, gates_of(probe.attention))
-    if reason:
+    gates = gates_of(probe.attention)
+    if reason := unfit(record.layout, gates) or too_far(record.layout, gates):
         raise StoreError(f"The gates of this network have no columns: {reason}.")
     return record
 
