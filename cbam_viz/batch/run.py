@@ -24,9 +24,10 @@ from cbam_viz._text import counted, shortened
 from cbam_viz.analysis import Analysis, analyse_inputs
 from cbam_viz.batch.asking import asks_for_values
 from cbam_viz.batch.cluster import Cluster, connected, run_on_ray
-from cbam_viz.batch.fast import Effect, faster, first_of, furthest
+from cbam_viz.batch.drafting import measure_draft
+from cbam_viz.batch.fast import Effect, computing, faster, first_of, furthest
 from cbam_viz.batch.lock import LOCK, locked
-from cbam_viz.batch.looking import Looker, Prepared, first_photos
+from cbam_viz.batch.looking import DRAFT, Looker, Prepared, first_photos
 from cbam_viz.batch.machine import can_fork, cores, exactly_on
 from cbam_viz.batch.plan import Plan, write_plan
 from cbam_viz.batch.record import (
@@ -152,14 +153,16 @@ def run_batch(
         plan = write_plan(_items(sources, settings, out), out / PLAN, check)
         record = known or _new_record(plan, looker, made_with, list(sources), reporter)
         looker = replace(looker, batch=record.batch)
-        if settings.fast:
+        if ways := computing(settings.fast):
             if record.layout.varying:
                 raise StoreError(
-                    "--fast is for inputs of one size, and those of this run vary. Leave it out, "
-                    f"or take others: {ONE_SIZE}."
+                    f"--fast {' and '.join(ways)} is for inputs of one size, and those of this run "
+                    f"vary. Leave it out, or take others: {ONE_SIZE}."
                 )
             looker, effect = faster(looker, plan.all_items())
             reporter.say(_told(effect))
+        if DRAFT in settings.fast:
+            reporter.say(measure_draft(looker, plan.all_items()).told)
         if known is None:  # last, so that what was refused leaves no store
             write_record(out, record)
         work = Work(out, record, plan, looker, reopen)
