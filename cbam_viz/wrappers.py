@@ -15,18 +15,25 @@ _HOLDING_MODULE = (nn.DataParallel, nn.parallel.DistributedDataParallel, Average
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The network inside DataParallel, DistributedDataParallel, AveragedModel and torch.compile.
+    """The network inside DataParallel, DistributedDataParallel, averages and torch.compile.
+
+    Averages are torch's AveragedModel and timm's ModelEmaV2 and ModelEmaV3.
 
     Layers are named after it, so that a wrapped network's layers have the names they always had.
     """
     while True:
         model = undriven(model)
-        if isinstance(model, _HOLDING_MODULE):
-            model = model.module
+        if isinstance(model, _HOLDING_MODULE) or _is_timms_average(model):
+            model = cast(nn.Module, model.module)
         elif not isinstance(model, torch.jit.ScriptModule) and "_orig_mod" in model._modules:
             model = cast(nn.Module, model._modules["_orig_mod"])
         else:
             return model
+
+
+def _is_timms_average(model: Any) -> bool:
+    averages = sys.modules.get("timm.utils.model_ema")
+    return averages is not None and isinstance(model, (averages.ModelEmaV2, averages.ModelEmaV3))
 
 
 def undriven(model: Any) -> Any:

@@ -10,6 +10,7 @@ from torch import nn
 
 from cbam_viz.gates.model.restore import Buffers, same_random_numbers
 from cbam_viz.gates.model.switches import own_items
+from cbam_viz.runs.contents import Contents
 
 
 @contextmanager
@@ -17,14 +18,16 @@ def set_aside(network: nn.Module) -> Iterator[None]:
     """Let a network run in eval mode without gradients and autocast, and put all of it back.
 
     Put back are each module's mode, its buffers (BatchNorm's statistics), the attributes that it
-    keeps besides, and the random numbers of torch, NumPy and Python. Modes are set as flags, since
-    `eval()` and `train()` may be code of the network's own. Not under inference_mode: what a module
-    keeps from there could take no part in a backward. Not under the training's autocast: weights
-    that are cast without gradients would be kept for the training's own forward.
+    keeps besides, with what is in their lists, tables and arrays, and the random numbers of torch,
+    NumPy and Python. Modes are set as flags, since `eval()` and `train()` may be code of the
+    network's own. Not under inference_mode: what a module keeps from there could take no part in a
+    backward. Not under the training's autocast: weights that are cast without gradients would be
+    kept for the training's own forward.
     """
     modules = list(network.modules())
     modes = [one.training for one in modules]
     kept = [dict(own_items(one)) for one in modules]
+    contents = Contents(value for attributes in kept for value in attributes.values())
     buffers = Buffers(network)
     with ExitStack() as stack:
         stack.enter_context(same_random_numbers())
@@ -41,6 +44,7 @@ def set_aside(network: nn.Module) -> Iterator[None]:
             for one, mode, attributes in zip(modules, modes, kept, strict=True):
                 one.training = mode
                 _put_back(one, attributes)
+            contents.restore()
             buffers.restore()
 
 

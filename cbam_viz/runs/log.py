@@ -19,36 +19,40 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
+from cbam_viz._text import said
 from cbam_viz.analysis import of_photos, select
 from cbam_viz.attention import Attention
-from cbam_viz.errors import CaptureError, NoAttentionError, StoreError
+from cbam_viz.errors import NoAttentionError, StoreError
 from cbam_viz.gates import capture
 from cbam_viz.images import Geometry, Photo
 from cbam_viz.models.feed import as_weights
 from cbam_viz.runs.aside import set_aside
+from cbam_viz.runs.asked import Pixels, check_inputs, check_network, check_others, whole_number
 from cbam_viz.runs.numbers import gates_of, numbers_of
 from cbam_viz.runs.record import (
-    MOST_PROBES,
+    EPOCHS,
+    PHOTOS,
     RUN,
     Measured,
     Probe,
     Record,
     Unit,
+    lacks_pictures,
     layout_of,
     make_folders,
     misfit,
+    probe_of,
     read_record,
     write_epoch,
     write_pictures,
     write_record,
 )
+from cbam_viz.store.arrow import parquet
 from cbam_viz.wrappers import unwrap
 
-Pixels = npt.NDArray[np.uint8]
 TOLD = ("mean", "spread", "saturated")
 """Numbers of each gate that go to TensorBoard."""
 
@@ -69,12 +73,14 @@ def log_gates(
     Nothing of the training changes: modes, BatchNorm's statistics, random numbers, gradients and
     hooks are afterwards as they were, so that a training is the same bit for bit with and without
     it. Hooks of one's own run as in any forward. The gates are those of eval mode, in the
-    network's own precision, without autocast. Of a distributed training, call it in one process.
+    network's own precision, without autocast. Of a distributed training the process of rank 0
+    writes; the others may call it too, and only run the forward.
 
     Args:
-        model: the network, in DataParallel, DistributedDataParallel or torch.compile or not.
-        number: the epoch or step, from 0 on. One that is there is written anew, as when a training
-            resumes.
+        model: the network, in DataParallel, DistributedDataParallel, torch.compile, an averaged
+            copy (AveragedModel, timm's ModelEmaV3) or not.
+        number: the epoch or step, a whole number from 0 on. One that is there is written anew, as
+            when a training resumes.
         inputs: (N, C, H, W), the same at every call, as the network takes them. A few are enough:
             each adds about 90 kB an epoch for a ResNet-50.
         run: a new folder, or that of earlier calls. `runs/NAME` is what the app lists.
@@ -87,31 +93,30 @@ def log_gates(
             maps of the first input.
 
     Raises:
-        CaptureError: inputs that are no such tensor, or gates that cannot be captured.
+        CaptureError: arguments that are not as above, or gates that cannot be captured.
         NoAttentionError: the network has no gates that could be logged.
-        StoreError: at the first call: the folder cannot be written. Later: it holds a run of other
-            inputs or gates. That an epoch could not be written, as on a full disk, is a warning,
-            and the training goes on.
+        StoreError: at the first call: the folder cannot be written, or holds other things, or
+            pyarrow is not installed. Later: it holds a run of other inputs or gates. That an epoch
+            could not be written, as on a full disk, is a warning, and the training goes on.
     """
+    number = whole_number(number)
+    check_network(model)
+    check_inputs(inputs)
+    check_others(len(inputs), run, pictures=pictures, names=names, unit=unit, writer=writer)
     network, folder = unwrap(model), Path(run)
-    _check(number, inputs, pictures, names)
     with set_aside(network):
         (fed,) = as_weights(network, (inputs,))
         attention = of_photos(capture(network, fed), len(inputs))
     if not attention.layers:
         reasons = "; ".join(f"{one.module}: {one.reason}" for one in attention.unsupported[:3])
         raise NoAttentionError(f"This network has no gates that could be logged ({reasons}).")
+    if not _writes():
+        return attention
     digests = [_digest(one) for one in inputs.detach()]
     record = read_record(folder)
     size = (inputs.shape[2], inputs.shape[3])
     if record is None:
-        called = names or [f"probe {n + 1}" for n in range(len(inputs))]
-        shown = pictures if pictures is not None else [_stretched(one) for one in inputs.detach()]
-        photos = [
-            Photo(np.ascontiguousarray(pixels), name, digest, "array")
-            for pixels, name, digest in zip(shown, called, digests, strict=True)
-        ]
-        record = _begin(folder, network, attention, photos, unit)
+        record = _begin(folder, network, attention, _called(names, digests), unit)
     else:
         _check_same(folder, record, digests, unit)
     reason = misfit(record.layout, attention)
@@ -122,36 +127,25 @@ def log_gates(
     ones = tuple(select(attention, n) for n in range(len(inputs)))
     measured = Measured(ones, tuple(replace(Geometry.of_input(size), view="whole") for _ in ones))
     try:
+        if lacks_pictures(folder, record):
+            write_pictures(folder, record, _shown(pictures, inputs, record))
         write_epoch(folder, record, number, measured)
     except StoreError as error:
         warnings.warn(f"The gates of {unit} {number} are not logged: {error}", stacklevel=2)
     if writer is not None:
-        _tell(writer, number, measured)
+        try:
+            _tell(writer, number, measured)
+        except Exception as error:  # of the writer's own code and its disk
+            warnings.warn(
+                f"The gates of {unit} {number} are not in TensorBoard: {said(error)}", stacklevel=2
+            )
     return attention
 
 
-def _check(
-    number: int,
-    inputs: Tensor,
-    pictures: Sequence[Pixels] | None,
-    names: Sequence[str] | None,
-) -> None:
-    if not isinstance(inputs, Tensor) or inputs.ndim != 4 or not len(inputs):
-        shape = tuple(getattr(inputs, "shape", ())) or type(inputs).__name__
-        raise CaptureError(f"log_gates takes a batch of inputs, (N, C, H, W), not {shape}.")
-    if len(inputs) > MOST_PROBES:
-        raise CaptureError(
-            f"{len(inputs)} inputs are more than a run is watched on; give at most {MOST_PROBES}."
-        )
-    if number < 0 or number != int(number):
-        raise CaptureError(f"An epoch or a step is a whole number from 0 on, not {number!r}.")
-    for what, given in (("pictures", pictures), ("names", names)):
-        if given is not None and len(given) != len(inputs):
-            raise CaptureError(f"{len(given)} {what} do not go with {len(inputs)} inputs.")
-    for picture in pictures or ():
-        if not (isinstance(picture, np.ndarray) and picture.ndim == 3 and picture.shape[2] == 3
-                and picture.dtype == np.uint8):  # fmt: skip
-            raise CaptureError("A picture of an input is an array (H, W, 3) of 8-bit numbers.")
+def _writes() -> bool:
+    """Whether this process does: all of a distributed training would write the same files."""
+    there = distributed.is_available() and distributed.is_initialized()
+    return not there or distributed.get_rank() == 0
 
 
 def _digest(one: Tensor) -> str:
@@ -159,22 +153,44 @@ def _digest(one: Tensor) -> str:
     return hashlib.sha256(f"{array.shape}".encode() + array.tobytes()).hexdigest()
 
 
+def _called(names: Sequence[str] | None, digests: Sequence[str]) -> tuple[Probe, ...]:
+    """The inputs, with what to call them and where their pictures lie."""
+    called = names or [f"probe {n + 1}" for n in range(len(digests))]
+    return tuple(
+        probe_of(n, name, digest)
+        for n, (name, digest) in enumerate(zip(called, digests, strict=True))
+    )
+
+
+def _shown(pictures: Sequence[Pixels] | None, inputs: Tensor, record: Record) -> list[Photo]:
+    """What maps are drawn on."""
+    shown = pictures if pictures is not None else [_stretched(one) for one in inputs.detach()]
+    return [
+        Photo(np.ascontiguousarray(pixels), probe.name, probe.sha256, "array")
+        for pixels, probe in zip(shown, record.probes, strict=True)
+    ]
+
+
 def _begin(
-    folder: Path, network: nn.Module, attention: Attention, photos: Sequence[Photo], unit: Unit
+    folder: Path, network: nn.Module, attention: Attention, probes: tuple[Probe, ...], unit: Unit
 ) -> Record:
-    """Make the run's folder, with its description and pictures."""
+    """Make the run's folder, with its description."""
+    parquet()  # where it is not installed, now is the time to say so
     if folder.exists() and not folder.is_dir():
         raise StoreError(f"{folder} is a file. Give the name of a folder for the run.")
+    for name in (EPOCHS, PHOTOS):
+        inside = folder / name
+        if inside.exists() and not (inside.is_dir() and not any(inside.iterdir())):
+            raise StoreError(
+                f"{inside} is there already and belongs to no run. Give a new or empty folder."
+            )
     make_folders(folder)
     record = Record(
         made_by="log",
         unit=unit,
         rule="log",
         model=type(network).__name__,
-        probes=tuple(
-            Probe(photo.name, photo.sha256, file)
-            for photo, file in zip(photos, write_pictures(folder, photos), strict=True)
-        ),
+        probes=probes,
         layout=layout_of(attention),
         view="whole",
         pipeline="as the training gave it",
@@ -205,8 +221,8 @@ def _stretched(one: Tensor) -> Pixels:
     """An input as a picture: its first three channels, or the first, from black to white."""
     values = one.cpu().float().numpy()
     values = values[:3] if len(values) >= 3 else np.repeat(values[:1], 3, 0)
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    scaled = (np.nan_to_num(values) - low) / (high - low if high > low else 1)
+    low, high = float(values.min()), float(values.max())
+    scaled = (values - low) / (high - low if high > low else 1)
     pixels = (scaled.clip(0, 1) * 255).round().astype(np.uint8)
     return np.ascontiguousarray(pixels.transpose(1, 2, 0))
 

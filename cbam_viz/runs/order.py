@@ -2,8 +2,11 @@
 
 The rule, which a run's `run.json` repeats in a sentence:
 
-1. A name says it: the number behind the word *epoch*, else behind *step* or *iter*, else the whole
-   number at its end (`checkpoint-12.pth.tar`, `model_0012.pth`), numbers with a point left out.
+1. A name says it (`names`): the number behind the word *epoch*, else behind *step* or *iter*, else
+   the whole number at its end (`checkpoint-12.pth.tar`, `model_0012.pth`), else before *epoch*.
+   Numbers with a point, dates and numbers of other things are left out. What a number without a
+   word counts, the newest file says; without a word there either it is an epoch, but for folders
+   such as `checkpoint-500`. Names that say several steps of one epoch are ordered by their steps.
 2. Of files whose names say none, `epoch` in the file, else its `step` or `iter`.
 3. If no file says it in either way, the time at which it was written: 1, 2, 3, ...
 
@@ -13,31 +16,23 @@ epoch, such as the `last.pth` beside `epoch_12.pth`.
 
 from __future__ import annotations
 
-import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cbam_viz._suffixes import bare_name
 from cbam_viz._text import few, shortened
 from cbam_viz.errors import CheckpointError
 from cbam_viz.models.shards import checkpoint_path, checkpoints_in, read_checkpoint
+from cbam_viz.runs.names import LARGEST, counts_steps, is_bare, said_by_name, step_in_name
 from cbam_viz.runs.record import Rule, Unit
 
 DEPTH = 3
 """How many folders deep checkpoints are looked for."""
-LARGEST = 10**9 - 1
-"""Of a number that is taken for an epoch or a step."""
-_DECIMAL = re.compile(r"\d+\.\d+")
-_EPOCH = re.compile(r"(?<![a-z])ep(?:och)?s?[ =_.-]*(\d+)", re.IGNORECASE)
-_STEP = re.compile(
-    r"(?<![a-z])(?:global_?)?(?:steps?|iter(?:ation)?s?)[ =_.-]*(\d+)", re.IGNORECASE
-)
-_END = re.compile(
-    r"(?:^|[ =_.-]|(?<![a-z])(?:e|ckpt|checkpoint|model|weights?|net))(\d+)$", re.IGNORECASE
-)
+Said = Callable[[Path], tuple[int, Unit] | None]
+"""What the file at a path says: a number and what it counts. Raises CheckpointError."""
 
 
 @dataclass(frozen=True)
@@ -140,21 +135,11 @@ def _folders(folder: Path, depth: int) -> Iterator[Path]:
                 yield from _folders(one, depth - 1)
 
 
-def said_by_name(name: str) -> tuple[int, Unit] | None:
-    """The number in a name and what it counts; None if the name says none."""
-    bare = bare_name(Path(name))
-    plain = _DECIMAL.sub(" ", bare).rstrip(" _-=.")
-    for pattern, unit in ((_EPOCH, "epoch"), (_STEP, "step"), (_END, "epoch")):
-        match = pattern.search(plain)
-        if match is not None and int(match[1]) <= LARGEST:
-            return int(match[1]), unit  # type: ignore[return-value]
-    return None
-
-
-def said_by_file(path: Path) -> tuple[int, Unit] | None:
+def said_by_file(path: Path, first: Unit = "epoch") -> tuple[int, Unit] | None:
     """The number that a checkpoint carries, read without running anything; None if it has none.
 
-    Raises CheckpointError if the file cannot be read.
+    If it has an epoch and a step, that of the unit `first`. Raises CheckpointError if the file
+    cannot be read.
     """
     file = read_checkpoint(checkpoint_path(path))
     content = file.content if isinstance(file.content, Mapping) else {}
@@ -164,7 +149,7 @@ def said_by_file(path: Path) -> tuple[int, Unit] | None:
         ("epoch", "epoch"), ("global_step", "step"), ("step", "step"), ("iteration", "step"),
         ("iter", "step"),
     )  # fmt: skip
-    for name, unit in names:
+    for name, unit in sorted(names, key=lambda one: one[1] != first):
         for place in places:
             number = _whole(place.get(name))
             if number is not None:
@@ -188,20 +173,24 @@ def ordered(
     *,
     known: Mapping[int, Mapping[str, Any]] | None = None,
     earlier: tuple[Rule, Unit] | None = None,
-    said: Callable[[Path], tuple[int, Unit] | None] = said_by_file,
+    said: Said | None = None,
 ) -> Ordered:
     """Give each checkpoint its number by the rule above.
 
     `known` are the marks of checkpoints that have been measured, by number: those are not read
-    again. `earlier` is what an earlier look at the folder came to, which holds.
+    again. `earlier` is what an earlier look at the folder came to, which holds. `said` reads a
+    file's number, by default `said_by_file`.
     """
+    first: Unit = _unit_of_both(files) if earlier is None else earlier[1]
+    said = said or partial(said_by_file, first=first)
+    bare: Unit = _unit_of_bare(files, said) if earlier is None else earlier[1]
     remembered = {_key(mark): number for number, mark in (known or {}).items()}
     left_out: list[LeftOut] = []
     numbers: dict[str, tuple[int, Unit, Rule]] = {}
     if earlier is None or earlier[0] != "time":
         for file in files:
             try:
-                number = _number_of(file, remembered, earlier, said)
+                number = _by_name(file, first, bare) or _by_file(file, remembered, earlier, said)
             except CheckpointError as error:
                 left_out.append(LeftOut(file, str(error), failed=True))
                 continue
@@ -213,19 +202,55 @@ def ordered(
     return _by_time([one for one in files if one.name not in failed], remembered, left_out)
 
 
-def _number_of(
+def _unit_of_both(files: Sequence[File]) -> Unit:
+    """By what files are ordered that say an epoch and a step: steps if an epoch has several."""
+    steps: defaultdict[int, set[int]] = defaultdict(set)
+    for file in files:
+        epoch, step = said_by_name(file.name), step_in_name(file.name)
+        if epoch is not None and epoch[1] == "epoch" and step is not None:
+            steps[epoch[0]].add(step)
+    return "step" if any(len(several) > 1 for several in steps.values()) else "epoch"
+
+
+def _unit_of_bare(files: Sequence[File], said: Said) -> Unit:
+    """What numbers without a word count, if no name has a word: the newest that can be read."""
+    names = [one.name for one in files]
+    if any(said_by_name(one) is not None and not is_bare(one) for one in names):
+        return "epoch"
+    for file in sorted(files, key=lambda one: one.modified, reverse=True):
+        if is_bare(file.name):
+            try:
+                found = said(file.path)
+            except CheckpointError:
+                continue  # whoever opens it says what is wrong
+            return "epoch" if found is None else found[1]
+    return "epoch"
+
+
+def _by_name(file: File, first: Unit, bare: Unit) -> tuple[int, Unit, Rule] | None:
+    """By its name: where that says both, by `first`; where it has no word, it counts `bare`."""
+    step = step_in_name(file.name)
+    if first == "step" and step is not None:
+        return step, "step", "name"
+    found = said_by_name(file.name)
+    if found is None:
+        return None
+    number, unit = found
+    if is_bare(file.name):
+        unit = "step" if counts_steps(file.name) and file.path.is_dir() else bare
+    return number, unit, "name"
+
+
+def _by_file(
     file: File,
     remembered: Mapping[tuple[Any, ...], int],
     earlier: tuple[Rule, Unit] | None,
-    said: Callable[[Path], tuple[int, Unit] | None],
+    said: Said,
 ) -> tuple[int, Unit, Rule] | None:
-    by_name = said_by_name(file.name)
-    if by_name is not None:
-        return *by_name, "name"
     if earlier is not None and _key(file.mark) in remembered:
         return remembered[_key(file.mark)], earlier[1], "file"
-    by_file = said(file.path)
-    return None if by_file is None else (*by_file, "file")
+    found = said(file.path)
+    return None if found is None else (*found, "file")
 
 
 def _by_number(
@@ -261,6 +286,8 @@ def _by_number(
         elif number in epochs:
             other = shortened(epochs[number].name)
             why = f"It is of {unit} {number} too, which {other} stands for."
+            if unit == "epoch" and step_in_name(file.name) != step_in_name(epochs[number].name):
+                why += " To have both, measure the run anew by steps, into another folder: --out."
             left_out.append(LeftOut(file, why))
         else:
             epochs[number] = file

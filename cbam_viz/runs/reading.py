@@ -16,6 +16,7 @@ from cbam_viz._places import SAMPLE
 from cbam_viz._text import few, shortened
 from cbam_viz.analysis import Analysis
 from cbam_viz.attention import Attention
+from cbam_viz.dataset.checking import checked, refuse_bomb
 from cbam_viz.errors import CbamVizError, StoreError
 from cbam_viz.images import Geometry, Photo, read_photo
 from cbam_viz.runs.record import EPOCHS, PHOTOS, RUN, Record, epoch_path, read_record
@@ -25,6 +26,8 @@ from cbam_viz.store.shards import DOCUMENT
 
 INSIDE = "gates"
 """In the folder of a training: where `watch` and the training code of this project put the run."""
+DIGITS = 16
+"""Of the number of an epoch or a step, at most."""
 SAMPLES = Path(__file__).parent / "samples"
 _PLACE = (
     "photo_height", "photo_width", "input_height", "input_width", "scale_y", "scale_x",
@@ -131,6 +134,11 @@ def open_run(place: str | Path) -> Run:
         )
     if record.layout.varying or record.layout.output is not None:
         raise StoreError(f"{folder / RUN} describes no run: its columns are those of a store.")
+    names = [one.name for one in record.layout.layers]
+    if not names or len(set(names)) < len(names) or not record.probes:
+        raise StoreError(
+            f"{folder / RUN} describes no run: it has no layers, one of them twice, or no photos."
+        )
     run = Run(folder, record, measured(folder))
     if not run.numbers:
         raise StoreError(f"{folder} holds no {record.unit} yet. Look again when one is there.")
@@ -140,7 +148,8 @@ def open_run(place: str | Path) -> Run:
 def measured(folder: Path) -> tuple[int, ...]:
     """The numbers of the epochs whose files are there."""
     stems = [file.stem for file in (folder / EPOCHS).glob("[0-9]*.parquet")]
-    return tuple(sorted(int(stem) for stem in stems if stem.isdecimal()))
+    numbers = {int(stem) for stem in stems if stem.isdecimal() and len(stem) <= DIGITS}
+    return tuple(sorted(n for n in numbers if epoch_path(folder, n).stem in stems))
 
 
 def spaced(numbers: Sequence[int], most: int) -> tuple[int, ...]:
@@ -170,8 +179,12 @@ def _document(metadata: Any) -> dict[str, Any]:
 
 def _read_epoch(path: Path, record: Record, number: int) -> Epoch:
     try:
-        table = parquet().ParquetFile(path).read(use_threads=False)
+        file = parquet().ParquetFile(path)
+        refuse_bomb(file.metadata)
+        columns = ["sha256", "view", "border", *_PLACE, *_columns(record)]
+        table = checked(file.read(columns=columns, use_threads=False), columns)
         document = _document(table.schema.metadata)
+        _check_document(document, record, number)
         arrays = _arrays(table, record)
         attentions = tuple(
             rebuild_attention(
@@ -185,12 +198,37 @@ def _read_epoch(path: Path, record: Record, number: int) -> Epoch:
         source = document["source"] and dict(document["source"])
     except FileNotFoundError as error:
         raise StoreError(f"{path} is gone. Open the run again.") from error
-    except (OSError, ValueError, KeyError, TypeError, NotImplementedError, OverflowError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError,
+            OverflowError) as error:  # fmt: skip
+        then = (
+            f"Remove it: the run is then shown without this {record.unit}"
+            if record.made_by == "log"
+            else "Remove it and watch the run again, which measures it anew"
+        )
         raise StoreError(
-            f"{path} is damaged ({shortened(str(error) or type(error).__name__)}). Remove it and "
-            "watch the run again, which measures it anew."
+            f"{path} is damaged ({shortened(str(error) or type(error).__name__)}). {then}."
         ) from error
     return Epoch(number, attentions, geometries, source)
+
+
+def _columns(record: Record) -> list[str]:
+    """Those of the gates."""
+    return [
+        f"{one.name}/{part}"
+        for one in record.layout.layers
+        for part, there in (("channel", one.channels), ("spatial", one.map_size))
+        if there is not None
+    ]
+
+
+def _check_document(document: dict[str, Any], record: Record, number: int) -> None:
+    """Raise ValueError for the description of another epoch's file, or of other layers."""
+    if document[record.unit] != number:
+        raise ValueError(f"it is of {record.unit} {shortened(str(document[record.unit]))}")
+    if list(document["layers"]) != [one.name for one in record.layout.layers]:
+        raise ValueError("it is of other layers than the run")
+    if any(about["key"] != name for name, about in document["layers"].items()):
+        raise ValueError("it mixes up its layers")
 
 
 def _arrays(table: Any, record: Record) -> dict[str, npt.NDArray[np.float32]]:
@@ -220,8 +258,6 @@ def _rows(table: Any) -> list[dict[str, Any]]:
 
 
 def _geometry(row: dict[str, Any]) -> Geometry:
-    if row["view"] not in ("crop", "whole") or not all(row[name] > 0 for name in _PLACE[:6]):
-        raise ValueError("it does not say where the input lies")
     border = row["border"]
     scale_y, scale_x, offset_y, offset_x = (float(row[name]) for name in _PLACE[4:])
     return Geometry(

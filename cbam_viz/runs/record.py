@@ -199,18 +199,29 @@ def _gates(attention: Attention, row: int) -> dict[str, Array]:
     return gates
 
 
-def write_pictures(folder: Path, photos: Sequence[Photo]) -> tuple[str, ...]:
-    """Write small copies of the probe photos; return their names. Raises StoreError."""
+def probe_of(number: int, name: str, sha256: str) -> Probe:
+    """A probe photo by its place; lone surrogates of names of files become question marks."""
+    return Probe(name.encode("utf-8", "replace").decode(), sha256, f"{number:03}.jpg")
+
+
+def lacks_pictures(folder: Path, record: Record) -> bool:
+    """Whether a probe photo's picture is not there, as after a call that was killed."""
+    return any(not path.exists() for path in _pictures(folder, record))
+
+
+def write_pictures(folder: Path, record: Record, photos: Sequence[Photo]) -> None:
+    """Write small copies of the probe photos where they are not there. Raises StoreError."""
     from cbam_viz.render import encode, fit_size, resize_photo
 
-    names = []
     _make(folder / PHOTOS)
-    for number, photo in enumerate(photos):
-        small = resize_photo(photo.shown, fit_size(photo.size, THUMBNAIL))
-        name = f"{number:03}.jpg"
-        write_atomic(folder / PHOTOS / name, encode(np.asarray(small), "jpeg", 88), force=True)
-        names.append(name)
-    return tuple(names)
+    for path, photo in zip(_pictures(folder, record), photos, strict=True):
+        if not path.exists():
+            small = resize_photo(photo.shown, fit_size(photo.size, THUMBNAIL))
+            write_atomic(path, encode(np.asarray(small), "jpeg", 88), force=True)
+
+
+def _pictures(folder: Path, record: Record) -> list[Path]:
+    return [folder / PHOTOS / one.picture for one in record.probes if one.picture is not None]
 
 
 def make_folders(folder: Path) -> None:
@@ -222,4 +233,6 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(f"The folder {folder} cannot be made: {error.strerror}.") from error
+        raise StoreError(
+            f"The folder {folder} cannot be made: {error.strerror}. Choose another place."
+        ) from error

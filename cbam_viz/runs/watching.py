@@ -28,16 +28,17 @@ from cbam_viz.models.feed import input_of
 from cbam_viz.runs.order import File, LeftOut, Ordered, files_in, ordered
 from cbam_viz.runs.reading import measured, read_source
 from cbam_viz.runs.record import (
+    EPOCHS,
     MOST_PROBES,
+    PHOTOS,
     RUN,
     Measured,
-    Probe,
     Record,
-    epoch_path,
     layout_of,
     make_folders,
     misfit,
     order_of,
+    probe_of,
     read_record,
     write_epoch,
     write_pictures,
@@ -113,6 +114,7 @@ def watch_checkpoints(
                     "measured of its checkpoints: --out FOLDER."
                 )
             refuse_other(out, known.made_with, wanted)
+            write_pictures(out, known, photos)
         work = _Work(out, photos, view, open_checkpoint, wanted, known)
         return work.follow(found, tick, total)
 
@@ -215,13 +217,13 @@ class _Work:
         geometries = tuple(one.geometry for one in found)
         if self.record is None:
             write_record(self.out, record)
+            write_pictures(self.out, record, self.photos)
             self.record = record
         write_epoch(self.out, record, number, Measured(attentions, geometries, mark))
         return ""
 
     def _begin(self, found: Sequence[Analysis], loaded: LoadedModel, order: Ordered) -> Record:
         """What the run says of itself, by what the network gave for the first checkpoint."""
-        pictures = write_pictures(self.out, self.photos)
         own = loaded.transform is not None
         return Record(
             made_by="checkpoints",
@@ -229,8 +231,7 @@ class _Work:
             rule=order.rule,
             model=type(loaded.model).__name__,
             probes=tuple(
-                Probe(photo.name, photo.sha256, picture)
-                for photo, picture in zip(self.photos, pictures, strict=True)
+                probe_of(n, photo.name, photo.sha256) for n, photo in enumerate(self.photos)
             ),
             layout=layout_of(found[0].attention),
             view=self.view,
@@ -274,12 +275,16 @@ def _refuse_foreign(out: Path) -> None:
         raise StoreError(f"{out} is a file. Give the name of a folder for the run.")
     if not out.is_dir() or (out / RUN).exists() or (out / LEFT_OUT).exists():
         return
-    ours = {epoch_path(out, 0).parent.name, "photos"}
-    others = [one.name for one in out.iterdir() if one.name not in ours and one.name[0] != "."]
+    others = [one.name for one in out.iterdir() if one.name[0] != "." and not _is_empty(one)]
     if others:
         raise StoreError(
             f"{out} holds other things ({others[0]}) and no run. Give a new or empty folder: --out."
         )
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether it is a folder with nothing in it, as a call that was killed leaves."""
+    return path.name in (EPOCHS, PHOTOS) and path.is_dir() and not any(path.iterdir())
 
 
 def _clean(out: Path) -> None:

@@ -17,6 +17,7 @@ from cbam_viz.runs.order import (
     said_by_file,
     said_by_name,
 )
+from cbam_viz.runs.record import Unit
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,18 @@ from cbam_viz.runs.order import (
         ("global_step300.pt", (300, "step")),
         ("model_12_0.83.pth", (12, "epoch")),
         ("resnet18_cbam_epoch-7_acc0.912.pth", (7, "epoch")),
+        ("epoch(12).pth", (12, "epoch")),
+        ("12_epoch.pth", (12, "epoch")),
+        ("100epochs_ckpt12.pth", (12, "epoch")),
+        ("resnet50-12.pth", (12, "epoch")),
+        ("itr_12.pth", (12, "step")),
+        ("2024-05-01_epoch_5.pth", (5, "epoch")),
+        ("model_2024-05-01_12.pth", (12, "epoch")),
+        ("ckpt_20240501_120000.pth", None),
+        ("model_2024-05-01.pth", None),
+        ("recovery-11-250.pth.tar", None),
+        ("fold_1.pth", None),
+        ("acc_93.pth", None),
         ("best.pt", None),
         ("last.pth", None),
         ("resnet18.pth", None),
@@ -149,3 +162,56 @@ def test_checkpoints_below_the_folder_of_a_run(tmp_path: Path) -> None:
         folder_of_checkpoints(tmp_path)
     (tmp_path / "model.pt").write_bytes(b"")
     assert folder_of_checkpoints(tmp_path) == tmp_path
+
+
+def test_the_step_of_a_file_that_says_both(tmp_path: Path) -> None:
+    torch.save({"epoch": 4, "global_step": 900}, tmp_path / "last.ckpt")
+    assert said_by_file(tmp_path / "last.ckpt", "step") == (900, "step")
+
+
+def lightning(*pairs: tuple[int, int]) -> list[File]:
+    return [file(f"epoch={epoch}-step={step}.ckpt") for epoch, step in pairs]
+
+
+def test_several_checkpoints_of_an_epoch_are_ordered_by_their_steps() -> None:
+    """As Lightning writes them every so many steps."""
+    last = file("last.ckpt")
+    found = ordered([*lightning((1, 300), (0, 200), (0, 100)), last], said=lambda _: (400, "step"))
+    assert {n: one.name for n, one in found.epochs.items()} == {
+        100: "epoch=0-step=100.ckpt",
+        200: "epoch=0-step=200.ckpt",
+        300: "epoch=1-step=300.ckpt",
+        400: "last.ckpt",
+    }
+    assert (found.unit, found.left_out) == ("step", ())
+    later = ordered(lightning((5, 900)), earlier=("name", "step"))
+    assert list(later.epochs) == [900]
+    by_epoch = ordered(lightning((0, 100), (0, 200)), earlier=("name", "epoch"))
+    assert list(by_epoch.epochs) == [0]
+    assert "measure the run anew by steps" in by_epoch.left_out[0].reason
+
+
+@pytest.mark.parametrize("unit", ["epoch", "step"])
+def test_what_a_number_without_a_word_counts_the_newest_file_says(unit: Unit) -> None:
+    """detectron2's `model_0004999.pth` is of an iteration, MoCo's `checkpoint_0004` of an epoch."""
+    files = [file("model_0004999.pth", 1), file("model_0009999.pth", 2), file("model_final.pth", 3)]
+    says = {"model_0009999.pth": (9999, unit), "model_final.pth": (14999, unit)}
+    found = ordered(files, said=lambda path: says[path.name])
+    assert (found.unit, list(found.epochs)) == (unit, [4999, 9999, 14999])
+
+
+def test_folders_of_the_hugging_face_trainer_are_numbered_by_steps(tmp_path: Path) -> None:
+    for step in (1000, 500):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        (folder / "model.safetensors").write_bytes(b"x")
+    found = ordered(files_in(tmp_path), said=lambda _: None)
+    assert (found.unit, list(found.epochs)) == ("step", [500, 1000])
+
+
+def test_names_that_are_dates_are_ordered_by_time() -> None:
+    """Noon of the first day is before the morning of the second."""
+    files = [file("ckpt_20240502_090000.pth", 2), file("ckpt_20240501_120000.pth", 1)]
+    found = ordered(files, said=lambda _: None)
+    assert [one.modified for one in found.epochs.values()] == [1, 2]
+    assert found.rule == "time"

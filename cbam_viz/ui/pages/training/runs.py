@@ -93,7 +93,7 @@ def numbers(run: Opened) -> list[GateNumbers]:
     return _numbers(run.key, run.run)
 
 
-@st.cache_data(max_entries=8, show_spinner="Reading all epochs …")
+@st.cache_data(max_entries=8, show_spinner="Reading the whole run …")
 def _numbers(key: Hashable, _run: Run) -> list[GateNumbers]:
     return run_numbers(_run)
 
