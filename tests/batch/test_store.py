@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import cbam_viz
-from cbam_viz.batch.fast import furthest
+from cbam_viz.batch.finding import furthest
 from cbam_viz.batch.reporter import Reporter
 from cbam_viz.batch.run import run_batch
 from cbam_viz.batch.settings import Settings
