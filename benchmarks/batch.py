@@ -17,12 +17,13 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -42,7 +43,8 @@ from cbam_viz.errors import CbamVizError
 from cbam_viz.gates import capture
 from cbam_viz.models import LoadedModel
 from cbam_viz.models.feed import input_of
-from cbam_viz.store.shards import Precision, shard_bytes
+from cbam_viz.store.precision import Precision
+from cbam_viz.store.shards import shard_bytes
 
 SIZE = (1280, 960)
 IMAGENET = 1_281_167
@@ -286,7 +288,8 @@ def compiling(names: Sequence[str], photos: Sequence[Path]) -> None:
         inputs = torch.cat([one.tensor for _, one in made])
         began = sum(os.times()[:4])
         try:
-            forward, _ = fast_forward(loaded, made, BATCH, ("compile",))
+            with compiled_anew():
+                forward, _ = fast_forward(loaded, made, BATCH, ("compile",))
         except CbamVizError as error:
             print(error, flush=True)
             continue
@@ -299,6 +302,21 @@ def compiling(names: Sequence[str], photos: Sequence[Path]) -> None:
         rows.append((loaded.name, f"{once:.0f}", f"{saved * 1e3:.1f}", pays))
         print(" ".join(rows[-1]), flush=True)
     print(f"\n{table(rows)}\n", flush=True)
+
+
+@contextmanager
+def compiled_anew() -> Iterator[None]:
+    """Without what torch keeps of earlier compilations."""
+    name = "TORCHINDUCTOR_CACHE_DIR"
+    before = os.environ.get(name)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[name] = folder
+        try:
+            yield
+        finally:
+            os.environ.pop(name)
+            if before is not None:
+                os.environ[name] = before
 
 
 def _random(name: str) -> LoadedModel:
@@ -324,7 +342,7 @@ def store(loaded: LoadedModel, photos: Sequence[Path]) -> None:
         made = [(photo, input_of(loaded, photo, "crop")) for photo in read]
         analyses += analyse_inputs(loaded, made)
     rows = [("store", "kB a photo", "photos a second")]
-    precisions: tuple[Precision, ...] = ("float16", "float32")
+    precisions: tuple[Precision, ...] = get_args(Precision)
     for precision in precisions:
         layout = layout_of(analyses[0], precision)
         shard = [

@@ -25,7 +25,7 @@ from cbam_viz._text import named, said
 from cbam_viz.attention import Attention
 from cbam_viz.batch.finding import find_gates, furthest
 from cbam_viz.batch.fusing import fuse_norms
-from cbam_viz.batch.looking import Looker, first_photos
+from cbam_viz.batch.looking import DRAFT, Looker, first_photos
 from cbam_viz.batch.sources.item import Item
 from cbam_viz.errors import CbamVizError, ModelError
 from cbam_viz.gates import capture
@@ -33,13 +33,14 @@ from cbam_viz.images import ModelInput, Photo
 from cbam_viz.models import LoadedModel
 from cbam_viz.models.feed import as_weights, running
 
-WAYS = ("compile", "channels_last", "fuse", "bf16")
+WAYS = ("compile", "channels_last", "fuse", "bf16", DRAFT)
 """`compile`: torch.compile with constants folded in; `channels_last`: another order of values in
 memory; `fuse`: BatchNorms made part of the convolutions before them (`compile` does that too);
-`bf16`: half precision where it is safe, as torch.autocast chooses."""
+`bf16`: half precision where it is safe, as torch.autocast chooses; `draft`: JPEGs are decoded at a
+part of their size, which is no way to compute (`drafting.py`)."""
 
 EXACT, HALF = 1e-5, 3e-2
-"""How far gates may be from the exact ones; with bf16."""
+"""How far gates may be from the exact ones; with bf16 or draft."""
 _ROUNDS = 3
 
 Forward = Callable[[Tensor], Attention]
@@ -123,10 +124,15 @@ def first_of(photos: int) -> str:
     return "the first photo" if photos == 1 else f"the first {photos} photos"
 
 
+def computing(ways: Sequence[str]) -> tuple[str, ...]:
+    """Those of the ways that change how a network computes, and so need `faster`."""
+    return tuple(way for way in ways if way != DRAFT)
+
+
 def faster(looker: Looker, items: Iterator[Item]) -> tuple[Looker, Effect]:
-    """Let a looker use its settings' ways, prepared on the first photos. Raises ModelError."""
-    photos = first_photos(looker, items, looker.batch)
-    forward, effect = fast_forward(looker.loaded, photos, looker.batch, looker.settings.fast)
+    """Let a looker compute by its settings' ways, made for the first photos. Raises ModelError."""
+    photos, ways = first_photos(looker, items, looker.batch), computing(looker.settings.fast)
+    forward, effect = fast_forward(looker.loaded, photos, looker.batch, ways)
     return replace(looker, forward=forward), effect
 
 
@@ -249,18 +255,20 @@ def _effect(
     return Effect(
         ways,
         min(times[False]) / min(times[True]),
-        _apart(_gates(exact), _gates(found)),
-        _apart(pytree.tree_leaves(exact.output), pytree.tree_leaves(found.output)),
+        apart(all_gates(exact), all_gates(found)),
+        apart(pytree.tree_leaves(exact.output), pytree.tree_leaves(found.output)),
         HALF if "bf16" in ways else EXACT,
         len(x),
     )
 
 
-def _gates(attention: Attention) -> list[Any]:
+def all_gates(attention: Attention) -> list[Any]:
+    """The gates of all layers in order, None for those that a layer has not."""
     return [gate for layer in attention.values() for gate in (layer.channel, layer.spatial)]
 
 
-def _apart(some: Sequence[Any], others: Sequence[Any]) -> float:
+def apart(some: Sequence[Any], others: Sequence[Any]) -> float:
+    """The largest difference of two tensors in one place of both; what is no tensor is left out."""
     pairs = [(a, b) for a, b in zip(some, others, strict=True) if isinstance(a, Tensor)]
     return max((furthest(_values(a), _values(b)) for a, b in pairs), default=0.0)
 

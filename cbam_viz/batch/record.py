@@ -19,8 +19,9 @@ from cbam_viz.errors import StoreError
 from cbam_viz.images import View
 from cbam_viz.store.files import write_atomic
 from cbam_viz.store.npz import layer_document
+from cbam_viz.store.precision import STEPS, Array, Precision
 from cbam_viz.store.provenance import versions
-from cbam_viz.store.shards import MOST, Array, LayerColumns, Layout, PhotoRow, Precision
+from cbam_viz.store.shards import MOST, LayerColumns, Layout, PhotoRow
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +41,7 @@ ONE_SIZE = (
 _WORDS = {
     "float16": "gates as the network multiplied by them, rounded to the 11 bits of float16",
     "float32": "gates as the network multiplied by them, float32, nothing rescaled",
+    "int16": f"gates as the network multiplied by them, times {STEPS}, rounded to whole numbers",
 }
 _MAY_DIFFER = ("cells", "composition", "verified")
 

@@ -24,10 +24,11 @@ from cbam_viz._text import counted, shortened
 from cbam_viz.analysis import Analysis, analyse_inputs
 from cbam_viz.batch.asking import asks_for_values
 from cbam_viz.batch.cluster import Cluster, connected, run_on_ray
-from cbam_viz.batch.fast import Effect, faster, first_of
+from cbam_viz.batch.drafting import measure_draft
+from cbam_viz.batch.fast import Effect, computing, faster, first_of
 from cbam_viz.batch.finding import furthest
 from cbam_viz.batch.lock import LOCK, locked
-from cbam_viz.batch.looking import Looker, Prepared, first_photos
+from cbam_viz.batch.looking import DRAFT, Looker, Prepared, first_photos
 from cbam_viz.batch.machine import can_fork, cores, exactly_on
 from cbam_viz.batch.plan import Plan, write_plan
 from cbam_viz.batch.record import (
@@ -60,7 +61,7 @@ from cbam_viz.batch.workers import run_shards
 from cbam_viz.errors import CbamVizError, StoreError
 from cbam_viz.models import LoadedModel
 from cbam_viz.store.files import write_atomic
-from cbam_viz.store.shards import unfit
+from cbam_viz.store.shards import too_far, unfit
 
 Engine = Literal["processes", "ray"]
 """What runs the shards: processes of this machine, or tasks on a Ray cluster."""
@@ -153,14 +154,16 @@ def run_batch(
         plan = write_plan(_items(sources, settings, out), out / PLAN, check)
         record = known or _new_record(plan, looker, made_with, list(sources), reporter)
         looker = replace(looker, batch=record.batch)
-        if settings.fast:
+        if ways := computing(settings.fast):
             if record.layout.varying:
                 raise StoreError(
-                    "--fast is for inputs of one size, and those of this run vary. Leave it out, "
-                    f"or take others: {ONE_SIZE}."
+                    f"--fast {' and '.join(ways)} is for inputs of one size, and those of this run "
+                    f"vary. Leave it out, or take others: {ONE_SIZE}."
                 )
             looker, effect = faster(looker, plan.all_items())
             reporter.say(_told(effect))
+        if DRAFT in settings.fast:
+            reporter.say(measure_draft(looker, plan.all_items()).told)
         if known is None:  # last, so that what was refused leaves no store
             write_record(out, record)
         work = Work(out, record, plan, looker, reopen)
@@ -230,8 +233,8 @@ def _new_record(
         precision=looker.settings.precision,
         sources=sources,
     )
-    reason = unfit(record.layout, gates_of(probe.attention))
-    if reason:
+    gates = gates_of(probe.attention)
+    if reason := unfit(record.layout, gates) or too_far(record.layout, gates):
         raise StoreError(f"The gates of this network have no columns: {reason}.")
     return record
 

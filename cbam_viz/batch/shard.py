@@ -22,7 +22,7 @@ from cbam_viz.batch.record import (
 from cbam_viz.errors import StoreError
 from cbam_viz.models import LoadedModel
 from cbam_viz.store.files import write_atomic
-from cbam_viz.store.shards import PhotoRow, read_document, shard_bytes, unfit
+from cbam_viz.store.shards import PhotoRow, read_document, shard_bytes, too_far, unfit
 
 Failure = tuple[int, str, str]
 """A photo's number, its name, and why it is not in the store."""
@@ -112,4 +112,6 @@ def mark(record: Record) -> str:
 
 def _unfit(record: Record, gates: Any) -> str:
     reason = unfit(record.layout, gates)
-    return f"The network took another way than for the first photo: {reason}." if reason else ""
+    if reason:
+        return f"The network took another way than for the first photo: {reason}."
+    return f"{beyond}." if (beyond := too_far(record.layout, gates)) else ""

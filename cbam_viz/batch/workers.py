@@ -14,7 +14,7 @@ from dataclasses import replace
 from multiprocessing import get_context
 from typing import Any
 
-from cbam_viz.batch.fast import faster
+from cbam_viz.batch.fast import computing, faster
 from cbam_viz.batch.lock import forget_locks
 from cbam_viz.batch.machine import become_worker, can_fork, without_interrupts
 from cbam_viz.batch.shard import ShardResult, Work, make_shard
@@ -117,7 +117,7 @@ def without_network(work: Work) -> Work:
 def with_network(work: Work, loaded: LoadedModel) -> Work:
     """Give it to such a process, with the ways that are to be used. Raises ModelError."""
     looker = replace(work.looker, loaded=loaded)
-    if looker.settings.fast:
+    if computing(looker.settings.fast):
         looker, _ = faster(looker, work.plan.all_items())
     return replace(work, looker=looker)
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -21,6 +21,7 @@ from cbam_viz.cli.network import open_network
 from cbam_viz.cli.options import json_option, model_options, view_option
 from cbam_viz.cli.progress import Progress
 from cbam_viz.cli.text import print_json, say
+from cbam_viz.store.precision import Precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from cbam_viz.models import LoadedModel
 
 SOME_FAILED = 1
-FAST = ("compile", "channels_last", "fuse", "bf16")
+FAST = ("compile", "channels_last", "fuse", "bf16", "draft")
 """The ways of `cbam_viz.batch.fast`, said without importing torch."""
 
 
@@ -85,11 +86,11 @@ def _part(
 @click.option(
     "--dtype",
     "precision",
-    type=click.Choice(["float16", "float32"]),
+    type=click.Choice(get_args(Precision)),
     default="float16",
     show_default=True,
-    help="Precision of gates in the store. float16 takes less than half the room; a gate changes "
-    "by 2.5e-4 at most.",
+    help="Precision of gates in the store. float16 takes less than half the room of float32; a "
+    "gate changes by 2.5e-4 at most. int16, in steps of 1/2048, takes a tenth less again.",
 )
 @input_options
 @model_options
@@ -100,7 +101,7 @@ def _part(
     "batch_size",
     type=click.IntRange(1, 256),
     metavar="N",
-    help="Photos in one forward. [default: 16, or 8 where inputs have more than 256 x 256 pixels "
+    help="Photos in one forward. [default: 16, or 8 where inputs have more than 320 x 320 pixels "
     "or vary in size; with a GPU 64]",
 )
 @click.option(
@@ -126,8 +127,9 @@ def _part(
     "--fast",
     multiple=True,
     type=click.Choice(FAST),
-    help="Compute faster; may be repeated. Checked on the first photos against the exact forward, "
-    "and refused with the figure if gates differ by more than 1e-5 (bf16: 0.03).",
+    help="Compute faster, or with draft decode large JPEGs at a part of their size; may be "
+    "repeated. Checked on the first photos against the exact path, and refused with the figure if "
+    "gates differ by more than 1e-5 (bf16 and draft: 0.03).",
 )
 @click.option(
     "--shard",

@@ -11,6 +11,7 @@ import numpy as np
 from cbam_viz.batch.settings import LARGEST
 from cbam_viz.images.geometry import VIEWS
 from cbam_viz.store.arrow import arrow
+from cbam_viz.store.precision import from_steps
 
 MAX_VALUES = 2**26
 """Numbers in a column of lists of one shard."""
@@ -71,11 +72,12 @@ def _of_kind(name: str, column: Any) -> Any:
     if name.endswith(("/channel", "/spatial")) or name in ("logits", "output"):
         if not (types.is_list(kind) or types.is_fixed_size_list(kind) or types.is_large_list(kind)):
             raise ValueError(f"{name} is no column of lists")
-        if not types.is_floating(kind.value_type):
+        steps = kind.value_type == pa.int16() and "/" in name
+        if not (types.is_floating(kind.value_type) or steps):
             raise ValueError(f"{name} has lists of {kind.value_type}, not of floats")
         if any(chunk.flatten().null_count for chunk in column.chunks):
             raise ValueError(f"{name} has gaps within its lists")
-        return column
+        return _as_gates(column) if steps else column
     if name in _TEXTS:
         fits, wanted = types.is_string(kind) or types.is_large_string(kind), pa.string()
     elif name in _WHOLE or name.endswith("/height"):
@@ -85,6 +87,17 @@ def _of_kind(name: str, column: Any) -> Any:
     if not fits:
         raise ValueError(f"{name} is of {kind}, not of {wanted}")
     return column.cast(wanted)
+
+
+def _as_gates(column: Any) -> Any:
+    """Lists of whole numbers of steps as lists of gates, float32."""
+    pa = arrow()
+    lists = column.combine_chunks()
+    values = pa.array(from_steps(lists.flatten().to_numpy(zero_copy_only=False)))
+    lengths = np.asarray(lists.value_lengths().fill_null(0))
+    ends = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+    mask = lists.is_null() if lists.null_count else None
+    return pa.chunked_array([pa.ListArray.from_arrays(ends, values, mask=mask)])
 
 
 def _check_values(columns: dict[str, Any]) -> None:

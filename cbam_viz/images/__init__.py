@@ -13,10 +13,10 @@ from cbam_viz.images.geometry import DEFAULT_VIEW, VIEWS, Geometry, View
 from cbam_viz.images.library import Sample, sample_of, samples
 from cbam_viz.images.options import InputOptions, changed
 from cbam_viz.images.photo import Photo
-from cbam_viz.images.reading import MAX_BYTES, MAX_MEGAPIXELS, read_photo
+from cbam_viz.images.reading import MAX_BYTES, MAX_MEGAPIXELS, read_for_network, read_photo
 from cbam_viz.images.spec import InputOrigin, InputSpec
 from cbam_viz.images.transform import Transform, prepare_by
-from cbam_viz.images.views import ModelInput, prepare
+from cbam_viz.images.views import ModelInput, prepare, resized_size
 
 __all__ = [
     "DEFAULT_VIEW",
@@ -41,8 +41,10 @@ __all__ = [
     "photo_shares",
     "prepare",
     "prepare_by",
+    "read_for_network",
     "read_photo",
     "read_photo_apart",
+    "resized_size",
     "sample_of",
     "samples",
     "seen_as",

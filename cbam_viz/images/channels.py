@@ -20,14 +20,20 @@ _LUMA = (0.299, 0.587, 0.114)
 """Of red, green and blue in grey (ITU-R BT.601), as Pillow's mode L has it."""
 
 
-def picture_for(photo: Photo, spec: InputSpec) -> Picture:
+def picture_for(photo: Photo, spec: InputSpec) -> Picture | Image.Image:
     """The photo in `spec.channels` channels, of 8 bits where it has no more.
 
-    Raises ImageError for a photo of other channels than the network takes.
+    An image of Pillow's where it is in that form already. Raises ImageError for a photo of other
+    channels than the network takes.
     """
     raw = photo.values
-    if raw is None or (raw.dtype == np.uint8 and spec.channels in (1, 3) and raw.shape[2] == 4):
-        picture: Picture = photo.pixels  # colours of 8 bits; transparency is on white there
+    if photo.buffered is not None:
+        image = photo.buffered.image
+        if spec.channels == 3 and not spec.bgr:
+            return image
+        picture: Picture = np.asarray(image)
+    elif raw is None or (raw.dtype == np.uint8 and spec.channels in (1, 3) and raw.shape[2] == 4):
+        picture = photo.pixels  # colours of 8 bits; transparency is on white there
     elif raw.dtype == np.uint8:
         picture = raw
     else:

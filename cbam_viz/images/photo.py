@@ -7,6 +7,21 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
+
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom, in pixels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Buffered:
+    """A decoded picture in Pillow's own memory, for a network alone."""
+
+    image: Image.Image
+    """RGB, upright."""
+    box: Box
+    """Where the photo lies in it: all of it, but where it was decoded at a part of its size, whose
+    pixels may reach beyond the photo's edges."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +55,9 @@ class Photo:
 
     index: int | None = None
     """Which slice of a volume it is, from 0."""
+    buffered: Buffered | None = None
+    """What networks are given in place of `pixels`, where the photo was read for one alone;
+    `pixels` have the photo's shape then, and nothing in them."""
 
     @property
     def shown(self) -> npt.NDArray[np.uint8]:

@@ -22,11 +22,11 @@ MAX_PROFILE = 4 * 1024 * 1024
 """Bytes; printers' profiles have about two million."""
 
 
-def as_meant(image: Image.Image, pixels: Pixels) -> tuple[Pixels | None, str]:
+def as_meant(image: Image.Image, pixels: Pixels | None) -> tuple[Pixels | None, str]:
     """The picture in sRGB, and a note; (None, "") where it has no profile or one like sRGB.
 
-    `pixels` are what was decoded from `image`, upright, on white, (H, W, 3). A profile that cannot
-    be used is ignored, as it is no reason to refuse a photo.
+    `pixels` are what was decoded from `image`, upright, on white, (H, W, 3); without them the note
+    alone is made. A profile that cannot be used is ignored, as it is no reason to refuse a photo.
     """
     content = image.info.get("icc_profile")
     if not isinstance(content, bytes) or not 128 <= len(content) <= MAX_PROFILE:
@@ -35,20 +35,22 @@ def as_meant(image: Image.Image, pixels: Pixels) -> tuple[Pixels | None, str]:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(content))
         space = profile.profile.xcolor_space.strip()
         if space == "CMYK" and image.mode == "CMYK":
-            shown = np.asarray(_to_srgb(image, profile))
+            inks = image if pixels is not None else image.crop((0, 0, 1, 1))
+            shown = np.asarray(_to_srgb(inks, profile))
         elif space == "RGB":
             if _like_srgb(profile):
                 return None, ""
-            shown = np.asarray(_to_srgb(Image.fromarray(pixels), profile))
+            colours = np.zeros((1, 1, 3), np.uint8) if pixels is None else pixels
+            shown = np.asarray(_to_srgb(Image.fromarray(colours), profile))
         else:
             return None, ""
         name = ImageCms.getProfileDescription(profile).strip()[:60]
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError, AttributeError):
         return None, ""
-    if shown.shape != pixels.shape:
+    if pixels is not None and shown.shape != pixels.shape:
         return None, ""
     named = f"the colour profile “{name}”" if name.isprintable() and name else "a colour profile"
-    return shown, (
+    return None if pixels is None else shown, (
         f"It has {named} and is shown with it. The network gets the plain values, as in training."
     )
 

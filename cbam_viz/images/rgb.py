@@ -16,6 +16,7 @@ from PIL import Image, ImageCms
 from cbam_viz._text import shortened
 from cbam_viz.errors import ImageError
 from cbam_viz.images.depth import Depth, Pixels, Window, declared_by_type, eight_bits
+from cbam_viz.images.photo import Buffered
 from cbam_viz.images.spec import MAX_CHANNELS
 
 _BAND = 256
@@ -35,13 +36,18 @@ class Decoded:
     values: npt.NDArray[Any] | None = None
     """(H, W, C), as in `Photo`."""
     levels: Window | None = None
+    buffered: Buffered | None = None
+    """The picture where it was left in Pillow's memory; `pixels` are then a stand-in."""
 
 
-def image_to_rgb(image: Image.Image, depth: Depth, window: Window | None, title: str) -> Decoded:
+def image_to_rgb(
+    image: Image.Image, depth: Depth, window: Window | None, title: str, *, buffered: bool = False
+) -> Decoded:
     """A loaded image as RGB; whatever Pillow raises passes through.
 
-    `depth` and `window` decide on values of more than 8 bits alone. Raises ImageError where these
-    do not say what is white.
+    `depth` and `window` decide on values of more than 8 bits alone. With `buffered` an opaque
+    picture of 8 bits is left in Pillow's memory. Raises ImageError where `depth` and `window` do
+    not say what is white.
     """
     if image.mode in _WIDE_MODES or depth.signed_bytes:
         numbers = np.asarray(image)
@@ -58,7 +64,16 @@ def image_to_rgb(image: Image.Image, depth: Depth, window: Window | None, title:
         return Decoded(np.asarray(_lab_to_rgb(image)))
     if image.has_transparency_data:
         return Decoded(*_on_white(image))
-    return Decoded(np.asarray(image if image.mode == "RGB" else image.convert("RGB")))
+    rgb = image if image.mode == "RGB" else image.convert("RGB")
+    if buffered:
+        size = (rgb.height, rgb.width)
+        return Decoded(stand_in(size), buffered=Buffered(rgb, (0, 0, *rgb.size)))
+    return Decoded(np.asarray(rgb))
+
+
+def stand_in(size: tuple[int, int]) -> Pixels:
+    """Pixels of this height and width that take no memory and show nothing."""
+    return np.broadcast_to(np.uint8(0), (*size, 3))
 
 
 def array_to_rgb(

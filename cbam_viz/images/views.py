@@ -18,7 +18,7 @@ from cbam_viz._compat import load_cv2
 from cbam_viz.errors import ImageError
 from cbam_viz.images.channels import Picture, picture_for
 from cbam_viz.images.geometry import DEFAULT_VIEW, VIEWS, Geometry, View
-from cbam_viz.images.photo import Photo
+from cbam_viz.images.photo import Box, Photo
 from cbam_viz.images.spec import InputSpec
 
 if TYPE_CHECKING:
@@ -68,16 +68,11 @@ def prepare(photo: Photo, spec: InputSpec, view: View = DEFAULT_VIEW) -> ModelIn
     window, or the file's own, as floats. Raises ImageError for an unknown view, and for a photo of
     another number of channels than the network takes.
     """
-    if view not in VIEWS:
-        raise ImageError(f"There is no view {view!r}. Choose one of {', '.join(VIEWS)}.")
-    if view == "crop" or spec.crop_mode == "rectangle":  # which shows the whole photo as it is
-        plan = _plan_crop(photo.size, spec)
-    else:
-        plan = _plan_whole(photo.size, spec)
+    plan = _plan(photo.size, spec, view)
     border = _border_colour(spec, view)
     picture = picture_for(photo, spec)
-    filled = tuple(level / 255 for level in border) if picture.dtype != np.uint8 else border
-    pixels = _apply(picture, plan, spec, filled)
+    box = None if photo.buffered is None else photo.buffered.box
+    pixels = _apply(picture, box, plan, spec, border)
     scale_y = photo.size[0] / plan.resized[0]
     scale_x = photo.size[1] / plan.resized[1]
     geometry = Geometry(
@@ -91,6 +86,19 @@ def prepare(photo: Photo, spec: InputSpec, view: View = DEFAULT_VIEW) -> ModelIn
         border=_shown_colour(border, bgr=spec.bgr) if _has_border(plan) else None,
     )
     return ModelInput(_normalise(pixels, spec), geometry)
+
+
+def resized_size(photo: tuple[int, int], spec: InputSpec, view: View) -> tuple[int, int]:
+    """Height and width to which a whole photo of this size is resized before anything is cut."""
+    return _plan(photo, spec, view).resized
+
+
+def _plan(photo: tuple[int, int], spec: InputSpec, view: View) -> _Plan:
+    if view not in VIEWS:
+        raise ImageError(f"There is no view {view!r}. Choose one of {', '.join(VIEWS)}.")
+    if view == "crop" or spec.crop_mode == "rectangle":  # which shows the whole photo as it is
+        return _plan_crop(photo, spec)
+    return _plan_whole(photo, spec)
 
 
 def _plan_crop(photo: tuple[int, int], spec: InputSpec) -> _Plan:
@@ -186,21 +194,33 @@ def _shown_colour(levels: tuple[int, ...], *, bgr: bool = False) -> tuple[int, i
 
 
 def _apply(
-    picture: Picture, plan: _Plan, spec: InputSpec, border: tuple[float, ...]
+    picture: Picture | Image.Image,
+    box: Box | None,
+    plan: _Plan,
+    spec: InputSpec,
+    border: tuple[int, ...],
 ) -> npt.NDArray[np.uint8] | npt.NDArray[np.float32]:
-    """Resize, crop and pad; (H, W, C) of the plan's size, uint8 or float32 as the picture."""
+    """Resize, crop and pad; (H, W, C) of the plan's size, uint8 or float32 as the picture.
+
+    `box` is where the photo lies in the picture; None: all of it.
+    """
+    if isinstance(picture, Image.Image):
+        return np.asarray(_apply_plane(picture, box, plan, spec, border))
     if picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3:
-        return np.asarray(_apply_plane(Image.fromarray(picture), plan, spec, border))
+        return np.asarray(_apply_plane(Image.fromarray(picture), box, plan, spec, border))
+    levels = border if picture.dtype == np.uint8 else tuple(level / 255 for level in border)
     planes = [
-        np.asarray(_apply_plane(Image.fromarray(plane), plan, spec, level))
-        for plane, level in zip(np.moveaxis(picture, 2, 0), border, strict=True)
+        np.asarray(_apply_plane(Image.fromarray(plane), box, plan, spec, level))
+        for plane, level in zip(np.moveaxis(picture, 2, 0), levels, strict=True)
     ]
     result = np.stack(planes, 2)
     # Cubic filters overshoot; in 8 bits Pillow cuts that off.
     return result if result.dtype == np.uint8 else result.clip(0, 1)
 
 
-def _apply_plane(image: Image.Image, plan: _Plan, spec: InputSpec, border: Any) -> Image.Image:
+def _apply_plane(
+    image: Image.Image, box: Box | None, plan: _Plan, spec: InputSpec, border: Any
+) -> Image.Image:
     """The same for a picture of Pillow's, of three channels or one."""
     if spec.interpolation == "opencv" and image.size != plan.resized[::-1]:
         image = _resized_by_opencv(image, plan.resized)
@@ -212,11 +232,13 @@ def _apply_plane(image: Image.Image, plan: _Plan, spec: InputSpec, border: Any) 
     if plan.resized[0] * plan.resized[1] > MAX_RESIZED_PIXELS:
         scale_y = image.height / plan.resized[0]
         scale_x = image.width / plan.resized[1]
-        box = (left * scale_x, top * scale_y, right * scale_x, bottom * scale_y)
-        image = image.resize((right - left, bottom - top), resample, box)
+        cut = (left * scale_x, top * scale_y, right * scale_x, bottom * scale_y)
+        image = image.resize((right - left, bottom - top), resample, cut)
     else:
+        # One after the other, as timm does: Pillow chooses by sizes which side it resizes first, so
+        # that cutting while resizing gives other pixels even where no number is rounded.
         if image.size != plan.resized[::-1]:
-            image = image.resize(plan.resized[::-1], resample)
+            image = image.resize(plan.resized[::-1], resample, box)
         image = image.crop((left, top, right, bottom))
     if image.size != plan.size[::-1]:
         canvas = Image.new(image.mode, plan.size[::-1], border)

@@ -22,8 +22,9 @@ from cbam_viz.errors import StoreError
 from cbam_viz.images import Geometry, InputSpec, View
 from cbam_viz.store.files import write_atomic
 from cbam_viz.store.npz import layer_document
+from cbam_viz.store.precision import Array
 from cbam_viz.store.provenance import versions
-from cbam_viz.store.shards import Array, LayerColumns, Layout, PhotoRow, shard_bytes, unfit
+from cbam_viz.store.shards import LayerColumns, Layout, PhotoRow, shard_bytes, unfit
 
 if TYPE_CHECKING:
     from cbam_viz.images import Photo

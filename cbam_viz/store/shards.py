@@ -18,21 +18,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from cbam_viz.errors import StoreError
 from cbam_viz.images import Geometry
 from cbam_viz.store.arrow import arrow, parquet
+from cbam_viz.store.precision import Array, Precision, beyond_steps, to_half_precision, to_steps
 
 if TYPE_CHECKING:
     import pyarrow
-
-Array = npt.NDArray[np.float32]
-Precision = Literal["float16", "float32"]
 
 DOCUMENT = b"cbam_viz"
 """Key of the JSON text in a file's description."""
@@ -96,21 +93,6 @@ class PhotoRow:
     """By column: `layer/channel` (C,), `layer/spatial` (h, w)."""
 
 
-def to_half_precision(values: Array) -> Array:
-    """Round float32 to the eleven significant bits of float16, ties to even; float32 again.
-
-    Equal to float16 where that has all its bits (6.2e-5 to 65,504); beyond, nothing overflows and
-    small values keep their bits. A value changes by 1/2048 of itself at most, a gate between 1/2
-    and 1 by 2.5e-4.
-    """
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    rounded = (bits + np.uint32(0xFFF) + ((bits >> np.uint32(13)) & np.uint32(1))) & np.uint32(
-        0xFFFFE000
-    )
-    finite = np.isfinite(values)
-    return np.where(finite, rounded.view(np.float32), values).astype(np.float32)
-
-
 def unfit(layout: Layout, gates: Mapping[str, Array]) -> str:
     """Say why a photo's gates do not go into these columns; empty if they do."""
     for key, gate in gates.items():
@@ -124,6 +106,11 @@ def unfit(layout: Layout, gates: Mapping[str, Array]) -> str:
         if part == "spatial" and not layout.varying and gate.shape != wanted:
             return f"the map of {name} is {gate.shape}, and {wanted} for the first photo"
     return ""
+
+
+def too_far(layout: Layout, gates: Mapping[str, Array]) -> str:
+    """Say which of a photo's gates is beyond what the store's numbers hold; empty if none is."""
+    return beyond_steps(gates) if layout.precision == "int16" else ""
 
 
 def shard_bytes(
@@ -226,11 +213,11 @@ def _gates(layout: Layout, rows: Sequence[PhotoRow]) -> dict[str, pyarrow.Array]
     if layout.output is not None:
         name, length = layout.output
         columns[name] = _lists([row.output for row in rows], length)
-    half = layout.precision == "float16"
+    precision = layout.precision
     for layer in layout.layers:
         if layer.channels is not None:
             key = f"{layer.name}/channel"
-            columns[key] = _lists([row.gates.get(key) for row in rows], layer.channels, half)
+            columns[key] = _lists([row.gates.get(key) for row in rows], layer.channels, precision)
         if layer.map_size is not None:
             key = f"{layer.name}/spatial"
             maps = [row.gates.get(key) for row in rows]
@@ -238,22 +225,26 @@ def _gates(layout: Layout, rows: Sequence[PhotoRow]) -> dict[str, pyarrow.Array]
                 heights = [None if one is None else one.shape[0] for one in maps]
                 columns[f"{layer.name}/height"] = arrow().array(heights, arrow().int32())
             height, width = layer.map_size
-            columns[key] = _lists(maps, None if layout.varying else height * width, half)
+            columns[key] = _lists(maps, None if layout.varying else height * width, precision)
     return columns
 
 
-def _lists(arrays: Sequence[Array | None], length: int | None, half: bool = False) -> pyarrow.Array:
-    """A column of lists of floats, of equal `length` or each of its own; None is missing."""
+def _lists(
+    arrays: Sequence[Array | None], length: int | None, precision: Precision = "float32"
+) -> pyarrow.Array:
+    """A column of lists of numbers, of equal `length` or each of its own; None is missing."""
     pa = arrow()
     filler = np.zeros(length or 0, np.float32)
     parts = [filler if one is None else one.reshape(-1) for one in arrays]
     values = np.concatenate(parts).astype(np.float32, copy=False) if parts else filler[:0]
-    values = to_half_precision(values) if half else values
-    element = pa.field("element", pa.float32(), nullable=False)
+    if precision == "float16":
+        values = to_half_precision(values)
+    stored = pa.array(to_steps(values) if precision == "int16" else values)
+    element = pa.field("element", stored.type, nullable=False)
     missing = np.array([one is None for one in arrays], bool)
     mask = pa.array(missing) if missing.any() else None
     if length is not None:
         kind = pa.list_(element, length)
-        return pa.FixedSizeListArray.from_arrays(pa.array(values), type=kind, mask=mask)
+        return pa.FixedSizeListArray.from_arrays(stored, type=kind, mask=mask)
     ends = np.cumsum([0, *(len(part) for part in parts)], dtype=np.int32)
-    return pa.ListArray.from_arrays(pa.array(ends), pa.array(values), pa.list_(element), mask=mask)
+    return pa.ListArray.from_arrays(pa.array(ends), stored, pa.list_(element), mask=mask)

@@ -195,8 +195,8 @@ def test_complex_outputs_are_compared_whole(
     _, effect = fast.fast_forward(own, prepared(own, photos), 4, ("channels_last",))
     assert effect.output < 1e-5
     assert not [one for one in recwarn if "imaginary" in str(one.message)]
-    assert fast._apart([torch.tensor([1 + 1j])], [torch.tensor([1 + 3j]).conj()]) == 4
-    assert fast._apart([torch.tensor([1.0])], [torch.tensor([1.5])]) == 0.5
+    assert fast.apart([torch.tensor([1 + 1j])], [torch.tensor([1 + 3j]).conj()]) == 4
+    assert fast.apart([torch.tensor([1.0])], [torch.tensor([1.5])]) == 0.5
 
 
 def test_what_torch_says_of_a_compiler_that_failed_is_told(photos: Path) -> None:

@@ -11,16 +11,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import cbam_viz
 from cbam_viz.batch.finding import furthest
 from cbam_viz.batch.reporter import Reporter
 from cbam_viz.batch.run import run_batch
 from cbam_viz.batch.settings import Settings
+from cbam_viz.errors import StoreError
 from cbam_viz.images import InputSpec
 from cbam_viz.images.spec import CROP_MODES
 from cbam_viz.models import LoadedModel, wrap_model
-from cbam_viz.store.shards import to_half_precision
+from cbam_viz.store.precision import (
+    STEPS,
+    beyond_steps,
+    from_steps,
+    to_half_precision,
+    to_steps,
+)
 
 pandas = pytest.importorskip("pandas")
 
@@ -29,14 +37,19 @@ def table_of(store: Path) -> Any:
     return pandas.read_parquet(store / "gates")
 
 
-def close(stored: Any, wanted: torch.Tensor, *, half: bool) -> None:
+def close(stored: Any, wanted: torch.Tensor, precision: str = "float32") -> None:
     values = wanted[0].numpy().reshape(-1)
-    np.testing.assert_allclose(stored, values, atol=1e-5, rtol=2**-11 if half else 1e-5)
+    if precision == "int16":
+        assert stored.dtype == np.int16
+        np.testing.assert_allclose(stored / 2048, values, atol=1e-5 + 2**-12, rtol=0)
+        return
+    rtol = 2**-11 if precision == "float16" else 1e-5
+    np.testing.assert_allclose(stored, values, atol=1e-5, rtol=rtol)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("view", ["crop", "whole"])
-@pytest.mark.parametrize("precision", ["float16", "float32"])
+@pytest.mark.parametrize("precision", ["float16", "float32", "int16"])
 def test_rows_are_what_analyse_gives(
     loaded: LoadedModel, photos: Path, tmp_path: Path, view: Any, precision: Any, workers: int
 ) -> None:
@@ -62,8 +75,8 @@ def test_rows_are_what_analyse_gives(
         assert (row["offset_y"], row["offset_x"]) == (geometry.offset_y, geometry.offset_x)
         assert len(alone.attention) == 4
         for name, layer in alone.attention.items():
-            close(row[f"{name}/channel"], layer.channel, half=precision == "float16")
-            close(row[f"{name}/spatial"], layer.spatial, half=precision == "float16")
+            close(row[f"{name}/channel"], layer.channel, precision)
+            close(row[f"{name}/spatial"], layer.spatial, precision)
             if view == "whole":
                 assert row[f"{name}/height"] == layer.spatial.shape[1]
 
@@ -86,8 +99,8 @@ def test_photos_of_many_shapes_however_they_are_fitted(
         alone = cbam_viz.analyse(fitted, cbam_viz.read_photo(photos / row["name"]), view)
         sizes.add(alone.geometry.input_size)
         for name, layer in alone.attention.items():
-            close(row[f"{name}/channel"], layer.channel, half=False)
-            close(row[f"{name}/spatial"], layer.spatial, half=False)
+            close(row[f"{name}/channel"], layer.channel)
+            close(row[f"{name}/spatial"], layer.spatial)
             if spec.varies(view):
                 assert row[f"{name}/height"] == layer.spatial.shape[1]
     assert (len(sizes) > 1) == spec.varies(view)
@@ -147,6 +160,59 @@ def test_half_precision_is_that_of_float16() -> None:
     np.testing.assert_allclose(to_half_precision(large), large, rtol=2**-11)
 
 
+def test_steps_are_whole_numbers_of_2048ths() -> None:
+    values = np.float32([0, 1, 0.5, 1 / 2048, 1 / 4096, 3 / 4096, -16, 15.9995117, 0.3])
+    wanted = [0, 2048, 1024, 1, 0, 2, -32768, 32767, 614]  # ties to even; 0.3 * 2048 is 614.4
+    assert to_steps(values).tolist() == wanted
+    random = np.random.default_rng(0).random(10_000, np.float32)
+    assert np.abs(from_steps(to_steps(random)) - random).max() <= 0.5 / STEPS
+    assert not beyond_steps({"se/channel": values})
+    for beyond, told in ((16, "16"), (-16.1, "-16.1"), (np.nan, "nan"), (np.inf, "inf")):
+        gates = {"se/channel": values, "se/spatial": np.float32([[0.5, beyond]])}
+        assert beyond_steps(gates).startswith(f"se/spatial has the value {told}, and 16-bit")
+
+
+class Loud(torch.nn.Module):
+    """Own code: a gate without a sigmoid, larger for brighter photos."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = torch.nn.Conv2d(3, 6, 3, 2, 1, bias=False)
+        self.squeeze = torch.nn.Linear(6, 6, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        return (x * self.squeeze(x.mean((2, 3))).relu()[:, :, None, None]).mean((2, 3))
+
+
+def test_what_whole_numbers_do_not_hold_is_told(tmp_path: Path) -> None:
+    """A photo's gate beyond 16 is a reason for that photo; of the first photo, for the run."""
+    torch.manual_seed(0)
+    net = Loud().eval()
+    net.stem.weight.data = net.stem.weight.data.abs()
+    weights = net.squeeze.weight.data
+    spec = cbam_viz.InputSpec(size=(32, 32), mean=(0, 0, 0), std=(1, 1, 1))
+    own = cbam_viz.wrap_model(net, spec, name="Loud")
+    for name, level in (("0", 20), ("1", 255)):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        pixels = np.full((32, 32, 3), level, np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{name}.png")
+    peaks = [
+        float(cbam_viz.analyse(own, cbam_viz.read_photo(path)).layers[0].channel.abs().max())
+        for path in sorted((tmp_path / "photos").iterdir())
+    ]
+    weights *= 20 / peaks[1]  # 20 for the white photo, less than 2 for the dark one
+    settings = Settings(view="crop", precision="int16")
+    summary = run_batch(own, [str(tmp_path / "photos")], tmp_path / "store", settings)
+    assert (summary.done, summary.failed) == (2, 1)
+    (failed,) = pandas.read_csv(tmp_path / "store" / "failed.csv").to_dict("records")
+    assert failed["name"] == "1.png"
+    assert "16-bit whole numbers hold gates from -16 to 15.9995: take the" in failed["reason"]
+    weights *= 20
+    with pytest.raises(StoreError, match="16-bit whole numbers"):
+        run_batch(own, [str(tmp_path / "photos")], tmp_path / "other", settings)
+
+
 class Mixing(torch.nn.Module):
     """Own code: a gate that looks at the other photos of the batch, and one output a photo."""
 
@@ -185,7 +251,7 @@ def test_own_networks(make: type[torch.nn.Module], photos: Path, tmp_path: Path)
     assert ("output" in rows) == (make is Mixing)
     for _, row in rows.iterrows():
         alone = cbam_viz.analyse(own, cbam_viz.read_photo(photos / row["name"]))
-        close(row[column], alone.layers[0].spatial, half=False)
+        close(row[column], alone.layers[0].spatial)
     assert json.loads((tmp_path / "store" / "store.json").read_text())["batch"] == 1
 
 
@@ -220,7 +286,7 @@ def test_a_network_that_decides_by_values_sees_photos_one_at_a_time(tmp_path: Pa
     for _, row in table_of(tmp_path / "store").iterrows():
         alone = cbam_viz.analyse(loaded, cbam_viz.read_photo(tmp_path / row["name"]), "crop")
         ((name, layer),) = alone.attention.items()
-        close(row[f"{name}/channel"], layer.channel, half=False)
+        close(row[f"{name}/channel"], layer.channel)
 
 
 def test_values_that_are_no_numbers_do_not_part_photos() -> None:

@@ -25,6 +25,7 @@ from cbam_viz.dataset import (
     selectivity,
     unusual,
 )
+from cbam_viz.dataset.checking import checked
 from cbam_viz.dataset.gates import GateSummary
 from cbam_viz.errors import StoreError
 from cbam_viz.models import LoadedModel
@@ -300,3 +301,38 @@ def test_a_class_none_of_whose_photos_has_a_gate_has_no_mean(store: Path, tmp_pa
     values, labels = whole(store, layer, "channel")
     cats = values[[label == "cat" for label in labels]]
     np.testing.assert_allclose(summary.class_mean[1], cats.mean(0), atol=1e-12)
+
+
+def test_a_store_of_whole_numbers_gives_gates(
+    loaded: LoadedModel, photos: Path, store: Path, tmp_path: Path
+) -> None:
+    """Every number is that of the gates, each within half a step of 1/2048."""
+    settings = Settings(view="crop", precision="int16")
+    run_batch(loaded, [str(photos)], tmp_path / "store", settings, workers=1)
+    exact, steps = open_store(store), open_store(tmp_path / "store")
+    for layer, part in exact.gates():
+        stored, _ = whole(tmp_path / "store", layer, part)
+        assert stored.dtype.kind == "i"
+        wanted, found = (gate_summary(one, layer, part) for one in (exact, steps))
+        np.testing.assert_allclose(found.mean, stored.mean(0) / 2048, atol=1e-12)
+        np.testing.assert_allclose(found.mean, wanted.mean, atol=2**-12)
+        np.testing.assert_allclose(found.class_mean, wanted.class_mean, atol=2**-12)
+    layer, _ = next(iter(exact.gates("channel")))
+    (high, _), (wanted_high, _) = extremes(steps, layer, 3), extremes(exact, layer, 3)
+    assert high[0].value == pytest.approx(wanted_high[0].value, abs=2**-12)
+    result = invoke("stats", str(tmp_path / "store"), "--export", str(tmp_path / "map.parquet"))
+    assert result.exit_code == 0
+    exported = np.stack(pq.read_table(tmp_path / "map.parquet")[f"{layer}/channel"].to_pylist())
+    np.testing.assert_array_equal(exported, whole(tmp_path / "store", layer, "channel")[0] / 2048)
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_whole_numbers_with_layers_that_did_not_run(fixed: bool) -> None:
+    kind = pa.list_(pa.int16(), 2) if fixed else pa.list_(pa.int16())
+    lists = [[2048, 0], None, [1, -512]] + ([] if fixed else [[1024]])
+    table = pa.table({"se/channel": pa.array(lists, kind)}).slice(1)
+    column = checked(table, ["se/channel"])["se/channel"]
+    assert column.to_pylist() == [None, [1 / 2048, -0.25]] + ([] if fixed else [[0.5]])
+    assert column.type.value_type == pa.float32()
+    with pytest.raises(ValueError, match="lists of int16, not of floats"):
+        checked(table.rename_columns(["logits"]), ["logits"])
