@@ -6,6 +6,7 @@ Importing this module imports nothing heavy.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
@@ -22,6 +23,9 @@ _MISSING_OPERATORS = {
     "nms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 }
+
+_CACHE = "TORCHINDUCTOR_CACHE_DIR"
+"""Names torch's folder of compiled code; torch sets it where nobody has."""
 
 _libraries: list[Any] = []
 """The registrations live as long as their `torch.library.Library` object."""
@@ -77,6 +81,19 @@ class _Repairing(Loader):
         module.__loader__ = self.loader
         _forget_half_imported()  # by whoever tried before this package was there
         try:
+            self._run(module)
+        except OSError as error:
+            if error.filename not in (None, os.environ.get(_CACHE)):
+                raise
+            raise CbamVizError(
+                "torch needs a folder for what it compiles as soon as it is imported, and cannot "
+                f"make it: {error}. Set {_CACHE} to a folder that can be written."
+            ) from error
+        if _finder in sys.meta_path:
+            sys.meta_path.remove(_finder)
+
+    def _run(self, module: ModuleType) -> None:
+        try:
             self.loader.exec_module(module)
         except RuntimeError as error:
             if "torchvision::" not in str(error):
@@ -85,8 +102,6 @@ class _Repairing(Loader):
             _declare_operators()
             self.loader.exec_module(module)
             _let_boxes_be_suppressed()
-        if _finder in sys.meta_path:
-            sys.meta_path.remove(_finder)
 
 
 _finder = _Finder()

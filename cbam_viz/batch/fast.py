@@ -8,21 +8,22 @@ for certain is refused.
 
 from __future__ import annotations
 
+import io
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from torch.utils import _pytree as pytree
 
-from cbam_viz._text import said
+from cbam_viz._text import named, said
 from cbam_viz.attention import Attention
+from cbam_viz.batch.finding import find_gates, furthest
 from cbam_viz.batch.fusing import fuse_norms
 from cbam_viz.batch.looking import DRAFT, Looker, first_photos
 from cbam_viz.batch.sources.item import Item
@@ -40,8 +41,6 @@ part of their size, which is no way to compute (`drafting.py`)."""
 
 EXACT, HALF = 1e-5, 3e-2
 """How far gates may be from the exact ones; with bf16 or draft."""
-_SAME = 1e-6
-"""How far results of the exported operations may be from the gates that they are."""
 _ROUNDS = 3
 
 Forward = Callable[[Tensor], Attention]
@@ -81,16 +80,15 @@ def fast_forward(
     with running(loaded, (x,), view):
         exact = capture(loaded.model, x)
     try:
-        forward = _prepared(loaded, x, exact, ways)
-        effect = _effect(loaded, x, exact, forward, tuple(ways))
+        with _without_logs():
+            forward = _prepared(loaded, x, exact, ways)
+            effect = _effect(loaded, x, exact, forward, tuple(ways))
     except CbamVizError:
         raise
     except Exception as error:  # whatever export and compilation meet
-        cause = said(error, 300)
-        if isinstance(error, GuardOnDataDependentSymNode):  # whose words are torch's own
-            cause = "its code decides by values of its input, which torch.export cannot follow"
         raise ModelError(
-            f"{loaded.name} cannot be made faster by {', '.join(ways)}: {cause}. Leave --fast out."
+            f"{loaded.name} cannot be made faster by {', '.join(ways)}: {_cause(error)}. Leave "
+            "--fast out."
         ) from error
     if not effect.gates <= effect.allowed:
         raise ModelError(
@@ -99,6 +97,26 @@ def fast_forward(
             "--fast out."
         )
     return forward, replace(effect, photos=len(photos))
+
+
+def _cause(error: Exception) -> str:
+    """What went wrong, in words; torch's own begin with which part of it noticed."""
+    if isinstance(error, GuardOnDataDependentSymNode):
+        return "its code decides by values of its input, which torch.export cannot follow"
+    inner = getattr(error, "inner_exception", None)
+    return named(inner, 300) if isinstance(inner, Exception) else said(error, 300).rstrip(".")
+
+
+@contextmanager
+def _without_logs() -> Iterator[None]:
+    """Keep what torch writes of failures (whole graphs) off the terminal: the error says why."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
 
 
 def first_of(photos: int) -> str:
@@ -157,13 +175,15 @@ def _compiled(module: fx.GraphModule) -> Callable[[Tensor], Sequence[Tensor]]:
 
     Freezing must be set around the calls, as the first of them compiles: given to torch.compile as
     an option, it comes after weights have become inputs of what is compiled, and folds nothing.
+    The convolutions that it lays weights out for take no doubles.
     """
     from torch._inductor import config
 
+    freezing = all(weight.dtype != torch.double for weight in module.parameters())
     run = torch.compile(module, options={"compile_threads": 1, "cpp.threads": 1})
 
     def frozen(inputs: Tensor) -> Sequence[Tensor]:
-        with config.patch(freezing=True):
+        with config.patch(freezing=freezing):
             results: Sequence[Tensor] = run(inputs)
         return results
 
@@ -209,54 +229,13 @@ def _give_gates(module: fx.GraphModule, x: Tensor, exact: Attention) -> list[str
     }
     module.graph.set_codegen(fx.graph.CodeGen())
     module.recompile()
-    finder = _Finder(module, gates)
-    finder.run(x)
-    chosen = finder.chosen()
+    chosen = find_gates(module, x, gates)
     (end,) = [node for node in module.graph.nodes if node.op == "output"]
     outputs = end.args[0] if isinstance(end.args[0], (tuple, list)) else (end.args[0],)
-    end.args = ((*outputs, *(chosen[name] for name in gates)),)
+    end.args = ((*outputs, *chosen.values()),)
     module.graph.lint()
     module.recompile()
-    return list(gates)
-
-
-class _Finder(fx.Interpreter):
-    """Runs a graph and notes which of its results are gates."""
-
-    def __init__(self, module: fx.GraphModule, gates: Mapping[str, Tensor]) -> None:
-        super().__init__(module)
-        self.gates = gates
-        self.found: dict[str, list[fx.Node]] = {name: [] for name in gates}
-
-    def run_node(self, n: fx.Node) -> Any:
-        """Run one operation and compare its result with every gate of that many values."""
-        result = super().run_node(n)
-        if isinstance(result, Tensor) and result.is_floating_point() and n.op == "call_function":
-            for name, gate in self.gates.items():
-                if result.numel() == gate.numel() and len(result) == len(gate):
-                    found = result.detach().float().cpu().reshape(gate.shape)
-                    if furthest(found.numpy(), gate.numpy()) <= _SAME:
-                        self.found[name].append(n)
-        return result
-
-    def chosen(self) -> dict[str, fx.Node]:
-        """The operation that gives each gate. Raises ModelError where that is not certain."""
-        for name, nodes in self.found.items():
-            gate = self.gates[name]
-            if not nodes:
-                raise ModelError(
-                    f"No operation of the exported network gives the gate {name}, so it cannot be "
-                    "an output. Leave --fast out."
-                )
-            first = {other: its[:1] for other, its in self.found.items() if other != name}
-            others = [other for other, its in first.items() if its == nodes[:1]]
-            if others or (len(gate) > 1 and float((gate - gate[:1]).abs().max()) <= _SAME):
-                like = f"those of {others[0]}" if others else "constant"
-                raise ModelError(
-                    f"On the first photos the gates {name} are {like}, so what gives them cannot "
-                    "be told for certain. Leave --fast out."
-                )
-        return {name: nodes[0] for name, nodes in self.found.items()}
+    return list(chosen)
 
 
 def _effect(
@@ -291,16 +270,9 @@ def all_gates(attention: Attention) -> list[Any]:
 def apart(some: Sequence[Any], others: Sequence[Any]) -> float:
     """The largest difference of two tensors in one place of both; what is no tensor is left out."""
     pairs = [(a, b) for a, b in zip(some, others, strict=True) if isinstance(a, Tensor)]
-    return max(
-        (furthest(a.float().cpu().numpy(), b.float().cpu().numpy()) for a, b in pairs), default=0.0
-    )
+    return max((furthest(_values(a), _values(b)) for a, b in pairs), default=0.0)
 
 
-def furthest(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
-    """The largest difference of two values in one place; none where both are NaN or the same
-    infinity, infinite where one of them alone is.
-    """
-    same = (one == other) | (np.isnan(one) & np.isnan(other))
-    with np.errstate(invalid="ignore"):
-        apart = np.where(same, 0.0, np.abs(one - other))
-    return float(np.where(np.isnan(apart), np.inf, apart).max(initial=0.0))
+def _values(tensor: Tensor) -> Any:
+    kind = torch.complex64 if tensor.is_complex() else torch.float32
+    return tensor.detach().to("cpu", kind).resolve_conj().resolve_neg().numpy()

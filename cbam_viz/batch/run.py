@@ -25,7 +25,8 @@ from cbam_viz.analysis import Analysis, analyse_inputs
 from cbam_viz.batch.asking import asks_for_values
 from cbam_viz.batch.cluster import Cluster, connected, run_on_ray
 from cbam_viz.batch.drafting import measure_draft
-from cbam_viz.batch.fast import Effect, computing, faster, first_of, furthest
+from cbam_viz.batch.fast import Effect, computing, faster, first_of
+from cbam_viz.batch.finding import furthest
 from cbam_viz.batch.lock import LOCK, locked
 from cbam_viz.batch.looking import DRAFT, Looker, Prepared, first_photos
 from cbam_viz.batch.machine import can_fork, cores, exactly_on

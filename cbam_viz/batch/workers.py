@@ -26,6 +26,10 @@ _WORKER_DIED = (
     "the network's code or a picture ended it. What was done stays, and the same command does the "
     "rest. Fewer --workers need less memory."
 )
+_NOT_GIVEN = (
+    "The system gave worker processes less than they need: {}. Fewer --workers need less; "
+    "`ulimit -a` lists what is allowed. What was done stays, and the same command does the rest."
+)
 _LOOK = 0.5
 """Seconds between two looks at how far the workers are."""
 
@@ -43,15 +47,21 @@ def run_shards(
         return
     fork = can_fork()
     context = get_context("fork" if fork else "spawn")
-    counter = context.Value("q", 0)
     # A fork has the network already; another process must open it.
     shared = replace(work, reopen=None) if fork else without_network(work)
-    initial = (shared, counter, os.getpid())
-    pool = ProcessPoolExecutor(workers, context, _start, initial)
+    try:
+        counter = context.Value("q", 0)
+        initial = (shared, counter, os.getpid())
+        pool = ProcessPoolExecutor(workers, context, _start, initial)
+    except OSError as error:
+        raise CbamVizError(_NOT_GIVEN.format(error.strerror or error)) from error
     try:
         yield from _results(pool, shards, workers, counter, progress)
     except BrokenProcessPool as error:
         raise CbamVizError(_WORKER_DIED) from error
+    except OSError as error:
+        _end_at_once(pool)
+        raise CbamVizError(_NOT_GIVEN.format(error.strerror or error)) from error
     except BaseException:
         _end_at_once(pool)
         raise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -14,13 +13,13 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from cbam_viz._numbers import file_size
-from cbam_viz.batch.reporter import Reporter
 from cbam_viz.cli.choice import ModelChoice
 from cbam_viz.cli.files import refuse_unwritable
 from cbam_viz.cli.input_options import input_options, reading_options
 from cbam_viz.cli.inputs import Reading
 from cbam_viz.cli.network import open_network
 from cbam_viz.cli.options import json_option, model_options, view_option
+from cbam_viz.cli.progress import Progress
 from cbam_viz.cli.text import print_json, say
 from cbam_viz.store.precision import Precision
 
@@ -190,7 +189,8 @@ def batch(
 
     The run may be stopped at any moment, also by a crash: the same command goes on, and the store
     is the same in the end. Photos that cannot be read are named on standard error and in
-    failed.csv; the exit status is then 1.
+    failed.csv; the exit status is then 1, and 0 in processes of torchrun, which would end the
+    others.
     """
     from cbam_viz.batch.machine import cores, keep_memory
 
@@ -225,7 +225,7 @@ def batch(
         workers = max(1, cores() // int(beside))
     refuse_unwritable([out / STORE])
     loaded = open_network(choice, view=view)
-    progress = _Progress()
+    progress = Progress()
     try:
         summary = run_batch(
             loaded,
@@ -273,47 +273,6 @@ def _reopen(choice: ModelChoice, engine: Engine) -> Callable[[], LoadedModel] | 
     return partial(open_network, choice, quiet=True)
 
 
-class _Progress(Reporter):
-    """Photos a second and the time left: a bar at a terminal, else a line now and then."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-
-    def say(self, text: str) -> None:
-        """Print a sentence above the bar."""
-        if self._bar is None:
-            click.echo(text, err=True)
-        else:
-            self._bar.write(text, file=sys.stderr)
-
-    def begin(self, total: int, done: int) -> None:
-        """Show the bar, if there is anything to do."""
-        if done == total:
-            return
-        from tqdm import tqdm
-
-        tqdm.monitor_interval = 0  # its thread would not live on in workers
-        seconds = 0.5 if sys.stderr.isatty() else 60.0
-        self._bar = tqdm(total=total, initial=done, unit="photo", mininterval=seconds, miniters=1)
-
-    def advance(self, photos: int) -> None:
-        """So many more are through."""
-        self._bar.update(photos)
-
-    def broken(self, out: Path) -> None:
-        """Say what is there after a run that did not end, if it had begun."""
-        if self._bar is not None:
-            self.say(
-                f"What was done is in {out}, and nothing of it is lost. The same command does the "
-                "rest."
-            )
-
-    def close(self) -> None:
-        """Leave the bar where it is."""
-        if self._bar is not None:
-            self._bar.close()
-
-
 def _conclude(summary: Summary, part: Part, *, as_json: bool) -> int:
     stored = summary.done_before + summary.done - summary.failed
     rate = summary.done / summary.seconds if summary.done else None
@@ -333,12 +292,15 @@ def _conclude(summary: Summary, part: Part, *, as_json: bool) -> int:
             }
         )
     else:
-        say(_told(summary, stored, rate))
-    return SOME_FAILED if summary.failed else 0
+        say(_told(summary, part, stored, rate))
+    # torchrun ends all other processes as soon as one of them ends with any status but 0.
+    beside_others = "TORCHELASTIC_RUN_ID" in os.environ
+    return SOME_FAILED if summary.failed and not beside_others else 0
 
 
-def _told(summary: Summary, stored: int, rate: float | None) -> str:
-    are = "photo is" if stored == 1 else "photos are"
+def _told(summary: Summary, part: Part, stored: int, rate: float | None) -> str:
+    which = f" of part {part.number} of {part.of}" if part.name else ""
+    are = f"photo{which} is" if stored == 1 else f"photos{which} are"
     lines = [f"{stored:,} {are} in {summary.store} ({file_size(summary.bytes)})."]
     if rate is not None:
         lines.append(f"This run did {summary.done:,} at {rate:,.1f} photos a second.")

@@ -167,3 +167,41 @@ def test_stores_agree(loaded: LoadedModel, photos: Path, tmp_path: Path) -> None
         run_batch(loaded, [str(photos)], tmp_path / "whole", varying)
     # What was refused is no store, so that the same place takes another.
     run_batch(loaded, [str(photos)], tmp_path / "whole", Settings(view="whole"))
+
+
+def test_what_torch_logs_of_a_failure_is_not_shown(
+    photos: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    own = wrap_model(Asking().eval(), cbam_viz.InputSpec(size=(64, 64)))
+    with pytest.raises(ModelError, match="decides by values of its input"):
+        fast.fast_forward(own, prepared(own, photos), 4, ("fuse",))
+    assert capfd.readouterr() == ("", "")
+
+
+class Spectrum(Small):
+    """A second output of complex numbers."""
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        found = super().forward(x)
+        return {**found, "spectrum": torch.fft.fft(1j * found["logits"]).conj()}
+
+
+def test_complex_outputs_are_compared_whole(
+    photos: Path, recwarn: pytest.WarningsRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    own = wrap_model(Spectrum().eval(), cbam_viz.InputSpec(size=(64, 64)))
+    _, effect = fast.fast_forward(own, prepared(own, photos), 4, ("channels_last",))
+    assert effect.output < 1e-5
+    assert not [one for one in recwarn if "imaginary" in str(one.message)]
+    assert fast.apart([torch.tensor([1 + 1j])], [torch.tensor([1 + 3j]).conj()]) == 4
+    assert fast.apart([torch.tensor([1.0])], [torch.tensor([1.5])]) == 0.5
+
+
+def test_what_torch_says_of_a_compiler_that_failed_is_told(photos: Path) -> None:
+    """The first line of its error says only which part of torch noticed."""
+    from torch._dynamo.exc import BackendCompilerFailed
+
+    error = BackendCompilerFailed(print, RuntimeError("no doubles here"), None)
+    assert fast._cause(error) == "RuntimeError: no doubles here"

@@ -256,3 +256,26 @@ def test_another_column_of_images_is_refused(loaded: LoadedModel, tmp_path: Path
     assert run_batch(loaded, source, tmp_path / "store", first).done == 0
     with pytest.raises(StoreError, match=r"image column \(a there, b now\)"):
         run_batch(loaded, source, tmp_path / "store", second)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="not on Windows or macOS: needs fork")
+@pytest.mark.parametrize("refused", ["ProcessPoolExecutor", "wait"])
+def test_a_system_that_gives_workers_no_files_is_a_sentence(
+    loaded: LoadedModel,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    refused: str,
+) -> None:
+    from cbam_viz.batch import workers
+    from cbam_viz.errors import CbamVizError
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workers, refused, full)
+        with pytest.raises(CbamVizError, match=r"Too many open files\. Fewer --workers"):
+            run_batch(loaded, [str(photos)], tmp_path / "store", CROP, workers=2)
+    assert multiprocessing.active_children() == []
+    assert run_batch(loaded, [str(photos)], tmp_path / "store", CROP, workers=2).complete

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -236,3 +237,16 @@ def test_a_name_without_folder_is_no_label_of_two_photos(tmp_path: Path) -> None
     table.write_text("1.png,a\n")
     with pytest.raises(ImageError, match=r"1\.png without a folder.*dog/1\.png"):
         told(tmp_path, labels=table)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="not on Windows: it has no named pipes")
+def test_pipes_are_called_so_and_never_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "folder" / "pipe.png"
+    write_photo(tmp_path / "folder" / "a.png")
+    os.mkfifo(pipe)
+    assert [item.name for item in photos_of([str(tmp_path / "folder")])] == ["a.png"]
+    with pytest.raises(ImageError, match=r"pipe\.png is a pipe or a device"):
+        list(photos_of([str(pipe)]))
+    (tmp_path / "list.txt").write_text("folder/pipe.png\n")
+    with pytest.raises(ImageError, match=r"names folder/pipe\.png, which is a pipe"):
+        list(photos_of([str(tmp_path / "list.txt")]))

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 import cbam_viz
-from cbam_viz.batch.fast import furthest
+from cbam_viz.batch.finding import furthest
 from cbam_viz.batch.reporter import Reporter
 from cbam_viz.batch.run import run_batch
 from cbam_viz.batch.settings import Settings

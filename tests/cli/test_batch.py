@@ -88,3 +88,19 @@ def test_own_code(photos: Path) -> None:
     again = invoke(*command)
     assert again.exit_code == 3
     assert "structure and code" in again.stderr
+
+
+def test_torchrun_is_not_told_of_photos_that_cannot_be_read(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would end the processes of all other parts."""
+    (photos / "photos" / "bad.png").write_bytes(b"x")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        ended = invoke("batch", "photos", "--out", "store")
+        assert ended.exit_code == 0, ended.output
+    assert "4 photos of part 2 of 2 are in store" in ended.stdout
+    assert "1 could not be read" in ended.stdout
+    assert len(pandas.read_parquet("store/gates")) == 12

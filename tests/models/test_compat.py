@@ -158,3 +158,19 @@ def test_opencv_that_does_not_load(
 
 def test_opencv_that_loads() -> None:
     assert _compat.load_cv2().__name__ == "cv2"
+
+
+def test_where_torch_cannot_keep_what_it_compiles_a_sentence_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code = f"""
+import os
+os.environ["TORCHINDUCTOR_CACHE_DIR"] = {str(tmp_path / "file")!r}
+import cbam_viz
+try:
+    import torchvision
+except cbam_viz.CbamVizError as error:
+    print(error)
+"""
+    told = run(code)
+    assert "Set TORCHINDUCTOR_CACHE_DIR to a folder that can be written" in told
+    assert str(tmp_path / "file") in told

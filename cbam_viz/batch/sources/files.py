@@ -81,6 +81,11 @@ def can_be_a_path(path: Path) -> bool:
     return True
 
 
+def is_no_file(path: Path) -> bool:
+    """Whether something is there that photos cannot be in: a pipe, a device, a socket."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
 def _counted(pattern: str) -> Iterator[str]:
     match = _BRACES.search(pattern)
     if match is None:

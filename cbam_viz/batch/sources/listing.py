@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from cbam_viz._places import absolute
 from cbam_viz._suffixes import is_photo_name
 from cbam_viz._text import shortened
-from cbam_viz.batch.sources.files import can_be_a_path, folder_of, matches, walk
+from cbam_viz.batch.sources.files import can_be_a_path, folder_of, is_no_file, matches, walk
 from cbam_viz.batch.sources.item import Item
 from cbam_viz.batch.sources.labels import AUTO, Labelled, any_labelled, labels_by
 from cbam_viz.batch.sources.tables import (
@@ -127,6 +127,11 @@ def _expanded(source: str, columns: Columns) -> Iterator[Item]:
     if path.is_file():
         yield from _file(path, path.name, columns)
         return
+    if is_no_file(path):
+        raise ImageError(
+            f"{source} is a pipe or a device, and photos are read by their place in a file. Write "
+            "what comes out of it to a file; a list's name ends in .txt."
+        )
     files, above = matches(source), folder_of(source)
     if not files:
         raise ImageError(
@@ -174,6 +179,8 @@ def _file_of(path: Path, line: str) -> Path:
     if not can_be_a_path(file) or not file.is_file():
         folder = can_be_a_path(near) and near.is_dir()
         what = "which is a folder: a list is of files" if folder else "and there is no such file"
+        if not folder and any(can_be_a_path(one) and is_no_file(one) for one in (near, file)):
+            what = "which is a pipe or a device: a list is of files"
         raise ImageError(f"The list {path} names {shortened(line)}, {what}.")
     return file
 
