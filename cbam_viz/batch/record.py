@@ -33,6 +33,8 @@ STORE = "store.json"
 PLAN = "plan.parquet"
 GATES = "gates"
 FAILED = "failed.csv"
+SUMMARIES = "summaries"
+"""What statistics leave beside a store; it can be made again at any time."""
 SCHEMA = 1
 ONE_SIZE = (
     "--view crop gives inputs of one size, with --fit letterbox where the network takes rectangles"

@@ -37,6 +37,7 @@ from cbam_viz.batch.record import (
     ONE_SIZE,
     PLAN,
     STORE,
+    SUMMARIES,
     Record,
     gates_of,
     new_record,
@@ -368,7 +369,7 @@ def _refuse_foreign(out: Path) -> None:
         raise StoreError(f"{out} is a file. Give the name of a folder for the store.")
     if not out.is_dir() or (out / STORE).exists():
         return
-    ours = {PLAN, GATES, FAILED}
+    ours = {PLAN, GATES, FAILED, SUMMARIES}
     others = [one.name for one in out.iterdir() if one.name not in ours]
     others = [name for name in others if not name.startswith(LOCK) and not _is_part(name)]
     if others:

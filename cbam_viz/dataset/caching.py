@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from cbam_viz._places import PACKAGE
+from cbam_viz.batch.record import SUMMARIES
 from cbam_viz.errors import StoreError
 from cbam_viz.store.files import write_atomic
 from cbam_viz.store.names import safe_name
 from cbam_viz.store.zipped import arrays_zip
 
-FOLDER = "summaries"
 _TOLD = "told"
 """Member of the file that holds, as JSON, these three."""
 _VERSION, _MARKS, _PLAIN = "version", "marks", "plain"
@@ -91,7 +91,7 @@ def _version() -> str:
 
 
 def _path(store: Path, name: str) -> Path:
-    return store / FOLDER / f"{safe_name(name)}.npz"
+    return store / SUMMARIES / f"{safe_name(name)}.npz"
 
 
 def _bytes(made: Any, marks: tuple[str, ...]) -> bytes:

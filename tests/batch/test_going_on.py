@@ -19,6 +19,7 @@ from cbam_viz.batch.lock import locked
 from cbam_viz.batch.run import run_batch
 from cbam_viz.batch.settings import Part, Settings
 from cbam_viz.batch.sources.tables import Columns
+from cbam_viz.dataset import open_store, sum_up
 from cbam_viz.errors import StoreError
 from cbam_viz.models import LoadedModel
 from cbam_viz.store import files
@@ -230,6 +231,20 @@ def test_a_folder_of_other_things_is_no_store(
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="is a file"):
         run_batch(loaded, [str(photos)], tmp_path / "file", CROP)
+
+
+def test_a_store_that_lost_its_description_gets_it_again(
+    loaded: LoadedModel, photos: Path, tmp_path: Path
+) -> None:
+    """Its shards are right, and so are the sums that statistics have left there."""
+    store = tmp_path / "store"
+    run_batch(loaded, [str(photos)], store, CROP)
+    sum_up(open_store(store))
+    assert (store / "summaries").is_dir()
+    told = (store / "store.json").read_bytes()
+    (store / "store.json").unlink()
+    assert run_batch(loaded, [str(photos)], store, CROP).done_before == 20
+    assert (store / "store.json").read_bytes() == told
 
 
 def test_failed_photos_can_be_tried_again(
