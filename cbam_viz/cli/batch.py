@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,7 +21,6 @@ from cbam_viz.cli.network import open_network
 from cbam_viz.cli.options import json_option, model_options, view_option
 from cbam_viz.cli.progress import Progress
 from cbam_viz.cli.text import print_json, say
-from cbam_viz.store.precision import Precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
 SOME_FAILED = 1
 FAST = ("compile", "channels_last", "fuse", "bf16", "draft")
 """The ways of `cbam_viz.batch.fast`, said without importing torch."""
+PRECISIONS = ("float16", "float32", "int16")
+"""Those of `cbam_viz.store.precision`, said without importing NumPy."""
 
 
 def _part(
@@ -86,7 +87,7 @@ def _part(
 @click.option(
     "--dtype",
     "precision",
-    type=click.Choice(get_args(Precision)),
+    type=click.Choice(PRECISIONS),
     default="float16",
     show_default=True,
     help="Precision of gates in the store. float16 takes less than half the room of float32; a "

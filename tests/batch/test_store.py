@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -18,12 +18,14 @@ from cbam_viz.batch.finding import furthest
 from cbam_viz.batch.reporter import Reporter
 from cbam_viz.batch.run import run_batch
 from cbam_viz.batch.settings import Settings
+from cbam_viz.cli.batch import PRECISIONS
 from cbam_viz.errors import StoreError
 from cbam_viz.images import InputSpec
 from cbam_viz.images.spec import CROP_MODES
 from cbam_viz.models import LoadedModel, wrap_model
 from cbam_viz.store.precision import (
     STEPS,
+    Precision,
     beyond_steps,
     from_steps,
     to_half_precision,
@@ -158,6 +160,10 @@ def test_half_precision_is_that_of_float16() -> None:
     )
     large = np.float32([1e6, 1e-7])
     np.testing.assert_allclose(to_half_precision(large), large, rtol=2**-11)
+
+
+def test_the_command_offers_every_precision() -> None:
+    assert get_args(Precision) == PRECISIONS
 
 
 def test_steps_are_whole_numbers_of_2048ths() -> None:
