@@ -58,5 +58,6 @@ def test_a_click_on_a_picture_chooses_its_cell(visit, found):
     gate.press("Enter")
     page.get_by_text(f"row {row + 2}, column {column + 1}, chosen by you").wait_for()
     page.get_by_role("button", name="Highest cell").click()
+    page.wait_for_function("() => !location.search.includes('how_cell')")
     settle(page)
     assert "how_cell" not in page.url
