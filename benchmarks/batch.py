@@ -157,14 +157,17 @@ def on_each_core(work: Callable[..., None], *arguments: Any) -> float:
 
 
 def as_it_comes(loaded: LoadedModel, count: int) -> float:
-    """Photos a second of forwards alone, in one process whose threads and memory nobody tuned.
+    """Photos a second of forwards alone, in one process whose threads and memory nobody tuned."""
+    return in_a_new_process(rate_as_it_comes, loaded, count)
 
-    The process is a new one: threads that have worked once do not live through a fork, and what
-    this one tuned would be inherited.
+
+def in_a_new_process(work: Callable[..., float], *arguments: Any) -> float:
+    """What work gives in a process that inherits nothing.
+
+    Threads that have worked once do not live through a fork, and what this process tuned would.
     """
-    context = get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(rate_as_it_comes, (loaded, count))
+    with get_context("spawn").Pool(1) as pool:
+        return pool.apply(work, arguments)
 
 
 def rate_as_it_comes(loaded: LoadedModel, count: int) -> float:
@@ -235,21 +238,23 @@ def grad_cam(loaded: LoadedModel, photos: Sequence[Path]) -> float | None:
     As fast as it goes: batches, and a process of one thread on each core, as `batch` has them. Maps
     are not drawn.
     """
-    if find_spec("pytorch_grad_cam") is None:
-        print("  pytorch-grad-cam is not installed", flush=True)
+    if not has_grad_cam():
         return None
     package: Any = importlib.import_module("pytorch_grad_cam")
     return len(photos) / on_each_core(grad_cams, package, loaded, photos)
 
 
+def has_grad_cam() -> bool:
+    """Whether the package `grad-cam` is installed; says so if not."""
+    there = find_spec("pytorch_grad_cam") is not None
+    if not there:
+        print("  pytorch-grad-cam is not installed", flush=True)
+    return there
+
+
 def one_by_one(loaded: LoadedModel, photos: Sequence[Path]) -> float | None:
     """The same as people write it: one photo after the other, with the threads that torch takes."""
-    if find_spec("pytorch_grad_cam") is None:
-        print("  pytorch-grad-cam is not installed", flush=True)
-        return None
-    context = get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(rate_one_by_one, (loaded, photos))
+    return in_a_new_process(rate_one_by_one, loaded, photos) if has_grad_cam() else None
 
 
 def rate_one_by_one(loaded: LoadedModel, photos: Sequence[Path]) -> float:

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import torch
 from torch.utils import _pytree as pytree
 
-from cbam_viz.batch.fast import HALF, all_gates, apart, first_of
-from cbam_viz.batch.looking import Looker, Prepared, Result, first_readable
+from cbam_viz.batch.fast import HALF, all_gates, apart, first_of, refuse_beyond
+from cbam_viz.batch.looking import DRAFT, Looker, Prepared, Result, first_readable
 from cbam_viz.batch.sources.item import Item
 from cbam_viz.batch.sources.opening import Opener
 from cbam_viz.errors import ImageError, ModelError
@@ -105,12 +105,8 @@ def measure_draft(looker: Looker, items: Iterator[Item]) -> DraftEffect:
         output=max(output for _, output in differences),
         threads=looker.threads,
     )
-    if not effect.gates <= HALF:
-        raise ModelError(
-            f"With {', '.join(looker.settings.fast)} gates of {looker.loaded.name} differ by "
-            f"{effect.gates:.2g} from the exact ones on {first_of(effect.photos)}; {HALF:g} is "
-            "allowed. Leave --fast draft out."
-        )
+    loaded, ways = looker.loaded, looker.settings.fast
+    refuse_beyond(loaded, ways, effect.gates, effect.photos, allowed=HALF, way=DRAFT)
     return effect
 
 
@@ -152,25 +148,11 @@ def _looked_in_turn(lookers: _Both[Looker], inputs: _Both[list[Prepared]]) -> _M
     for _ in range(_ROUNDS):
         for which, looker in enumerate(lookers):
             began = time.perf_counter()
-            results[which][:] = _looked(looker, inputs[which])
+            with torch.random.fork_rng():  # so that a network draws the same for both
+                results[which][:] = looker.results_of(inputs[which])
             seconds[which] = min(seconds[which], time.perf_counter() - began)
     count = len(inputs[0])
     return results, (seconds[0] / count, seconds[1] / count)
-
-
-def _looked(looker: Looker, inputs: Sequence[Prepared]) -> list[Result]:
-    """What the network gives for each, as many of one size together as in the run."""
-    sizes: dict[torch.Size, list[int]] = {}
-    for number, (_, made) in enumerate(inputs):
-        sizes.setdefault(made.tensor.shape, []).append(number)
-    results: dict[int, Result] = {}
-    with torch.random.fork_rng():  # so that a network draws the same for both
-        for numbers in sizes.values():
-            for start in range(0, len(numbers), looker.batch):
-                some = numbers[start : start + looker.batch]
-                found = looker.look([inputs[number] for number in some])
-                results |= zip(some, found, strict=True)
-    return [results[number] for number in range(len(inputs))]
 
 
 def _between(exact: Result, found: Result) -> tuple[float, float]:

@@ -90,13 +90,29 @@ def fast_forward(
             f"{loaded.name} cannot be made faster by {', '.join(ways)}: {_cause(error)}. Leave "
             "--fast out."
         ) from error
-    if not effect.gates <= effect.allowed:
-        raise ModelError(
-            f"With {', '.join(ways)} gates of {loaded.name} differ by {effect.gates:.2g} from the "
-            f"exact ones on {first_of(effect.photos)}; {effect.allowed:g} is allowed. Leave "
-            "--fast out."
-        )
+    refuse_beyond(loaded, ways, effect.gates, effect.photos, allowed=effect.allowed)
     return forward, replace(effect, photos=len(photos))
+
+
+def refuse_beyond(
+    loaded: LoadedModel,
+    ways: Sequence[str],
+    gates: float,
+    photos: int,
+    *,
+    allowed: float,
+    way: str = "",
+) -> None:
+    """Raise ModelError, with the figure, if gates differ by more than is allowed, or by NaN.
+
+    `way` is the one to leave out; without it, all of them.
+    """
+    if not gates <= allowed:
+        leave = f"--fast {way}".rstrip()
+        raise ModelError(
+            f"With {', '.join(ways)} gates of {loaded.name} differ by {gates:.2g} from the exact "
+            f"ones on {first_of(photos)}; {allowed:g} is allowed. Leave {leave} out."
+        )
 
 
 def _cause(error: Exception) -> str:

@@ -6,7 +6,7 @@ is at others; without, each process does one thing at a time, and several proces
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -60,21 +60,27 @@ class Looker:
         self, items: Sequence[Item], done: Callable[[int], None] = lambda _: None
     ) -> list[Result]:
         """What came of each photo, in order; `done` is told how many more are through."""
+        return self.results_of(self._prepared(items), done)
+
+    def results_of(
+        self, prepared: Iterable[Prepared | str], done: Callable[[int], None] = lambda _: None
+    ) -> list[Result]:
+        """The same of photos that are prepared, or of which a text says why they are not."""
         results: dict[int, Result] = {}
         told = 0
-        for positions, group in self._groups(items, results):
-            results |= zip(positions, self.look(group), strict=True)
+        for positions, group in self._groups(prepared, results):
+            results |= zip(positions, self._look(group), strict=True)
             done(len(results) - told)
             told = len(results)
         done(len(results) - told)
-        return [results[position] for position in range(len(items))]
+        return [results[position] for position in range(len(results))]
 
     def _groups(
-        self, items: Sequence[Item], results: dict[int, Result]
+        self, photos: Iterable[Prepared | str], results: dict[int, Result]
     ) -> Iterator[tuple[list[int], list[Prepared]]]:
-        """Photos of one input size, as many as go together; the same groups for the same items."""
+        """Photos of one input size, as many as go together; the same groups for the same photos."""
         waiting: dict[tuple[int, ...], list[tuple[int, Prepared]]] = {}
-        for position, prepared in enumerate(self._prepared(items)):
+        for position, prepared in enumerate(photos):
             if isinstance(prepared, str):
                 results[position] = prepared
                 continue
@@ -130,7 +136,7 @@ class Looker:
             least=least if DRAFT in self.settings.fast else None,
         )
 
-    def look(self, group: list[Prepared]) -> list[Result]:
+    def _look(self, group: list[Prepared]) -> list[Result]:
         """Run photos together, and each alone if that fails: one of them may be the cause."""
         try:
             # What was made for a full batch takes no other number: the last photo fills it up.
@@ -141,7 +147,7 @@ class Looker:
             return list(found[: len(group)])
         except (CbamVizError, MemoryError) as error:
             if len(group) > 1:
-                return [one for alone in group for one in self.look([alone])]
+                return [one for alone in group for one in self._look([alone])]
             return [str(error) or NO_MEMORY]
 
 

@@ -20,7 +20,7 @@ def print_changes(changes: Sequence[Change]) -> None:
     """A line a gate, with the class that changed most."""
     rows = []
     for change in changes:
-        most = max(change.classes, key=change.classes.__getitem__, default=None)
+        most = change.most_changed
         told = f"{most} ({change.classes[most]:.3f})" if most and change.classes[most] else "–"
         numbers = (f"{change.mean:+.3f}", f"{change.profile:.3f}", f"{change.spread:+.3f}")
         rows.append((change.layer, change.part, *numbers, told))

@@ -30,6 +30,11 @@ class Change:
     classes: dict[str, float]
     """`profile` by class, of the classes that both stores have."""
 
+    @property
+    def most_changed(self) -> str | None:
+        """The class whose `profile` is largest; None if the stores have none in common."""
+        return max(self.classes, key=self.classes.__getitem__, default=None)
+
 
 def compare_stores(one: Store, other: Store) -> list[Change]:
     """What changed from one store to another, for every gate that both have in the same shape.

@@ -416,14 +416,20 @@ def test_words_for_the_shares_of_variance(stores):
     assert told(1.0, 0.0, 0.0, photos=1) == "one photo: nothing to compare"
 
 
-def test_a_store_is_made_stopped_and_gone_on_with(open_app, checkpoint_folder, photos, tmp_path,
-                                                  monkeypatch):  # fmt: skip
-    folder = tmp_path / "stores"
+def begun(open_app, photos, folder, monkeypatch):
+    """The page, with a store of these photos being made in an empty folder of stores."""
     shutil.copytree(photos, folder / "photos" / "mine")
     monkeypatch.setenv("CBAM_VIZ_STORES", str(folder))
     monkeypatch.setattr(job, "_last", [])
     app = open_app("many")
     app.button(key="many_make").click().run()
+    return app
+
+
+def test_a_store_is_made_stopped_and_gone_on_with(open_app, checkpoint_folder, photos, tmp_path,
+                                                  monkeypatch):  # fmt: skip
+    folder = tmp_path / "stores"
+    app = begun(open_app, photos, folder, monkeypatch)
     running = job.current()
     assert running is not None
     assert running.store == folder / "mine-test"
@@ -639,11 +645,7 @@ def test_a_store_that_is_there_is_shown_by_a_button_and_said_what_it_is_of(
     open_app, checkpoint_folder, photos, tmp_path, monkeypatch
 ):
     folder = tmp_path / "stores"
-    shutil.copytree(photos, folder / "photos" / "mine")
-    monkeypatch.setenv("CBAM_VIZ_STORES", str(folder))
-    monkeypatch.setattr(job, "_last", [])
-    app = open_app("many")
-    app.button(key="many_make").click().run()
+    app = begun(open_app, photos, folder, monkeypatch)
     job.current().process.wait(120)
     app.run()
     assert app.success[0].value == "The store mine-test is there."

@@ -74,7 +74,7 @@ def draw(store: stores.Opened) -> None:
 
 def _classes(found: Sequence[Change]) -> dict[str, list[Any]]:
     """Columns of the class that changed most, by gate; none where no class is in both stores."""
-    most = [max(one.classes, key=one.classes.__getitem__, default=None) for one in found]
+    most = [one.most_changed for one in found]
     if not any(most):
         return {}
     changes = [
